@@ -1,12 +1,11 @@
 """The errors that a user can cause, each with the exit status of the command that meets it.
 
-    SkewlessError (1)
-    ├── UsageError (2)     a wrong name, setting or argument
-    ├── DataError (3)      data that cannot be trained on
-    ├── QualityError (4)   a model that is below a limit or worse than the one before
-    └── ServingError (6)   a server that does not answer, or refuses
-
-Status 5 is kept for the skew gate.
+SkewlessError (1)
+├── UsageError (2)     a wrong name, setting or argument
+├── DataError (3)      data that cannot be trained on
+├── QualityError (4)   a model that is below a limit or worse than the one before
+├── SkewError (5)      a model that answers otherwise than it should, by one route or another
+└── ServingError (6)   a server that does not answer, or refuses
 """
 
 from __future__ import annotations
@@ -45,6 +44,12 @@ class QualityError(SkewlessError):
     """A model that misses a threshold, or is worse than the blessed one."""
 
     exit_code = 4
+
+
+class SkewError(SkewlessError):
+    """The same records, by two routes, get different answers."""
+
+    exit_code = 5
 
 
 class ServingError(SkewlessError):

@@ -126,6 +126,26 @@ def predict(files: tuple[str, ...], **options: Any) -> None:
 
 
 @cli.command()
+@click.option("--model", required=True, type=click.Path(), help="Folder of a SavedModel, Skewless's or not.")
+@click.option(
+    "--examples", "files", required=True, multiple=True, type=click.Path(), help="TFRecords of tf.Examples, or folders."
+)
+@click.option(
+    "--feature", default="", help="Of the examples, what serving_default takes; image or features by default."
+)
+@click.option("--limit", default=64, show_default=True, type=click.IntRange(min=1), help="Records at most.")
+def skew(**options: Any) -> None:
+    """Prove that a SavedModel gives the same answers by every route, or tell where it does not.
+
+    The same records go through serving_examples, through serving_default, and through a live server over gRPC and
+    REST, alone and in batches. Exit status: 0 all agree, 2 usage, 5 some differ, 6 the server does not serve it.
+    """
+    from pipeline.skew import Question, prove
+
+    prove(Question(**options))
+
+
+@cli.command()
 @root_option
 def doctor(root: str) -> None:
     """Check Python, packages, Beam, disk and memory, and say how to mend what is wrong."""

@@ -1,0 +1,194 @@
+"""The routes of a SavedModel: the same serialized examples through each signature, and through a live server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from data.errors import ServingError, UsageError
+from serving.client import Client
+from serving.client.tensor import strings
+from serving.parity import Answers
+
+DEFAULT, EXAMPLES = "serving_default", "serving_examples"
+NAME, VERSION = "gate", 1
+START_S = 120.0  # for a server to load the model
+SERVER = (sys.executable, "-m", "serving.server")
+
+Rows = Sequence[Any]
+Outputs = Mapping[str, Any]
+
+
+def values_of(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]:
+    """What the records (serialized tf.Examples) hold of a feature: bytes for tf.string, else rows of floats.
+
+    Raises:
+      UsageError: a record is no tf.Example, or holds none.
+    """
+    found: list[Any] = []
+    for number, record in enumerate(records):
+        try:
+            entry = tf.train.Example.FromString(record).features.feature[name]
+        except DecodeError:
+            raise UsageError(f"record {number} is no tf.Example", hint="Give TFRecord files of them.") from None
+        values = entry.bytes_list.value if dtype == tf.string else entry.float_list.value
+        if not values:
+            kind = "bytes" if dtype == tf.string else "floats"
+            raise UsageError(f"record {number} has no {kind} '{name}'", hint="Name the feature with --feature NAME.")
+        found.append(values[0] if dtype == tf.string else list(values))
+    return found
+
+
+class Signatures:
+    """A SavedModel, loaded in this process."""
+
+    def __init__(self, folder: str) -> None:
+        """Args:
+          folder: of the SavedModel.
+
+        Raises:
+          UsageError: it is none, or lacks one of the two signatures.
+        """
+        try:
+            self._model = tf.saved_model.load(folder)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"no SavedModel at {folder}: {str(error).splitlines()[0]}") from None
+        missing = [name for name in (DEFAULT, EXAMPLES) if name not in self._model.signatures]
+        if missing:
+            told = ", ".join(sorted(self._model.signatures)) or "none"
+            raise UsageError(f"the SavedModel at {folder} has no signature '{missing[0]}'", hint=f"It has: {told}")
+
+    @property
+    def input(self) -> tf.TensorSpec:
+        """Of `serving_default`; its name is the input's.
+
+        Raises:
+          UsageError: it has several inputs.
+        """
+        inputs = self._model.signatures[DEFAULT].structured_input_signature[1]
+        if len(inputs) != 1:
+            raise UsageError(f"{DEFAULT} has {len(inputs)} inputs, expected one: {', '.join(sorted(inputs))}")
+        name, spec = next(iter(inputs.items()))
+        return tf.TensorSpec(spec.shape, spec.dtype, name)
+
+    def examples(self, records: Sequence[bytes], batch: int) -> Answers:
+        """`serving_examples` on serialized tf.Examples, so many at a time."""
+        ask = self._model.signatures[EXAMPLES]
+        name = next(iter(ask.structured_input_signature[1]))
+        return answers(_route(EXAMPLES, batch), lambda some: ask(**{name: tf.constant(some)}), records, batch)
+
+    def default(self, values: Rows, batch: int) -> Answers:
+        """`serving_default` on the bare values, so many at a time."""
+        ask, spec = self._model.signatures[DEFAULT], self.input
+        return answers(
+            _route(DEFAULT, batch), lambda some: ask(**{spec.name: tf.constant(some, spec.dtype)}), values, batch
+        )
+
+
+def over(client: Client, route: str, name: str, values: Rows, batch: int) -> Answers:
+    """`serving_default` of a server, so many values in a request.
+
+    Args:
+      client: of the server.
+      route: what to call it.
+      name: of the signature's input.
+      values: encoded pictures, or rows of floats.
+      batch: their number in a request.
+    """
+
+    def ask(some: Rows) -> Outputs:
+        given: Any = strings(some) if isinstance(some[0], bytes) else np.asarray(some, np.float32)
+        return {key: value.tolist() for key, value in client.predict({name: given}, DEFAULT).items()}
+
+    return answers(_route(route, batch), ask, values, batch)
+
+
+def answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batch: int) -> Answers:
+    """Asks in batches, and puts the answers together.
+
+    Raises:
+      UsageError: they are neither `classes` and `scores` nor `outputs`.
+    """
+    classes, scores = [], []
+    for start in range(0, len(rows), batch):
+        found = ask(list(rows[start : start + batch]))
+        if not ({"classes", "scores"} <= set(found) or "outputs" in found):
+            told = ", ".join(sorted(found))
+            raise UsageError(f"{route} answers {told}", hint="Expected classes and scores, or outputs.")
+        number = found.get("outputs")
+        values = np.asarray(found["scores"] if number is None else number, np.float32)
+        scores.append(values.reshape(len(values), -1))
+        if number is None:
+            classes.append(_names(found["classes"]))
+    return Answers(route, np.concatenate(scores), np.concatenate(classes) if classes else None)
+
+
+def _names(found: Any) -> Any:
+    """Bytes, object [N, C]; REST tells names that are text as text."""
+    rows = np.asarray(found, object)
+    return np.vectorize(lambda name: name.encode() if isinstance(name, str) else name, otypes=[object])(rows)
+
+
+def _route(name: str, batch: int) -> str:
+    return f"{name}, {'one by one' if batch == 1 else f'batches of {batch}'}"
+
+
+@contextlib.contextmanager
+def live(folder: str, command: Sequence[str] = SERVER) -> Iterator[dict[str, Client]]:
+    """A server on the SavedModel as it lies there, in a process of its own: its clients by "gRPC" and "REST".
+
+    Args:
+      folder: of the SavedModel; the server finds it as version 1 through a link.
+      command: TensorFlow Serving's, or the embedded server's.
+
+    Raises:
+      ServingError: it does not come to serve the model; tells its last words.
+    """
+    with tempfile.TemporaryDirectory(prefix="skewless-gate-") as base, tempfile.TemporaryFile() as words:
+        os.symlink(os.path.abspath(folder), os.path.join(base, str(VERSION)))
+        grpc_port, rest_port = _free_ports()
+        flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
+        process = subprocess.Popen([*command, *flags, f"--model_base_path={base}"], stdout=words, stderr=words)
+        clients = {
+            "gRPC": Client(f"127.0.0.1:{grpc_port}", NAME),
+            "REST": Client(f"http://127.0.0.1:{rest_port}", NAME),
+        }
+        try:
+            for client in clients.values():
+                _wait(client, process, words)
+            yield clients
+        finally:
+            for client in clients.values():
+                client.close()
+            process.kill()
+            process.wait()
+
+
+def _wait(client: Client, process: subprocess.Popen[bytes], words: Any) -> None:
+    """Until it answers, or its process ends."""
+    waited = 0.0
+    while True:
+        try:
+            return client.wait_until_available(1.0)
+        except ServingError as error:
+            waited += 1.0
+            if process.poll() is None and waited < START_S:
+                continue
+            words.seek(0)
+            last = (words.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            raise ServingError(f"the server did not come to serve the model; it said: {last}") from error
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
