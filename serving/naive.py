@@ -82,7 +82,7 @@ def avoided(
       ValueError: fewer than two scores a picture: one alone has no top-1.
       tf.errors.InvalidArgumentError: the served decoder takes one of them for no picture.
     """
-    served = np.asarray(score(image_ops.decode_batch(tf.constant(list(contents)), spec).numpy()))
+    served = np.asarray(score(_our_batches(spec)(tf.constant(list(contents))).numpy()))
     if served.ndim != 2 or served.shape[1] < 2:
         raise ValueError(f"scores must be [N, C], C at least 2, got {list(served.shape)}")
     wanted = None if labels is None else np.asarray(labels)
@@ -156,6 +156,13 @@ def _opencv_area(contents: bytes, spec: Image) -> np.ndarray:
 def _our_decoder(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
     return tf.function(
         lambda contents: image_ops.decode_and_resize(contents, spec), [tf.TensorSpec([], tf.string)], autograph=False
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _our_batches(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
+    return tf.function(
+        lambda contents: image_ops.decode_batch(contents, spec), [tf.TensorSpec([None], tf.string)], autograph=False
     )
 
 
