@@ -17,10 +17,11 @@ from google.protobuf.message import DecodeError
 
 from data.errors import ServingError, UsageError
 from serving.client import Client
+from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
+from serving.client.client import SIGNATURE as DEFAULT
 from serving.client.tensor import strings
 from serving.parity import Answers
 
-DEFAULT, EXAMPLES = "serving_default", "serving_examples"
 NAME, VERSION = "gate", 1
 START_S = 120.0  # for a server to load the model
 SERVER = (sys.executable, "-m", "serving.server")
