@@ -97,7 +97,7 @@ def test_as_many_callers_as_threads_are_never_refused(start: Callable[..., Any])
 
 
 def test_stopping_waits_for_the_calls_under_way_and_leaves_no_thread() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     slow = Slow()
     running = transport.start([slow.add], transport.TransportOptions("127.0.0.1:0", max_threads=2))
     with grpc.insecure_channel(running.addresses[0]) as channel:
@@ -107,8 +107,8 @@ def test_stopping_waits_for_the_calls_under_way_and_leaves_no_thread() -> None:
         running.stop(10)
         assert call.result() is not None
     end = time.monotonic() + 10
-    while threading.active_count() > before:
-        assert time.monotonic() < end, threading.enumerate()
+    while left := set(threading.enumerate()) - before:
+        assert time.monotonic() < end, left
         time.sleep(0.02)
 
 
