@@ -22,6 +22,7 @@ from components.progress import say
 from components.reference import task_of
 from components.schema import classes_of, read_schema
 from components.task import Task
+from components.trained import keep_weights
 from components.transform import Preprocessing
 from data import manifest, reader
 from data.shards import shard_files
@@ -56,6 +57,7 @@ def run_fn(fn_args: FnArgs) -> None:
     export.write(exported, fn_args.serving_model_dir)
     records = tf.data.TFRecordDataset(list(readings["eval"].files)).as_numpy_iterator()
     warmup.write(fn_args.serving_model_dir, task.name, task.feature, task.is_classification, records)
+    keep_weights(model, fn_args.model_run_dir)
     manifest.write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(report, indent=1))
     checkpoints.clear()
 

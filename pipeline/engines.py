@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data.errors import ServingError
+from serving import program as real
+from serving.program import BINARY, free_port
 
 Name = Literal["auto", "embedded", "binary", "docker"]
 NAMES: tuple[Name, ...] = ("auto", "embedded", "binary", "docker")
-BINARY = "tensorflow_model_server"
 IMAGE = "tensorflow/serving:2.16.1"  # the release of the SavedModels' TensorFlow
 INFO_TIMEOUT_S = 5.0  # an engine that takes longer to say its version would not serve soon either
 
@@ -63,7 +63,7 @@ def choose(engine: Name, name: str, base: str, options: Options) -> Engine:
     """
     if engine == "embedded":
         return Engine(_embedded(name, base, options), "embedded server, as asked for")
-    program = shutil.which(BINARY) if engine in ("auto", "binary") else None
+    program = real.installed() if engine in ("auto", "binary") else None
     if program:
         about = f"{program}, {_why(engine, 'found on PATH')}; it listens on all addresses"
         return Engine(_binary(program, name, base, options), about)
@@ -91,7 +91,7 @@ def _embedded(name: str, base: str, options: Options) -> tuple[str, ...]:
 
 def _binary(program: str, name: str, base: str, options: Options) -> tuple[str, ...]:
     # To the real server, a port of 0 means none.
-    command = [program, f"--port={options.port or _free_port(options.bind)}", f"--rest_api_port={options.rest_port}"]
+    command = [program, f"--port={options.port or free_port(options.bind)}", f"--rest_api_port={options.rest_port}"]
     return (*command, f"--model_name={name}", f"--model_base_path={base}", *options.flags)
 
 
@@ -99,7 +99,7 @@ def _docker(docker: str, name: str, base: str, options: Options) -> tuple[str, .
     """The image's entry point has the ports and the path from the environment; the last of a repeated flag counts."""
     host = f"[{options.bind}]" if ":" in options.bind else options.bind
     # The entry point is a shell, which as the first process of a container would ignore SIGTERM: hence --init.
-    command = [docker, "run", "--rm", "--init", f"--publish={host}:{options.port or _free_port(options.bind)}:8500"]
+    command = [docker, "run", "--rm", "--init", f"--publish={host}:{options.port or free_port(options.bind)}:8500"]
     command += [f"--publish={host}:{options.rest_port}:8501"] if options.rest_port else []
     command += [f"--volume={base}:/models/{name}:ro", f"--env=MODEL_NAME={name}"]
     command += [f"--volume={path}:{path}:ro" for path in _files(options.flags)]
@@ -125,9 +125,3 @@ def _docker_version() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _free_port(bind: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as one:
-        one.bind((bind, 0))
-        return int(one.getsockname()[1])

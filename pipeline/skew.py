@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,10 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import DataError, SkewError
-from pipeline.engines import BINARY
-from serving import routes
 from serving.parity import Comparison
-from serving.proof import compare_routes
+from serving.program import installed
+from serving.proof import Sample, compare_routes
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,11 @@ def prove(question: Question) -> None:
     """
     console = Console(highlight=False, soft_wrap=True)
     records = _records(question)
-    program = shutil.which(BINARY)
-    server = (program,) if program else routes.SERVER
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    program = installed()
     with Console(stderr=True).status("") as status:
-        found = compare_routes(question.model, records, question.feature, server, status.update)
+        sample = Sample(records, question.feature)
+        found = compare_routes(question.model, sample, (program,) if program else (), status.update)
     console.print(_table(found))
     console.print(f"[dim]{len(records)} records; the live server was {escape(program or 'the embedded one')}[/]")
     faults = [one for one in found if one.fault]

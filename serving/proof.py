@@ -3,43 +3,134 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from data.errors import UsageError
 from serving import parity, routes
+from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
+from serving.client.client import SIGNATURE as DEFAULT
+from serving.live import live
 from serving.parity import Answers, Comparison
+from serving.routes import Rows
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What goes down every route.
+
+    Attributes:
+      records: serialized tf.Examples.
+      feature: of them, what `serving_default` takes; "": `image` where that is strings, else `features`.
+      trained: what training's own route says of them, all at once and one by one: the reference. Without it,
+        `serving_examples` is.
+    """
+
+    records: Sequence[bytes]
+    feature: str = ""
+    trained: Sequence[Answers] = ()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A route that answers otherwise than the reference, while it can still be asked.
+
+    Attributes:
+      folder: of the SavedModel.
+      values: what all records hold of the feature: encoded pictures, or rows of floats.
+      reference, served: what was expected, and what the route said.
+      ask: the route again: indices of records, and how many at a time.
+      tolerance: what scores may differ by.
+    """
+
+    folder: str
+    values: Rows
+    reference: Answers
+    served: Answers
+    ask: Callable[[Sequence[int], int], Answers]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class _Route:
+    """A way to the model.
+
+    Attributes:
+      name: of it.
+      ask: rows, and how many at a time.
+      rows: what it takes: records or their values.
+    """
+
+    name: str
+    ask: Callable[[Rows, int], Answers]
+    rows: Rows
 
 
 def compare_routes(
     folder: str,
-    records: Sequence[bytes],
-    feature: str = "",
-    command: Sequence[str] = routes.SERVER,
+    sample: Sample,
+    program: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
+    explain: Callable[[Difference], None] = lambda difference: None,
 ) -> list[Comparison]:
-    """The records through both signatures and a live server, one by one and all at once, against `serving_examples`.
+    """The records through both signatures and a live server, one by one and all at once, against the reference.
 
     Args:
       folder: of a SavedModel with `serving_default` of one input, and `serving_examples`.
-      records: serialized tf.Examples.
-      feature: of the examples, what `serving_default` takes; "": `image` where that is strings, else `features`.
-      command: of the live server, without ports and model.
+      sample: the records.
+      program: of the live server, without ports and model; empty: the embedded one.
       say: told what is done next.
+      explain: given the first route that answers, but otherwise.
 
     Raises:
       UsageError: no such SavedModel, or records that are not for it.
       ServingError: the server does not come to serve it.
     """
-    say("loading the model")
-    model, sizes = routes.Signatures(folder), sorted({1, len(records)})
-    spec = model.input
-    name = feature or ("image" if spec.dtype == "string" else "features")
-    values = routes.values_of(records, name, spec.dtype)
-    say("through the signatures")
-    reference, *again = [model.examples(records, size) for size in reversed(sizes)]
-    others: list[Answers] = [*again, *(model.default(values, size) for size in sizes)]
-    say("through a live server")
-    with routes.live(folder, command) as clients:
-        for route, client in clients.items():
-            say(f"over {route}")
-            others += [routes.over(client, route, spec.name, values, size) for size in sizes]
+    say("loading the SavedModel")
+    model = routes.Signatures(folder)
+    spec, count = model.input, len(sample.records)
+    values = routes.values_of(
+        sample.records, sample.feature or ("image" if spec.dtype == "string" else "features"), spec.dtype
+    )
+    examples = _Route(EXAMPLES, model.examples, sample.records)
+    sizes = sorted({1, count})
+    try:
+        reference, *again = sample.trained or [examples.ask(sample.records, size) for size in reversed(sizes)]
+    except routes.Refused as refused:
+        raise UsageError(f"{refused.route}: refuses record {refused.row}: {refused}") from None
     allowed = parity.tolerance(reference, again)
-    return [parity.compare(reference, one, allowed) for one in others]
+    found: list[Comparison] = []
+
+    def compare(route: _Route) -> None:
+        say(f"through {route.name}")
+        for size in sizes:
+            if not sample.trained and (route, size) == (examples, count):
+                continue  # the reference itself
+            try:
+                served = route.ask(route.rows, size)
+            except routes.Refused as refused:
+                fault = f"refuses a record: {refused}"
+                found.append(
+                    Comparison(refused.route, reference.route, float("inf"), refused.row, 0, True, allowed, fault)
+                )
+                continue
+            one = parity.compare(reference, served, allowed)
+            if one.fault and not any(other.fault for other in found):
+
+                def again(rows: Sequence[int], size: int) -> Answers:
+                    return route.ask([route.rows[row] for row in rows], size)
+
+                explain(Difference(folder, values, reference, served, again, allowed))
+            found.append(one)
+
+    compare(examples)
+    compare(_Route(DEFAULT, model.default, values))
+    say("starting a live server")
+    with live(folder, program) as clients:
+        for name, client in clients.items():
+            compare(_Route(name, _asking(client, name, spec.name), values))
+    return found
+
+
+def _asking(client: Any, name: str, entry: str) -> Callable[[Rows, int], Answers]:
+    return lambda rows, size: routes.over(client, name, entry, rows, size)

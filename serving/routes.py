@@ -1,14 +1,8 @@
-"""The routes of a SavedModel: the same serialized examples through each signature, and through a live server."""
+"""The routes of a SavedModel: the same serialized examples through each signature, and through a server's client."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +15,6 @@ from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
 from serving.client.client import SIGNATURE as DEFAULT
 from serving.client.tensor import strings
 from serving.parity import Answers
-
-NAME, VERSION = "gate", 1
-START_S = 120.0  # for a server to load the model
-SERVER = (sys.executable, "-m", "serving.server")
 
 Rows = Sequence[Any]
 Outputs = Mapping[str, Any]
@@ -48,6 +38,19 @@ def values_of(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]
             raise UsageError(f"record {number} has no {kind} '{name}'", hint="Name the feature with --feature NAME.")
         found.append(values[0] if dtype == tf.string else list(values))
     return found
+
+
+class Refused(Exception):
+    """A route gives no answer to a record; the text says what it gives instead.
+
+    Attributes:
+      route: its name.
+      row: the first record of the request.
+    """
+
+    def __init__(self, route: str, row: int, told: str) -> None:
+        super().__init__(told)
+        self.route, self.row = route, row
 
 
 class Signatures:
@@ -118,11 +121,15 @@ def answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batch: int) 
     """Asks in batches, and puts the answers together.
 
     Raises:
+      Refused: a request fails.
       UsageError: they are neither `classes` and `scores` nor `outputs`.
     """
     classes, scores = [], []
     for start in range(0, len(rows), batch):
-        found = ask(list(rows[start : start + batch]))
+        try:
+            found = ask(list(rows[start : start + batch]))
+        except (tf.errors.OpError, ServingError) as error:
+            raise Refused(route, start, _first_line(error)) from error
         if not ({"classes", "scores"} <= set(found) or "outputs" in found):
             told = ", ".join(sorted(found))
             raise UsageError(f"{route} answers {told}", hint="Expected classes and scores, or outputs.")
@@ -140,56 +147,10 @@ def _names(found: Any) -> Any:
     return np.vectorize(lambda name: name.encode() if isinstance(name, str) else name, otypes=[object])(rows)
 
 
+def _first_line(error: Exception) -> str:
+    lines = str(getattr(error, "message", error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def _route(name: str, batch: int) -> str:
     return f"{name}, {'one by one' if batch == 1 else f'batches of {batch}'}"
-
-
-@contextlib.contextmanager
-def live(folder: str, command: Sequence[str] = SERVER) -> Iterator[dict[str, Client]]:
-    """A server on the SavedModel as it lies there, in a process of its own: its clients by "gRPC" and "REST".
-
-    Args:
-      folder: of the SavedModel; the server finds it as version 1 through a link.
-      command: TensorFlow Serving's, or the embedded server's.
-
-    Raises:
-      ServingError: it does not come to serve the model; tells its last words.
-    """
-    with tempfile.TemporaryDirectory(prefix="skewless-gate-") as base, tempfile.TemporaryFile() as words:
-        os.symlink(os.path.abspath(folder), os.path.join(base, str(VERSION)))
-        grpc_port, rest_port = _free_ports()
-        flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
-        process = subprocess.Popen([*command, *flags, f"--model_base_path={base}"], stdout=words, stderr=words)
-        clients = {
-            "gRPC": Client(f"127.0.0.1:{grpc_port}", NAME),
-            "REST": Client(f"http://127.0.0.1:{rest_port}", NAME),
-        }
-        try:
-            for client in clients.values():
-                _wait(client, process, words)
-            yield clients
-        finally:
-            for client in clients.values():
-                client.close()
-            process.kill()
-            process.wait()
-
-
-def _wait(client: Client, process: subprocess.Popen[bytes], words: Any) -> None:
-    """Until it answers, or its process ends."""
-    waited = 0.0
-    while True:
-        try:
-            return client.wait_until_available(1.0)
-        except ServingError as error:
-            waited += 1.0
-            if process.poll() is None and waited < START_S:
-                continue
-            words.seek(0)
-            last = (words.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
-            raise ServingError(f"the server did not come to serve the model; it said: {last}") from error
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,8 +36,17 @@ log = logging.getLogger(__name__)
 GRACE_S = 5.0  # for the requests under way when the server is told to stop
 
 
-def serve(flags: Flags, stop: threading.Event) -> None:
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def serve(flags: Flags, stop: threading.Event, say: Callable[[str], None] = _print) -> None:
     """Serves until `stop`.
+
+    Args:
+      flags: the command line's.
+      stop: to be set from another thread.
+      say: told, in TensorFlow Serving's words, where it listens.
 
     Raises:
       Fault: it cannot start: a flag or a file that it names is wrong, a first load failed, or a port is taken.
@@ -58,7 +68,7 @@ def serve(flags: Flags, stop: threading.Event) -> None:
         if flags.model_config_file:
             control.every(flags.model_config_file_poll_wait_seconds, partial(_reload, models, flags, stop))
         predictor = Predictor(models, flags.enable_signature_method_name_check, metrics)
-        _answer(flags, models, predictor, ssl, metrics_path, stop)
+        _answer(flags, models, predictor, ssl, metrics_path, stop, say)
     finally:
         control.stop()
 
@@ -107,7 +117,13 @@ def _reload(models: Models[Any], flags: Flags, stop: threading.Event) -> None:
 
 
 def _answer(
-    flags: Flags, models: Models[Any], predictor: Predictor, ssl: Any, metrics_path: str | None, stop: threading.Event
+    flags: Flags,
+    models: Models[Any],
+    predictor: Predictor,
+    ssl: Any,
+    metrics_path: str | None,
+    stop: threading.Event,
+    say: Callable[[str], None],
 ) -> None:
     """Opens the ports, answers until `stop`, and lets the requests under way end."""
     status = ModelService(models, predictor.metrics.value, flags.file_system_poll_wait_seconds >= 0)
@@ -126,10 +142,10 @@ def _answer(
             flags.enable_grpc_healthcheck_service,
         ),
     )
-    print(f"Running gRPC ModelServer at {server.addresses[0]} ...", flush=True)
+    say(f"Running gRPC ModelServer at {server.addresses[0]} ...")
     rest = None
     try:
-        rest = _start_rest(flags, models, predictor, metrics_path)
+        rest = _start_rest(flags, models, predictor, metrics_path, say)
         stop.wait()
     finally:
         if rest is not None:
@@ -137,7 +153,9 @@ def _answer(
         server.stop(GRACE_S)
 
 
-def _start_rest(flags: Flags, models: Models[Any], predictor: Predictor, metrics_path: str | None) -> RestServer | None:
+def _start_rest(
+    flags: Flags, models: Models[Any], predictor: Predictor, metrics_path: str | None, say: Callable[[str], None]
+) -> RestServer | None:
     if not flags.rest_api_port:
         return None
     if flags.rest_api_port == flags.port:
@@ -161,5 +179,5 @@ def _start_rest(flags: Flags, models: Models[Any], predictor: Predictor, metrics
         port = rest.start()
     except OSError as error:
         raise Fault(grpc.StatusCode.UNKNOWN, str(error)) from error
-    print(f"Exporting HTTP/REST API at:{flags.bind}:{port} ...", flush=True)
+    say(f"Exporting HTTP/REST API at:{flags.bind}:{port} ...")
     return rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import tensorflow as tf
 
 from data.errors import ServingError, UsageError
 from serving import routes
+from serving.live import live
 from serving.parity import compare, tolerance
-from serving.proof import compare_routes
+from serving.proof import Sample, compare_routes
 
 CLASSES = [b"ant", b"bee", b"cow"]
 SIZE = (4, 5)
@@ -86,7 +88,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], records: list[bytes]) -> None:
-    found = compare_routes(saved(""), records)
+    found = compare_routes(saved(""), Sample(records))
     assert [one.route for one in found] == [
         "serving_examples, one by one",
         "serving_default, one by one",
@@ -127,10 +129,13 @@ def test_a_layer_in_training_mode_cannot_excuse_itself_with_its_noise(
     assert in_process(saved(skew), records)["serving_examples, one by one"]
 
 
-def test_the_live_server_answers_from_the_very_folder(saved: Callable[[str], str], records: list[bytes]) -> None:
+@pytest.mark.parametrize("command", [(), (sys.executable, "-m", "serving.server")], ids=["thread", "process"])
+def test_the_live_server_answers_from_the_very_folder(
+    saved: Callable[[str], str], records: list[bytes], command: tuple[str, ...]
+) -> None:
     folder = saved("names")
     values = routes.values_of(records, "image", tf.string)
-    with routes.live(folder) as clients:
+    with live(folder, command) as clients:
         over = routes.over(clients["REST"], "REST", "bytes", values, 4)
     assert over.route == "REST, batches of 4"
     assert over.classes is not None
@@ -156,7 +161,7 @@ def test_numbers_go_down_every_route(tmp_path: Path) -> None:
         example = tf.train.Example()
         example.features.feature["features"].float_list.value.extend(row)
         records.append(example.SerializeToString())
-    assert [one.fault for one in compare_routes(str(tmp_path / "m"), records)] == [""] * 7
+    assert [one.fault for one in compare_routes(str(tmp_path / "m"), Sample(records))] == [""] * 7
 
 
 def test_what_is_no_model_or_no_example_is_told(
@@ -177,5 +182,9 @@ def test_what_is_no_model_or_no_example_is_told(
 
 def test_a_server_that_cannot_serve_is_told_in_its_words(tmp_path: Path) -> None:
     told = pytest.raises(ServingError, match="did not come to serve the model; it said: sorry")
-    with told, routes.live(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")):
+    with told, live(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")):
+        pass
+    (tmp_path / "saved_model.pb").write_bytes(b"no model")
+    told = pytest.raises(ServingError, match=r"did not come to serve the model; it said: .*saved_model.pb")
+    with told, live(str(tmp_path)):
         pass

@@ -1,0 +1,103 @@
+"""The trained model as training itself asks it: records through the reader and the TransformGraph into its weights.
+
+The route that all others are compared with. Nothing of the SavedModel is in it: the model is built by the task again
+and takes the weights that the Trainer kept beside its report.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tempfile
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.task import Task
+from components.transform import Preprocessing
+from data import reader
+from data.errors import DataError
+from serving.export import class_scores
+from serving.parity import Answers
+
+WEIGHTS = "model.weights.h5"  # in the ModelRun artifact
+_BATCH = 32  # pictures that are scored at a time: 256 of 300x300 take a gigabyte in the first layer
+
+
+def keep_weights(model: keras.Model, folder: str) -> None:
+    """Writes the weights into a folder, local or remote; h5py knows local files only."""
+    with tempfile.TemporaryDirectory() as local:
+        file = os.path.join(local, WEIGHTS)
+        model.save_weights(file)
+        tf.io.gfile.copy(file, posixpath.join(folder, WEIGHTS), overwrite=True)
+
+
+class TrainedModel:
+    """The task's model with its trained weights, `training=False`."""
+
+    def __init__(self, task: Task, classes: Sequence[str], model_run: str, transform_graph: str) -> None:
+        """
+        Args:
+          task: builds the model.
+          classes: in the order of the model's outputs; empty for a number.
+          model_run: folder of the Trainer's ModelRun artifact.
+          transform_graph: folder of the TransformGraph artifact.
+
+        Raises:
+          DataError: the Trainer kept no weights there, or they are not of the task's model.
+        """
+        self.task, self.classes = task, tuple(classes)
+        self.model = task.model(task.feature, len(self.classes))
+        _load(self.model, posixpath.join(model_run, WEIGHTS))
+        self._preprocessing = Preprocessing(transform_graph)
+        self._answer = tf.function(
+            self._scored, [tf.TensorSpec([None, *task.feature.shape], self.model.inputs[0].dtype)], autograph=False
+        )
+
+    def answers(self, records: Sequence[bytes], batch: int) -> tuple[Answers, list[int]]:
+        """What training's own route says of serialized tf.Examples, label included, so many at a time.
+
+        Returns:
+          The answers, and for classes the index that the TransformGraph gives each record's label.
+        """
+        scores, labels = [], []
+        with tempfile.TemporaryDirectory() as folder:
+            file = os.path.join(folder, "records")
+            with tf.io.TFRecordWriter(file) as writer:
+                for record in records:
+                    writer.write(record)
+            reading = reader.Reading(
+                [file], len(records), self.task.feature, self.task.label, self._preprocessing, batch
+            )
+            for features, label in reader.batches(reading, cache_bytes=0).one_pass():
+                scores.append(self._answer(features).numpy())
+                labels += label.numpy().tolist()
+        names = np.array([[name.encode() for name in self.classes]] * len(records), object) if self.classes else None
+        route = f"training, {'one by one' if batch == 1 else f'batches of {batch}'}"
+        return Answers(route, np.concatenate(scores), names), [int(label) for label in labels] if self.classes else []
+
+    def score(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [N, height, width, channels] to scores, float32 [N, C]."""
+        starts = range(0, len(pixels), _BATCH)
+        return np.concatenate([self._answer(pixels[start : start + _BATCH]).numpy() for start in starts])
+
+    def _scored(self, features: tf.Tensor) -> tf.Tensor:
+        output = tf.cast(self.model(features, training=False), tf.float32)
+        return class_scores(output) if self.classes else output
+
+
+def _load(model: keras.Model, path: str) -> None:
+    with tempfile.TemporaryDirectory() as local:
+        file = os.path.join(local, WEIGHTS)
+        try:
+            tf.io.gfile.copy(path, file)
+            model.load_weights(file)
+        except tf.errors.NotFoundError:
+            raise DataError(f"no weights at {path}", hint="Train again: the Trainer keeps them.") from None
+        except ValueError as error:
+            raise DataError(
+                f"the weights at {path} are not of the task's model: {str(error).splitlines()[0]}",
+                hint="Has the task been edited? Run it again, then ask for the proof.",
+            ) from None
