@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import posixpath
 import time
@@ -16,7 +18,12 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from components import gate
+from data.errors import SkewError
+from serving.parity import Comparison
+
 log = logging.getLogger(__name__)
+PROOF = "proof"  # custom property of the PushedModel: the comparison as JSON
 FINGERPRINT = "fingerprint.pb"  # TensorFlow's checksum of a SavedModel, copied with it
 
 
@@ -59,8 +66,28 @@ def _same_model(left: str, right: str) -> bool:
     return all(map(tf.io.gfile.exists, paths)) and len({io_utils.read_bytes_file(path) for path in paths}) == 1
 
 
+def prove_pushed(blessing: str, version: str) -> Comparison:
+    """The last route of the proof: the version that servers find. One that differs is taken away again.
+
+    Args:
+      blessing: folder of the SkewGate's InfraBlessing.
+      version: folder of the version.
+
+    Raises:
+      SkewError: it answers otherwise than the model did in training.
+    """
+    found = gate.check_pushed(blessing, version)
+    if found.fault:
+        tf.io.gfile.rmtree(version)
+        raise SkewError(
+            f"the pushed version differs from the model, and was removed: {found.fault}, record {found.record}",
+            hint="The version before keeps serving. Was the copy disturbed? Run again.",
+        )
+    return found
+
+
 class _Executor(executor.Executor):
-    """The stock checks of the blessings and marks, around `push`."""
+    """The stock checks of the blessings and marks, around `push`, and the proof of what was pushed."""
 
     def Do(  # noqa: N802
         self,
@@ -77,6 +104,8 @@ class _Executor(executor.Executor):
         proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
         model = self.GetModelPath(input_dict)
         path, version = push(model, destination.filesystem.base_directory, time.time())
+        blessing = artifact_utils.get_single_uri(input_dict[standard_component_specs.INFRA_BLESSING_KEY])
+        pushed.set_string_custom_property(PROOF, json.dumps(dataclasses.asdict(prove_pushed(blessing, path))))
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=path, pushed_version=str(version))
         log.info("pushed version %d to %s", version, path)
@@ -87,15 +116,19 @@ class Pusher(TfxPusher):
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
 
-    def __init__(self, model: types.Channel, model_blessing: types.Channel, base_directory: str) -> None:
+    def __init__(
+        self, model: types.Channel, model_blessing: types.Channel, infra_blessing: types.Channel, base_directory: str
+    ) -> None:
         """Args:
         model: the candidate.
         model_blessing: the Evaluator's verdict.
+        infra_blessing: the SkewGate's.
         base_directory: folder of the served model, `--model_base_path` of the server.
         """
         super().__init__(
             model=model,
             model_blessing=model_blessing,
+            infra_blessing=infra_blessing,
             push_destination=pusher_pb2.PushDestination(
                 filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=base_directory)
             ),

@@ -49,6 +49,23 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """How the served model is proved to answer as the trained one, before each push.
+
+    Attributes:
+      sample: records that go down every route; those chosen for a reason are always among them, and come first.
+      pictures: evaluation pictures on which clients with preprocessing of their own are tried; 0: none.
+    """
+
+    sample: int = 64
+    pictures: int = 256
+
+    def __post_init__(self) -> None:
+        if self.sample < 1 or self.pictures < 0:
+            raise UsageError(f"gate.sample must be at least 1 and gate.pictures 0, got {self.sample}, {self.pictures}")
+
+
+@dataclass(frozen=True)
 class Serving:
     """What is built into the served model.
 
@@ -73,7 +90,7 @@ class Task:
         two classes, or [N, 1] a number (classes is 0).
       label: what it learns.
       augment: random changes to the training pictures; those of evaluation and serving stay as they are.
-      ingest, train, evaluate, serving: the settings of the steps.
+      ingest, train, evaluate, serving, gate: the settings of the steps.
       data: the data folder of a run without `--data`, absolute or remote; "": none.
       fetch: writes the data into a folder, for a run without `--data` of a task without `data`. The folder is empty,
         or holds what an interrupted call left. None: `--data` is required.
@@ -89,6 +106,7 @@ class Task:
     train: Train = field(default_factory=Train)
     evaluate: Evaluate = field(default_factory=Evaluate)
     serving: Serving = field(default_factory=Serving)
+    gate: Gate = field(default_factory=Gate)
     data: str = ""
     fetch: Callable[[str], None] | None = None
 

@@ -11,6 +11,7 @@ from components.example_validator import ExampleValidator
 from components.pusher import Pusher
 from components.reference import TaskReference
 from components.schema import SchemaGen
+from components.skew_gate import SkewGate
 from components.statistics import statistics_gen
 from components.trainer import trainer
 from components.transform import Transform
@@ -55,11 +56,20 @@ def build(reference: TaskReference, data: str, paths: Paths, beam_args: list[str
         baseline.outputs["model"],
         schema.outputs["schema"],
     )
-    pusher = Pusher(train.outputs["model"], evaluate.outputs["blessing"], paths.serving)
+    gate = SkewGate(
+        examples.outputs["examples"],
+        schema.outputs["schema"],
+        transform.outputs["transform_graph"],
+        train.outputs["model"],
+        train.outputs["model_run"],
+        evaluate.outputs["blessing"],
+        reference.config("feature", "label", "model", "evaluate", "gate"),
+    )
+    pusher = Pusher(train.outputs["model"], evaluate.outputs["blessing"], gate.outputs["blessing"], paths.serving)
     return tfx.dsl.Pipeline(
         pipeline_name=task.name,
         pipeline_root=paths.artifacts,
-        components=[examples, statistics, schema, validator, transform, train, baseline, evaluate, pusher],
+        components=[examples, statistics, schema, validator, transform, train, baseline, evaluate, gate, pusher],
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(paths.metadata),
         enable_cache=True,
         beam_pipeline_args=beam_args,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import fcntl
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 import tensorflow as tf
 from rich.console import Console
 
-from components import pusher
+from components import gate, pusher
 from components.evaluator import Evaluation, check, metric_of
 from components.reference import TaskReference
 from components.task import Task
@@ -82,14 +83,21 @@ class _Run:
             record.blessed = outputs["blessing"].custom_properties["blessed"].int_value == 1
             record.evaluation = {"metric": metric_of(self._task), "baseline": found.baseline, "slices": found.metrics}
             check(found, self._task, record.blessed)
+        elif component == "SkewGate":
+            record.skew = gate.read(outputs["blessing"].uri)
+            self._blessing = outputs["blessing"].uri
+            gate.check(record.skew)
         elif component == "Pusher":
+            proof = json.loads(outputs["pushed_model"].custom_properties[pusher.PROOF].string_value)
             version = int(outputs["pushed_model"].custom_properties["pushed_version"].string_value)
             served = pusher.versions(self._paths.serving)[-1:]
             if served != [version]:
                 # From the cache, which does not know that another model was pushed since, or the folder emptied.
-                _, version = pusher.push(outputs["pushed_model"].uri, self._paths.serving, time.time())
+                path, version = pusher.push(outputs["pushed_model"].uri, self._paths.serving, time.time())
+                proof = dataclasses.asdict(pusher.prove_pushed(self._blessing, path))
             if served != [version]:
                 record.components[-1].state, record.components[-1].why = "executed", "it was not the one being served"
+            record.skew["routes"].append(proof)
             record.pushed = {"version": version, "path": f"{self._paths.serving}/{version}"}
 
     def save(self) -> None:

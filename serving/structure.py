@@ -33,13 +33,13 @@ class Finding:
     """A fault.
 
     Attributes:
-      signature: that has it.
+      signature: that has it; "training" where the TransformGraph does.
       kind: of the fault.
       detail: what and where, one line.
     """
 
     signature: str
-    kind: Literal["random", "training", "preprocessing"]
+    kind: Literal["random", "training", "preprocessing", "labels"]
     detail: str
 
 
