@@ -23,6 +23,7 @@ from data.manifest import Manifest, write_aside
 from data.shards import shard_files
 from data.spec import LABEL, Image
 from serving import naive, parity, proof, routes, structure
+from serving.live import live
 from serving.parity import Answers, Comparison
 from serving.program import installed
 from serving.structure import Finding
@@ -105,22 +106,24 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
     files = shard_files(artifacts.examples, shards.splits[task.evaluate.split])
     picked = sample.choose(files, task.feature, task.label, task.gate.sample)
     records = [one.record for one in picked]
-    say("through training's own route")
-    trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
-    reference, labels = trained.answers(records, len(records))
-    again, _ = trained.answers(records, 1)
     program = installed()
+    with live(artifacts.model, (program,) if program else ()) as server:
+        say("through training's own route")
+        trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
+        answers, labels = trained.answers(records)
+        given = proof.Sample(records, task.feature.name, answers)
+        compared = proof.compare_routes(artifacts.model, server, given, say)
+    reference = answers[0]
     found = Proof(
         task.feature.name,
         len(records),
         sum(one.why.startswith("made: ") for one in picked),
         program or "the embedded one",
         reference.route,
-        parity.tolerance(reference, [again]),
+        parity.tolerance(reference, answers[1:]),
+        compared,
         structure=_structure(task, artifacts, classes, records, labels),
     )
-    given = proof.Sample(records, task.feature.name, [reference, again])
-    found.routes = proof.compare_routes(artifacts.model, given, (program,) if program else (), say)
     if isinstance(task.feature, Image) and len(classes) > 1 and task.gate.pictures:
         say("what other clients would have cost")
         found.avoided = _avoided(task, trained, files, shards.examples(task.evaluate.split))
@@ -155,7 +158,7 @@ def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: 
     names = [_text(one, LABEL) for one in drawn]
     labels = [trained.classes.index(name) if name in trained.classes else -1 for name in names]
     assert isinstance(task.feature, Image)
-    return naive.avoided(contents, labels, task.feature, trained.score)
+    return naive.avoided(contents, labels, task.feature, trained.pixels(contents), trained.score)
 
 
 def _text(record: bytes, name: str) -> str:

@@ -52,36 +52,49 @@ class TrainedModel:
         self.model = task.model(task.feature, len(self.classes))
         _load(self.model, posixpath.join(model_run, WEIGHTS))
         self._preprocessing = Preprocessing(transform_graph)
+        name = task.feature.name
+        self._preprocess = tf.function(
+            lambda contents: self._preprocessing({name: contents})[name],
+            [tf.TensorSpec([None], tf.string)],
+            autograph=False,
+        )
         self._answer = tf.function(
             self._scored, [tf.TensorSpec([None, *task.feature.shape], self.model.inputs[0].dtype)], autograph=False
         )
 
-    def answers(self, records: Sequence[bytes], batch: int) -> tuple[Answers, list[int]]:
-        """What training's own route says of serialized tf.Examples, label included, so many at a time.
+    def answers(self, records: Sequence[bytes]) -> tuple[list[Answers], list[int]]:
+        """What training's own route says of serialized tf.Examples, label included: all at once, and one by one.
 
         Returns:
-          The answers, and for classes the index that the TransformGraph gives each record's label.
+          The two answers, and for classes the index that the TransformGraph gives each record's label.
         """
-        scores, labels = [], []
+        count = len(records)
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "records")
             with tf.io.TFRecordWriter(file) as writer:
                 for record in records:
                     writer.write(record)
-            reading = reader.Reading(
-                [file], len(records), self.task.feature, self.task.label, self._preprocessing, batch
-            )
-            for features, label in reader.batches(reading, cache_bytes=0).one_pass():
-                scores.append(self._answer(features).numpy())
-                labels += label.numpy().tolist()
-        names = np.array([[name.encode() for name in self.classes]] * len(records), object) if self.classes else None
-        route = f"training, {'one by one' if batch == 1 else f'batches of {batch}'}"
-        return Answers(route, np.concatenate(scores), names), [int(label) for label in labels] if self.classes else []
+            read = tf.data.TFRecordDataset(file)
+            # As one dataset: each would lay out the whole of the TransformGraph for itself.
+            batches = self._reading([file], count).transformed(read.batch(count).concatenate(read.batch(1)))
+            (features, labels), *single = list(batches)
+        scores = self._answer(features).numpy(), np.concatenate([self._answer(one).numpy() for one, _ in single])
+        names = np.array([[name.encode() for name in self.classes]] * count, object) if self.classes else None
+        ways = (f"batches of {count}", "one by one")
+        found = [Answers(f"training, {way}", some, names) for way, some in zip(ways, scores, strict=True)]
+        return found, labels.numpy().tolist() if self.classes else []
+
+    def pixels(self, contents: Sequence[bytes]) -> np.ndarray:
+        """Encoded pictures as the model gets them, uint8 [N, height, width, channels]."""
+        return np.asarray(self._preprocess(tf.constant(list(contents))))
 
     def score(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [N, height, width, channels] to scores, float32 [N, C]."""
         starts = range(0, len(pixels), _BATCH)
         return np.concatenate([self._answer(pixels[start : start + _BATCH]).numpy() for start in starts])
+
+    def _reading(self, files: Sequence[str], count: int) -> reader.Reading:
+        return reader.Reading(files, count, self.task.feature, self.task.label, self._preprocessing, count)
 
     def _scored(self, features: tf.Tensor) -> tf.Tensor:
         output = tf.cast(self.model(features, training=False), tf.float32)

@@ -51,6 +51,10 @@ class Reading:
         """Whether they stay in memory, given the limit in bytes."""
         return self.memory <= limit
 
+    def transformed(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
+        """Batches of serialized examples (string [B]) to (features [B, ...], labels [B])."""
+        return serialized.map(self.chunk, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
     def chunk(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Serialized examples (string [N]) to features [N, ...] and labels [N]."""
         raw = tf.io.parse_example(serialized, parse_spec(self.feature, self.label))
@@ -186,7 +190,7 @@ def _endless(one_pass: Callable[[tf.Tensor], tf.data.Dataset], epoch: int, batch
 def _streamed(reading: Reading, seed: int | None, buffer: int, epoch: int, batch: int) -> tf.data.Dataset:
     """Shuffles the records while they are small, encoded strings; then parses and transforms by the batch."""
     serialized = _endless(lambda now: _records(reading, seed, buffer, now).batch(reading.batch_size), epoch, batch)
-    return serialized.map(reading.chunk, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return reading.transformed(serialized)
 
 
 def _records(reading: Reading, seed: int | None, buffer: int, epoch: tf.Tensor) -> tf.data.Dataset:

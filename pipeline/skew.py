@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.errors import DataError, SkewError
+from serving.live import live
 from serving.parity import Comparison
 from serving.program import installed
 from serving.proof import Sample, compare_routes
@@ -49,7 +50,8 @@ def prove(question: Question) -> None:
     program = installed()
     with Console(stderr=True).status("") as status:
         sample = Sample(records, question.feature)
-        found = compare_routes(question.model, sample, (program,) if program else (), status.update)
+        with live(question.model, (program,) if program else ()) as server:
+            found = compare_routes(question.model, server, sample, status.update)
     console.print(_table(found))
     console.print(f"[dim]{len(records)} records; the live server was {escape(program or 'the embedded one')}[/]")
     faults = [one for one in found if one.fault]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
+import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -20,34 +22,44 @@ from serving.program import free_port
 NAME, VERSION = "gate", 1
 START_S = 120.0  # for a server to load the model
 
+_POLL_S = 0.02
+
+Server = Callable[[], dict[str, Client]]
 Ended = Callable[[], str | None]  # its last words if it ended, None while it runs
 
 
 @contextlib.contextmanager
-def live(folder: str, program: Sequence[str] = ()) -> Iterator[dict[str, Client]]:
-    """Serves the SavedModel as version 1 on loopback: its clients by "gRPC" and "REST".
+def live(folder: str, program: Sequence[str] = ()) -> Iterator[Server]:
+    """Starts to serve the SavedModel as version 1 on loopback, while the caller goes on with something else.
 
     Args:
       folder: of the SavedModel. The server finds a local one through a link, a remote one as a copy.
       program: TensorFlow Serving's command, without ports and model; empty: the embedded server, in this process.
 
-    Raises:
-      ServingError: it does not come to serve the model; tells its last words.
+    Yields:
+      What waits until the model is served, and gives its clients, by "gRPC" and "REST". It raises ServingError, with
+      the server's last words, where it does not come to serve the model.
     """
-    with tempfile.TemporaryDirectory(prefix="skewless-gate-") as base:
+    with tempfile.TemporaryDirectory(prefix="skewless-gate-") as base, contextlib.ExitStack() as stack:
         _lay(folder, os.path.join(base, str(VERSION)))
         grpc_port, rest_port = free_port(), free_port()
         flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
         flags += [f"--model_base_path={base}", "--max_num_load_retries=0"]
-        clients = {
-            "gRPC": Client(f"127.0.0.1:{grpc_port}", NAME),
-            "REST": Client(f"http://127.0.0.1:{rest_port}", NAME),
-        }
-        with _process([*program, *flags]) if program else _thread(flags) as ended, contextlib.ExitStack() as stack:
+        ended = stack.enter_context(_process([*program, *flags]) if program else _thread(flags))
+
+        @functools.cache
+        def server() -> dict[str, Client]:
+            _wait(grpc_port, ended)
+            clients = {
+                "gRPC": Client(f"127.0.0.1:{grpc_port}", NAME),
+                "REST": Client(f"http://127.0.0.1:{rest_port}", NAME),
+            }
             for client in clients.values():
                 stack.callback(client.close)
-                _wait(client, ended)
-            yield clients
+                client.wait_until_available(START_S)
+            return clients
+
+        yield server
 
 
 def _lay(folder: str, target: str) -> None:
@@ -108,16 +120,18 @@ def _thread(flags: Sequence[str]) -> Iterator[Ended]:
         gc.unfreeze()  # what the server froze is this process's, which goes on
 
 
-def _wait(client: Client, ended: Ended) -> None:
-    """Until it answers, or ends."""
-    waited = 0.0
+def _wait(port: int, ended: Ended) -> None:
+    """Until it listens, which it does once the model is loaded: a client that found nobody would wait for a second.
+
+    Raises:
+      ServingError: it ended before, or took too long.
+    """
+    end = time.monotonic() + START_S
     while True:
-        try:
-            return client.wait_until_available(1.0)
-        except ServingError as error:
-            waited += 1.0
-            last: Any = ended()
-            if last is None and waited < START_S:
-                continue
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return
+        last = ended()
+        if last is not None or time.monotonic() > end:
             told = last or f"nothing in {START_S:.0f} s"
-            raise ServingError(f"the server did not come to serve the model; it said: {told}") from error
+            raise ServingError(f"the server did not come to serve the model; it said: {told}")
+        time.sleep(_POLL_S)

@@ -31,13 +31,13 @@ class NaiveClient:
     Attributes:
       name: in tables.
       about: what it does, in a line.
-      prepare: an encoded file to uint8 [height, width, channels]; raises whatever its library does for a file that
-        it cannot read.
+      prepare: an encoded file, how the model gets it, and what is served (uint8 [height, width, channels]) to what
+        this client sends, of the same shape; raises whatever its library does for a file that it cannot read.
     """
 
     name: str
     about: str
-    prepare: Callable[[bytes, Image], np.ndarray]
+    prepare: Callable[[bytes, Image, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def avoided(
     contents: Sequence[bytes],
     labels: Sequence[int] | None,
     spec: Image,
+    pixels: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray],
 ) -> list[Cost]:
     """Compares what each of `CLIENTS` would have been told with what is served.
@@ -75,19 +76,19 @@ def avoided(
       contents: encoded files that the served decoder takes, at least one.
       labels: the indices of their classes, in the same order, if they are known.
       spec: how the model gets pictures.
-      score: pixels uint8 [N, height, width, channels] to scores [N, C], C at least 2; called once for what is served
-        and once for each client.
+      pixels: what is served, uint8 [N, height, width, channels].
+      score: such pixels to scores [N, C], C at least 2; called for what is served, and for each client with those
+        pictures that it sends otherwise.
 
     Raises:
       ValueError: fewer than two scores a picture: one alone has no top-1.
-      tf.errors.InvalidArgumentError: the served decoder takes one of them for no picture.
     """
-    served = np.asarray(score(_our_batches(spec)(tf.constant(list(contents))).numpy()))
+    served = np.asarray(score(pixels))
     if served.ndim != 2 or served.shape[1] < 2:
         raise ValueError(f"scores must be [N, C], C at least 2, got {list(served.shape)}")
     wanted = None if labels is None else np.asarray(labels)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the decoders let others run meanwhile
-        return [_cost(client, pool, contents, wanted, spec, score, served) for client in CLIENTS]
+        return [_cost(client, pool, contents, wanted, spec, pixels, score, served) for client in CLIENTS]
 
 
 def _cost(
@@ -96,17 +97,20 @@ def _cost(
     contents: Sequence[bytes],
     labels: np.ndarray | None,
     spec: Image,
+    pixels: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray],
     served: np.ndarray,
 ) -> Cost:
-    prepared = list(pool.map(lambda one: _tried(client, one, spec), contents))
-    readable = [row for row, pixels in enumerate(prepared) if pixels is not None]
-    top, largest = np.full(len(contents), -1), 0.0  # no class
-    if readable:
-        scores = np.asarray(score(np.stack([pixels for pixels in prepared if pixels is not None])))
-        top[readable] = scores.argmax(axis=1)
-        largest = float(np.abs(scores.astype(np.float64) - served[readable]).max())
+    prepared = list(pool.map(lambda one, ours: _tried(client, one, spec, ours), contents, pixels))
+    others = {row: one for row, one in enumerate(prepared) if one is not None and (one != pixels[row]).any()}
     top_served = served.argmax(axis=1)
+    top = np.where([one is None for one in prepared], -1, top_served)  # -1: no class
+    largest = 0.0
+    if others:
+        other = list(others)
+        scores = np.asarray(score(np.stack(list(others.values()))))
+        top[other] = scores.argmax(axis=1)
+        largest = float(np.abs(scores.astype(np.float64) - served[other]).max())
     return Cost(
         client.name,
         len(contents),
@@ -117,10 +121,10 @@ def _cost(
     )
 
 
-def _tried(client: NaiveClient, contents: bytes, spec: Image) -> np.ndarray | None:
+def _tried(client: NaiveClient, contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray | None:
     """What the client sends; None where it cannot read the file."""
     try:
-        return client.prepare(contents, spec)
+        return client.prepare(contents, spec, ours)
     except Exception:  # each library has its own errors
         return None
 
@@ -135,11 +139,11 @@ def _channelled(pixels: np.ndarray) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
-def _by_pil(method: Pil.Resampling, contents: bytes, spec: Image) -> np.ndarray:
+def _by_pil(method: Pil.Resampling, contents: bytes, spec: Image, _: np.ndarray) -> np.ndarray:
     return _channelled(np.asarray(_opened(contents, spec).resize((spec.width, spec.height), method)))
 
 
-def _opencv_area(contents: bytes, spec: Image) -> np.ndarray:
+def _opencv_area(contents: bytes, spec: Image, _: np.ndarray) -> np.ndarray:
     import cv2
 
     flag = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
@@ -153,44 +157,26 @@ def _opencv_area(contents: bytes, spec: Image) -> np.ndarray:
 
 # Traced once for all pictures: eagerly, each of them would trace the branches that it takes.
 @functools.lru_cache(maxsize=8)
-def _our_decoder(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
-    return tf.function(
-        lambda contents: image_ops.decode_and_resize(contents, spec), [tf.TensorSpec([], tf.string)], autograph=False
-    )
-
-
-@functools.lru_cache(maxsize=8)
-def _our_batches(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
-    return tf.function(
-        lambda contents: image_ops.decode_batch(contents, spec), [tf.TensorSpec([None], tf.string)], autograph=False
-    )
-
-
-@functools.lru_cache(maxsize=8)
 def _our_resize(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
     signature = [tf.TensorSpec([None, None, spec.channels], tf.uint8)]
     return tf.function(lambda pixels: image_ops.resize(pixels, spec), signature, autograph=False)
 
 
-def _ours(contents: bytes, spec: Image) -> np.ndarray:
-    return _our_decoder(spec)(tf.constant(contents)).numpy()
+def _bgr(_: bytes, __: Image, ours: np.ndarray) -> np.ndarray:
+    return ours[..., ::-1]
 
 
-def _bgr(contents: bytes, spec: Image) -> np.ndarray:
-    return _ours(contents, spec)[..., ::-1]
-
-
-def _exif_turned(contents: bytes, spec: Image) -> np.ndarray:
+def _exif_turned(contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray:
     if read_header(contents).orientation == 1:
-        return _ours(contents, spec)
+        return ours
     with Pil.open(io.BytesIO(contents)) as image:
         turned = ImageOps.exif_transpose(image).convert("L" if spec.channels == 1 else "RGB")
     return _our_resize(spec)(tf.constant(_channelled(np.asarray(turned)))).numpy()
 
 
-def _default_dct(contents: bytes, spec: Image) -> np.ndarray:
+def _default_dct(contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray:
     if image_ops.kind_of(contents) != "jpeg":
-        return _ours(contents, spec)
+        return ours
     return _our_resize(spec)(tf.io.decode_jpeg(contents, channels=spec.channels)).numpy()
 
 

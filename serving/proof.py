@@ -10,7 +10,7 @@ from data.errors import UsageError
 from serving import parity, routes
 from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
 from serving.client.client import SIGNATURE as DEFAULT
-from serving.live import live
+from serving.live import Server
 from serving.parity import Answers, Comparison
 from serving.routes import Rows
 
@@ -68,8 +68,8 @@ class _Route:
 
 def compare_routes(
     folder: str,
+    server: Server,
     sample: Sample,
-    program: Sequence[str] = (),
     say: Callable[[str], None] = lambda text: None,
     explain: Callable[[Difference], None] = lambda difference: None,
 ) -> list[Comparison]:
@@ -77,8 +77,8 @@ def compare_routes(
 
     Args:
       folder: of a SavedModel with `serving_default` of one input, and `serving_examples`.
+      server: that serves it, from `serving.live`.
       sample: the records.
-      program: of the live server, without ports and model; empty: the embedded one.
       say: told what is done next.
       explain: given the first route that answers, but otherwise.
 
@@ -125,10 +125,9 @@ def compare_routes(
 
     compare(examples)
     compare(_Route(DEFAULT, model.default, values))
-    say("starting a live server")
-    with live(folder, program) as clients:
-        for name, client in clients.items():
-            compare(_Route(name, _asking(client, name, spec.name), values))
+    say("waiting for the live server")
+    for name, client in server().items():
+        compare(_Route(name, _asking(client, name, spec.name), values))
     return found
 
 

@@ -26,6 +26,14 @@ def opened(contents: bytes) -> Pil.Image:
     return Pil.open(io.BytesIO(contents))
 
 
+def sent(name: str, contents: bytes, spec: Image) -> np.ndarray:
+    return BY_NAME[name].prepare(contents, spec, served(contents, spec))
+
+
+def costs_of(contents: list[bytes], labels, spec: Image, score) -> list[Cost]:
+    return avoided(contents, labels, spec, np.stack([served(one, spec) for one in contents]), score)
+
+
 def of(costs: list[Cost], name: str) -> Cost:
     (found,) = [cost for cost in costs if cost.client == name]
     return found
@@ -45,7 +53,7 @@ def upright(smooth, encode) -> bytes:
 
 @pytest.mark.parametrize(("name", "method"), [("PIL nearest", Pil.NEAREST), ("PIL bilinear", Pil.BILINEAR)])
 def test_pil(name, method, upright):
-    got = BY_NAME[name].prepare(upright, SPEC)
+    got = sent(name, upright, SPEC)
     np.testing.assert_array_equal(got, np.asarray(opened(upright).resize((14, 9), method)))
     assert (got != served(upright)).any()
 
@@ -53,46 +61,44 @@ def test_pil(name, method, upright):
 def test_pils_bilinear_is_tensorflows_with_antialias(upright):
     """The same but for rounding: else the difference found would be another."""
     with_antialias = served(upright, Image(9, 14, antialias=True))
-    got = BY_NAME["PIL bilinear"].prepare(upright, SPEC)
+    got = sent("PIL bilinear", upright, SPEC)
     assert np.abs(got.astype(int) - with_antialias).max() <= 1
 
 
 def test_opencv(upright, turned):
     cv2 = pytest.importorskip("cv2")
-    prepare = BY_NAME["OpenCV area"].prepare
     for contents in (upright, turned):
         bgr = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_COLOR)
         expected = cv2.resize(bgr, (14, 9), interpolation=cv2.INTER_AREA)[..., ::-1]
-        np.testing.assert_array_equal(prepare(contents, SPEC), expected)
+        np.testing.assert_array_equal(sent("OpenCV area", contents, SPEC), expected)
     with pytest.raises(ValueError, match="cannot read"):
-        prepare(b"no picture", SPEC)
+        BY_NAME["OpenCV area"].prepare(b"no picture", SPEC, np.empty(0))
 
 
 def test_a_block_of_four_is_averaged_by_area_and_met_by_nearest(encode):
     """2x2 to 1x1: area is the mean, (0 + 10 + 20 + 30) / 4; nearest is one of the four."""
     contents = encode(np.uint8([[0, 10], [20, 30]])[..., np.newaxis].repeat(3, axis=2), "PNG")
     if "OpenCV area" in BY_NAME:
-        assert BY_NAME["OpenCV area"].prepare(contents, Image(1, 1)).tolist() == [[[15, 15, 15]]]
-    assert BY_NAME["PIL nearest"].prepare(contents, Image(1, 1)).tolist() == [[[30, 30, 30]]]
+        assert sent("OpenCV area", contents, Image(1, 1)).tolist() == [[[15, 15, 15]]]
+    assert sent("PIL nearest", contents, Image(1, 1)).tolist() == [[[30, 30, 30]]]
 
 
 def test_bgr_is_right_but_for_the_order(upright):
-    np.testing.assert_array_equal(BY_NAME["BGR"].prepare(upright, SPEC), served(upright)[..., [2, 1, 0]])
+    np.testing.assert_array_equal(sent("BGR", upright, SPEC), served(upright)[..., [2, 1, 0]])
 
 
 def test_exif_turns_only_what_says_so(upright, turned, encode):
-    prepare = BY_NAME["EXIF turned"].prepare
-    np.testing.assert_array_equal(prepare(upright, SPEC), served(upright))
+    np.testing.assert_array_equal(sent("EXIF turned", upright, SPEC), served(upright))
     lossless = encode(ImageOps.exif_transpose(opened(turned)), "PNG")
     assert opened(lossless).size == opened(turned).size[::-1]
-    np.testing.assert_array_equal(prepare(turned, SPEC), served(lossless))
+    np.testing.assert_array_equal(sent("EXIF turned", turned, SPEC), served(lossless))
 
 
 def test_default_dct(smooth, encode, upright):
-    prepare, whole = BY_NAME["default DCT"].prepare, Image(23, 37)
-    np.testing.assert_array_equal(prepare(upright, whole), tf.io.decode_jpeg(upright, channels=3))
+    whole = Image(23, 37)
+    np.testing.assert_array_equal(sent("default DCT", upright, whole), tf.io.decode_jpeg(upright, channels=3))
     lossless = encode(smooth(1), "PNG")
-    np.testing.assert_array_equal(prepare(lossless, SPEC), served(lossless))
+    np.testing.assert_array_equal(sent("default DCT", lossless, SPEC), served(lossless))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -101,7 +107,7 @@ def test_every_client_gives_what_the_model_takes(name, channels, smooth, encode,
     spec = Image(9, 14, channels=channels)
     image = Pil.fromarray(smooth(3))
     for contents in (turned, encode(image.convert("L"), "JPEG"), encode(image.convert("RGBA"), "PNG")):
-        got = BY_NAME[name].prepare(contents, spec)
+        got = sent(name, contents, spec)
         assert (got.shape, got.dtype) == (spec.shape, np.uint8)
 
 
@@ -118,7 +124,7 @@ def flat(encode, red: int, blue: int, kind: str = "PNG") -> bytes:
 def test_costs_by_hand(encode):
     """Of one colour, so that no resizing changes anything; the order of the channels changes every top-1."""
     contents = [flat(encode, 200, 30), flat(encode, 10, 250), flat(encode, 90, 80)]
-    costs = avoided(contents, [0, 1, 1], SPEC, red_or_blue)  # served: 0, 1, 0, of which the last is wrong
+    costs = costs_of(contents, [0, 1, 1], SPEC, red_or_blue)  # served: 0, 1, 0, of which the last is wrong
     assert [cost.client for cost in costs] == list(BY_NAME)
     for cost in costs:
         flipped, accuracy, largest = (3, 1 / 3, 240 / 255) if cost.client == "BGR" else (0, 2 / 3, 0.0)
@@ -129,7 +135,7 @@ def test_costs_by_hand(encode):
 
 
 def test_without_labels_there_is_no_accuracy(encode):
-    cost = of(avoided([flat(encode, 200, 30)], None, SPEC, red_or_blue), "BGR")
+    cost = of(costs_of([flat(encode, 200, 30)], None, SPEC, red_or_blue), "BGR")
     assert cost == Cost("BGR", 1, 1, None, None, pytest.approx(170 / 255))
 
 
@@ -142,7 +148,7 @@ def test_what_a_client_cannot_read_counts_as_flipped_and_wrong(smooth, encode):
     with pytest.raises(Exception):  # noqa: B017
         opened(broken).load()
     for contents, others in (([broken], 0), ([sound, broken], 1)):
-        costs = avoided(contents, [0] * len(contents), SPEC, red_or_blue)
+        costs = costs_of(contents, [0] * len(contents), SPEC, red_or_blue)
         cost = of(costs, "PIL nearest")
         assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (1, others / len(contents), 1.0)
         assert cost.largest == 0.0
@@ -159,7 +165,7 @@ def test_flips_are_those_of_a_direct_computation(smooth, encode):
     by_pil = np.stack([np.asarray(opened(one).resize((14, 9), Pil.NEAREST)) for one in contents])
     by_us = np.stack([served(one) for one in contents])
     theirs, ours = score(by_pil), score(by_us)
-    cost = of(avoided(contents, ours.argmax(axis=1).tolist(), SPEC, score), "PIL nearest")
+    cost = of(costs_of(contents, ours.argmax(axis=1).tolist(), SPEC, score), "PIL nearest")
     flips = int((theirs.argmax(axis=1) != ours.argmax(axis=1)).sum())
     assert 0 < cost.flipped == flips < 40
     assert (cost.accuracy, cost.accuracy_served) == (pytest.approx(1 - flips / 40), 1.0)
@@ -168,7 +174,7 @@ def test_flips_are_those_of_a_direct_computation(smooth, encode):
 
 def test_one_score_has_no_top(encode):
     with pytest.raises(ValueError, match="C at least 2, got \\[1, 1\\]"):
-        avoided([flat(encode, 1, 2)], None, SPEC, lambda pixels: red_or_blue(pixels)[:, :1])
+        costs_of([flat(encode, 1, 2)], None, SPEC, lambda pixels: red_or_blue(pixels)[:, :1])
 
 
 def test_horses_and_humans(shared_data):
@@ -176,7 +182,7 @@ def test_horses_and_humans(shared_data):
     files = sorted((shared_data / "horse-or-human").rglob("*.png"))[::100]
     assert len(files) >= 4
     contents = [file.read_bytes() for file in files]
-    costs = avoided(contents, None, Image(150, 150), red_or_blue)
+    costs = costs_of(contents, None, Image(150, 150), red_or_blue)
     by_pil = np.stack([np.asarray(opened(one).convert("RGB").resize((150, 150), Pil.NEAREST)) for one in contents])
     by_us = np.stack([served(one, Image(150, 150)) for one in contents])
     difference = np.abs(red_or_blue(by_pil) - red_or_blue(by_us)).max()

@@ -88,7 +88,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], records: list[bytes]) -> None:
-    found = compare_routes(saved(""), Sample(records))
+    with live(saved("")) as server:
+        found = compare_routes(saved(""), server, Sample(records))
     assert [one.route for one in found] == [
         "serving_examples, one by one",
         "serving_default, one by one",
@@ -135,8 +136,8 @@ def test_the_live_server_answers_from_the_very_folder(
 ) -> None:
     folder = saved("names")
     values = routes.values_of(records, "image", tf.string)
-    with live(folder, command) as clients:
-        over = routes.over(clients["REST"], "REST", "bytes", values, 4)
+    with live(folder, command) as server:
+        over = routes.over(server()["REST"], "REST", "bytes", values, 4)
     assert over.route == "REST, batches of 4"
     assert over.classes is not None
     assert over.classes.tolist() == [[b"bee", b"ant", b"cow"]] * COUNT
@@ -161,7 +162,9 @@ def test_numbers_go_down_every_route(tmp_path: Path) -> None:
         example = tf.train.Example()
         example.features.feature["features"].float_list.value.extend(row)
         records.append(example.SerializeToString())
-    assert [one.fault for one in compare_routes(str(tmp_path / "m"), Sample(records))] == [""] * 7
+    with live(str(tmp_path / "m")) as server:
+        found = compare_routes(str(tmp_path / "m"), server, Sample(records))
+    assert [one.fault for one in found] == [""] * 7
 
 
 def test_what_is_no_model_or_no_example_is_told(
@@ -182,9 +185,9 @@ def test_what_is_no_model_or_no_example_is_told(
 
 def test_a_server_that_cannot_serve_is_told_in_its_words(tmp_path: Path) -> None:
     told = pytest.raises(ServingError, match="did not come to serve the model; it said: sorry")
-    with told, live(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")):
-        pass
+    with told, live(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")) as server:
+        server()
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
     told = pytest.raises(ServingError, match=r"did not come to serve the model; it said: .*saved_model.pb")
-    with told, live(str(tmp_path)):
-        pass
+    with told, live(str(tmp_path)) as server:
+        server()
