@@ -36,6 +36,7 @@ class RunRecord:
       data: examples by split, quarantined by reason, files that are no pictures, duplicates, EXIF-rotated.
       training: epochs, images_per_second, waiting_share (of the time, for input), history, best_epoch, phases, layers.
       evaluation: the deciding metric, metrics by slice, the baseline's value.
+      skew: the gate's verdict on the model, route by route, and what naive clients would have changed.
       pushed: version and path of the model that is served after the run.
       plots: the PNGs drawn.
     """
@@ -55,6 +56,7 @@ class RunRecord:
     training: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     blessed: bool | None = None
+    skew: dict[str, Any] = field(default_factory=dict)
     pushed: dict[str, Any] = field(default_factory=dict)
     plots: list[str] = field(default_factory=list)
 
