@@ -23,7 +23,8 @@ def avoided(record: RunRecord) -> Figure | None:
         return None
     pictures, served = costs[0]["pictures"], costs[0]["accuracy_served"]
     beside = "" if served is None else f", served with an accuracy of {share(served)}"
-    title = f"{cut(record.task, 40)}: answers that a naive client would have changed\n"
+    what = "answers that a naive client" if costs[0]["flipped"] else "no answer that a naive client"
+    title = f"{cut(record.task, 40)}: {what} would have changed\n"
     title += f"{pictures:,} picture{'s' if pictures != 1 else ''}{beside}"
     has_accuracy = any(one["accuracy"] is not None for one in costs)
     width, height = 8.5, 1.75 + 0.36 * len(costs)

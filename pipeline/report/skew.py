@@ -91,6 +91,7 @@ def tell_avoided(skew: Verdict, console: Console) -> None:
         row = [escape(one["client"]), str(one["flipped"]), share(one["flipped"] / one["pictures"])]
         row += [_accuracy(one), points(one) or "-"] if has_accuracy else []
         table.add_row(*row, largest(one), style="" if one["flipped"] else "dim")
+    console.print()
     console.print(table, soft_wrap=False)
     if not costs[0]["flipped"]:
         _print(console, "[dim]none of them would have changed an answer of this model[/]")
