@@ -23,8 +23,8 @@ def avoided(record: RunRecord) -> Figure | None:
         return None
     pictures, served = costs[0]["pictures"], costs[0]["accuracy_served"]
     beside = "" if served is None else f", served with an accuracy of {share(served)}"
-    what = "answers that a naive client" if costs[0]["flipped"] else "no answer that a naive client"
-    title = f"{cut(record.task, 40)}: {what} would have changed\n"
+    some, none = "answers that a naive client would have changed", "no naive client would have changed an answer"
+    title = f"{cut(record.task, 40)}: {some if costs[0]['flipped'] else none}\n"
     title += f"{pictures:,} picture{'s' if pictures != 1 else ''}{beside}"
     has_accuracy = any(one["accuracy"] is not None for one in costs)
     width, height = 8.5, 1.75 + 0.36 * len(costs)

@@ -231,7 +231,7 @@ def test_little_looks_like_little_and_no_change_like_none() -> None:
     assert axes.get_xlim() == (0, LEAST_SCALE)
     figure = avoided(_record(COSTS[:1]))
     assert figure is not None and figure.axes[0].get_xlim() == (0, LEAST_SCALE)
-    assert "no answer that a naive client would have changed" in figure.get_suptitle()
+    assert "no naive client would have changed an answer" in figure.get_suptitle()
 
 
 def test_without_labels_the_figure_tells_no_accuracy() -> None:
