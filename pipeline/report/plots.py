@@ -1,29 +1,23 @@
 """What a run looks like: the history of its training, the accuracy of each class, its model; as PNG beside `run.json`.
 
-The two colours are the blue and orange of Okabe and Ito (Color Universal Design, 2008), which every kind of colour
-blindness tells apart; lines and markers differ, too, so that a grey print will do. Figures are made through
-matplotlib's objects, never through pyplot: no display, and nothing left behind in the process.
+What clients with preprocessing of their own would have changed is drawn by `avoided`.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import posixpath
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import tensorflow as tf
-
+from pipeline.report.avoided import avoided
+from pipeline.report.page import BLUE, GREY, ORANGE, cell, cut, page, write
 from pipeline.report.record import RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI, COLOURS = 150, 64  # of 16, the orange came out as a brown
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#555555"
 TRAINING: dict[str, Any] = {"color": BLUE, "linestyle": "-", "marker": "o", "linewidth": 1.8, "markersize": 5}
 VALIDATION: dict[str, Any] = {"color": ORANGE, "linestyle": "--", "marker": "s", "linewidth": 1.8, "markersize": 5}
 RATE = "learning_rate"
@@ -35,7 +29,7 @@ _ACCURACY = "sparse_categorical_accuracy"
 
 
 def draw(record: RunRecord, folder: str) -> list[str]:
-    """Writes `history.png`, `classes.png` and `model.png`, those that the record has the figures for.
+    """Writes `history.png`, `classes.png`, `model.png` and `avoided.png`, those that the record has the figures for.
 
     Args:
       record: of a run; an older one, or one that failed early, may lack any part.
@@ -45,40 +39,12 @@ def draw(record: RunRecord, folder: str) -> list[str]:
       The paths written.
     """
     written = []
-    for name, make in (("history", history), ("classes", classes), ("model", model)):
+    for name, make in (("history", history), ("classes", classes), ("model", model), ("avoided", avoided)):
         figure = make(record)
         if figure is not None:
             written.append(posixpath.join(folder, f"{name}.png"))
-            _write(figure, written[-1])
+            write(figure, written[-1])
     return written
-
-
-def _write(figure: Figure, path: str) -> None:
-    """Writes a PNG aside first, so that a reader finds it whole or not at all.
-
-    Few colours make it a fraction of the size, and a few are all that there are: greys and the two of the lines.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
-
-    canvas, content = FigureCanvasAgg(figure), io.BytesIO()
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(content, "PNG", dpi=(DPI, DPI), optimize=True)
-    tf.io.gfile.makedirs(posixpath.dirname(path))
-    with tf.io.gfile.GFile(f"{path}.partial", "wb") as file:
-        file.write(content.getvalue())
-    tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)
-
-
-def _figure(width: float, height: float, title: str) -> Figure:
-    """A white page of inches with a title, which gets smaller where it is long."""
-    from matplotlib.figure import Figure
-
-    figure = Figure((width, height), dpi=DPI, facecolor="white", layout="constrained")
-    size = min(12.0, 105 * width / max(map(len, title.splitlines())))
-    figure.suptitle(title, fontsize=size, fontweight="bold", parse_math=False)
-    return figure
 
 
 # The history of the training
@@ -94,7 +60,7 @@ def history(record: RunRecord) -> Figure | None:
     epochs = max(map(len, series.values()))
     has_rate = len(set(series.get(RATE, ()))) > 1  # one that stays the same tells nothing
     title = f"{record.task}: training against validation, {epochs} epoch{'s' if epochs > 1 else ''}"
-    figure = _figure(5.2 * max(len(names), 1.2), 4.4 + 1.4 * has_rate, title)
+    figure = page(5.2 * max(len(names), 1.2), 4.4 + 1.4 * has_rate, title)
     grid = figure.add_gridspec(1 + has_rate, len(names), height_ratios=[3, 1][: 1 + has_rate])
     for column, name in enumerate(names):
         axes = figure.add_subplot(grid[0, column])
@@ -224,17 +190,17 @@ def classes(record: RunRecord) -> Figure | None:
     shown = found[:SHOWN_CLASSES]
     which = f"the {len(shown)} worst of {len(found)} classes" if len(shown) < len(found) else f"{len(found)} classes"
     width, height = 8.5, 1.6 + 0.24 * len(shown)
-    figure = _figure(width, height, f"{record.task}: accuracy on held-out examples, {which}")
+    figure = page(width, height, f"{record.task}: accuracy on held-out examples, {which}")
     # The cells lie beside the axes, at shares of their width: room for them in inches, left and right.
     figure.set_layout_engine("none")
     axes = figure.add_axes((2.3 / width, 0.6 / height, 4.5 / width, (height - 1.05) / height))
     for row, (accuracy, name, count) in enumerate(shown):
         axes.barh(row, accuracy, height=0.66, color=BLUE)
-        _cell(axes, -0.02, row, _cut(name, 26), "right")
-        _cell(axes, 1.15, row, f"{accuracy:.3f}", "right")
-        _cell(axes, 1.33, row, f"{count:,}", "right")
-    _cell(axes, 1.15, -1, "accuracy", "right", GREY)
-    _cell(axes, 1.33, -1, "examples", "right", GREY)
+        cell(axes, -0.02, row, cut(name, 26), "right")
+        cell(axes, 1.15, row, f"{accuracy:.3f}", "right")
+        cell(axes, 1.33, row, f"{count:,}", "right")
+    cell(axes, 1.15, -1, "accuracy", "right", GREY)
+    cell(axes, 1.33, -1, "examples", "right", GREY)
     _overall(axes, slices.get("overall", {}))
     axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -1.4), yticks=[], xlabel="accuracy")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.7)
@@ -252,16 +218,6 @@ def _overall(axes: Axes, overall: dict[str, float]) -> None:
         axes.text(value, -1, text, fontsize=9, **side)
 
 
-def _cell(axes: Axes, x: float, row: float, text: str, side: str, color: str = "black") -> None:
-    """A word of a table beside the axes: x of their width, y a row."""
-    place = axes.get_yaxis_transform()
-    axes.text(x, row, text, transform=place, ha=side, va="center", fontsize=9, color=color, parse_math=False)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
 # The model
 
 
@@ -277,7 +233,7 @@ def model(record: RunRecord) -> Figure | None:
     rows = -(-len(boxes) // columns)
     title = f"{record.task}: the model, {len(layers)} layer{'s' if len(layers) > 1 else ''}\n"
     title += f"{params:,} parameters, {trainable:,} of them trainable"
-    figure = _figure(0.2 + 5.8 * columns, 0.8 + 0.68 * rows, title)
+    figure = page(0.2 + 5.8 * columns, 0.8 + 0.68 * rows, title)
     axes = figure.add_subplot()
     axes.set(xlim=(-0.02, columns), ylim=(rows, -0.1))
     axes.axis("off")
@@ -324,8 +280,8 @@ def _notes(boxes: list[dict[str, Any]], place: int) -> str:
     inputs = box.get("inputs") or []
     above = boxes[place - 1]["name"] if place else ""
     if not above or inputs in ([above], []):
-        return _cut(box["name"], 44)
-    return _cut(f"{_cut(box['name'], 24)}, from {' + '.join(inputs)}", 56)
+        return cut(box["name"], 44)
+    return cut(f"{cut(box['name'], 24)}, from {' + '.join(inputs)}", 56)
 
 
 def _box(axes: Axes, column: int, row: int, box: dict[str, Any], notes: str) -> None:
@@ -340,10 +296,10 @@ def _box(axes: Axes, column: int, row: int, box: dict[str, Any], notes: str) -> 
         axes.add_patch(Rectangle((left, top), 0.02, height, facecolor="white", hatch="//////", **edge))
     text: dict[str, Any] = {"va": "center", "parse_math": False}
     first, second = top + 0.3 * height, top + 0.74 * height
-    kind = _cut(box["kind"], 26)
+    kind = cut(box["kind"], 26)
     name = axes.annotate(kind, (left + 0.03, first), fontsize=9.5, fontweight="bold", **text)
     beside: dict[str, Any] = {"xycoords": name, "xytext": (8, 0), "textcoords": "offset points"}
-    axes.annotate(_cut(box["detail"], 52 - len(kind)), (1, 0.5), fontsize=9, **beside, **text)
+    axes.annotate(cut(box["detail"], 52 - len(kind)), (1, 0.5), fontsize=9, **beside, **text)
     axes.annotate(notes, (left + 0.03, second), fontsize=7.5, color=GREY, **text)
     shape = "" if box["output"] is None else " x ".join("?" if size is None else str(size) for size in box["output"])
     count = f"{box['params']:,} parameters" if box["params"] else ""

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from pipeline.paths import Paths
 from pipeline.report.record import RunRecord
+from pipeline.report.skew import line
 
 _NAMES = {"sparse_categorical_accuracy": "accuracy", "mean_squared_error": "mean squared error"}
 
@@ -43,6 +44,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "training": _training(training),
         "quality": f"{_NAMES[metric]} {overall[metric]:.4f} on {int(overall['example_count']):,} held-out examples"
         f" through the exported signature{before}",
+        **({"proof": line(record.skew)} if record.skew.get("passed") else {}),
         state: f"version {record.pushed['version']} in {record.pushed['path']}",
     }
 
