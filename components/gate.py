@@ -18,11 +18,11 @@ from components.schema import classes_of, read_schema
 from components.task import Task
 from components.trained import TrainedModel
 from data import sample
-from data.errors import SkewError
 from data.manifest import Manifest, write_aside
 from data.shards import shard_files
 from data.spec import LABEL, Image
 from serving import naive, parity, proof, routes, structure
+from serving.diagnosis import diagnose
 from serving.live import live
 from serving.parity import Answers, Comparison
 from serving.program import installed
@@ -84,7 +84,8 @@ class Proof:
 
     def to_dict(self) -> dict[str, Any]:
         """For `skew.json`, and the entry `skew` of `run.json`."""
-        return {**dataclasses.asdict(self), "passed": self.passed}
+        told = {**dataclasses.asdict(self), "passed": self.passed}
+        return told | {"routes": [one.to_dict() for one in self.routes]}
 
 
 def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], None]) -> Proof:
@@ -112,7 +113,15 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
         trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
         answers, labels = trained.answers(records)
         given = proof.Sample(records, task.feature.name, answers)
-        compared = proof.compare_routes(artifacts.model, server, given, say)
+        told: list[dict[str, Any]] = []
+
+        def explain(difference: proof.Difference) -> None:
+            say("looking for the fault")
+            fault = diagnose(difference, trained.function())
+            seen = {"why": picked[fault.record].why, "source": _text(records[fault.record], "image/source")}
+            told.append({**vars(fault), "route": difference.served.route, **seen})
+
+        compared = proof.compare_routes(artifacts.model, server, given, say, explain)
     reference = answers[0]
     found = Proof(
         task.feature.name,
@@ -123,6 +132,7 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
         parity.tolerance(reference, answers[1:]),
         compared,
         structure=_structure(task, artifacts, classes, records, labels),
+        diagnosis=told[0] if told else None,
     )
     if isinstance(task.feature, Image) and len(classes) > 1 and task.gate.pictures:
         say("what other clients would have cost")
@@ -162,7 +172,9 @@ def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: 
 
 
 def _text(record: bytes, name: str) -> str:
-    return tf.train.Example.FromString(record).features.feature[name].bytes_list.value[0].decode()
+    """Empty where the record has no such text."""
+    found = tf.train.Example.FromString(record).features.feature[name].bytes_list.value
+    return found[0].decode() if found else ""
 
 
 def _keep(folder: str, found: Proof, records: Sequence[bytes], reference: Answers) -> None:
@@ -184,27 +196,6 @@ def read(folder: str) -> dict[str, Any]:
     with tf.io.gfile.GFile(posixpath.join(folder, REPORT)) as file:
         report: dict[str, Any] = json.load(file)
     return report
-
-
-def check(report: dict[str, Any]) -> None:
-    """Says why a model is not to be served.
-
-    Raises:
-      SkewError: it is skewed; tells how many routes, what the fault is, and the picture that shows it.
-    """
-    if report["passed"]:
-        return
-    faults = [one for one in report["routes"] if one["fault"]]
-    hint = "The model before keeps serving. Do not serve this one."
-    diagnosis = report["diagnosis"]
-    if diagnosis:
-        told = f"{diagnosis['stage']}: {diagnosis['skew']}, seen on {diagnosis['source']} ({diagnosis['why']})"
-        raise SkewError(f"not pushed: serving differs from training in {told}", hint=hint)
-    if faults:
-        first = faults[0]
-        raise SkewError(f"not pushed: {first['route']}: {first['fault']}, record {first['record']}", hint=hint)
-    first = report["structure"][0]
-    raise SkewError(f"not pushed: {first['signature']}: {first['detail']}", hint=hint)
 
 
 def check_pushed(folder: str, pushed: str) -> Comparison:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import posixpath
@@ -105,7 +104,7 @@ class _Executor(executor.Executor):
         model = self.GetModelPath(input_dict)
         path, version = push(model, destination.filesystem.base_directory, time.time())
         blessing = artifact_utils.get_single_uri(input_dict[standard_component_specs.INFRA_BLESSING_KEY])
-        pushed.set_string_custom_property(PROOF, json.dumps(dataclasses.asdict(prove_pushed(blessing, path))))
+        pushed.set_string_custom_property(PROOF, json.dumps(prove_pushed(blessing, path).to_dict()))
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=path, pushed_version=str(version))
         log.info("pushed version %d to %s", version, path)

@@ -6,6 +6,8 @@ and takes the weights that the Trainer kept beside its report.
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import posixpath
 import tempfile
@@ -15,13 +17,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.scaling import on_floats, scaling_of
 from components.task import Task
 from components.transform import Preprocessing
 from data import reader
 from data.errors import DataError
+from data.spec import Image
 from serving.export import class_scores
+from serving.fault import Trained
 from serving.parity import Answers
 
+log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"  # in the ModelRun artifact
 _BATCH = 32  # pictures that are scored at a time: 256 of 300x300 take a gigabyte in the first layer
 
@@ -59,7 +65,9 @@ class TrainedModel:
             autograph=False,
         )
         self._answer = tf.function(
-            self._scored, [tf.TensorSpec([None, *task.feature.shape], self.model.inputs[0].dtype)], autograph=False
+            functools.partial(self._scored, self.model),
+            [tf.TensorSpec([None, *task.feature.shape], self.model.inputs[0].dtype)],
+            autograph=False,
         )
 
     def answers(self, records: Sequence[bytes]) -> tuple[list[Answers], list[int]]:
@@ -93,11 +101,23 @@ class TrainedModel:
         starts = range(0, len(pixels), _BATCH)
         return np.concatenate([self._answer(pixels[start : start + _BATCH]).numpy() for start in starts])
 
+    def function(self) -> Trained:
+        """The model as a function of pixels, for a diagnosis; without one of them where it is no functional model."""
+        weights = {one.path: np.asarray(one) for one in self.model.weights}
+        spec, scaling, model = None, None, self.model
+        if isinstance(self.task.feature, Image):
+            try:
+                spec, scaling, model = self.task.feature, scaling_of(self.model), on_floats(self.model)
+            except ValueError:
+                log.info("%s is no functional model: what was done to pixels cannot be told", self.model.name)
+        answer = tf.function(functools.partial(self._scored, model), reduce_retracing=True, autograph=False)
+        return Trained(spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, weights)
+
     def _reading(self, files: Sequence[str], count: int) -> reader.Reading:
         return reader.Reading(files, count, self.task.feature, self.task.label, self._preprocessing, count)
 
-    def _scored(self, features: tf.Tensor) -> tf.Tensor:
-        output = tf.cast(self.model(features, training=False), tf.float32)
+    def _scored(self, model: keras.Model, features: tf.Tensor) -> tf.Tensor:
+        output = tf.cast(model(features, training=False), tf.float32)
         return class_scores(output) if self.classes else output
 
 

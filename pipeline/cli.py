@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from data.errors import SkewlessError
+from data.errors import SkewlessError, UsageError
 from pipeline import engines
 from pipeline.paths import DEFAULT_ROOT, Paths
 
@@ -126,23 +126,41 @@ def predict(files: tuple[str, ...], **options: Any) -> None:
 
 
 @cli.command()
-@click.option("--model", required=True, type=click.Path(), help="Folder of a SavedModel, Skewless's or not.")
-@click.option(
-    "--examples", "files", required=True, multiple=True, type=click.Path(), help="TFRecords of tf.Examples, or folders."
-)
-@click.option(
-    "--feature", default="", help="Of the examples, what serving_default takes; image or features by default."
-)
-@click.option("--limit", default=64, show_default=True, type=click.IntRange(min=1), help="Records at most.")
-def skew(**options: Any) -> None:
-    """Prove that a SavedModel gives the same answers by every route, or tell where it does not.
+@click.argument("task", required=False)
+@root_option
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. gate.sample=256.")
+@click.option("--model", type=click.Path(), help="Instead of TASK: the folder of a SavedModel, Skewless's or not.")
+@click.option("--examples", "files", multiple=True, type=click.Path(), help="For --model: TFRecords of tf.Examples.")
+@click.option("--feature", default="", help="For --model: what of them serving_default takes; image or features.")
+@click.option("--limit", default=64, show_default=True, type=click.IntRange(min=1), help="For --model: records.")
+def skew(
+    task: str | None,
+    root: str,
+    assignments: tuple[str, ...],
+    model: str | None,
+    files: tuple[str, ...],
+    feature: str,
+    limit: int,
+) -> None:
+    """Prove that the model of TASK's last run serves what it was trained to, or tell what differs and where.
 
-    The same records go through serving_examples, through serving_default, and through a live server over gRPC and
-    REST, alone and in batches. Exit status: 0 all agree, 2 usage, 5 some differ, 6 the server does not serve it.
+    The same records go through training's own route, through serving_examples, through serving_default, and through a
+    live server over gRPC and REST, one by one and all at once. Of any SavedModel, with --model and --examples, its
+    routes are compared with one another. Exit status: 0 all agree, 2 usage, 5 some differ, 6 the server does not start.
     """
-    from pipeline.skew import Question, prove
+    if bool(task) == bool(model) or bool(model) != bool(files):
+        raise UsageError("skew takes TASK, or --model DIR with --examples FILES")
+    if model:
+        from pipeline.skew import Question, prove_model
 
-    prove(Question(**options))
+        prove_model(Question(model, files, feature, limit))
+        return
+    from components import settings
+    from pipeline.registry import resolve
+    from pipeline.skew import prove_task
+
+    assert task
+    prove_task(resolve(task), Paths(os.path.abspath(root), task_name(task, root)), settings.parse(assignments))
 
 
 @cli.command()

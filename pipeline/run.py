@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import fcntl
 import json
@@ -21,11 +20,12 @@ from components.evaluator import Evaluation, check, metric_of
 from components.reference import TaskReference
 from components.task import Task
 from components.trainer import REPORT
-from data.errors import DataError, SkewlessError, UsageError
+from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.manifest import Manifest
 from pipeline import graph
 from pipeline.paths import Paths
 from pipeline.report import plots
+from pipeline.report import skew as verdict
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata
 from pipeline.report.record import Component, RunRecord, describe_data
@@ -86,7 +86,9 @@ class _Run:
         elif component == "SkewGate":
             record.skew = gate.read(outputs["blessing"].uri)
             self._blessing = outputs["blessing"].uri
-            gate.check(record.skew)
+            if not record.skew["passed"]:
+                hint = f"The model before keeps serving. All of it: skewless skew {record.task}"
+                raise SkewError(f"not pushed: {verdict.fault(record.skew)}", hint=hint)
         elif component == "Pusher":
             proof = json.loads(outputs["pushed_model"].custom_properties[pusher.PROOF].string_value)
             version = int(outputs["pushed_model"].custom_properties["pushed_version"].string_value)
@@ -94,7 +96,7 @@ class _Run:
             if served != [version]:
                 # From the cache, which does not know that another model was pushed since, or the folder emptied.
                 path, version = pusher.push(outputs["pushed_model"].uri, self._paths.serving, time.time())
-                proof = dataclasses.asdict(pusher.prove_pushed(self._blessing, path))
+                proof = pusher.prove_pushed(self._blessing, path).to_dict()
             if served != [version]:
                 record.components[-1].state, record.components[-1].why = "executed", "it was not the one being served"
             record.skew["routes"].append(proof)

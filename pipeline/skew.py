@@ -1,28 +1,34 @@
-"""`skewless skew`: the proof on any SavedModel, for the terminal."""
+"""`skewless skew`: the proof on a finished run, or on any SavedModel, for the terminal."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import tensorflow as tf
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from data.errors import DataError, SkewError
+from data.errors import DataError, SkewError, UsageError
+from pipeline.paths import Paths
+from pipeline.report import skew as report
+from serving import diagnosis, structure
 from serving.live import live
-from serving.parity import Comparison
 from serving.program import installed
-from serving.proof import Sample, compare_routes
+from serving.proof import Difference, Sample, compare_routes
+from serving.routes import DEFAULT, EXAMPLES
+
+EMBEDDED = "the embedded one"
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a user asked for, as it was typed.
+    """What a user asked of a SavedModel, as it was typed.
 
     Attributes:
       model: folder of the SavedModel.
@@ -37,30 +43,108 @@ class Question:
     limit: int
 
 
-def prove(question: Question) -> None:
-    """Prints the comparison of the routes.
+def prove_model(question: Question) -> None:
+    """Compares the routes of a SavedModel, of which no more is known than its signatures.
 
     Raises:
       SkewError: two of them differ.
       DataError: there are no records.
     """
-    console = Console(highlight=False, soft_wrap=True)
-    records = _records(question)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    program = installed()
-    with Console(stderr=True).status("") as status:
+    records, program = _records(question), installed()
+    found: list[dict[str, Any]] = []
+
+    def explain(difference: Difference) -> None:
+        fault = diagnosis.diagnose(difference, None)
+        found.append({**vars(fault), "route": difference.served.route, "why": "", "source": ""})
+
+    with Console(stderr=True).status("") as status, live(question.model, (program,) if program else ()) as server:
         sample = Sample(records, question.feature)
-        with live(question.model, (program,) if program else ()) as server:
-            found = compare_routes(question.model, server, sample, status.update)
-    console.print(_table(found))
-    console.print(f"[dim]{len(records)} records; the live server was {escape(program or 'the embedded one')}[/]")
-    faults = [one for one in found if one.fault]
-    if faults:
-        first = faults[0]
-        raise SkewError(
-            f"{first.route}: {first.fault}, record {first.record}",
-            hint=f"{len(faults)} of {len(found)} routes differ from {first.reference}. Do not serve this model.",
+        routes = compare_routes(question.model, server, sample, status.update, explain)
+    graph = structure.random_ops(question.model, (DEFAULT, EXAMPLES))
+    _tell(
+        {
+            "passed": not graph and not any(one.fault for one in routes),
+            "records": len(records),
+            "server": program or EMBEDDED,
+            "reference": routes[0].reference,
+            "tolerance": routes[0].tolerance,
+            "routes": [one.to_dict() for one in routes],
+            "structure": [vars(one) for one in graph],
+            "diagnosis": found[0] if found else None,
+        }
+    )
+
+
+def prove_task(path: str, paths: Paths, assignments: Mapping[str, str]) -> None:
+    """Runs the gate again on what the last run of a task left, its pushed version included.
+
+    Args:
+      path: of the task.
+      paths: of its runs.
+      assignments: settings beside those of that run.
+
+    Raises:
+      SkewError: a route differs from training's.
+      UsageError: there is no run that got as far as a model.
+    """
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with Console(stderr=True).status("loading TensorFlow and TFX") as status:
+        from components import gate
+        from components.reference import TaskReference
+
+        record = _last(paths)
+        task = TaskReference(path, {**record["settings"], **assignments}).load()
+        folder = posixpath.join(paths.run(record["run_id"]), "skew")
+        skew = gate.prove(task, _artifacts(record, paths), folder, status.update).to_dict()
+        if record["pushed"] and tf.io.gfile.isdir(record["pushed"]["path"]):
+            status.update("through the pushed version")
+            pushed = gate.check_pushed(folder, record["pushed"]["path"]).to_dict()
+            skew |= {"routes": [*skew["routes"], pushed], "passed": skew["passed"] and not pushed["fault"]}
+    _tell(skew)
+
+
+def _last(paths: Paths) -> dict[str, Any]:
+    """The record of the latest run."""
+    if not tf.io.gfile.exists(paths.latest):
+        raise UsageError(f"no run of '{paths.task}' in {paths.folder}", hint=f"First: skewless run {paths.task}")
+    with tf.io.gfile.GFile(paths.latest) as file:
+        record: dict[str, Any] = json.load(file)
+    return record
+
+
+def _artifacts(record: dict[str, Any], paths: Paths) -> Any:
+    from tfx.utils.path_utils import serving_model_path
+
+    from components.gate import Artifacts
+    from pipeline.report.metadata import Metadata
+
+    executions = {one["name"]: one["execution"] for one in record["components"]}
+    if "Evaluator" not in executions:
+        raise UsageError(
+            f"the last run of '{paths.task}' got no further than {next(reversed(executions), 'its beginning')}",
+            hint=f"Run it again: skewless run {paths.task}",
         )
+    metadata = Metadata(paths.metadata)
+    found = {
+        key: one.uri
+        for component in ("ExampleGen", "SchemaGen", "Transform", "Trainer")
+        for key, one in metadata.outputs(executions[component]).items()
+    }
+    return Artifacts(
+        found["examples"],
+        found["schema"],
+        found["transform_graph"],
+        found["model_run"],
+        serving_model_path(found["model"]),
+    )
+
+
+def _tell(skew: report.Verdict) -> None:
+    """Prints the verdict, and raises it."""
+    report.tell(skew, Console(highlight=False, soft_wrap=True))
+    if not skew["passed"]:
+        raise SkewError(report.fault(skew), hint="Do not serve this model.")
 
 
 def _records(question: Question) -> list[bytes]:
@@ -86,15 +170,3 @@ def _files(given: str) -> list[str]:
         return [given]
     found = [os.path.join(path, name) for path, _, names in os.walk(given) for name in names]
     return sorted(file for file in found if "tfrecord" in os.path.basename(file) or file.endswith(".gz"))
-
-
-def _table(found: Sequence[Comparison]) -> Table:
-    table = Table(title=f"against {found[0].reference}, allowed {found[0].tolerance:.2g}", title_justify="left")
-    for name in ("route", "largest difference", "at record", "other class", ""):
-        table.add_column(
-            name, justify="right" if name in ("largest difference", "at record", "other class") else "left"
-        )
-    for one in found:
-        mark = f"[red]{escape(one.fault)}[/]" if one.fault else "[green]same[/]"
-        table.add_row(one.route, f"{one.largest:.2g}", str(one.record), str(one.flipped), mark)
-    return table

@@ -7,15 +7,14 @@ records: names, chance, the batch, weights, columns, and then each known skew of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from serving.fault import Diagnosis, Trained, apart
 from serving.label_faults import diagnose_columns, diagnose_names, stale_assets
-from serving.model_faults import Ask, diagnose_batch, diagnose_draws, diagnose_weights, suspected
-from serving.parity import Answers
+from serving.model_faults import diagnose_batch, diagnose_draws, diagnose_weights, suspected
 from serving.pixel_faults import diagnose_pixels
+from serving.proof import Difference
 from serving.routes import DEFAULT, EXAMPLES
 from serving.scaling import Scaling
 from serving.structure import random_ops
@@ -25,29 +24,18 @@ __all__ = ["Diagnosis", "Scaling", "Trained", "diagnose"]
 _DIFFERING, _AGREEING = 8, 4  # records to search on: a hypothesis must explain both
 
 
-def diagnose(
-    folder: str,
-    values: Sequence[Any],
-    reference: Answers,
-    served: Answers,
-    ask: Ask,
-    trained: Trained | None,
-    allowed: float,
-) -> Diagnosis:
+def diagnose(difference: Difference, trained: Trained | None) -> Diagnosis:
     """Names the fault.
 
     Args:
-      folder: of the SavedModel.
-      values: the inputs of all records, at least one: encoded pictures, or rows of numbers.
-      reference: training's answers.
-      served: those of the route that differs.
-      ask: that route once more: values, so many at a time.
+      difference: between the reference and the route that differs.
       trained: None for a model of which the signatures alone are known; what was done to pixels is not told then.
-      allowed: difference of scores that means nothing.
 
     Raises:
-      UsageError: `folder` is no SavedModel, or lacks the route's signature.
+      UsageError: the folder is no SavedModel, or lacks the route's signature.
     """
+    folder, ask, allowed = difference.folder, difference.ask, difference.tolerance
+    reference, served = difference.reference, difference.served
     named = diagnose_names(folder, reference, served, allowed)
     if named is not None:
         return named
@@ -60,8 +48,8 @@ def diagnose(
     records = _chosen(order, differences, allowed)
     findings = random_ops(folder, [EXAMPLES if served.route.startswith(EXAMPLES) else DEFAULT])
     found = (
-        diagnose_draws(ask, values, records, findings, allowed)
-        or diagnose_batch(ask, values, records, findings, allowed)
+        diagnose_draws(ask, records, findings, allowed)
+        or diagnose_batch(ask, records, findings, allowed)
         or (diagnose_weights(folder, trained.weights, worst) if trained else None)
         or diagnose_columns(reference, served, worst, allowed)
     )
@@ -69,7 +57,7 @@ def diagnose(
         return found
     near = "the trained model is not known, so that pixels were not tried"
     if trained is not None and trained.spec is not None:
-        found, near = diagnose_pixels(values, records, reference.scores, served.scores, trained, allowed)
+        found, near = diagnose_pixels(difference.values, records, reference.scores, served.scores, trained, allowed)
     elif trained is not None:
         near = "the inputs are no pictures, so that pixels were not tried"
     found = found or suspected(findings, worst)

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,23 +14,19 @@ from serving.fault import Diagnosis, apart, some
 from serving.parity import Answers
 from serving.structure import Finding
 
-Ask = Callable[[Sequence[Any], int], Answers]
+Ask = Callable[[Sequence[int], int], Answers]  # records, and how many at a time
 
 
-def diagnose_draws(
-    ask: Ask, values: Sequence[Any], records: Sequence[int], findings: Sequence[Finding], allowed: float
-) -> Diagnosis | None:
+def diagnose_draws(ask: Ask, records: Sequence[int], findings: Sequence[Finding], allowed: float) -> Diagnosis | None:
     """Whether the same question gets two answers.
 
     Args:
-      ask: values, so many at a time, to their answers.
-      values: of all records.
+      ask: the route that differs.
       records: to ask about.
       findings: of `structure.random_ops`.
       allowed: difference of scores that means nothing.
     """
-    asked = [values[record] for record in records]
-    found = apart(*(ask(asked, len(asked)).scores for _ in range(2)))
+    found = apart(*(ask(records, len(records)).scores for _ in range(2)))
     if not found.max() > allowed:
         return None
     told = f"the same question twice gets scores that differ by {found.max():.2g}"
@@ -59,15 +54,12 @@ def _details(findings: Sequence[Finding], kind: str) -> str:
     return some([one.detail for one in findings if one.kind == kind])
 
 
-def diagnose_batch(
-    ask: Ask, values: Sequence[Any], records: Sequence[int], findings: Sequence[Finding], allowed: float
-) -> Diagnosis | None:
+def diagnose_batch(ask: Ask, records: Sequence[int], findings: Sequence[Finding], allowed: float) -> Diagnosis | None:
     """Whether an answer depends on what else is in the batch; arguments as of `diagnose_draws`."""
-    asked = [values[record] for record in records]
-    found = apart(ask(asked, 1).scores, ask(asked, len(asked)).scores)
+    found = apart(ask(records, 1).scores, ask(records, len(records)).scores)
     if not found.max() > allowed:
         return None
-    told = f"one by one scores differ by {found.max():.2g} from those in a batch of {len(asked)}"
+    told = f"one by one scores differ by {found.max():.2g} from those in a batch of {len(records)}"
     where = _details(findings, "training")
     return Diagnosis(
         "model", "batch norm in training mode", records[int(found.argmax())], f"{told}{where and ': '}{where}"

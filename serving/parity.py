@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,11 @@ class Comparison:
     names_agree: bool
     tolerance: float
     fault: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields, for JSON, which knows no infinity: `largest` is None then."""
+        told = dataclasses.asdict(self)
+        return told | {"largest": self.largest if np.isfinite(self.largest) else None}
 
 
 def tolerance(reference: Answers, again: Sequence[Answers]) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from serving.fault import Diagnosis, Trained, apart, limit
-from serving.skews import DECODE, RESIZE, Skew, Step, known_skews, phrase, training_route
+from serving.skews import Skew, Step, known_skews, phrase, training_route
 
 _SCREENED = 2  # records that a hypothesis must explain before it is tried on all
 _TELLING = 64  # records that may tell apart those that explain equally well

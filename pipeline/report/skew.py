@@ -34,7 +34,7 @@ def tell_routes(skew: Verdict, console: Console) -> None:
     )
     table.columns[0].no_wrap = True  # what is long is the fault
     for one in skew["routes"]:
-        place = str(one["record"]) if one["largest"] or one["fault"] else "-"
+        place = "-" if one["largest"] == 0 and not one["fault"] else str(one["record"])
         flipped = str(one["flipped"]) if one["names_agree"] else "-"  # names that differ are not counted by record
         mark = f"[red]{escape(one['fault'])}[/]" if one["fault"] else "[green]same[/]"
         table.add_row(escape(one["route"]), number(one["largest"]), place, flipped, mark)
@@ -111,6 +111,17 @@ def line(skew: Verdict) -> str:
     return f"{_agree(skew)}; a client with {worst['client']} {changed}"
 
 
+def fault(skew: Verdict) -> str:
+    """What is wrong, in one line, the first and most telling; empty where nothing is."""
+    found, routes = skew.get("diagnosis"), [one for one in skew["routes"] if one["fault"]]
+    if found:
+        seen = ", ".join(part for part in (found["source"], found["why"]) if part) or f"record {found['record']}"
+        return f"serving differs from training in the {found['stage']}: {found['skew']} (seen on {seen})"
+    if routes:
+        return f"{routes[0]['route']}: {routes[0]['fault']}, record {routes[0]['record']}"
+    return "".join(f"{one['signature']}: {one['detail']}" for one in skew.get("structure", ())[:1])
+
+
 def worst_first(costs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """By the answers changed, then by the accuracy lost, then by the scores moved."""
     return sorted(costs, key=lambda one: (-one["flipped"], one["accuracy"] or 0.0, -one["largest"]))
@@ -140,8 +151,10 @@ def largest(cost: dict[str, Any]) -> str:
     return "reads none" if cost["flipped"] and not cost["largest"] else number(cost["largest"])
 
 
-def number(value: float) -> str:
-    """Two digits, "1.9e-6"."""
+def number(value: float | None) -> str:
+    """Two digits, "1.9e-6"; "-" for None, which stands for infinity."""
+    if value is None:
+        return "-"
     return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:.2g}") if value else "0"
 
 

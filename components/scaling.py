@@ -1,0 +1,71 @@
+"""What a Keras model does to pixels first, found by asking it; and the model on pixels that no picture has."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from serving.scaling import Scaling
+
+_PROBES = (0.0, 255.0)
+_ROUNDING = 1e-4  # of the values' range: what float32 may add in a few steps
+
+
+def scaling_of(model: keras.Model) -> Scaling | None:
+    """The last value within a functional model that is still `pixel * scale + offset`, by channel.
+
+    It covers `Rescaling`, `Normalization`, the arithmetic of `preprocess_input` and whatever else is such an affinity,
+    for it is found by values and not by names. Layers that learn do not count: they are no preprocessing.
+
+    Args:
+      model: takes uint8 or float [N, h, w, c].
+
+    Returns:
+      None: it has no such value, or is no functional model.
+    """
+    if not isinstance(model, keras.Model) or not getattr(model, "operations", None) or len(model.inputs) != 1:
+        return None
+    shape = tuple(model.inputs[0].shape[1:])
+    seen = [one for one in _outputs(model) if tuple(one.shape[1:]) == shape and "float" in str(one.dtype)]
+    if not seen:
+        return None
+    random = np.random.default_rng(0).integers(0, 256, (1, *shape))
+    probes = np.concatenate([np.full((1, *shape), value) for value in _PROBES] + [random]).astype("uint8")
+    values = keras.Model(model.inputs, seen)(probes, training=False)
+    for value in reversed(values if isinstance(values, list) else [values]):
+        found = _affine(np.asarray(value, np.float64), random[0])
+        if found is not None:
+            return found
+    return None
+
+
+def _outputs(model: keras.Model) -> list[keras.KerasTensor]:
+    """What the operations before the first that learns give, in their order."""
+    found = []
+    for operation in model.operations:
+        if getattr(operation, "trainable_weights", None) or isinstance(operation, keras.layers.BatchNormalization):
+            break
+        if not isinstance(operation, keras.layers.InputLayer):
+            found.append(operation.output)
+    return [one for one in found if isinstance(one, keras.KerasTensor)]
+
+
+def _affine(values: np.ndarray, pixels: np.ndarray) -> Scaling | None:
+    """Of values at 0, at 255 and at other pixels [h, w, c], if all of them lie on one line for each channel."""
+    low, high, other = values
+    offset, scale = low[0, 0], (high[0, 0] - low[0, 0]) / 255
+    reach = _ROUNDING * max(1.0, float(np.abs(values).max()))
+    expected = (0 * pixels + offset, 255 * scale + offset + 0 * pixels, pixels * scale + offset)
+    if any(np.abs(one - wanted).max() > reach for one, wanted in zip((low, high, other), expected, strict=True)):
+        return None
+    return Scaling(scale.astype(np.float32), offset.astype(np.float32))
+
+
+def on_floats(model: keras.Model) -> keras.Model:
+    """The same layers with the same weights on float32 inputs: Keras would cast them to uint8, and cut 0.5 to 0.
+
+    Raises:
+      ValueError: it is no functional model.
+    """
+    floats = keras.Input(model.inputs[0].shape[1:], dtype="float32")
+    return keras.models.clone_model(model, input_tensors=floats, clone_function=lambda layer: layer)
