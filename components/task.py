@@ -57,7 +57,7 @@ class Gate:
       pictures: evaluation pictures on which clients with preprocessing of their own are tried; 0: none.
     """
 
-    sample: int = 64
+    sample: int = 48
     pictures: int = 256
 
     def __post_init__(self) -> None:

@@ -44,7 +44,8 @@ def live(folder: str, program: Sequence[str] = ()) -> Iterator[Server]:
         _lay(folder, os.path.join(base, str(VERSION)))
         grpc_port, rest_port = free_port(), free_port()
         flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
-        flags += [f"--model_base_path={base}", "--max_num_load_retries=0"]
+        # The records warm it up: requests of its own would only cost time.
+        flags += [f"--model_base_path={base}", "--max_num_load_retries=0", "--enable_model_warmup=false"]
         ended = stack.enter_context(_process([*program, *flags]) if program else _thread(flags))
 
         @functools.cache
