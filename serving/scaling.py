@@ -77,10 +77,10 @@ def wrong(scaling: Scaling | None, channels: int) -> Iterator[tuple[str, str, Sc
     seen = [Scaling(1.0, 0.0)]
     for what, instead_of, found in _candidates(scaling):
         fits = all(np.size(value) in (1, channels) for value in (found.scale, found.offset))
-        if fits and np.isfinite(found(np.array([0.0, 255.0])[:, None])).all():
-            if not any(found.equals(one) for one in seen):
-                seen.append(found)
-                yield what, instead_of, found
+        finite = fits and np.isfinite(found(np.array([0.0, 255.0])[:, None])).all()
+        if finite and not any(found.equals(one) for one in seen):
+            seen.append(found)
+            yield what, instead_of, found
 
 
 def _candidates(scaling: Scaling | None) -> Iterator[tuple[str, str, Scaling]]:
