@@ -91,6 +91,8 @@ def _candidates(scaling: Scaling | None) -> Iterator[tuple[str, str, Scaling]]:
     yield "scaled to -1..1 before the model's own scaling", "", TO_PLUS_MINUS_1
     if scaling is None:
         yield "/255 missing", "", TO_1.inverse()
+    else:
+        yield "the model's own scaling twice", "", scaling
 
 
 def _in_place_of(own: Scaling, name: str) -> Iterator[tuple[str, str, Scaling]]:
@@ -115,4 +117,3 @@ def _in_place_of(own: Scaling, name: str) -> Iterator[tuple[str, str, Scaling]]:
         if np.size(own.scale) > 1 or np.size(own.offset) > 1:
             turned = Scaling(np.flip(own.scale), np.flip(own.offset))
             yield "mean and standard deviation in the order of BGR", "", instead(turned)
-    yield "the model's own scaling twice", "", own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -50,11 +51,18 @@ class Planted:
     def reference(self, values: Sequence[bytes], batch: int) -> Answers:
         """Training's own answers."""
         assert self.trained.spec is not None
-        scores = []
+        decode, scores = _decoder(self.trained.spec), []
         for start in range(0, len(values), batch):
-            pixels = image_ops.decode_batch(tf.constant(values[start : start + batch]), self.trained.spec)
+            pixels = decode(tf.constant(values[start : start + batch]))
             scores.append(self.trained.score(pixels.numpy().astype(np.float32)))
         return Answers("training", np.concatenate(scores), np.array([self.names] * len(values), object))
+
+
+@functools.lru_cache(maxsize=8)  # eagerly, each call would trace the branches that it takes
+def _decoder(spec: Image) -> Op:
+    return tf.function(
+        lambda contents: image_ops.decode_batch(contents, spec), [tf.TensorSpec([None], tf.string)], autograph=False
+    )
 
 
 def _resize(spec: Image = SPEC, **options: Any) -> Op:
@@ -218,14 +226,8 @@ def plant(skew: str, folder: str) -> Planted:
     spec, served = expected.spec, expected.served
     model = _Model(spec, expected.scaling, expected.classes)
     names = NAMES[: expected.classes]
-    score = tf.function(
-        lambda pixels: model.scores(model.scaled(pixels, model.scaling)),
-        [tf.TensorSpec([None, *spec.shape], tf.float32)],
-        autograph=False,
-    )
     weights = {one.name.partition(":")[0]: one.numpy() for one in model.variables}
     trained_model = _Model(spec, expected.scaling, expected.classes)  # keeps its weights whatever is served
-    del score
     score = tf.function(
         lambda pixels: trained_model.scores(trained_model.scaled(pixels, expected.scaling)),
         [tf.TensorSpec([None, *spec.shape], tf.float32)],
@@ -241,13 +243,15 @@ def plant(skew: str, folder: str) -> Planted:
 def _save(model: _Model, spec: Image, served: dict[str, Any], names: Sequence[bytes], folder: str) -> None:
     preprocess = _preprocessing(spec, served)
 
-    def answer(contents: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels = model.scaled(preprocess(contents), served.get("scale", model.scaling))
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
+    def answer(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = model.scaled(preprocess(image_bytes), served.get("scale", model.scaling))
         scores = model.scores(served.get("augment", tf.identity)(pixels), served.get("training", False))
         scores = tf.gather(scores, served["columns"], axis=1) if "columns" in served else scores
         row = model.table.lookup(tf.range(len(names), dtype=tf.int64))
         return {"classes": tf.tile(row[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")], autograph=False)
     def of_examples(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})["image"])
 
@@ -258,11 +262,7 @@ def _save(model: _Model, spec: Image, served: dict[str, Any], names: Sequence[by
         line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
         content = tf.lookup.TextFileInitializer(path, tf.int64, line, tf.string, whole)
         model.table = tf.lookup.StaticHashTable(content, b"?")
-        signatures = {
-            name: tf.function(function, [tf.TensorSpec([None], tf.string, given)], autograph=False)
-            for name, function, given in ((DEFAULT, answer, "image_bytes"), (EXAMPLES, of_examples, "inputs"))
-        }
-        tf.saved_model.save(model, folder, signatures=signatures)
+        tf.saved_model.save(model, folder, signatures={DEFAULT: answer, EXAMPLES: of_examples})
 
 
 def _preprocessing(spec: Image, served: dict[str, Any]) -> Op:
