@@ -169,6 +169,11 @@ SKEWS: dict[str, Expected] = {
         "nearest instead of bilinear and BGR instead of RGB",
         {"resize": _resize(method="nearest"), "channels": lambda pixels: pixels[..., ::-1]},
     ),
+    "not rounded and BGR": Expected(  # of which the second is nearly all
+        "resize",
+        "results not rounded and BGR instead of RGB",
+        {"round": tf.identity, "channels": lambda pixels: pixels[..., ::-1]},
+    ),
     "vocabulary reordered": Expected("label order", "label vocabulary reordered", {"names": (b"dog", b"cat", b"elk")}),
     "sigmoid swapped": Expected(
         "label order", "the two classes swapped", {"columns": (1, 0)}, classes=2, scaling=NORMALIZATION

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,11 @@ from serving.scaling import TO_1, TO_PLUS_MINUS_1, Scaling, wrong
 SPEC = Image(7, 9)
 
 
-def _route(spec: Image, content: bytes, *changed: skews.Skew) -> np.ndarray:
-    pixels: object = content
-    for step, skew in sorted({**skews.training_route(spec), **{one.step: one for one in changed}}.items()):
-        pixels = skew.run(pixels)
-    return np.asarray(pixels)
+def _run(route: Mapping[skews.Step, skews.Skew], content: bytes, *changed: skews.Skew) -> np.ndarray:
+    pixels: Any = content
+    for step in sorted(route):
+        pixels = {**route, **{one.step: one for one in changed}}[step].run(pixels)
+    return pixels
 
 
 @pytest.mark.parametrize("shrink", [False, True])
@@ -33,8 +34,9 @@ def test_the_route_is_trainings(
     encode: Callable[..., bytes], smooth: Callable[..., np.ndarray], method: str, antialias: bool, shrink: bool
 ) -> None:
     spec = dataclasses.replace(SPEC, resize=method, antialias=antialias, shrink_on_load=shrink)
+    route = skews.training_route(spec)
     for content in (encode(smooth(1, 43, 51), "JPEG"), encode(smooth(2, 7, 9), "PNG")):
-        np.testing.assert_array_equal(_route(spec, content), image_ops.decode_and_resize(tf.constant(content), spec))
+        np.testing.assert_array_equal(_run(route, content), image_ops.decode_and_resize(tf.constant(content), spec))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -54,10 +56,11 @@ def test_every_skew_changes_a_picture_and_gives_the_models_shape(
     exif = Pil.Exif()
     exif[0x0112] = 6
     content = encode((smooth(3, 37, 53) // 4 * 3 + noise).astype(np.uint8), "JPEG", exif=exif)
-    trained = _route(SPEC, content)
+    route = skews.training_route(SPEC)
+    trained = _run(route, content)
     known = skews.known_skews(SPEC, TO_1)
     for skew in known:
-        found = _route(SPEC, content, skew)
+        found = _run(route, content, skew)
         assert found.shape == trained.shape and (found != trained).any(), skew.what
     assert set(skews.METHODS) - {SPEC.resize} <= {skew.what for skew in known}
 
@@ -67,7 +70,8 @@ def test_grey_pictures_have_no_order_of_channels(encode: Callable[..., bytes]) -
     known = skews.known_skews(spec, None)
     assert not [one for one in known if one.step == skews.CHANNELS]
     content = encode(np.arange(143, dtype=np.uint8).reshape(11, 13), "PNG")
-    assert {_route(spec, content, one).shape for one in known} == {(7, 9, 1)}
+    route = skews.training_route(spec)
+    assert {_run(route, content, one).shape for one in known} == {(7, 9, 1)}
 
 
 def test_phrases_join_what_explains_equally_well() -> None:
