@@ -49,13 +49,10 @@ def diagnose_columns(reference: Answers, served: Answers, record: int, allowed: 
     count = reference.scores.shape[1]
     most = limit(apart(reference.scores, served.scores), allowed)
     order: list[int] = []  # of the served columns
-    for column in range(count):
-        costs = {
-            other: float(apart(reference.scores[:, [column]], served.scores[:, [other]]).max())
-            for other in range(count)
-            if other not in order
-        }
-        order.append(min(costs, key=lambda other: costs[other]))
+    for column in reference.scores.T:
+        costs = apart(served.scores.T, np.broadcast_to(column, served.scores.T.shape))
+        left_over = [one for one in range(count) if one not in order]
+        order.append(left_over[int(costs[left_over].argmin())])
         if costs[order[-1]] > most:
             return None
     left = float(apart(reference.scores, served.scores[:, order]).max())

@@ -52,14 +52,14 @@ def diagnose_pixels(
     assert trained.spec is not None
     skews = known_skews(trained.spec, trained.scaling)
     singles = [search.tried((one,), most) for one in skews]
-    explained = search.told_apart([one for one in singles if one.residual <= most], most)
+    explained = search.told_apart([one for one in singles if one.residual <= most], most, allowed)
     if explained and explained[0].residual > allowed:  # something small may be beside it
         beside = (_ordered(explained[0].change[0], one) for one in skews if one.step != explained[0].change[0].step)
         both = [found for found in (search.tried(pair, allowed) for pair in beside) if found.residual <= allowed]
         explained = both or explained
     if not explained:
         pairs = (search.tried(pair, most) for pair in itertools.combinations(skews, 2) if pair[0].step != pair[1].step)
-        explained = search.told_apart([one for one in pairs if one.residual <= most], most)
+        explained = search.told_apart([one for one in pairs if one.residual <= most], most, allowed)
     largest = float(differences.max())
     if not explained:
         near = min(singles, key=lambda one: one.residual)
@@ -88,7 +88,7 @@ def _tied(explained: Sequence[_Tried], allowed: float) -> list[_Tried]:
 def _phrase(tied: Sequence[_Tried]) -> str:
     if len(tied[0].change) == 1:
         return phrase([one.change[0] for one in tied])
-    return " and ".join(phrase(skews) for skews in zip(*(one.change for one in tied)))
+    return " and ".join(phrase(skews) for skews in zip(*(one.change for one in tied), strict=True))
 
 
 class _Latest:
@@ -119,14 +119,14 @@ class _Search:
         """Stops where it leaves more than `most`; a picture that it cannot decode is not explained."""
         return self._on((self._records[:_SCREENED], self._records[_SCREENED:]), change, most)
 
-    def told_apart(self, explained: Sequence[_Tried], most: float) -> list[_Tried]:
-        """The best first; where several are as good, more records are asked which."""
+    def told_apart(self, explained: Sequence[_Tried], most: float, allowed: float) -> list[_Tried]:
+        """The best first, all within `allowed` being as good; where there are several, more records are asked which."""
         more = [one for one in range(len(self._values)) if one not in self._records][: _TELLING - len(self._records)]
         if len(explained) > 1:
             chunks = [more[start : start + _AT_ONCE] for start in range(0, len(more), _AT_ONCE)]
             seen = [(one, self._on(chunks, one.change, most)) for one in explained]
             explained = [_Tried(one.change, max(one.residual, found.residual)) for one, found in seen]
-        return sorted((one for one in explained if one.residual <= most), key=lambda one: one.residual)
+        return sorted((one for one in explained if one.residual <= most), key=lambda one: max(allowed, one.residual))
 
     def scores(self, change: Change, records: Sequence[int]) -> np.ndarray:
         """float32 [N, C] of these records."""

@@ -77,10 +77,10 @@ def wrong(scaling: Scaling | None, channels: int) -> Iterator[tuple[str, str, Sc
     seen = [Scaling(1.0, 0.0)]
     for what, instead_of, found in _candidates(scaling):
         fits = all(np.size(value) in (1, channels) for value in (found.scale, found.offset))
-        if fits and np.isfinite(found(np.array([0.0, 255.0])[:, None])).all():
-            if not any(found.equals(one) for one in seen):
-                seen.append(found)
-                yield what, instead_of, found
+        finite = fits and np.isfinite(found(np.array([0.0, 255.0])[:, None])).all()
+        if finite and not any(found.equals(one) for one in seen):
+            seen.append(found)
+            yield what, instead_of, found
 
 
 def _candidates(scaling: Scaling | None) -> Iterator[tuple[str, str, Scaling]]:
@@ -91,6 +91,8 @@ def _candidates(scaling: Scaling | None) -> Iterator[tuple[str, str, Scaling]]:
     yield "scaled to -1..1 before the model's own scaling", "", TO_PLUS_MINUS_1
     if scaling is None:
         yield "/255 missing", "", TO_1.inverse()
+    else:
+        yield "the model's own scaling twice", "", scaling
 
 
 def _in_place_of(own: Scaling, name: str) -> Iterator[tuple[str, str, Scaling]]:
@@ -115,4 +117,3 @@ def _in_place_of(own: Scaling, name: str) -> Iterator[tuple[str, str, Scaling]]:
         if np.size(own.scale) > 1 or np.size(own.offset) > 1:
             turned = Scaling(np.flip(own.scale), np.flip(own.offset))
             yield "mean and standard deviation in the order of BGR", "", instead(turned)
-    yield "the model's own scaling twice", "", own

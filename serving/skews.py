@@ -80,7 +80,12 @@ def training_route(spec: Image) -> dict[Step, Skew]:
 
 def known_skews(spec: Image, scaling: Scaling | None) -> list[Skew]:
     """All of them, in the order of the steps; within a step, what is most usual comes first."""
-    return [*_decodings(spec), *_resizings(spec), *_roundings(), *_channel_orders(spec), *_scalings(spec, scaling)]
+    return [*_unscaled(spec), *_scalings(spec, scaling)]
+
+
+@functools.lru_cache(maxsize=4)  # several routes of one model may differ
+def _unscaled(spec: Image) -> tuple[Skew, ...]:
+    return (*_decodings(spec), *_resizings(spec), *_roundings(), *_channel_orders(spec))
 
 
 def _decodings(spec: Image) -> list[Skew]:
