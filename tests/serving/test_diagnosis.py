@@ -12,11 +12,13 @@ import tensorflow as tf
 from serving.diagnosis import Diagnosis, Trained, diagnose
 from serving.label_faults import diagnose_names, stale_assets
 from serving.parity import Answers, compare, tolerance
+from serving.proof import Difference
 from serving.routes import Signatures
 from tests.serving import planted
 
 RARE = {f"resize {one}" for one in ("gaussian", "mitchellcubic", "lanczos5", "lanczos3", "bilinear")}
-RARE |= {"align_corners", "crop", "shrink_on_load off", "augmentation, one seed"}
+RARE |= {"align_corners", "crop", "shrink_on_load off", "augmentation, one seed", "truncated", "-1..1 for 0..1"}
+RARE |= {"/255 before Normalization", "columns permuted", "not rounded and BGR"}
 DETAILS = {
     "vocabulary reordered": "dog, cat, elk instead of cat, dog, elk; they are those of assets/labels.txt",
     "stale vocabulary": "has emu and lacks elk; they are those of assets/labels.txt",
@@ -44,7 +46,11 @@ def _diagnosed(found: planted.Planted, values: list[bytes], is_known: bool = Tru
     if not compare(reference, served, allowed).fault:
         return None
     trained = found.trained if is_known else None
-    return diagnose(found.folder, values, reference, served, model.default, trained, allowed)
+
+    def ask(rows: Sequence[int], size: int) -> Answers:
+        return model.default([values[row] for row in rows], size)
+
+    return diagnose(Difference(found.folder, values, reference, served, ask, allowed), trained)
 
 
 def test_the_clean_model_has_no_fault(tmp_path: Path, values: list[bytes]) -> None:
@@ -87,15 +93,16 @@ def test_numbers_are_no_pictures(tmp_path: Path) -> None:
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": signature})
     rows = [[1.0, 2.0], [3.0, -4.0]]
 
-    def ask(some: Sequence[list[float]], batch: int) -> Answers:
-        return Answers("serving_default", serve(tf.constant(some))["outputs"].numpy()[:, None])
+    def ask(some: Sequence[int], size: int) -> Answers:
+        return Answers("serving_default", serve(tf.constant([rows[one] for one in some]))["outputs"].numpy()[:, None])
 
     reference = Answers("training", np.float32([[4.0], [7.0]]))
     trained = Trained(None, lambda pixels: pixels, None, {"weight": module.weight.numpy()})
-    found = diagnose(str(tmp_path), rows, reference, ask(rows, 2), ask, trained, 1e-3)
+    difference = Difference(str(tmp_path), rows, reference, ask([0, 1], 2), ask, 1e-3)
+    found = diagnose(difference, trained)
     assert (found.stage, found.record) == ("unknown", 1) and "no pictures" in found.detail
     other = Trained(None, lambda pixels: pixels, None, {"w": np.float32([[2.5], [1.0]]), "seed": np.uint32([1])})
-    found = diagnose(str(tmp_path), rows, reference, ask(rows, 2), ask, other, 1e-3)
+    found = diagnose(difference, other)
     assert (found.skew, found.detail) == (
         "a different model version",
         "1 of 1 weights are not the trained ones: w",
