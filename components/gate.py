@@ -24,6 +24,7 @@ from data.spec import LABEL, Image
 from serving import naive, parity, proof, routes, structure
 from serving.diagnosis import diagnose
 from serving.live import live
+from serving.model_faults import diagnose_weights
 from serving.parity import Answers, Comparison
 from serving.program import installed
 from serving.structure import Finding
@@ -131,7 +132,7 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
         reference.route,
         parity.tolerance(reference, answers[1:]),
         compared,
-        structure=_structure(task, artifacts, classes, records, labels),
+        structure=_structure(task, artifacts, trained, records, labels),
         diagnosis=told[0] if told else None,
     )
     if isinstance(task.feature, Image) and len(classes) > 1 and task.gate.pictures:
@@ -143,12 +144,16 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
 
 
 def _structure(
-    task: Task, artifacts: Artifacts, classes: Sequence[str], records: Sequence[bytes], labels: Sequence[int]
+    task: Task, artifacts: Artifacts, trained: TrainedModel, records: Sequence[bytes], labels: Sequence[int]
 ) -> list[Finding]:
-    """What needs no answer of the served model."""
+    """What needs no answer of the served model: scores that are all 0 or 1 would hide much."""
     signatures = (routes.DEFAULT, routes.EXAMPLES)
     found = structure.random_ops(artifacts.model, signatures)
     found += structure.same_preprocessing(artifacts.model, artifacts.transform_graph, task.feature.name, signatures)
+    weights = diagnose_weights(artifacts.model, trained.weights, 0)
+    if weights is not None:
+        found.append(Finding("all", "weights", weights.detail))
+    classes = trained.classes
     for record, index in zip(records, labels, strict=False):
         name = _text(record, LABEL)
         wanted = classes.index(name) if name in classes else -1

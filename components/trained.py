@@ -37,6 +37,7 @@ def keep_weights(model: keras.Model, folder: str) -> None:
     with tempfile.TemporaryDirectory() as local:
         file = os.path.join(local, WEIGHTS)
         model.save_weights(file)
+        tf.io.gfile.makedirs(folder)
         tf.io.gfile.copy(file, posixpath.join(folder, WEIGHTS), overwrite=True)
 
 
@@ -101,9 +102,13 @@ class TrainedModel:
         starts = range(0, len(pixels), _BATCH)
         return np.concatenate([self._answer(pixels[start : start + _BATCH]).numpy() for start in starts])
 
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """By path; those of frozen layers, too."""
+        return {one.path: np.asarray(one) for one in self.model.weights}
+
     def function(self) -> Trained:
         """The model as a function of pixels, for a diagnosis; without one of them where it is no functional model."""
-        weights = {one.path: np.asarray(one) for one in self.model.weights}
         spec, scaling, model = None, None, self.model
         if isinstance(self.task.feature, Image):
             try:
@@ -111,7 +116,7 @@ class TrainedModel:
             except ValueError:
                 log.info("%s is no functional model: what was done to pixels cannot be told", self.model.name)
         answer = tf.function(functools.partial(self._scored, model), reduce_retracing=True, autograph=False)
-        return Trained(spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, weights)
+        return Trained(spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, self.weights)
 
     def _reading(self, files: Sequence[str], count: int) -> reader.Reading:
         return reader.Reading(files, count, self.task.feature, self.task.label, self._preprocessing, count)

@@ -89,9 +89,8 @@ def _candidates(scaling: Scaling | None) -> Iterator[tuple[str, str, Scaling]]:
         yield from _in_place_of(scaling, name_of(scaling))
     yield to_1, "", TO_1
     yield "scaled to -1..1 before the model's own scaling", "", TO_PLUS_MINUS_1
-    if scaling is None:
-        yield "/255 missing", "", TO_1.inverse()
-    else:
+    yield "/255 missing", "", TO_1.inverse()
+    if scaling is not None:
         yield "the model's own scaling twice", "", scaling
 
 
@@ -101,7 +100,7 @@ def _in_place_of(own: Scaling, name: str) -> Iterator[tuple[str, str, Scaling]]:
     def instead(served: Scaling) -> Scaling:
         return own.inverse().after(served)
 
-    if TO_1.equals(own):
+    if TO_1.equals(own):  # first, for it is the better name of pixels 0..255
         yield "/255 missing", "", TO_1.inverse()
     for known, served in _KNOWN.items():
         yield known, name, instead(served)

@@ -39,7 +39,7 @@ class Finding:
     """
 
     signature: str
-    kind: Literal["random", "training", "preprocessing", "labels"]
+    kind: Literal["random", "training", "preprocessing", "labels", "weights"]
     detail: str
 
 

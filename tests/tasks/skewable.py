@@ -1,0 +1,39 @@
+"""A small task in which every skew can be planted: normalisation, batch norm, augmentation, one sigmoid."""
+
+from __future__ import annotations
+
+import keras
+
+from components.task import Gate, Task, Train
+from data.augment import Augmentation
+from data.sources import ImageFolder
+from data.spec import Feature, Image
+
+MEAN, STD = [0.4, 0.5, 0.6], [0.25, 0.3, 0.2]
+
+
+def build_model(feature: Feature, classes: int, unit: float = 1 / 255, is_swapped: bool = False) -> keras.Model:
+    """uint8 [N, 20, 24, 3] to one sigmoid [N, 1].
+
+    Args:
+      feature, classes: of the task.
+      unit, is_swapped: skews: the factor of the pixels, and the mean in the place of the standard deviation.
+    """
+    mean, std = (STD, MEAN) if is_swapped else (MEAN, STD)
+    inputs = keras.Input(feature.shape, dtype="uint8")
+    hidden = keras.layers.Rescaling(unit)(inputs)
+    hidden = keras.layers.Normalization(mean=mean, variance=[value**2 for value in std])(hidden)
+    hidden = keras.layers.Conv2D(8, 3, activation="relu")(hidden)
+    hidden = keras.layers.BatchNormalization()(hidden)
+    return keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(keras.layers.Flatten()(hidden)))
+
+
+TASK = Task(
+    name="skewable",
+    source=ImageFolder(),
+    feature=Image(20, 24, 3),
+    model=build_model,
+    augment=Augmentation(rotation_range=20, horizontal_flip=True),
+    train=Train(epochs=2, batch_size=16, learning_rate=3e-4),
+    gate=Gate(sample=12, pictures=0),
+)
