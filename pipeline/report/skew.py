@@ -114,7 +114,7 @@ def line(skew: Verdict) -> str:
 def fault(skew: Verdict) -> str:
     """What is wrong, in one line, the first and most telling; empty where nothing is."""
     found, routes = skew.get("diagnosis"), [one for one in skew["routes"] if one["fault"]]
-    if found:
+    if found and found["stage"] != "unknown":
         seen = ", ".join(part for part in (found["source"], found["why"]) if part) or f"record {found['record']}"
         return f"serving differs from training in the {found['stage']}: {found['skew']} (seen on {seen})"
     if routes:

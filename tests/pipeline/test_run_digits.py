@@ -23,6 +23,7 @@ COMPONENTS = [
     "Trainer",
     "Baseline",
     "Evaluator",
+    "SkewGate",
     "Pusher",
 ]
 
@@ -43,6 +44,15 @@ def test_a_first_run_pushes_a_good_model(digits: Digits) -> None:
     assert Path(record["pushed"]["path"], "saved_model.pb").exists()
     assert Path(record["pushed"]["path"], "assets.extra", "tf_serving_warmup_requests").stat().st_size > 1000
     assert digits.versions == [str(record["pushed"]["version"])]
+
+
+def test_it_was_proved_before_it_was_pushed_and_can_be_again(digits: Digits, skewless: Skewless) -> None:
+    proof = digits.outcome.record["skew"]
+    assert proof["passed"] and proof["routes"][-1]["route"] == "the pushed version"
+    assert "9 routes agree on" in digits.outcome.out
+    again = skewless("skew", "digits", root=digits.root)
+    assert (again.status, again.err) == (0, "")
+    assert "9 routes agree on" in again.out and "what was avoided, of 190 answers" in again.out
 
 
 def test_it_prints_little_and_no_noise(digits: Digits) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from tests.pipeline.in_process import assert_told, attempt
 
 
 def skew(*args: object) -> subprocess.CompletedProcess[str]:
@@ -56,10 +59,30 @@ def test_a_faithful_model_passes(tmp_path: Path, shard: Path) -> None:
 def test_a_skewed_model_is_exit_5_with_the_first_route_and_record(tmp_path: Path, shard: Path) -> None:
     done = skew("--model", save(tmp_path / "m", 2.5), "--examples", shard)
     assert done.returncode == 5
-    assert "error: serving differs from training in the unknown: no known skew explains it" in done.stderr
+    assert "error: serving_default, one by one: scores differ by up to 0.5" in done.stderr
     assert "6 of 7 routes differ from serving_examples" in done.stdout
-    assert "scores differ by up to 0.5" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_whose_model_drops_in_serving_is_not_pushed(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
+    data = picture_folder(tmp_path / "data", {"cats": 12, "dogs": 12})
+    found = attempt(data, tmp_path / "root", "tests.tasks.tiny:DROPPING", gate__sample="8")
+    assert_told(found.error, 5, "not pushed: serving differs from training in the model: dropout left on", "seen on")
+    assert found.record["status"] == "not pushed" and found.record["exit_code"] == 5
+    assert found.states["SkewGate"] == "executed" and "Pusher" not in found.states
+    assert not (tmp_path / "root" / "tiny" / "serving").exists()
+    assert {one["kind"] for one in found.record["skew"]["structure"]} == {"random"}
+    again = skew("tests.tasks.tiny:DROPPING", "--root", tmp_path / "root", "--set", "gate.sample=8")
+    assert again.returncode == 5
+    assert "error: serving differs from training in the model: dropout left on" in again.stderr
+    assert "Traceback" not in again.stderr and "first" in again.stdout
+
+
+def test_a_task_that_never_ran_is_told(tmp_path: Path) -> None:
+    done = skew("digits", "--root", tmp_path)
+    assert (done.returncode, "no run of 'digits'" in done.stderr) == (2, True)
+    neither = skew("digits", "--model", tmp_path)
+    assert (neither.returncode, "skew takes TASK, or --model DIR" in neither.stderr) == (2, True)
 
 
 def test_bad_files_are_told(tmp_path: Path, shard: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
+import tensorflow as tf
 
 from components.task import Task, Train
 from data.sources import ImageFolder
@@ -28,3 +31,20 @@ TASK = Task(
     model=build_model,
     train=Train(epochs=1, batch_size=8, learning_rate=0.05),
 )
+
+
+class _AlwaysDropout(keras.layers.Layer):
+    """Drops in serving, too, as a dropout that forgets to ask for `training`."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.nn.dropout(inputs, 0.5)
+
+
+def build_dropping(feature: Feature, classes: int) -> keras.Model:
+    """As `build_model`, with a layer that answers by chance."""
+    inputs = keras.Input(feature.shape, dtype="uint8")
+    hidden = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(_AlwaysDropout()(hidden)))
+
+
+DROPPING = dataclasses.replace(TASK, model=build_dropping)
