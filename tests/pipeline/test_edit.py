@@ -29,7 +29,7 @@ def test_an_edit_reruns_what_depends_on_it(
         executed = [one["name"] for one in found if one["state"] == "executed"]
         return executed, {one["name"]: one["why"] for one in found}
 
-    assert len(run(source)[0]) == 8
+    assert len(run(source)[0]) == 9
     assert run(source.replace('"""uint8', '"""Pixels, uint8') + "\n# a comment\n")[0] == []
     edited = source.replace("keras.layers.Flatten(),", "keras.layers.Flatten(), keras.layers.Dropout(0.1),")
     executed, why = run(edited)
