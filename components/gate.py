@@ -107,33 +107,31 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
     shards = Manifest.load(artifacts.examples)
     files = shard_files(artifacts.examples, shards.splits[task.evaluate.split])
     picked = sample.choose(files, task.feature, task.label, task.gate.sample)
-    records = [one.record for one in picked]
-    program = installed()
+    records, program = [one.record for one in picked], installed()
     with live(artifacts.model, (program,) if program else ()) as server:
         say("through training's own route")
         trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
-        answers, labels = trained.answers(records)
-        given = proof.Sample(records, task.feature.name, answers)
-        told: list[dict[str, Any]] = []
+        (reference, *again), labels = trained.answers(records)
 
-        def explain(difference: proof.Difference) -> None:
+        def explain(difference: proof.Difference) -> dict[str, Any]:
             say("looking for the fault")
             fault = diagnose(difference, trained.function())
-            seen = {"why": picked[fault.record].why, "source": _text(records[fault.record], "image/source")}
-            told.append({**vars(fault), "route": difference.served.route, **seen})
+            shown = picked[fault.record]
+            seen = {"why": shown.why, "source": _text(shown.record, "image/source")}
+            return {**vars(fault), "route": difference.served.route, **seen}
 
-        compared = proof.compare_routes(artifacts.model, server, given, say, explain)
-    reference = answers[0]
+        given = proof.Sample(records, task.feature.name, [reference, *again])
+        compared, diagnosis = proof.compare_routes(artifacts.model, server, given, say, explain)
     found = Proof(
         task.feature.name,
         len(records),
         sum(one.why.startswith("made: ") for one in picked),
         program or "the embedded one",
         reference.route,
-        parity.tolerance(reference, answers[1:]),
+        parity.tolerance(reference, again),
         compared,
-        structure=_structure(task, artifacts, trained, records, labels),
-        diagnosis=told[0] if told else None,
+        _structure(task, artifacts, trained, records, labels),
+        diagnosis,
     )
     if isinstance(task.feature, Image) and len(classes) > 1 and task.gate.pictures:
         say("what other clients would have cost")

@@ -52,15 +52,14 @@ def prove_model(question: Question) -> None:
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     records, program = _records(question), installed()
-    found: list[dict[str, Any]] = []
 
-    def explain(difference: Difference) -> None:
+    def explain(difference: Difference) -> dict[str, Any]:
         fault = diagnosis.diagnose(difference, None)
-        found.append({**vars(fault), "route": difference.served.route, "why": "", "source": ""})
+        return {**vars(fault), "route": difference.served.route, "why": "", "source": ""}
 
     with Console(stderr=True).status("") as status, live(question.model, (program,) if program else ()) as server:
         sample = Sample(records, question.feature)
-        routes = compare_routes(question.model, server, sample, status.update, explain)
+        routes, fault = compare_routes(question.model, server, sample, status.update, explain)
     graph = structure.random_ops(question.model, (DEFAULT, EXAMPLES))
     _tell(
         {
@@ -71,7 +70,7 @@ def prove_model(question: Question) -> None:
             "tolerance": routes[0].tolerance,
             "routes": [one.to_dict() for one in routes],
             "structure": [vars(one) for one in graph],
-            "diagnosis": found[0] if found else None,
+            "diagnosis": fault,
         }
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from data.errors import UsageError
 from serving import parity, routes
@@ -13,6 +13,8 @@ from serving.client.client import SIGNATURE as DEFAULT
 from serving.live import Server
 from serving.parity import Answers, Comparison
 from serving.routes import Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ def compare_routes(
     server: Server,
     sample: Sample,
     say: Callable[[str], None] = lambda text: None,
-    explain: Callable[[Difference], None] = lambda difference: None,
-) -> list[Comparison]:
+    explain: Callable[[Difference], T | None] = lambda difference: None,
+) -> tuple[list[Comparison], T | None]:
     """The records through both signatures and a live server, one by one and all at once, against the reference.
 
     Args:
@@ -81,6 +83,9 @@ def compare_routes(
       sample: the records.
       say: told what is done next.
       explain: given the first route that answers, but otherwise.
+
+    Returns:
+      A comparison for each route and batch size, and what `explain` said.
 
     Raises:
       UsageError: no such SavedModel, or records that are not for it.
@@ -100,8 +105,10 @@ def compare_routes(
         raise UsageError(f"{refused.route}: refuses record {refused.row}: {refused}") from None
     allowed = parity.tolerance(reference, again)
     found: list[Comparison] = []
+    told: T | None = None
 
     def compare(route: _Route) -> None:
+        nonlocal told
         say(f"through {route.name}")
         for size in sizes:
             if not sample.trained and (route, size) == (examples, count):
@@ -120,7 +127,7 @@ def compare_routes(
                 def again(rows: Sequence[int], size: int) -> Answers:
                     return route.ask([route.rows[row] for row in rows], size)
 
-                explain(Difference(folder, values, reference, served, again, allowed))
+                told = explain(Difference(folder, values, reference, served, again, allowed))
             found.append(one)
 
     compare(examples)
@@ -128,7 +135,7 @@ def compare_routes(
     say("waiting for the live server")
     for name, client in server().items():
         compare(_Route(name, _asking(client, name, spec.name), values))
-    return found
+    return found, told
 
 
 def _asking(client: Any, name: str, entry: str) -> Callable[[Rows, int], Answers]:

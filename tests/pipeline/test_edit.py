@@ -33,9 +33,9 @@ def test_an_edit_reruns_what_depends_on_it(
     assert run(source.replace('"""uint8', '"""Pixels, uint8') + "\n# a comment\n")[0] == []
     edited = source.replace("keras.layers.Flatten(),", "keras.layers.Flatten(), keras.layers.Dropout(0.1),")
     executed, why = run(edited)
-    assert executed == ["Trainer", "Evaluator", "Pusher"]
+    assert executed == ["Trainer", "Evaluator", "SkewGate", "Pusher"]
     assert why["Trainer"] == "the code of model has changed"
     assert "new model" in why["Evaluator"] and "new baseline model" in why["Evaluator"]
     (data / "cats" / "0000.jpg").unlink()
     executed, why = run(edited)
-    assert len(executed) == 8 and why["ExampleGen"] == "the data have changed"
+    assert len(executed) == 9 and why["ExampleGen"] == "the data have changed"

@@ -89,7 +89,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], records: list[bytes]) -> None:
     with live(saved("")) as server:
-        found = compare_routes(saved(""), server, Sample(records))
+        found, told = compare_routes(saved(""), server, Sample(records))
     assert [one.route for one in found] == [
         "serving_examples, one by one",
         "serving_default, one by one",
@@ -99,7 +99,7 @@ def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], rec
         "REST, one by one",
         "REST, batches of 6",
     ]
-    assert not [one for one in found if one.fault]
+    assert not [one for one in found if one.fault] and told is None
     assert all(one.largest <= one.tolerance < 1e-3 and one.names_agree for one in found)
 
 
@@ -163,8 +163,8 @@ def test_numbers_go_down_every_route(tmp_path: Path) -> None:
         example.features.feature["features"].float_list.value.extend(row)
         records.append(example.SerializeToString())
     with live(str(tmp_path / "m")) as server:
-        found = compare_routes(str(tmp_path / "m"), server, Sample(records))
-    assert [one.fault for one in found] == [""] * 7
+        found, told = compare_routes(str(tmp_path / "m"), server, Sample(records))
+    assert [one.fault for one in found] == [""] * 7 and told is None
 
 
 def test_what_is_no_model_or_no_example_is_told(
