@@ -70,9 +70,9 @@ def _limit(settings: Evaluate, is_classification: bool) -> float:
 
 
 def evaluator(
-    task: Task, examples: types.Channel, model: types.Channel, baseline: types.Channel, schema: types.Channel
+    task: Task, examples: types.Channel, model: types.Channel, baseline: types.Channel | None, schema: types.Channel
 ) -> Evaluator:
-    """The component."""
+    """The component; without a baseline only the limits on the candidate itself hold."""
     return Evaluator(
         examples=examples,
         model=model,

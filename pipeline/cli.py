@@ -47,6 +47,30 @@ def run(task: str, data: str | None, root: str, assignments: tuple[str, ...], be
     run_task(Request(task, data, root, assignments, beam_args))
 
 
+@cli.command(name="compile")
+@click.argument("task")
+@click.option("--target", default="", metavar="vertex|kubeflow", help="Where it shall run.")
+@click.option("--image", default="", help="Image of every container; has Skewless and the task installed.")
+@click.option("--pipeline-root", default="", metavar="URI", help="Folder in a bucket, of everything that runs write.")
+@click.option("--data", metavar="URI", help="Folder of the data; else it is to be given at submission.")
+@click.option("--baseline", metavar="URI", help="Kubeflow: model not to be worse than; Vertex AI finds it itself.")
+@click.option("-o", "--output", type=click.Path(), metavar="FILE", help="TASK.json or TASK.yaml by default.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
+@click.option("--parameter", "parameters", multiple=True, metavar="KEY", help="A setting to be set at submission, too.")
+@click.option("--resource", "resources", multiple=True, metavar="COMPONENT.KEY=VALUE", help="cpu, memory, gpu, machine.")
+@click.option("--beam-arg", "beam_args", multiple=True, metavar="[COMPONENT:]ARG", help="An argument for Beam's runner.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the job on Vertex AI.")
+@click.option("--cache/--no-cache", default=True, show_default=True, help="Take what did not change from earlier runs.")
+def compile_(**options: Any) -> None:
+    """Compile TASK to a file that Vertex AI or Kubeflow Pipelines 2 runs, without credentials or network.
+
+    TASK must be importable in the image: a built-in one, or `module:NAME` of an installed package.
+    """
+    from pipeline.compile import Request, compile_task
+
+    compile_task(Request(**options))
+
+
 @cli.command()
 @click.argument("task", default="digits")
 @click.option("--data", help="Folder of the data; a task such as `digits` brings its own.")
