@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, 
     reference, paths = _reference(compiled), Paths(request.root, compiled.task)
     if request.task and request.task != compiled.task and resolve(request.task) != reference.path:
         raise UsageError(f"{file} is of the task {reference.path}, not of {request.task}")
+    _check_settings(reference, parameters)
     parameters["data"] = _data(reference, parameters.get("data"), paths)
     place = Place(paths, out.run_id, str(Path(out.log).with_suffix("")))
     with Display(out.console) as display:
@@ -54,7 +56,7 @@ def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, 
 
 
 def _reference(compiled: Compiled) -> TaskReference:
-    """The task, out of any component's custom_config, with the settings that it was compiled with."""
+    """The task, out of any component's custom_config."""
     from components.reference import TaskReference
     from pipeline.runners.parameters import references
 
@@ -63,6 +65,19 @@ def _reference(compiled: Compiled) -> TaskReference:
         for one in references(json.loads(config.get("constant", "{}"))):
             return TaskReference(one["task"])
     raise UsageError("the file names no task", hint="Compile it with `skewless compile`.")
+
+
+def _check_settings(reference: TaskReference, parameters: Mapping[str, str]) -> None:
+    """Tells a value that the Trainer would refuse before anything runs.
+
+    Raises:
+      UsageError: see there.
+    """
+    from pipeline.runners.parameters import name_of
+
+    known = {name_of(name): name for name in settings.names(reference.load())}
+    values = {known[name]: text for name, text in parameters.items() if name in known}
+    replace(reference, settings=values).load()
 
 
 def _data(reference: TaskReference, data: str | None, paths: Paths) -> str:

@@ -91,7 +91,7 @@ class Compiled:
           root: the folder that stands in for the file's bucket.
 
         Raises:
-          UsageError: an unknown one.
+          UsageError: an unknown one, or a value that cannot stand in a JSON text.
         """
         declared = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
         base = self.root.removesuffix(f"/{self.task}/artifacts")
@@ -104,6 +104,8 @@ class Compiled:
             known = name.replace(".", "_")
             if known not in declared:
                 raise unknown("run parameter", name, declared)
+            if '"' in text or "\\" in text:  # it is put into the JSON of a custom_config as it is
+                raise UsageError(f'run parameter {name} must hold neither " nor \\, got {text}')
             values[known] = text
         return values
 
