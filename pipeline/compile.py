@@ -52,6 +52,8 @@ def compile_task(request: Request) -> None:
       UsageError: whatever can be known to be wrong before the file is submitted; nothing is written then.
     """
     check(request)
+    if importlib.util.find_spec("kfp") is None:
+        raise UsageError("compiling needs kfp", hint="pip install 'skewless[kubeflow]', here and in the image.")
     path, values = resolve(request.task), settings.parse(request.assignments)
     check_installed(path)
     with tempfile.TemporaryDirectory() as folder, logged_to(Path(folder, "log")) as stream:

@@ -291,6 +291,31 @@ def test_the_second_run_meets_a_blessed_baseline(image: Image, root: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("is_served", [True, False])
+def test_an_imported_baseline_is_what_is_served(is_served: bool, root: Path, kubeflow: Path, tmp_path: Path) -> None:
+    """Kubeflow's Evaluator on the examples and the model of the first run, against the folder that servers watch."""
+    spec, serving = Compiled.load(str(kubeflow)), root / "digits" / "serving" / "digits"
+    left: dict[str, dict[str, Any]] = {}
+    for line in (root / "digits" / run.STORE).read_text().splitlines():
+        artifact = json.loads(line)
+        left.setdefault(artifact["name"].split("/")[-2], {})[artifact["name"].split("/")[-1]] = [artifact]
+    place = run.Place(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
+    parameters = {"baseline": str(serving if is_served else tmp_path / "nothing")}
+    outputs: dict[str, Any] = dict(left)
+    for task in ("Baseline", "Evaluator"):
+        inputs = spec.inputs(task, parameters, outputs)
+        outputs[task], _ = run._execute(spec, task, inputs, Store(str(tmp_path / "store")), place)
+    evaluation = outputs["Evaluator"]["evaluation"][0]["uri"]
+    found, blessing = Evaluation.load(evaluation, ACCURACY), outputs["Evaluator"]["blessing"][0]["metadata"]
+    assert not Path(evaluation, ".baseline").exists()
+    if is_served:
+        assert found.baseline is not None and found.baseline <= found.metrics["overall"][ACCURACY]
+        assert Path(blessing["baseline_model"]) == max(serving.iterdir())
+    else:
+        assert found.baseline is None and "baseline_model" not in blessing
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
