@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
+import tensorflow as tf
 from tfx import types
 from tfx.dsl.components.common import resolver
 from tfx.types import standard_artifacts
+from tfx.utils import path_utils
+
+from components.pusher import versions
 
 _MODEL_ID = "current_model_id"  # names in a ModelBlessing of TFX's Evaluator
 _BLESSED = "blessed"
@@ -43,3 +48,20 @@ def baseline_resolver(candidate: types.Channel) -> resolver.Resolver:
         model_blessing=types.Channel(type=standard_artifacts.ModelBlessing),
         candidate=candidate,
     ).with_id("Baseline")
+
+
+def saved_model(uri: str) -> str | None:
+    """The SavedModel at a URI that an Importer was given.
+
+    Args:
+      uri: a Trainer's `model` artifact, one version of a served model, or the folder that servers watch, whose newest
+        version counts.
+
+    Returns:
+      Its folder; None where there is no model yet.
+    """
+    newest = [str(number) for number in versions(uri)[-1:]]
+    for folder in (path_utils.serving_model_dir(uri), uri, *(posixpath.join(uri, name) for name in newest)):
+        if tf.io.gfile.exists(posixpath.join(folder, "saved_model.pb")):
+            return folder
+    return None

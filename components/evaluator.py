@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import wrappers_pb2
 from tfx import types
-from tfx.components import Evaluator
+from tfx.components import Evaluator as TfxEvaluator
+from tfx.components.evaluator import constants, executor
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, path_utils
 
+from components.baseline import saved_model
 from components.task import Evaluate, Task
 from data.errors import QualityError
 from data.spec import LABEL
 
+log = logging.getLogger(__name__)
 ACCURACY = "sparse_categorical_accuracy"
 ERROR = "mean_squared_error"
 _ROUNDING = 1e-6  # TFMA's metrics come out of float32: 7 of 10 are 0.69999999, which must do where the limit is 0.7
@@ -69,10 +77,48 @@ def _limit(settings: Evaluate, is_classification: bool) -> float:
     return float("inf") if settings.max_error is None else settings.max_error * (1 + _ROUNDING)
 
 
+class _Executor(executor.Executor):
+    """The stock evaluation, for which an imported baseline is laid out as a Trainer's."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        found = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
+        folder = saved_model(found[0].uri) if found else None
+        if not found or folder == path_utils.serving_model_dir(found[0].uri):
+            return super().Do(input_dict, output_dict, exec_properties)
+        if folder is None:  # the first run, before anything was pushed
+            log.warning("no baseline at %s", found[0].uri)
+            inputs = {**input_dict, standard_component_specs.BASELINE_MODEL_KEY: []}
+            return super().Do(inputs, output_dict, exec_properties)
+        given = found[0].uri
+        # Beside the outputs, where Beam's workers can read it, too.
+        copy = f"{artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY])}/.baseline"
+        io_utils.copy_dir(folder, path_utils.serving_model_dir(copy))
+        try:
+            found[0].uri = copy
+            super().Do(input_dict, output_dict, exec_properties)
+        finally:
+            found[0].uri = given
+            tf.io.gfile.rmtree(copy)
+        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, folder)
+        return None
+
+
+class Evaluator(TfxEvaluator):
+    """TFX's component with that executor."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(_Executor)
+
+
 def evaluator(
-    task: Task, examples: types.Channel, model: types.Channel, baseline: types.Channel, schema: types.Channel
+    task: Task, examples: types.Channel, model: types.Channel, baseline: types.Channel | None, schema: types.Channel
 ) -> Evaluator:
-    """The component."""
+    """The component; without a baseline only the limits on the candidate itself hold."""
     return Evaluator(
         examples=examples,
         model=model,

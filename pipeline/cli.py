@@ -32,19 +32,61 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", default="")
 @click.option("--data", help="Folder of the data; a task such as `digits` brings its own.")
 @root_option
+@click.option("--compiled", type=click.Path(), metavar="FILE", help="Run what `skewless compile` wrote; to debug it.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
 @click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="An argument for Beam's runner.")
-def run(task: str, data: str | None, root: str, assignments: tuple[str, ...], beam_args: tuple[str, ...]) -> None:
+def run(
+    task: str,
+    data: str | None,
+    root: str,
+    compiled: str | None,
+    assignments: tuple[str, ...],
+    beam_args: tuple[str, ...],
+) -> None:
     """Train, evaluate and push TASK: a built-in one, or your own as `module:NAME`.
+
+    With --compiled, every container's command runs as a process of its own, and --set sets the file's run parameters;
+    --root stands in for its bucket. TASK may be left out then.
 
     Exit status: 0 pushed or unchanged, 2 usage, 3 the data are not fit, 4 the model is not good enough, 1 other.
     """
     from pipeline.verbs import Request, run_task
 
-    run_task(Request(task, data, root, assignments, beam_args))
+    request = Request(task, data, root, assignments, beam_args)
+    if compiled:
+        from pipeline.run_compiled import run_compiled
+
+        return run_compiled(request, compiled)
+    if not task:
+        raise click.UsageError("Missing argument 'TASK'.")
+    return run_task(request)
+
+
+@cli.command(name="compile")
+@click.argument("task")
+@click.option("--target", default="", metavar="vertex|kubeflow", help="Where it shall run.")
+@click.option("--image", default="", help="Image of every container; has Skewless and the task installed.")
+@click.option("--pipeline-root", default="", metavar="URI", help="Folder in a bucket, of everything that runs write.")
+@click.option("--data", metavar="URI", help="Folder of the data; else it is to be given at submission.")
+@click.option("--baseline", metavar="URI", help="Kubeflow: model not to be worse than; Vertex AI finds it itself.")
+@click.option("-o", "--output", type=click.Path(), metavar="FILE", help="TASK.json or TASK.yaml by default.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
+@click.option("--parameter", "parameters", multiple=True, metavar="KEY", help="A setting open at submission.")
+@click.option("--resource", "resources", multiple=True, metavar="NAME.KEY=VALUE", help="cpu, memory, gpu, machine.")
+@click.option("--beam-arg", "beam_args", multiple=True, metavar="[COMPONENT:]ARG", help="An argument for Beam.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the job on Vertex AI.")
+@click.option("--cache/--no-cache", default=True, show_default=True, help="Take what did not change from earlier runs.")
+def compile_(**options: Any) -> None:
+    """Compile TASK to a file that Vertex AI or Kubeflow Pipelines 2 runs, without credentials or network.
+
+    TASK must be importable in the image: a built-in one, or `module:NAME` of an installed package.
+    """
+    from pipeline.compile import Request, compile_task
+
+    compile_task(Request(**options))
 
 
 @cli.command()

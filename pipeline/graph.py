@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tfx import v1 as tfx
 
 from components.baseline import baseline_resolver
@@ -17,15 +20,27 @@ from components.trainer import trainer
 from components.transform import Transform
 from pipeline.paths import Paths
 
+Baseline = Callable[[Any], Any]  # (channel of the candidate) -> node with an output `model`, or None
 
-def build(reference: TaskReference, data: str, paths: Paths, beam_args: list[str]) -> tfx.dsl.Pipeline:
+
+def build(
+    reference: TaskReference,
+    data: Any,
+    paths: Paths,
+    beam_args: list[str],
+    *,
+    baseline_of: Baseline = baseline_resolver,
+    local: bool = True,
+) -> tfx.dsl.Pipeline:
     """Assembles the pipeline of a task.
 
     Args:
       reference: the task and this run's settings.
-      data: the data folder.
+      data: the data folder, or a RuntimeParameter for it.
       paths: where everything goes.
       beam_args: for every component that runs on Beam.
+      baseline_of: makes the node that finds what the candidate must not be worse than.
+      local: with ML Metadata on this machine; a remote backend has its own.
     """
     task = reference.load()
     data_config = reference.config("source", "feature", "label", "ingest")
@@ -48,12 +63,12 @@ def build(reference: TaskReference, data: str, paths: Paths, beam_args: list[str
         reference.config("feature", "label", "augment", "model", "train", "serving"),
     )
     train.add_upstream_node(validator)  # no training on data that were found unfit
-    baseline = baseline_resolver(train.outputs["model"])
+    baseline = baseline_of(train.outputs["model"])
     evaluate = evaluator(
         task,
         examples.outputs["examples"],
         train.outputs["model"],
-        baseline.outputs["model"],
+        baseline.outputs["model"] if baseline else None,
         schema.outputs["schema"],
     )
     gate = SkewGate(
@@ -66,11 +81,13 @@ def build(reference: TaskReference, data: str, paths: Paths, beam_args: list[str
         reference.config("feature", "label", "model", "evaluate", "gate"),
     )
     pusher = Pusher(train.outputs["model"], evaluate.outputs["blessing"], gate.outputs["blessing"], paths.serving)
+    components = [examples, statistics, schema, validator, transform, train, baseline, evaluate, gate, pusher]
+    sqlite = tfx.orchestration.metadata.sqlite_metadata_connection_config
     return tfx.dsl.Pipeline(
         pipeline_name=task.name,
         pipeline_root=paths.artifacts,
-        components=[examples, statistics, schema, validator, transform, train, baseline, evaluate, gate, pusher],
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(paths.metadata),
+        components=[node for node in components if node],
+        metadata_connection_config=sqlite(paths.metadata) if local else None,
         enable_cache=True,
         beam_pipeline_args=beam_args,
     )

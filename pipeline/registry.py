@@ -35,19 +35,22 @@ def resolve(name: str) -> str:
     if name in builtin():
         return f"{_PACKAGE}.{name}:TASK"
     module, _, attribute = name.partition(":")
-    if _is_own_module(module):
+    if _is_own_module(module, installed=bool(attribute)):
         return f"{module}:{attribute or 'TASK'}"
     if attribute or "." in module:
         raise UsageError(f"no module '{module}' for the task {name}", hint="It must be importable from this folder.")
     raise unknown("task", name, builtin())
 
 
-def _is_own_module(name: str) -> bool:
-    """Whether it can be imported, and is neither Python's own nor some installed package of that name."""
+def _is_own_module(name: str, installed: bool) -> bool:
+    """Whether it can be imported, and is not Python's own. A module in an installed package counts where a user has
+    written `module:NAME`; a bare name is rather a misspelt task than some package that is called so."""
     if name.partition(".")[0] in sys.stdlib_module_names:
         return False
     try:
         found = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return False
-    return found is not None and found.origin is not None and "site-packages" not in Path(found.origin).parts
+    if found is None or found.origin is None:
+        return False
+    return installed or "site-packages" not in Path(found.origin).parts

@@ -132,7 +132,7 @@ def run(
     """
     task = reference.load()
     with _lock(paths):
-        folder = _data_folder(task, data, paths)
+        folder = data_folder(task, data, paths)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
         clock = time.perf_counter()
@@ -199,7 +199,7 @@ def _lock(paths: Paths) -> Iterator[None]:
         yield
 
 
-def _data_folder(task: Task, data: str | None, paths: Paths) -> str:
+def data_folder(task: Task, data: str | None, paths: Paths) -> str:
     """The data folder given, or the one that the task names, or the task's own, made on first use.
 
     Raises:

@@ -28,7 +28,7 @@ class Request:
     """What a user asked for, as it was typed.
 
     Attributes:
-      task: a name or import path.
+      task: a name or import path; may be empty where a compiled file says it.
       data: the data folder; None for a task that brings its own.
       root: folder of everything that runs write.
       assignments: KEY=VALUE.
@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class _Terminal:
+class Terminal:
     """The console that still leads to the terminal, the run's name, and the log that took the rest."""
 
     console: Console
@@ -53,27 +53,27 @@ class _Terminal:
 
 def run_task(request: Request) -> None:
     """Runs a task and prints what came of it."""
-    with _terminal(request.root) as terminal:
-        _run(request, terminal)
+    with terminal(request.root) as out:
+        _run(request, out)
 
 
 def demo_task(request: Request) -> None:
     """Runs a task, serves it, and asks the server about held-out pictures."""
-    with _terminal(request.root) as terminal:
-        record = _run(request, terminal)
+    with terminal(request.root) as out:
+        record = _run(request, out)
         from pipeline.demo import ask_held_out
 
-        ask_held_out(record, terminal.console)
+        ask_held_out(record, out.console)
 
 
 @contextlib.contextmanager
-def _terminal(root: str) -> Iterator[_Terminal]:
+def terminal(root: str) -> Iterator[Terminal]:
     """Sends everything but the console's lines to a log, and names it where something fails."""
     run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     log = Path(root, "logs", f"{run_id}.log").absolute()
     try:
         with logged_to(log) as stream:
-            yield _Terminal(Console(file=stream, highlight=False, soft_wrap=True), run_id, str(log))
+            yield Terminal(Console(file=stream, highlight=False, soft_wrap=True), run_id, str(log))
     except SkewlessError as error:
         error.hint = f"{error.hint}\nlog: {log}".strip()
         raise
@@ -83,10 +83,10 @@ def _terminal(root: str) -> Iterator[_Terminal]:
         raise SkewlessError(f"{type(error).__name__}: {error}", hint=f"log: {log}") from error
 
 
-def _run(request: Request, terminal: _Terminal) -> RunRecord:
+def _run(request: Request, out: Terminal) -> RunRecord:
     path, values = resolve(request.task), settings.parse(request.assignments)
-    console = terminal.console
-    console.print(f"[dim]log  {terminal.log}[/]")
+    console = out.console
+    console.print(f"[dim]log  {out.log}[/]")
     with console.status("loading TensorFlow and TFX"):
         from components.reference import TaskReference
         from pipeline.report.summary import summarize
@@ -100,8 +100,8 @@ def _run(request: Request, terminal: _Terminal) -> RunRecord:
         data=request.data,
         paths=paths,
         beam_args=request.beam_args,
-        run_id=terminal.run_id,
-        log_file=terminal.log,
+        run_id=out.run_id,
+        log_file=out.log,
         console=console,
     )
     summarize(record, paths, console)

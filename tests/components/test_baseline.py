@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from tfx.types import standard_artifacts
 
-from components.baseline import LatestOtherBlessedModel
+from components.baseline import LatestOtherBlessedModel, saved_model
 
 
 def _model(number: int) -> standard_artifacts.Model:
@@ -44,3 +46,16 @@ def test_not_the_candidate_itself() -> None:
 
 def test_the_latest_that_was_blessed() -> None:
     assert _resolve([1, 2, 3, 4], {1: True, 2: True, 3: False}, candidate=4) == [2]
+
+
+def test_what_may_be_imported_as_a_baseline(tmp_path: Path) -> None:
+    serving, artifact = tmp_path / "serving", tmp_path / "artifact"
+    assert saved_model(str(serving)) is None
+    for folder in (serving / "9", serving / "10", serving / ".pushing-11", artifact / "Format-Serving"):
+        folder.mkdir(parents=True)
+    assert saved_model(str(serving)) is None  # no version is complete
+    for folder in (serving / "9", serving / "10", artifact / "Format-Serving"):
+        (folder / "saved_model.pb").touch()
+    assert saved_model(str(serving)) == str(serving / "10")
+    assert saved_model(str(serving / "9")) == str(serving / "9")
+    assert saved_model(str(artifact)) == str(artifact / "Format-Serving")

@@ -1,0 +1,130 @@
+"""A compiled file, read: its tasks in order, its run parameters, and what a task is given."""
+
+from __future__ import annotations
+
+import graphlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import UsageError, unknown
+
+Artifact = dict[str, Any]  # JSON of a RuntimeArtifact: name, uri, type, metadata
+Outputs = Mapping[str, Mapping[str, list[Artifact]]]  # by task and key
+_PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A file that `skewless compile` wrote.
+
+    Attributes:
+      spec: JSON of the PipelineSpec.
+      root: the pipeline root, `<URI>/<task>/artifacts`.
+      values: run parameters that the file itself sets.
+    """
+
+    spec: Mapping[str, Any]
+    root: str
+    values: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, file: str) -> Compiled:
+        """Reads the JSON of a job or the YAML of a pipeline.
+
+        Raises:
+          UsageError: there is no such file, or it holds something else.
+        """
+        import yaml
+
+        try:
+            text = Path(file).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', error)}") from None
+        try:
+            found = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+        except (json.JSONDecodeError, yaml.YAMLError):
+            found = None
+        job = found if isinstance(found, dict) else {}
+        spec = job.get("pipelineSpec", job)
+        config = job.get("runtimeConfig", {})
+        root = config.get("gcsOutputDirectory") or spec.get("defaultPipelineRoot", "")
+        if "root" not in spec or "deploymentSpec" not in spec or not root.endswith("/artifacts"):
+            raise UsageError(f"{file} is no file that `skewless compile` has written")
+        return cls(spec, root, config.get("parameterValues", {}))
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.root.split("/")[-2]
+
+    @property
+    def tasks(self) -> Mapping[str, Any]:
+        """JSON of the PipelineTaskSpecs by name."""
+        return self.spec["root"]["dag"]["tasks"]
+
+    def component(self, task: str) -> Mapping[str, Any]:
+        """JSON of the ComponentSpec of a task."""
+        return self.spec["components"][self.tasks[task]["componentRef"]["name"]]
+
+    def executor(self, task: str) -> Mapping[str, Any]:
+        """JSON of the ExecutorSpec of a task: a container, a resolver or an importer."""
+        return self.spec["deploymentSpec"]["executors"][self.component(task)["executorLabel"]]
+
+    def order(self) -> list[str]:
+        """The tasks, each after those that it depends on."""
+        depends = {}
+        for name, task in self.tasks.items():
+            sources = task.get("inputs", {}).get("artifacts", {}).values()
+            producers = [one["taskOutputArtifact"]["producerTask"] for one in sources]
+            depends[name] = {*task.get("dependentTasks", ()), *producers}
+        return list(graphlib.TopologicalSorter(depends).static_order())
+
+    def parameters(self, given: Mapping[str, str], root: str) -> dict[str, Any]:
+        """The run parameters: given ones, else the file's own, moved below `root` where they lie below the file's.
+
+        Args:
+          given: by name, or by the setting's (`train.epochs`).
+          root: the folder that stands in for the file's bucket.
+
+        Raises:
+          UsageError: an unknown one, or a value that cannot stand in a JSON text.
+        """
+        declared = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        base = self.root.removesuffix(f"/{self.task}/artifacts")
+        values = {name: one["defaultValue"] for name, one in declared.items() if "defaultValue" in one}
+        values |= self.values
+        for name, value in values.items():
+            if isinstance(value, str) and value.startswith(f"{base}/"):
+                values[name] = root + value.removeprefix(base)
+        for name, text in given.items():
+            known = name.replace(".", "_")
+            if known not in declared:
+                raise unknown("run parameter", name, declared)
+            if '"' in text or "\\" in text:  # it is put into the JSON of a custom_config as it is
+                raise UsageError(f'run parameter {name} must hold neither " nor \\, got {text}')
+            values[known] = text
+        return values
+
+    def inputs(self, task: str, parameters: Mapping[str, Any], outputs: Outputs) -> dict[str, Any]:
+        """JSON of the `inputs` of a task's ExecutorInput."""
+        declared = self.tasks[task].get("inputs", {})
+        values: dict[str, Any] = {}
+        constants = {}
+        for name, source in declared.get("parameters", {}).items():
+            if "componentInputParameter" in source:
+                values[name] = parameters[source["componentInputParameter"]]
+            else:
+                constants[name] = source["runtimeValue"]["constant"]
+        for name, value in constants.items():  # placeholders in them name the parameters from above
+            values[name] = _PARAMETER.sub(lambda m: str(values[m[1]]), value) if isinstance(value, str) else value
+        artifacts = {}
+        for name, source in declared.get("artifacts", {}).items():
+            producer = source["taskOutputArtifact"]
+            found = outputs[producer["producerTask"]].get(producer["outputArtifactKey"], [])
+            if found:  # a resolver that found nothing gives no artifact
+                artifacts[name] = {"artifacts": found}
+        return {"parameterValues": values, "artifacts": artifacts}

@@ -1,0 +1,140 @@
+"""Vertex AI and Kubeflow Pipelines: a task as the file that they run, by TFX's KubeflowV2DagRunner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tfx import v1 as tfx
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.types import standard_artifacts
+
+from components.reference import TaskReference
+from data.errors import UsageError, unknown
+from pipeline import graph
+from pipeline.paths import Paths
+from pipeline.runners import local, parameters, resources
+
+Target = Literal["vertex", "kubeflow"]
+DATA, SERVING, BASELINE = "data", "serving", "baseline"  # run parameters beside the settings
+_DRIVER = ["python", "-m", "components.driver"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a task is compiled.
+
+    Attributes:
+      target: "vertex" or "kubeflow".
+      image: of every container; has Skewless, and the task, installed.
+      root: URI below which runs write, laid out as `Paths` says.
+      data: URI of the data folder, the default of the run parameter; None: it must be given at submission.
+      baseline: Kubeflow, which resolves nothing itself: URI of the model not to be worse than; None: no comparison.
+      beam_args: ARG for every component, or COMPONENT:ARG for one; later ones win.
+      resources: COMPONENT.KEY=VALUE.
+      cache: whether the backend may take a step's outputs from an earlier run.
+      labels: of a Vertex job.
+      parameters: settings that become run parameters.
+    """
+
+    target: Target
+    image: str
+    root: str
+    data: str | None = None
+    baseline: str | None = None
+    beam_args: Sequence[str] = ()
+    resources: Sequence[str] = ()
+    cache: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parameters: Sequence[str] = ()
+
+
+def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
+    """The pipeline as JSON of a PipelineJob; its `pipelineSpec` is what Kubeflow takes.
+
+    Raises:
+      UsageError: an option that does not fit the task or the target.
+    """
+    task = reference.load()
+    if options.target == "kubeflow" and "{" in task.source.folder:
+        raise UsageError(
+            f"source.folder is '{task.source.folder}': Kubeflow runs no driver that could find the latest span",
+            hint="Name the folder itself with --set source.folder=..., or compile for Vertex AI.",
+        )
+    given = parameters.defaults(reference, options.parameters)
+    paths = Paths(options.root.rstrip("/"), task.name)
+    pipeline = graph.build(
+        reference,
+        RuntimeParameter(name=DATA, ptype=str),
+        paths,
+        list(local.BEAM_ARGS),
+        baseline_of=lambda _: _baseline(options),
+        local=False,
+    )
+    pipeline.pipeline_info.pipeline_name = _legal(task.name)
+    config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
+        display_name=task.name, default_image=options.image, use_pipeline_spec_2_1=True
+    )
+    job = tfx.orchestration.experimental.KubeflowV2DagRunner(config).run(pipeline, write_out=False)
+    spec = job["pipelineSpec"]
+    _adapt(spec, options)
+    parameters.open_settings(spec, list(given))
+    parameters.attach(spec, DATA, options.data, "URI of the data folder")
+    parameters.attach(spec, SERVING, parameters.open_push(spec, SERVING), "URI of the folder that servers watch")
+    if options.baseline:
+        parameters.attach(spec, BASELINE, options.baseline, "URI of the model not to be worse than")
+    for setting, text in given.items():
+        parameters.attach(spec, parameters.name_of(setting), text, f"the setting {setting}")
+    spec["defaultPipelineRoot"] = paths.artifacts
+    job["labels"] = {**job.get("labels", {}), **options.labels}
+    return job
+
+
+def _baseline(options: Options) -> Any:
+    """Vertex looks for the latest blessed model itself; TFX compiles this one strategy into queries for it."""
+    if options.target == "vertex":
+        return tfx.dsl.Resolver(
+            strategy_class=LatestBlessedModelStrategy,
+            model=tfx.dsl.Channel(type=standard_artifacts.Model),
+            model_blessing=tfx.dsl.Channel(type=standard_artifacts.ModelBlessing),
+        ).with_id("Baseline")
+    if options.baseline is None:
+        return None
+    return tfx.dsl.Importer(
+        source_uri=RuntimeParameter(name=BASELINE, ptype=str),
+        artifact_type=standard_artifacts.Model,
+        output_key="model",
+    ).with_id("Baseline")
+
+
+def _legal(name: str) -> str:
+    """A pipeline's name takes small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9-]", "-", name.lower()).lstrip("-")
+
+
+def _adapt(spec: dict[str, Any], options: Options) -> None:
+    """What TFX's compiler has no word for: our driver, resources, Beam arguments of a component, no caching."""
+    executors = spec["deploymentSpec"]["executors"]
+    containers = {
+        name: executors[spec["components"][name]["executorLabel"]]["container"]
+        for name in spec["root"]["dag"]["tasks"]
+        if "container" in executors[spec["components"][name]["executorLabel"]]
+    }
+    for name, found in resources.parse(options.resources, containers, options.target).items():
+        containers[name].setdefault("resources", {}).update(found)
+    for argument in options.beam_args:
+        component, colon, rest = ("", "", argument) if argument.startswith("-") else argument.partition(":")
+        if (component or colon) and component not in containers:
+            raise unknown("component", component, containers)
+        for container in [containers[component]] if component else containers.values():
+            container["args"].append(rest)
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        driver = containers.get(name, {}).get("lifecycle", {}).get("preCacheCheck")
+        if driver:
+            driver["command"] = _DRIVER
+        # Kubeflow runs no driver, so that nothing would tell it that the data behind the same URI have changed.
+        if not options.cache or (driver and options.target == "kubeflow"):
+            task["cachingOptions"] = {}

@@ -1,0 +1,86 @@
+"""What a component's container gets: CPUs, memory, GPUs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from data.errors import UsageError, unknown
+
+KEYS = ("cpu", "memory", "gpu", "machine")
+_GB_PER_CPU = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}  # of Google's machine families; N1's differ
+_GB_PER_CPU_N1 = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
+
+
+def parse(assignments: Sequence[str], components: Collection[str], target: str) -> dict[str, dict[str, Any]]:
+    """`["Trainer.cpu=8"]` to `{"Trainer": {"cpuLimit": 8.0}}`, JSON of PipelineSpec's ResourceSpec by component.
+
+    Args:
+      assignments: COMPONENT.KEY=VALUE; a number of CPUs, gigabytes (10^9 bytes) of memory, TYPE:COUNT of GPUs, or a
+        machine of Vertex, `n1-standard-8`, which stands for its CPUs and memory: a PipelineSpec knows no machines.
+      components: those of the pipeline that run in a container.
+      target: "vertex" or "kubeflow".
+
+    Raises:
+      UsageError: not of that form, an unknown component or key, a value out of range.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        component, dot, key = name.strip().partition(".")
+        if not separator or not dot:
+            raise UsageError(f"--resource {assignment}: expected COMPONENT.KEY=VALUE", hint=_EXAMPLE)
+        if component not in components:
+            raise unknown("component", component, components)
+        if key not in KEYS:
+            raise unknown("resource", key, KEYS)
+        found.setdefault(component, {}).update(_spec(key, value.strip(), assignment, target))
+    return found
+
+
+_EXAMPLE = "For example --resource Trainer.cpu=8 --resource Trainer.memory=30 --resource Trainer.gpu=NVIDIA_TESLA_T4:1"
+
+
+def _spec(key: str, value: str, assignment: str, target: str) -> dict[str, Any]:
+    if key == "machine":
+        return _machine(value, target)
+    if key == "gpu":
+        return _gpu(value, target)
+    try:
+        number = float(value.removesuffix("G") if key == "memory" else value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        unit = "gigabytes" if key == "memory" else "CPUs"
+        raise UsageError(f"--resource {assignment}: expected a number of {unit} above 0", hint=_EXAMPLE)
+    return {f"{key}Limit": number}
+
+
+def _gpu(value: str, target: str) -> dict[str, Any]:
+    kind, _, count = value.partition(":")
+    count = count or "1"
+    if not kind or not count.isdecimal() or int(count) < 1:
+        raise UsageError(f"a GPU is TYPE:COUNT, got '{value}'", hint=_EXAMPLE)
+    if target == "vertex" and "/" in kind:
+        raise UsageError(f"Vertex AI has no GPU '{kind}'", hint="Its types are called NVIDIA_TESLA_T4, NVIDIA_L4, ...")
+    if target == "kubeflow" and "/" not in kind:
+        raise UsageError(
+            f"Kubernetes has no GPU '{kind}'",
+            hint=f"There a GPU is the resource of a device plugin: nvidia.com/gpu:{count}",
+        )
+    return {"accelerator": {"type": kind, "count": count}}
+
+
+def _machine(value: str, target: str) -> dict[str, Any]:
+    match = re.fullmatch(r"([a-z]\d?d?)-(standard|highmem|highcpu)-(\d+)", value)
+    if target != "vertex" or not match or int(match[3]) < 1:
+        raise UsageError(
+            f"no machine '{value}' on {target}",
+            hint="Vertex AI's are FAMILY-standard|highmem|highcpu-CPUS, n1-standard-8 for example; say cpu and memory"
+            " for others, and on Kubeflow.",
+        )
+    family, kind, cpus = match[1], match[2], int(match[3])
+    memory = cpus * (_GB_PER_CPU_N1 if family == "n1" else _GB_PER_CPU)[kind]
+    return {"cpuLimit": float(cpus), "memoryLimit": round(memory, 2)}

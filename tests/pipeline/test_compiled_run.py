@@ -1,0 +1,341 @@
+"""A compiled file runs: container by container, in an environment where Skewless is installed as in the image."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.evaluator import ACCURACY, Evaluation
+from components.reference import TaskReference
+from data.errors import DataError, QualityError, SkewError, SkewlessError, UsageError
+from pipeline.paths import Paths
+from pipeline.runners.compiled import run
+from pipeline.runners.compiled.launch import launch
+from pipeline.runners.compiled.spec import Compiled
+from pipeline.runners.compiled.store import Store, resolve
+from pipeline.runners.kubeflow import Options, compiled
+from tests.pipeline.conftest import PROJECT
+
+DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
+ORDER = ["ExampleGen", "StatisticsGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "Pusher"]
+
+
+@pytest.fixture(scope="module")
+def vertex(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("vertex") / "digits.json"
+    file.write_text(json.dumps(compiled(DIGITS, Options("vertex", "i", "gs://b/r", parameters=["train.stop_when"]))))
+    return file
+
+
+@pytest.fixture(scope="module")
+def kubeflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("kubeflow") / "digits.yaml"
+    options = Options("kubeflow", "i", "s3://b/r", data="s3://b/d", baseline="s3://b/m")
+    file.write_text(yaml.safe_dump(compiled(DIGITS, options)["pipelineSpec"]))
+    return file
+
+
+# Reading
+
+
+def test_tasks_come_after_what_they_depend_on(vertex: Path, kubeflow: Path) -> None:
+    for file in (vertex, kubeflow):
+        order = Compiled.load(str(file)).order()
+        assert [name for name in order if name in ORDER] == ORDER
+        assert order.index("ExampleValidator") < order.index("Trainer")
+        assert all(order.index(name) < order.index("Evaluator") for name in order if name.startswith("Baseline"))
+
+
+def test_run_parameters_have_their_defaults_below_the_root(vertex: Path, kubeflow: Path) -> None:
+    found = Compiled.load(str(kubeflow)).parameters({"baseline": "/m"}, "/root")
+    assert found == {
+        "data": "s3://b/d",
+        "baseline": "/m",
+        "serving": "/root/digits/serving/digits",
+        "train_epochs": "12",
+    }
+    found = Compiled.load(str(vertex)).parameters({"train.epochs": "1", "train_stop_when": "accuracy > 0.9"}, "/root")
+    assert found["train_epochs"] == "1" and "data" not in found
+    given = {**found, "data": "/data"}
+    spec = Compiled.load(str(vertex))
+    trainer = spec.inputs("Trainer", given, {name: {} for name in spec.tasks})["parameterValues"]
+    settings = json.loads(trainer["custom_config"])["skewless"]["settings"]
+    assert settings == {"train.epochs": "1", "train.stop_when": "accuracy > 0.9"}
+    pushed = spec.inputs("Pusher", given, {name: {} for name in spec.tasks})["parameterValues"]["push_destination"]
+    assert json.loads(pushed) == {"filesystem": {"base_directory": "/root/digits/serving/digits"}}
+    assert spec.inputs("ExampleGen", given, {})["parameterValues"]["input_base"] == "/data"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"train.epoch": "1"}, "no run parameter 'train.epoch'. Did you mean 'train_epochs'?"),
+        ({"train.epochs": '"'}, 'run parameter train.epochs must hold neither " nor \\'),
+    ],
+)
+def test_a_wrong_run_parameter(given: dict[str, str], words: str, vertex: Path) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        Compiled.load(str(vertex)).parameters(given, "/root")
+
+
+@pytest.mark.parametrize("text", ["", "a: b", "{", "a: [", '{"pipelineSpec": {}}', "- 1"])
+def test_a_file_of_another_kind(text: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(UsageError, match="is no file that `skewless compile` has written"):
+        Compiled.load(str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="cannot read .*No such file"):
+        Compiled.load(str(tmp_path / "none"))
+
+
+# Resolving
+
+
+def test_the_resolvers_find_the_latest_blessed_model(vertex: Path, tmp_path: Path) -> None:
+    """TFX's two queries: a blessing, then the model of the name that it holds."""
+    spec, store = Compiled.load(str(vertex)), Store(str(tmp_path / "below" / "store"))
+
+    def baseline() -> list[dict[str, Any]]:
+        outputs: dict[str, Any] = {}
+        for task in ("Baseline-model-blessing-resolver", "Baseline-model-resolver"):
+            queries = spec.executor(task)["resolver"]["outputArtifactQueries"]
+            outputs[task] = resolve(queries, spec.inputs(task, {}, outputs)["artifacts"], store)
+        return outputs["Baseline-model-resolver"].get("model", [])
+
+    def leave(run_id: int, blessed: float) -> dict[str, Any]:
+        folder = tmp_path / str(run_id)
+        folder.mkdir()
+        model = {"name": f"m{run_id}", "uri": str(folder), "type": {"instanceSchema": "title: tfx.Model\n"}}
+        kind = {"instanceSchema": "title: tfx.ModelBlessing\ntype: object\n"}
+        metadata = {"blessed": blessed, "current_model_id": model["name"]}
+        store.add([model, {"name": f"b{run_id}", "uri": str(folder), "type": kind, "metadata": metadata}])
+        return model
+
+    assert baseline() == []
+    first = leave(1, 1.0)
+    assert baseline() == [first]
+    leave(2, 0.0)
+    assert baseline() == [first]
+    leave(3, 1.0)
+    assert [one["name"] for one in baseline()] == ["m3"]
+    shutil.rmtree(tmp_path / "3")  # what was deleted is not alive
+    assert baseline() == [first]
+
+
+def test_an_importer_gives_the_uri_of_the_run_parameter(kubeflow: Path, tmp_path: Path) -> None:
+    spec = Compiled.load(str(kubeflow))
+    place = run.Place(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
+    parameters = spec.parameters({"baseline": "/models/3"}, str(tmp_path))
+    inputs = spec.inputs("Baseline", parameters, {})
+    outputs, why = run._execute(spec, "Baseline", inputs, Store(str(tmp_path / "store")), place)
+    assert outputs["model"][0]["uri"] == "/models/3" and why == "is /models/3"
+    evaluator = spec.inputs("Evaluator", parameters, {name: {} for name in spec.tasks} | {"Baseline": outputs})
+    assert evaluator["artifacts"]["baseline_model"]["artifacts"] == outputs["model"]
+
+
+# Launching
+
+
+def _launch(code: str, folder: Path) -> dict[str, Any]:
+    container = {"command": ["python", "-c", code], "args": ["{{$}}"]}
+    outputs = {"model": {"name": "m", "uri": str(folder / "model"), "type": {}, "metadata": {}}}
+    return launch(container, {"parameterValues": {"a": 1}}, outputs, str(folder), str(folder / "log"))
+
+
+def test_a_container_gets_its_input_and_its_output_is_read(tmp_path: Path) -> None:
+    code = """
+import json, os, sys
+given = json.loads(sys.argv[1])
+assert given["inputs"] == {"parameterValues": {"a": 1}} and sys.executable == os.environ["WANTED"]
+model = given["outputs"]["artifacts"]["model"]["artifacts"][0]
+assert os.path.isdir(model["uri"])
+found = {"name": "m", "uri": model["uri"], "metadata": {"b": 2.0}}
+open(given["outputs"]["outputFile"], "w").write(json.dumps({"artifacts": {"model": {"artifacts": [found]}}}))
+"""
+    os.environ["WANTED"] = sys.executable
+    try:
+        found = _launch(code, tmp_path)
+    finally:
+        del os.environ["WANTED"]
+    assert found["model"] == {"name": "m", "uri": f"{tmp_path}/model", "type": {}, "metadata": {"b": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        ("from data.errors import DataError; raise DataError('no class in x')", DataError, "no class in x"),
+        ("raise RuntimeError('data.errors.DataError: few [while running step]')", SkewlessError, "RuntimeError: data"),
+        ("raise ValueError('a\\nb')", SkewlessError, "ValueError: a"),
+        ("raise SystemExit('bad flag')", SkewlessError, "exit status 1: bad flag"),
+        ("raise SystemExit(3)", SkewlessError, "exit status 3: no word"),
+        ("import os; os.kill(os.getpid(), 9)", SkewlessError, "killed by signal 9"),
+    ],
+)
+def test_a_container_that_fails_is_told_in_a_line(
+    code: str, kind: type[SkewlessError], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SkewlessError) as caught:
+        _launch(f"import sys; sys.path.insert(0, {str(PROJECT)!r})\n{code}", tmp_path)
+    assert type(caught.value) is kind and str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value) and str(tmp_path / "log") in caught.value.hint
+
+
+@pytest.mark.parametrize(("title", "kind"), [("ModelBlessing", QualityError), ("InfraBlessing", SkewError)])
+def test_a_model_without_a_blessing_is_not_pushed(title: str, kind: type[SkewlessError]) -> None:
+    blessing = {"uri": "/b", "type": {"instanceSchema": f"title: tfx.{title}\n"}, "metadata": {"blessed": 0.0}}
+    with pytest.raises(kind, match="not pushed: Gate did not bless the model"):
+        run._check({"Gate": {"blessing": [blessing]}})
+
+
+# The whole
+
+
+@dataclass(frozen=True)
+class Image:
+    """An environment with Skewless installed from its wheel; the packages that it needs are linked, not copied."""
+
+    folder: Path
+
+    def call(self, *arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
+        """Calls `skewless` where no source tree is to be found."""
+        clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        command = [str(self.folder / "venv" / "bin" / "skewless"), *arguments]
+        work = self.folder / "work"
+        work.mkdir(exist_ok=True)
+        return subprocess.run(command, cwd=work, env=clean, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Installs as the Dockerfile does: a wheel, without the tree that it was made of."""
+    folder = tmp_path_factory.mktemp("image")
+    source, python = folder / "source", folder / "venv" / "bin" / "python"
+    for name in ("data", "serving", "components", "pipeline"):
+        shutil.copytree(PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml"):
+        shutil.copy(PROJECT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    quiet = ["--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "wheel", *quiet, "--no-build-isolation", "-w", folder, source], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([*pip, "--python", python, "install", *quiet, wheel], check=True)
+    shutil.rmtree(source)
+    # A path in a .pth file is searched, but the .pth files that lie there are not read: an editable installation of
+    # the source tree among these packages stays unseen.
+    (site,) = (folder / "venv").glob("lib/python*/site-packages")
+    (site / "packages.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return Image(folder)
+
+
+@pytest.fixture(scope="module")
+def root(image: Image) -> Path:
+    """The folder that two runs share, after the first: one epoch, of a model that hardly has to learn."""
+    options = ["--target", "vertex", "--image", "host/skewless:1", "--pipeline-root", "gs://bucket/root"]
+    done = image.call("compile", "digits", *options, "--set", "evaluate.min_accuracy=0.2")
+    assert done.returncode == 0, done.stderr
+    done = image.call("run", "digits", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return image.folder / "work" / "root"
+
+
+def _evaluations(root: Path) -> list[Evaluation]:
+    return [
+        Evaluation.load(str(one), ACCURACY) for one in sorted(root.glob("digits/artifacts/*/*/Evaluator/evaluation"))
+    ]
+
+
+@pytest.mark.slow
+def test_the_source_tree_is_not_at_hand(image: Image) -> None:
+    code = "import components, pipeline; print(components.__file__, pipeline.__file__)"
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(image.folder / "venv" / "bin" / "python"), "-c", code]
+    done = subprocess.run(command, cwd=image.folder, env=clean, capture_output=True, text=True, check=True)
+    assert all(path.startswith(str(image.folder)) for path in done.stdout.split())
+
+
+@pytest.mark.slow
+def test_a_compiled_file_runs_to_a_pushed_model(root: Path) -> None:
+    (found,) = _evaluations(root)
+    assert found.examples == 380 and found.baseline is None
+    (version,) = (root / "digits" / "serving" / "digits").iterdir()
+    assert (version / "saved_model.pb").exists()
+    (report,) = root.glob("digits/artifacts/*/*/Trainer/model_run/training.json")
+    assert json.loads(report.read_text())["epochs"] == 1
+    logs = {path.stem for path in root.glob("logs/*/*.log")}
+    assert {"ExampleGen", "Transform", "Trainer", "Evaluator", "Pusher"} <= logs
+
+
+@pytest.mark.slow
+def test_the_second_run_meets_a_blessed_baseline(image: Image, root: Path) -> None:
+    (first,) = _evaluations(root)
+    done = image.call("run", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not re.match(r"(log|done|pushed|serve it) ", line)] == [] and done.stderr == ""
+    assert any("Baseline-model-resolver" in line and line.endswith("/Trainer/model") for line in lines)
+    before, second = _evaluations(root)
+    accuracy = second.metrics["overall"][ACCURACY]
+    assert before == first and second.baseline == first.metrics["overall"][ACCURACY] <= accuracy
+    assert len(list((root / "digits" / "serving" / "digits").iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_served", [True, False])
+def test_an_imported_baseline_is_what_is_served(is_served: bool, root: Path, kubeflow: Path, tmp_path: Path) -> None:
+    """Kubeflow's Evaluator on the examples and the model of the first run, against the folder that servers watch."""
+    spec, serving = Compiled.load(str(kubeflow)), root / "digits" / "serving" / "digits"
+    left: dict[str, dict[str, Any]] = {}
+    for line in (root / "digits" / run.STORE).read_text().splitlines():
+        artifact = json.loads(line)
+        left.setdefault(artifact["name"].split("/")[-2], {})[artifact["name"].split("/")[-1]] = [artifact]
+    place = run.Place(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
+    parameters = {"baseline": str(serving if is_served else tmp_path / "nothing")}
+    outputs: dict[str, Any] = dict(left)
+    for task in ("Baseline", "Evaluator"):
+        inputs = spec.inputs(task, parameters, outputs)
+        outputs[task], _ = run._execute(spec, task, inputs, Store(str(tmp_path / "store")), place)
+    evaluation = outputs["Evaluator"]["evaluation"][0]["uri"]
+    found, blessing = Evaluation.load(evaluation, ACCURACY), outputs["Evaluator"]["blessing"][0]["metadata"]
+    assert not Path(evaluation, ".baseline").exists()
+    if is_served:
+        assert found.baseline is not None and found.baseline <= found.metrics["overall"][ACCURACY]
+        assert Path(blessing["baseline_model"]) == max(serving.iterdir())
+    else:
+        assert found.baseline is None and "baseline_model" not in blessing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("--set", "train.epochs=many"), 2, "error: train.epochs must be a whole number, got 'many'"),
+        (("--data", "/no/such"), 3, "error: no data folder at /no/such"),
+        (("--data", "{empty}"), 3, "error: ExampleGen failed: no class in {empty}: the folder is empty"),
+        (("--beam-arg", "--x"), 2, "error: --beam-arg is fixed in a compiled file"),
+    ],
+)
+def test_what_fails_is_told_in_a_line(
+    arguments: tuple[str, ...], status: int, words: str, image: Image, root: Path, tmp_path: Path
+) -> None:
+    given = [one.format(empty=tmp_path) for one in arguments]
+    done = image.call("run", "--compiled", "digits.json", "--root", "other", *given)
+    assert done.returncode == status and done.stderr.startswith(words.format(empty=tmp_path)), done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_a_file_of_another_task(image: Image, root: Path) -> None:
+    done = image.call("run", "fashion_mnist", "--compiled", "digits.json", "--root", "other")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: digits.json is of the task pipeline.tasks.digits:TASK, not of fashion_mnist")
