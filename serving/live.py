@@ -23,6 +23,9 @@ NAME, VERSION = "gate", 1
 START_S = 120.0  # for a server to load the model
 
 _POLL_S = 0.02
+# Rewriting the graph takes seconds before the first answer. The signatures that are called in this process are
+# rewritten as ever.
+_SESSION = "graph_options { rewrite_options { disable_meta_optimizer: true } }"
 
 Server = Callable[[], dict[str, Client]]
 Ended = Callable[[], str | None]  # its last words if it ended, None while it runs
@@ -41,11 +44,14 @@ def live(folder: str, program: Sequence[str] = ()) -> Iterator[Server]:
       the server's last words, where it does not come to serve the model.
     """
     with tempfile.TemporaryDirectory(prefix="skewless-gate-") as base, contextlib.ExitStack() as stack:
-        _lay(folder, os.path.join(base, str(VERSION)))
+        _lay(folder, os.path.join(base, "models", str(VERSION)))
+        session = os.path.join(base, "session.config")
+        with open(session, "w") as file:
+            file.write(_SESSION)
         grpc_port, rest_port = free_port(), free_port()
         flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
-        # The records warm it up: requests of its own would only cost time.
-        flags += [f"--model_base_path={base}", "--max_num_load_retries=0", "--enable_model_warmup=false"]
+        flags += [f"--model_base_path={base}/models", "--max_num_load_retries=0"]
+        flags += [f"--tensorflow_session_config_file={session}"]
         ended = stack.enter_context(_process([*program, *flags]) if program else _thread(flags))
 
         @functools.cache
@@ -64,6 +70,7 @@ def live(folder: str, program: Sequence[str] = ()) -> Iterator[Server]:
 
 
 def _lay(folder: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target))
     if "://" not in folder:
         os.symlink(os.path.abspath(folder), target)
         return

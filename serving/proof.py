@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -67,6 +68,10 @@ class _Route:
     ask: Callable[[Rows, int], Answers]
     rows: Rows
 
+    def again(self, records: Sequence[int], size: int) -> Answers:
+        """The same of some records, by their indices."""
+        return self.ask([self.rows[record] for record in records], size)
+
 
 def compare_routes(
     folder: str,
@@ -106,36 +111,41 @@ def compare_routes(
     allowed = parity.tolerance(reference, again)
     found: list[Comparison] = []
     told: T | None = None
+    with ThreadPoolExecutor(2) as pool:  # a route's first answer is seconds of one core: its graph is laid out
 
-    def compare(route: _Route) -> None:
-        nonlocal told
-        say(f"through {route.name}")
-        for size in sizes:
-            if not sample.trained and (route, size) == (examples, count):
-                continue  # the reference itself
-            try:
-                served = route.ask(route.rows, size)
-            except routes.Refused as refused:
-                fault = f"refuses a record: {refused}"
-                found.append(
-                    Comparison(refused.route, reference.route, float("inf"), refused.row, 0, True, allowed, fault)
-                )
-                continue
-            one = parity.compare(reference, served, allowed)
-            if one.fault and not any(other.fault for other in found):
+        def compare(*pair: _Route) -> None:
+            nonlocal told
+            say(f"through {' and '.join(route.name for route in pair)}")
+            for route, asked in zip(pair, pool.map(lambda route: _asked(route, sizes), pair), strict=True):
+                for size, served in zip(sizes, asked, strict=True):
+                    if not sample.trained and (route, size) == (examples, count):
+                        continue  # the reference itself
+                    one = _compared(reference, served, allowed)
+                    if one.fault and isinstance(served, Answers) and not any(other.fault for other in found):
+                        told = explain(Difference(folder, values, reference, served, route.again, allowed))
+                    found.append(one)
 
-                def again(rows: Sequence[int], size: int) -> Answers:
-                    return route.ask([route.rows[row] for row in rows], size)
-
-                told = explain(Difference(folder, values, reference, served, again, allowed))
-            found.append(one)
-
-    compare(examples)
-    compare(_Route(DEFAULT, model.default, values))
-    say("waiting for the live server")
-    for name, client in server().items():
-        compare(_Route(name, _asking(client, name, spec.name), values))
+        compare(examples, _Route(DEFAULT, model.default, values))
+        say("waiting for the live server")
+        compare(*(_Route(name, _asking(client, name, spec.name), values) for name, client in server().items()))
     return found, told
+
+
+def _asked(route: _Route, sizes: Sequence[int]) -> list[Answers | routes.Refused]:
+    found: list[Answers | routes.Refused] = []
+    for size in sizes:
+        try:
+            found.append(route.ask(route.rows, size))
+        except routes.Refused as refused:
+            found.append(refused)
+    return found
+
+
+def _compared(reference: Answers, served: Answers | routes.Refused, allowed: float) -> Comparison:
+    if isinstance(served, Answers):
+        return parity.compare(reference, served, allowed)
+    fault = f"refuses a record: {served}"
+    return Comparison(served.route, reference.route, float("inf"), served.row, 0, True, allowed, fault)
 
 
 def _asking(client: Any, name: str, entry: str) -> Callable[[Rows, int], Answers]:

@@ -28,7 +28,7 @@ from pipeline.runners.kubeflow import Options, compiled
 from tests.pipeline.conftest import PROJECT
 
 DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
-ORDER = ["ExampleGen", "StatisticsGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "Pusher"]
+ORDER = ["ExampleGen", "StatisticsGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "SkewGate", "Pusher"]
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def test_a_compiled_file_runs_to_a_pushed_model(root: Path) -> None:
     (report,) = root.glob("digits/artifacts/*/*/Trainer/model_run/training.json")
     assert json.loads(report.read_text())["epochs"] == 1
     logs = {path.stem for path in root.glob("logs/*/*.log")}
-    assert {"ExampleGen", "Transform", "Trainer", "Evaluator", "Pusher"} <= logs
+    assert {"ExampleGen", "Transform", "Trainer", "Evaluator", "SkewGate", "Pusher"} <= logs
 
 
 @pytest.mark.slow
