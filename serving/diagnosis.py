@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serving.fault import Diagnosis, Trained, apart
+from serving.fault import Diagnosis, Trained
 from serving.label_faults import diagnose_columns, diagnose_names, stale_assets
 from serving.model_faults import diagnose_batch, diagnose_draws, diagnose_weights, suspected
+from serving.parity import apart
 from serving.pixel_faults import diagnose_pixels
 from serving.proof import Difference
 from serving.routes import DEFAULT, EXAMPLES

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from data.spec import Image
 from serving.scaling import Scaling
@@ -54,15 +53,6 @@ class Diagnosis:
     skew: str
     record: int
     detail: str
-
-
-def apart(left: np.ndarray, right: np.ndarray) -> npt.NDArray[np.float64]:
-    """The largest difference of a score in each record, [N]; NaN on one side alone is infinite."""
-    with np.errstate(invalid="ignore"):  # infinite less infinite: looked at below
-        found = np.abs(left.astype(np.float64) - right.astype(np.float64))
-    same = np.isnan(left) & np.isnan(right) | (left == right)
-    found = np.where(same, 0.0, np.nan_to_num(found, nan=np.inf))
-    return found.reshape(len(found), -1).max(axis=1, initial=0.0)
 
 
 def limit(differences: np.ndarray, allowed: float) -> float:

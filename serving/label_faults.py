@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from serving.fault import Diagnosis, apart, limit, some
-from serving.parity import Answers, Names
+from serving.fault import Diagnosis, limit, some
+from serving.parity import Answers, Names, apart
 
 _LARGEST_ASSET = 2**24  # bytes; a file of names is far smaller
 REORDERED = "label vocabulary reordered"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from serving.fault import Diagnosis, apart, some
-from serving.parity import Answers
+from serving.fault import Diagnosis, some
+from serving.parity import Answers, apart
 from serving.structure import Finding
 
 Ask = Callable[[Sequence[int], int], Answers]  # records, and how many at a time

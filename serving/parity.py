@@ -102,14 +102,20 @@ def compare(reference: Answers, other: Answers, allowed: float) -> Comparison:
     return found(largest, record, len(flips), True, "")
 
 
+def apart(left: np.ndarray, right: np.ndarray) -> npt.NDArray[np.float64]:
+    """The largest difference of a score in each record, [N]; NaN on one side alone is infinite."""
+    with np.errstate(invalid="ignore"):  # infinite less infinite: looked at below
+        found = np.abs(left.astype(np.float64) - right.astype(np.float64))
+    same = np.isnan(left) & np.isnan(right) | (left == right)
+    found = np.where(same, 0.0, np.nan_to_num(found, nan=np.inf))
+    return found.reshape(len(found), -1).max(axis=1, initial=0.0)
+
+
 def _largest(left: Scores, right: Scores) -> tuple[float, int]:
-    """The largest difference and its record; NaN on one side alone is infinite."""
+    """The largest difference and its record."""
     if not left.size:
         return 0.0, 0
-    with np.errstate(invalid="ignore"):  # infinite less infinite: looked at below
-        apart = np.abs(left.astype(np.float64) - right.astype(np.float64))
-    apart = np.where(np.isnan(left) & np.isnan(right) | (left == right), 0.0, np.nan_to_num(apart, nan=np.inf))
-    rows = apart.max(axis=1)
+    rows = apart(left, right)
     return float(rows.max()), int(rows.argmax())
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from serving.fault import Diagnosis, Trained, apart, limit
+from serving.fault import Diagnosis, Trained, limit
+from serving.parity import apart
 from serving.skews import Skew, Step, known_skews, phrase, training_route
 
 _SCREENED = 2  # records that a hypothesis must explain before it is tried on all
