@@ -45,14 +45,10 @@ def live(folder: str, program: Sequence[str] = ()) -> Iterator[Server]:
     """
     with tempfile.TemporaryDirectory(prefix="skewless-gate-") as base, contextlib.ExitStack() as stack:
         _lay(folder, os.path.join(base, "models", str(VERSION)))
-        session = os.path.join(base, "session.config")
-        with open(session, "w") as file:
-            file.write(_SESSION)
         grpc_port, rest_port = free_port(), free_port()
         flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
         flags += [f"--model_base_path={base}/models", "--max_num_load_retries=0"]
-        flags += [f"--tensorflow_session_config_file={session}"]
-        ended = stack.enter_context(_process([*program, *flags]) if program else _thread(flags))
+        ended = stack.enter_context(_process([*program, *flags]) if program else _thread(flags, base))
 
         @functools.cache
         def server() -> dict[str, Client]:
@@ -100,17 +96,21 @@ def _process(command: Sequence[str]) -> Iterator[Ended]:
 
 
 @contextlib.contextmanager
-def _thread(flags: Sequence[str]) -> Iterator[Ended]:
+def _thread(flags: Sequence[str], folder: str) -> Iterator[Ended]:
     """TensorFlow is loaded here already: a process of its own would take seconds to do so again."""
     from serving.server.faults import Fault
     from serving.server.flags import parse
     from serving.server.serve import serve
 
+    session = os.path.join(folder, "session.config")
+    with open(session, "w") as file:
+        file.write(_SESSION)
+    given = parse([*flags, f"--tensorflow_session_config_file={session}"])[0]
     stop, last = threading.Event(), []
 
     def run() -> None:
         try:
-            serve(parse(flags)[0], stop, say=lambda _: None)
+            serve(given, stop, say=lambda _: None)
             last.append("it stopped")
         except Fault as fault:
             last.append(fault.message)
