@@ -23,7 +23,7 @@ from pipeline.new import new_task
 from pipeline.new_choice import choose, feature_size, filters, has_a_side
 from pipeline.new_look import Look, look
 from pipeline.paths import Paths
-from pipeline.run import _data_folder
+from pipeline.run import data_folder
 from tests.conftest import encode_picture, smooth_pixels
 from tests.pipeline.conftest import PROJECT, Skewless
 from tests.tasks.tiny import TASK
@@ -334,11 +334,11 @@ def test_the_data_of_a_task_are_those_given_then_those_it_names(tmp_path: Path) 
     for name in ("given", "named"):
         (tmp_path / name).mkdir()
     paths, task = Paths(str(tmp_path), "tiny"), dataclasses.replace(TASK, data=str(tmp_path / "named"))
-    assert _data_folder(task, str(tmp_path / "given"), paths) == str(tmp_path / "given")
-    assert _data_folder(task, None, paths) == str(tmp_path / "named")
+    assert data_folder(task, str(tmp_path / "given"), paths) == str(tmp_path / "given")
+    assert data_folder(task, None, paths) == str(tmp_path / "named")
     (tmp_path / "named").rmdir()
     with pytest.raises(DataError, match="no data folder at .*/named"):
-        _data_folder(task, None, paths)
+        data_folder(task, None, paths)
 
 
 def test_what_an_interrupted_fetch_left_is_there_for_the_next(tmp_path: Path) -> None:
@@ -350,9 +350,9 @@ def test_what_an_interrupted_fetch_left_is_there_for_the_next(tmp_path: Path) ->
 
     paths, task = Paths(str(tmp_path), "tiny"), dataclasses.replace(TASK, fetch=fetch)
     with pytest.raises(DataError, match="no network"):
-        _data_folder(task, None, paths)
+        data_folder(task, None, paths)
     assert not Path(paths.data).exists()
-    assert Path(_data_folder(task, None, paths), "half").read_text() == "halfhalf"
+    assert Path(data_folder(task, None, paths), "half").read_text() == "halfhalf"
 
 
 def make_bright_or_dark(folder: Path, count: int) -> Path:
