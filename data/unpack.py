@@ -25,7 +25,7 @@ def unpack(archive: str, folder: str) -> None:
       folder: appears under this name when all is in it.
 
     Raises:
-      DataError: no such archive, a broken one, or a member that is a link or leads out of the folder.
+      DataError: no such archive, a broken or an empty one, or a member that is a link or leads out of the folder.
     """
     if os.path.isdir(folder):
         return
@@ -38,6 +38,8 @@ def unpack(archive: str, folder: str) -> None:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             with content, open(target, "wb") as out:
                 shutil.copyfileobj(content, out)
+        if not os.listdir(partial):
+            raise DataError(f"{archive} holds no file", hint="Delete it, and get it again.")
         os.rename(partial, folder)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, RuntimeError) as error:
         raise DataError(

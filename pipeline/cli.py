@@ -156,6 +156,9 @@ def serve(
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="A line for each of the N best classes.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object for each picture, in a line.")
 @click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds for each request.")
+@click.option("--ca", type=click.Path(), metavar="FILE", help="PEM of the certificates to trust, for TLS.")
+@click.option("--certificate", type=click.Path(), metavar="FILE", help="PEM to show to a server that wants one.")
+@click.option("--key", type=click.Path(), metavar="FILE", help="PEM of its key.")
 def predict(files: tuple[str, ...], **options: Any) -> None:
     """Ask a server about pictures; print label, score and file of each.
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UsageError
-from serving.client import Client, InvalidPicture, Prediction
+from serving.client import Client, InvalidPicture, Prediction, Tls
 from serving.client.pictures import Picture
 
 STDIN = "-"
@@ -38,6 +38,7 @@ class Question:
       top: how many classes to tell; None for the best alone, and in JSON for all of them.
       as_json: an object in each line.
       timeout: seconds for each request.
+      ca, certificate, key: files for TLS, as `serving.client.Tls` takes them.
     """
 
     files: Sequence[str]
@@ -48,6 +49,16 @@ class Question:
     top: int | None = None
     as_json: bool = False
     timeout: float = 60.0
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    @property
+    def client(self) -> Client:
+        """The one to ask."""
+        tls = Tls(self.ca, self.certificate, self.key)
+        secure = tls if tls != Tls() else False
+        return Client(self.server, self.model, self.timeout, version=self.version, label=self.label, tls=secure)
 
 
 def predict_files(question: Question) -> int:
@@ -62,8 +73,7 @@ def predict_files(question: Question) -> int:
     """
     names = listed(question.files)
     faults: list[InvalidPicture] = []
-    client = Client(question.server, question.model, question.timeout, version=question.version, label=question.label)
-    with client, _terminal(len(names)) as terminal:
+    with question.client as client, _terminal(len(names)) as terminal:
         answers = client.predict_each(map(_given, names))
         for done, name in enumerate(names):
             try:

@@ -95,6 +95,13 @@ def test_half_an_archive_leaves_nothing(make: Callable[[Path], Path], tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["archive"]
 
 
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_an_archive_without_files(make: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="archive holds no file"):
+        unpack(str(make(tmp_path / "archive", {})), str(tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["archive"]
+
+
 def test_a_damaged_picture_in_a_zip_is_noticed(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "archive")
     damaged = bytearray(archive.read_bytes())

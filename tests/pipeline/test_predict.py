@@ -66,6 +66,26 @@ def peer() -> Iterator[tuple[Peer, str]]:
     server.stop(0)
 
 
+def test_tls(peer: tuple[Peer, str], album: Path, certificates: Path, skewless: Skewless) -> None:
+    """The server shows a certificate of a CA that no system knows, and wants to see one."""
+    files = {name: str(certificates / name) for name in ("ca.pem", "client.pem", "client.key")}
+    pair = [((certificates / "server.key").read_bytes(), (certificates / "server.pem").read_bytes())]
+    secure = grpc.ssl_server_credentials(pair, (certificates / "ca.pem").read_bytes(), True)
+    server = grpc.server(ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(peer[0], server)
+    address = f"localhost:{server.add_secure_port('localhost:0', secure)}"
+    server.start()
+    ask = ("predict", str(album / "dark.gif"), "--server", address, "--model", "m", "--timeout", "10")
+    shown = ("--certificate", files["client.pem"], "--key", files["client.key"])
+    assert skewless(*ask, "--ca", files["ca.pem"], *shown).out.startswith("dark")
+    assert skewless(*ask).status == 6
+    none = skewless(*ask, "--ca", str(album / "none.pem"), *shown)
+    assert none.status == 2 and "no TLS with " in none.err and "No such file" in none.err
+    half = skewless(*ask, "--ca", files["ca.pem"], *shown[:2])
+    assert half.status == 2 and "a client's certificate and its key go together" in half.err
+    server.stop(0)
+
+
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     """bright/1.png, bright/deep/2.JPG, dark.gif, no picture among them, a hidden file and a hidden folder."""
