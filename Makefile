@@ -6,7 +6,7 @@ demo: .venv/installed  ## real pictures -> SavedModel -> answers over gRPC
 	.venv/bin/skewless demo digits
 
 test: .venv/installed  ## the whole suite; PYTEST_ARGS="-m 'not slow'" for the quick part
-	.venv/bin/python -m pytest -q -n 2 --dist loadfile $(PYTEST_ARGS)
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -27,6 +27,7 @@ PIPELINE = [
     "tornado>=6.4",
     "orjson>=3.9",
 ]
+GPU = ["tensorflow[and-cuda]==2.16.2"]
 KUBEFLOW = ["tfx[kfp]==1.16.0", "kfp==2.5.0", "apache-beam[gcp]==2.59.0"]
 DEV = [
     *KUBEFLOW,
@@ -55,6 +56,6 @@ setup(
         "serving": ["py.typed", "deploy/README.md", "deploy/*/*.yaml", "deploy/*/*/*.yaml", "deploy/*/*.config"],
     },
     install_requires=[],
-    extras_require={"client": CLIENT, "pipeline": PIPELINE, "kubeflow": KUBEFLOW, "dev": DEV},
+    extras_require={"client": CLIENT, "pipeline": PIPELINE, "kubeflow": KUBEFLOW, "gpu": GPU, "dev": DEV},
     entry_points={"console_scripts": ["skewless = pipeline.cli:main"]},
 )

@@ -19,6 +19,12 @@ from PIL import Image
 SHARED_DATA = "SKEWLESS_SHARED_DATA"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process is left with a long one when the others have finished."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def shared_data_folder() -> Path:
     """The folder named by the environment, else `../shared/data` beside the checkout."""
     beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import dockerfile
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "pipeline.cli"]
@@ -74,3 +78,18 @@ def digits(skewless: Skewless, tmp_path_factory: pytest.TempPathFactory) -> Digi
     """`skewless run digits` on an empty root, once for all tests."""
     root = tmp_path_factory.mktemp("root")
     return Digits(root, skewless("run", "digits", root=root, task="digits"))
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> dockerfile.Image:
+    """What the Dockerfile builds, once for all processes of the tests: nothing of the source tree is in it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    built = folder / "image.pickle"
+    with open(folder / "image.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            built.write_bytes(pickle.dumps(dockerfile.build(PROJECT, folder / "image")))
+        found: dockerfile.Image = pickle.loads(built.read_bytes())
+    return found

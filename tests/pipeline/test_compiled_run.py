@@ -6,10 +6,7 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from pipeline.runners.compiled.launch import launch
 from pipeline.runners.compiled.spec import Compiled
 from pipeline.runners.compiled.store import Store, resolve
 from pipeline.runners.kubeflow import Options, compiled
+from tests.dockerfile import Image, below
 from tests.pipeline.conftest import PROJECT
 
 DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
@@ -200,68 +198,23 @@ def test_a_model_without_a_blessing_is_not_pushed(title: str, kind: type[Skewles
 # The whole
 
 
-@dataclass(frozen=True)
-class Image:
-    """An environment with Skewless installed from its wheel; the packages that it needs are linked, not copied."""
-
-    folder: Path
-
-    def call(self, *arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
-        """Calls `skewless` where no source tree is to be found."""
-        clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        command = [str(self.folder / "venv" / "bin" / "skewless"), *arguments]
-        work = self.folder / "work"
-        work.mkdir(exist_ok=True)
-        return subprocess.run(command, cwd=work, env=clean, capture_output=True, text=True, timeout=timeout)
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Installs as the Dockerfile does: a wheel, without the tree that it was made of."""
-    folder = tmp_path_factory.mktemp("image")
-    source, python = folder / "source", folder / "venv" / "bin" / "python"
-    for name in ("data", "serving", "components", "pipeline"):
-        shutil.copytree(PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml"):
-        shutil.copy(PROJECT / name, source)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    quiet = ["--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "wheel", *quiet, "--no-build-isolation", "-w", folder, source], check=True)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run([*pip, "--python", python, "install", *quiet, wheel], check=True)
-    shutil.rmtree(source)
-    # A path in a .pth file is searched, but the .pth files that lie there are not read: an editable installation of
-    # the source tree among these packages stays unseen.
-    (site,) = (folder / "venv").glob("lib/python*/site-packages")
-    (site / "packages.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return Image(folder)
-
-
 @pytest.fixture(scope="module")
 def root(image: Image) -> Path:
     """The folder that two runs share, after the first: one epoch, of a model that hardly has to learn."""
     options = ["--target", "vertex", "--image", "host/skewless:1", "--pipeline-root", "gs://bucket/root"]
-    done = image.call("compile", "digits", *options, "--set", "evaluate.min_accuracy=0.2")
+    done = image.run("skewless", "compile", "digits", *options, "--set", "evaluate.min_accuracy=0.2")
     assert done.returncode == 0, done.stderr
-    done = image.call("run", "digits", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=1")
+    done = image.run(
+        "skewless", "run", "digits", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=1"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    return image.folder / "work" / "root"
+    return Path(below(image.root, image.workdir), "root")
 
 
 def _evaluations(root: Path) -> list[Evaluation]:
     return [
         Evaluation.load(str(one), ACCURACY) for one in sorted(root.glob("digits/artifacts/*/*/Evaluator/evaluation"))
     ]
-
-
-@pytest.mark.slow
-def test_the_source_tree_is_not_at_hand(image: Image) -> None:
-    code = "import components, pipeline; print(components.__file__, pipeline.__file__)"
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [str(image.folder / "venv" / "bin" / "python"), "-c", code]
-    done = subprocess.run(command, cwd=image.folder, env=clean, capture_output=True, text=True, check=True)
-    assert all(path.startswith(str(image.folder)) for path in done.stdout.split())
 
 
 @pytest.mark.slow
@@ -279,7 +232,7 @@ def test_a_compiled_file_runs_to_a_pushed_model(root: Path) -> None:
 @pytest.mark.slow
 def test_the_second_run_meets_a_blessed_baseline(image: Image, root: Path) -> None:
     (first,) = _evaluations(root)
-    done = image.call("run", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=2")
+    done = image.run("skewless", "run", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=2")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line for line in lines if not re.match(r"(log|done|pushed|serve it) ", line)] == [] and done.stderr == ""
@@ -329,13 +282,13 @@ def test_what_fails_is_told_in_a_line(
     arguments: tuple[str, ...], status: int, words: str, image: Image, root: Path, tmp_path: Path
 ) -> None:
     given = [one.format(empty=tmp_path) for one in arguments]
-    done = image.call("run", "--compiled", "digits.json", "--root", "other", *given)
+    done = image.run("skewless", "run", "--compiled", "digits.json", "--root", "other", *given)
     assert done.returncode == status and done.stderr.startswith(words.format(empty=tmp_path)), done.stderr
     assert "Traceback" not in done.stderr + done.stdout
 
 
 @pytest.mark.slow
 def test_a_file_of_another_task(image: Image, root: Path) -> None:
-    done = image.call("run", "fashion_mnist", "--compiled", "digits.json", "--root", "other")
+    done = image.run("skewless", "run", "fashion_mnist", "--compiled", "digits.json", "--root", "other")
     assert done.returncode == 2
     assert done.stderr.startswith("error: digits.json is of the task pipeline.tasks.digits:TASK, not of fashion_mnist")

@@ -7,14 +7,19 @@ names used are listed below.
 
 from __future__ import annotations
 
+import ast
+import base64
 import copy
 import http.server
+import inspect
+import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import kubernetes.client.models as models
 import pytest
 import yaml
@@ -245,6 +250,31 @@ def test_compose_serves_the_same_image_on_this_machine_alone() -> None:
     assert "--grpc_max_threads=128" in service["command"]
     config = next(volume for volume in service["volumes"] if "monitoring" in volume)
     assert (DEPLOY / "docker" / config.partition(":")[0]).is_file()
+
+
+def test_the_upload_to_vertex_ai(
+    serve_rest: Callable[..., Any], pictures_model: tuple[Path, keras.Model], picture_files: tuple[Any, list[bytes]]
+) -> None:
+    """docs/deploy.md: every argument is the SDK's, and a server started with them answers on the routes."""
+    from google.cloud.aiplatform import Model
+
+    text = (DEPLOY.parents[1] / "docs" / "deploy.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    calls = {
+        node.func.attr: {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert set(calls["upload"]) <= set(inspect.signature(Model.upload).parameters)
+    assert set(calls["deploy"]) <= set(inspect.signature(Model.deploy).parameters)
+    upload = calls["upload"]
+    port, *flags = upload["serving_container_args"]
+    assert port == "--rest_api_port=8080" and upload["serving_container_ports"] == [8080]
+    flags = [flag.replace("$(AIP_STORAGE_URI)", str(pictures_model[0])) for flag in flags]
+    rest = serve_rest(pictures_model[0], "digits", *flags)
+    body = {"instances": [{"b64": base64.b64encode(file).decode()} for file in picture_files[1]]}
+    assert len(rest.post(body, upload["serving_container_predict_route"]).json["predictions"]) == 4
+    assert rest.ask("GET", upload["serving_container_health_route"]).status == 200
 
 
 def test_the_files_are_packed() -> None:
