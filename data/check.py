@@ -57,7 +57,7 @@ def _check_kind(kind: str, contents: list[bytes], channels: int, max_pixels: int
     try:
         sizes = _sizes(kind, channels, max_pixels)(tf.constant(contents)).numpy().tolist()
     except tf.errors.OpError:
-        return [_check_one(one, channels, max_pixels) for one in contents]
+        return [_check_one(kind, one, channels, max_pixels) for one in contents]
     return [Checked(one, (height, width)) for one, (height, width) in zip(contents, sizes, strict=True)]
 
 
@@ -98,11 +98,11 @@ def _named(path: str, checked: Checked) -> Checked:
     return checked
 
 
-def _check_one(contents: bytes, channels: int, max_pixels: int) -> Checked:
+def _check_one(kind: str, contents: bytes, channels: int, max_pixels: int) -> Checked:
     if not contents:
         return Checked(b"", (0, 0), "empty file", "0 bytes")
     try:
-        height, width, _ = image_ops.decode(tf.constant(contents), channels, max_pixels=max_pixels).shape
+        ((height, width),) = _sizes(kind, channels, max_pixels)(tf.constant([contents])).numpy().tolist()
     except tf.errors.OpError as error:
         return Checked(b"", (0, 0), "not decodable", _own_words(error))
     return Checked(contents, (height, width))
