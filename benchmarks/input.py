@@ -28,7 +28,8 @@ GOALS = {"ours/bare": 0.9, "shrunk/whole": 3.0}
 @click.option("--rounds", default=3, show_default=True, help="How often each way runs; medians count.")
 @click.option("--limit", default=6000, show_default=True, help="Take at most about so many pictures of each set.")
 @click.option("--photographs", default=8, show_default=True, help="How many of 12 megapixels.")
-def main(data: Path, rounds: int, limit: int, photographs: int) -> None:
+@click.option("--window", default=4.0, show_default=True, help="Seconds that each of our measurements lasts.")
+def main(data: Path, rounds: int, limit: int, photographs: int, window: float) -> None:
     """Measures every set of pictures, then the photographs."""
     with reported(), quiet("input") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow and TFX"):
@@ -38,20 +39,22 @@ def main(data: Path, rounds: int, limit: int, photographs: int) -> None:
         for one in found:
             with terminal.console.status(f"{one.name}: {min(limit, one.count):,} pictures"):
                 jpegs = input_ways.as_jpegs(limited(one, limit, scratch), scratch)
-                ratios[one.name] = _measure(jpegs, one.name, rounds, scratch, terminal)
+                ratios[one.name] = _measure(jpegs, one.name, rounds, window, scratch, terminal)
         with terminal.console.status(f"{photographs} photographs of 12 megapixels"):
             large = input_ways.photographs(found[-1], photographs, scratch)
-            ratios["photographs"] = _shrunk(large, rounds, scratch, terminal)
+            ratios["photographs"] = _shrunk(large, rounds, window, scratch, terminal)
         met = all(one[name] >= goal for one in ratios.values() for name, goal in GOALS.items() if name in one)
         goals = {name: f">= {goal:g}" for name, goal in GOALS.items()}
         terminal.finish(Verdict("input", ratios, goals, met, {"rounds": rounds}))
 
 
-def _measure(jpegs: Jpegs, name: str, rounds: int, scratch: Path, terminal: Terminal) -> dict[str, float]:
+def _measure(
+    jpegs: Jpegs, name: str, rounds: int, window: float, scratch: Path, terminal: Terminal
+) -> dict[str, float]:
     """The ratios of one set; prints its tables."""
     from benchmarks import input_ways
 
-    ways = input_ways.ways(jpegs, scratch)
+    ways = input_ways.ways(jpegs, scratch, window)
     seconds = {way: median(taken) for way, taken in alternate(ways, rounds).items()}
     count = jpegs.count
     terminal.table(
@@ -78,12 +81,12 @@ def _stages(jpegs: Jpegs, scratch: Path, terminal: Terminal, rounds: int) -> Non
     terminal.console.print(f"binding stage: {binding}")
 
 
-def _shrunk(jpegs: Jpegs, rounds: int, scratch: Path, terminal: Terminal) -> dict[str, float]:
+def _shrunk(jpegs: Jpegs, rounds: int, window: float, scratch: Path, terminal: Terminal) -> dict[str, float]:
     """The ratio of the two ways to read photographs."""
     from benchmarks import input_ways
 
     ways = {
-        name: input_ways.ours(jpegs, scratch, shrink_on_load=shrink)
+        name: input_ways.ours(jpegs, scratch, window, shrink_on_load=shrink)
         for name, shrink in (("whole", False), ("shrunk", True))
     }
     seconds = {way: median(taken) for way, taken in alternate(ways, rounds).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +23,6 @@ from data.records import parse_spec
 from data.spec import Image
 
 BATCH = 32
-WINDOW = 4.0  # seconds that a measurement lasts at least
 Way = Callable[[], float]
 
 
@@ -70,6 +70,7 @@ def photographs(pictures: Pictures, count: int, scratch: Path) -> Jpegs:
     return Jpegs(target, count, Image(224, 224))
 
 
+@functools.cache
 def _prepared(jpegs: Jpegs, scratch: Path, shrink_on_load: bool) -> Prepared:
     """Ingested with all pictures in the training split but one."""
     feature = replace(jpegs.feature, shrink_on_load=shrink_on_load)
@@ -86,27 +87,27 @@ def _timed(batches: Callable[[], Iterable[object]]) -> float:
     return time.perf_counter() - start
 
 
-def _steady(endless: tf.data.Dataset, size: Callable[[Any], int]) -> float:
-    """Seconds a picture, from the first element of a new iterator on.
+def _steady(endless: tf.data.Dataset, size: Callable[[Any], int], window: float) -> float:
+    """Seconds a picture, from the first element of a new iterator on, for `window` seconds.
 
     Its start is left out, which weighs little in a training; and nothing was read ahead while other ways ran.
     """
     rows = iter(endless)
     next(rows)
     start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < WINDOW:
+    while time.perf_counter() - start < window:
         count += size(next(rows))
     return (time.perf_counter() - start) / count
 
 
-def ours(jpegs: Jpegs, scratch: Path, *, shrink_on_load: bool = False) -> Way:
+def ours(jpegs: Jpegs, scratch: Path, window: float, *, shrink_on_load: bool = False) -> Way:
     """The reader, nothing cached; of the training split, scaled to all pictures."""
     reading = _prepared(jpegs, scratch, shrink_on_load).reading("train", BATCH)
     dataset = reader.batches(reading, cache_bytes=0, seed=0).passes()
-    return lambda: jpegs.count * _steady(dataset, lambda batch: len(batch[1]))
+    return lambda: jpegs.count * _steady(dataset, lambda batch: len(batch[1]), window)
 
 
-def ways(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
+def ways(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
     """Ours; the bare decoding, in parallel, of files held in memory, in two ways; and Keras' two readers."""
     size = (jpegs.feature.height, jpegs.feature.width)
     contents = tf.constant([file.read_bytes() for file in sorted(jpegs.folder.rglob("*.jpg"))])
@@ -127,9 +128,9 @@ def ways(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
         str(jpegs.folder), target_size=size, batch_size=BATCH
     )
     return {
-        "ours": ours(jpegs, scratch),
-        "bare, file by file": lambda: jpegs.count * _steady(one_by_one, lambda _: 1),
-        "bare, 32 in a call": lambda: jpegs.count * _steady(at_once, lambda _: BATCH),
+        "ours": ours(jpegs, scratch, window),
+        "bare, file by file": lambda: jpegs.count * _steady(one_by_one, lambda _: 1, window),
+        "bare, 32 in a call": lambda: jpegs.count * _steady(at_once, lambda _: BATCH, window),
         "image_dataset_from_directory": lambda: _timed(lambda: directory),
         "flow_from_directory": lambda: _timed(lambda: (generator[index] for index in range(len(generator)))),
     }
