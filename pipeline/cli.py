@@ -90,6 +90,59 @@ def compile_(**options: Any) -> None:
 
 
 @cli.command()
+@click.argument("file", type=click.Path())
+@click.option("--target", default="", metavar="vertex|kubeflow", help="The file says it, too.")
+@click.option("--pipeline-root", default="", metavar="URI", help="Instead of the file's.")
+@click.option("--data", metavar="URI", help="Folder of the data, instead of the file's.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A run parameter, e.g. train.epochs=1.")
+@click.option("--cache/--no-cache", default=True, show_default=True, help="--no-cache: every component runs.")
+@click.option("--name", default="", help="Of the run or schedule; by default the task's with the time.")
+@click.option("--schedule", default="", metavar="CRON", help="Run again and again: '0 3 * * mon-fri'.")
+@click.option("--service-account", default="", metavar="NAME", help="That runs act as.")
+@click.option("--project", default="", help="Vertex AI: the credentials' own by default.")
+@click.option("--region", default="", help="Vertex AI: where to run; required.")
+@click.option("--network", default="", metavar="NAME", help="Vertex AI: projects/N/global/networks/NAME.")
+@click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: instead of the region's own.")
+@click.option("--check/--no-check", default=True, help="Vertex AI: look into the buckets first.")
+@click.option("--host", default="", metavar="URL", help="Kubeflow: or KFP_ENDPOINT; often https://HOST/pipeline.")
+@click.option("--namespace", default="", help="Kubeflow: or KFP_NAMESPACE; where the cluster has many users.")
+@click.option("--experiment", default="", help="Kubeflow: of the run; made where there is none. [default: Default]")
+@click.option("--token", default="", help="Kubeflow: or KFP_EXISTING_TOKEN, which other users cannot see.")
+@click.option("--token-file", default="", metavar="FILE", help="Kubeflow: or KF_PIPELINES_SA_TOKEN_PATH; read anew.")
+@click.option("--wait", is_flag=True, help="Show the components until the run ends.")
+@click.option("--poll", default=10.0, type=click.FloatRange(min=0.1), show_default=True, help="Seconds between looks.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
+def submit(file: str, **options: Any) -> None:
+    """Run FILE, which `skewless compile` wrote, on Vertex AI or Kubeflow.
+
+    Vertex AI takes the credentials of `gcloud auth application-default login` or GOOGLE_APPLICATION_CREDENTIALS.
+    Exit status: 0 submitted or, with --wait, succeeded, 1 the run failed, 2 usage, 6 no answer or a refusal.
+    """
+    from pipeline.submit import Request, submit_file
+
+    sys.exit(submit_file(Request(file, **options)))
+
+
+@cli.command()
+@click.argument("address")
+@click.option("--wait", is_flag=True, help="Show the components until the run ends.")
+@click.option("--cancel", is_flag=True, help="Stop the run, or pause the schedule.")
+@click.option("--poll", default=10.0, type=click.FloatRange(min=0.1), show_default=True, help="Seconds between looks.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
+@click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: instead of the region's own.")
+@click.option("--token", default="", help="Kubeflow: or KFP_EXISTING_TOKEN.")
+@click.option("--token-file", default="", metavar="FILE", help="Kubeflow: or KF_PIPELINES_SA_TOKEN_PATH.")
+def job(address: str, **options: Any) -> None:
+    """Look at a run on Vertex AI or Kubeflow, or stop it; ADDRESS is its page, as `skewless submit` printed it.
+
+    Exit status: 0 it runs or has succeeded, 1 it failed or was cancelled, 2 usage, 6 no answer or a refusal.
+    """
+    from pipeline.job import Request, look
+
+    sys.exit(look(Request(address, **options)))
+
+
+@cli.command()
 @click.argument("task", default="digits")
 @click.option("--data", help="Folder of the data; a task such as `digits` brings its own.")
 @root_option

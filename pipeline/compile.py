@@ -23,7 +23,8 @@ from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
 
 _LABEL = re.compile(r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}")
-_TARGETS = {"vertex": "Vertex AI", "kubeflow": "Kubeflow"}
+TARGETS = {"vertex": "Vertex AI", "kubeflow": "Kubeflow"}
+"""What a user calls it -> what the world does."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def compile_task(request: Request) -> None:
             name, job = reference.load().name, compiled(reference, options)
         file = request.output or f"{name}.{'json' if request.target == 'vertex' else 'yaml'}"
         write(job, file, request.target)
-        console.print(f"file        {file}  ({_TARGETS[request.target]})")
+        console.print(f"file        {file}  ({TARGETS[request.target]})")
         console.print(f"root        {job['runtimeConfig']['gcsOutputDirectory']}")
         for parameter, about in sorted(job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"].items()):
             console.print(f"parameter   {parameter} = {about.get('defaultValue', '(to be given at submission)')}")
@@ -108,15 +109,15 @@ def check(request: Request) -> None:
       UsageError: see above.
     """
     target = request.target
-    if target not in _TARGETS:
-        raise unknown("target", target, _TARGETS)
+    if target not in TARGETS:
+        raise unknown("target", target, TARGETS)
     if not re.fullmatch(r"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", request.image):
         problem = f"'{request.image}' is no name of an image" if request.image else "no image to run in"
         raise UsageError(problem, hint="Give the image that was built from the Dockerfile: --image HOST/NAME:TAG")
     if not request.pipeline_root:
         raise UsageError("no place for what runs write", hint=f"Give a bucket: --pipeline-root {_bucket(target)}")
     for option in ("pipeline_root", "data", "baseline"):
-        _check_uri(f"--{option.replace('_', '-')}", getattr(request, option), target)
+        check_uri(f"--{option.replace('_', '-')}", getattr(request, option), target)
     if request.baseline and target == "vertex":
         raise UsageError(
             "--baseline is for Kubeflow: Vertex AI looks for the latest blessed model itself", hint="Leave it out."
@@ -130,13 +131,18 @@ def check(request: Request) -> None:
             )
 
 
-def _check_uri(option: str, uri: str | None, target: str) -> None:
+def check_uri(option: str, uri: str | None, target: str) -> None:
+    """Sees that a target can reach a place, if one is given.
+
+    Raises:
+      UsageError: a local path, or a kind of storage that the target has not; names the option.
+    """
     scheme, separator, rest = (uri or "").partition("://")
     if uri is None or (separator and rest and (scheme == "gs" if target == "vertex" else scheme not in ("", "file"))):
         return
     kind = "is a local path" if not separator or scheme == "file" else "is no bucket"
     raise UsageError(
-        f"{option} {uri} {kind}, which {_TARGETS[target]} cannot reach", hint=f"Give a bucket: {_bucket(target)}"
+        f"{option} {uri} {kind}, which {TARGETS[target]} cannot reach", hint=f"Give a bucket: {_bucket(target)}"
     )
 
 

@@ -25,11 +25,15 @@ class Compiled:
       spec: JSON of the PipelineSpec.
       root: the pipeline root, `<URI>/<task>/artifacts`.
       values: run parameters that the file itself sets.
+      target: "vertex" or "kubeflow".
+      labels: of the job on Vertex AI.
     """
 
     spec: Mapping[str, Any]
     root: str
     values: Mapping[str, Any]
+    target: str
+    labels: Mapping[str, str]
 
     @classmethod
     def load(cls, file: str) -> Compiled:
@@ -54,7 +58,8 @@ class Compiled:
         root = config.get("gcsOutputDirectory") or spec.get("defaultPipelineRoot", "")
         if "root" not in spec or "deploymentSpec" not in spec or not root.endswith("/artifacts"):
             raise UsageError(f"{file} is no file that `skewless compile` has written")
-        return cls(spec, root, config.get("parameterValues", {}))
+        target = "vertex" if "pipelineSpec" in job else "kubeflow"
+        return cls(spec, root, config.get("parameterValues", {}), target, job.get("labels", {}))
 
     @property
     def task(self) -> str:
@@ -83,6 +88,16 @@ class Compiled:
             depends[name] = {*task.get("dependentTasks", ()), *producers}
         return list(graphlib.TopologicalSorter(depends).static_order())
 
+    @property
+    def base(self) -> str:
+        """The URI below which runs write: `skewless compile`'s --pipeline-root."""
+        return self.root.removesuffix(f"/{self.task}/artifacts")
+
+    @property
+    def declared(self) -> Mapping[str, Any]:
+        """JSON of the run parameters' definitions by name."""
+        return self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+
     def parameters(self, given: Mapping[str, str], root: str) -> dict[str, Any]:
         """The run parameters: given ones, else the file's own, moved below `root` where they lie below the file's.
 
@@ -93,8 +108,7 @@ class Compiled:
         Raises:
           UsageError: an unknown one, or a value that cannot stand in a JSON text.
         """
-        declared = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
-        base = self.root.removesuffix(f"/{self.task}/artifacts")
+        declared, base = self.declared, self.base
         values = {name: one["defaultValue"] for name, one in declared.items() if "defaultValue" in one}
         values |= self.values
         for name, value in values.items():

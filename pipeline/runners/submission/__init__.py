@@ -1,0 +1,1 @@
+"""Runs of compiled files on Vertex AI and on Kubeflow: started, watched, stopped."""

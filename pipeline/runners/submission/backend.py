@@ -1,0 +1,98 @@
+"""What `skewless submit` and `skewless job` ask of a place where runs go on, and what it tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from data.errors import ServingError
+
+State = Literal["waiting", "running", "succeeded", "cached", "failed", "cancelled", "scheduled", "paused"]
+ENDED: tuple[State, ...] = ("succeeded", "cached", "failed", "cancelled")
+_WORDS = 400
+
+
+class Unreachable(ServingError):
+    """No answer, or the service's own fault: asking again may help."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is submitted.
+
+    Attributes:
+      spec: JSON of the PipelineSpec.
+      root: URI of the pipeline root.
+      name: of the run, or of the schedule.
+      parameters: all run parameters.
+      labels: of the job; Vertex AI alone has them.
+      cron: when it shall run, as the service writes it; empty for at once.
+    """
+
+    spec: Mapping[str, Any]
+    root: str
+    name: str
+    parameters: Mapping[str, Any]
+    labels: Mapping[str, str]
+    cron: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A component of a run: its state, how long it took in seconds, and why it failed."""
+
+    name: str
+    state: State
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run at a moment; the steps in their order, as far as they are known."""
+
+    state: State
+    steps: tuple[Step, ...] = ()
+    message: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
+
+
+class Backend(Protocol):
+    """A connection to Vertex AI or Kubeflow. A run is named by its address in the console.
+
+    Raises:
+      Unreachable: no answer.
+      ServingError: it refuses the credentials or the request; there is no such run.
+    """
+
+    def check(self, plan: Plan) -> None:
+        """Sees what can be known to go wrong before anything is submitted."""
+
+    def submit(self, plan: Plan) -> str:
+        """Starts a run, or makes a schedule.
+
+        Returns:
+          Its address.
+        """
+
+    def status(self, address: str) -> Status:
+        """Looks at a run or a schedule."""
+
+    def cancel(self, address: str) -> None:
+        """Asks a run to stop, or a schedule to start no more runs."""
+
+
+def one_line(text: str) -> str:
+    """A service's words, which may be a page, as a part of one line."""
+    words = " ".join(text.split())
+    return words if len(words) <= _WORDS else f"{words[:_WORDS]}..."
+
+
+def tasks_of(spec: Any) -> list[str]:
+    """Names of the tasks of a PipelineSpec in JSON; none, where a service tells none."""
+    return list(((spec or {}).get("root") or {}).get("dag", {}).get("tasks", {}))
