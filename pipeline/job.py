@@ -81,11 +81,10 @@ def look(request: Request) -> int:
             console.print("nothing to stop: it has ended")
     if request.wait and status.state not in ("scheduled", "paused"):
         return watch(backend, address, request.poll, request.timeout, stopped)
-    with quiet_console() as console:
-        if not stopped:
-            with Display(console) as display:
-                show(status, display, set())
-        _conclude(status, address, console, request.cancel)
+    if not stopped:
+        with Display(Console(highlight=False, soft_wrap=True)) as display:
+            show(status, display, set())
+        conclude(status, address, request.cancel)
     return 0
 
 
@@ -98,28 +97,31 @@ def watch(backend: Backend, address: str, poll: float, timeout: float | None, st
     try:
         with quiet_console() as console:
             status = follow(lambda: backend.status(address), console, poll, timeout)
-            _conclude(status, address, console, stopped)
     except KeyboardInterrupt:
         errors = Console(stderr=True, highlight=False, soft_wrap=True)
         errors.print(f"interrupted; the run goes on\n[dim]{escape(follow_up(address))}[/]")
         return INTERRUPTED
     except SkewlessError as error:
-        if not error.hint:
-            error.hint = f"The run goes on. {follow_up(address)}"
+        error.hint = f"{error.hint}\nThe run goes on.\n{follow_up(address)}".strip()
         raise
+    conclude(status, address, stopped)
     return 0
 
 
-def _conclude(status: Status, address: str, console: Console, stopped: bool) -> None:
+def conclude(status: Status, address: str, stopped: bool) -> None:
+    """Says how the run is.
+
+    Raises:
+      SkewlessError: it has failed, or was cancelled without having been `stopped` from here.
+    """
     if status.state == "failed":
         failed = [
-            f"{step.name} failed: {step.message or 'see its log'}" for step in status.steps if step.state == "failed"
+            f"{one.name} failed: {one.message or 'no reason given'}" for one in status.steps if one.state == "failed"
         ]
-        words = "; ".join(failed) or status.message or "no reason given"
-        raise SkewlessError(f"the run failed: {words}", hint=f"Logs: {address}")
+        raise SkewlessError("; ".join(failed) or f"the run failed: {status.message}", hint=f"Logs: {address}")
     if status.state == "cancelled" and not stopped:
         raise SkewlessError("the run was cancelled", hint=f"Logs: {address}")
-    console.print(f"{status.state}  {escape(status.message)}".strip())
+    Console(highlight=False, soft_wrap=True).print(f"{status.state:<10}{escape(status.message)}".strip())
 
 
 def follow_up(address: str) -> str:

@@ -168,9 +168,8 @@ def planned(request: Request, compiled: Compiled, now: datetime.datetime) -> Pla
     for name, about in compiled.declared.items():
         if name not in values:
             give = "--data URI" if name == "data" else f"--set {name}=VALUE"
-            raise UsageError(
-                f"the run parameter {name} has no value: {about.get('description', '')}", hint=f"Give {give}"
-            )
+            what = about.get("description", "")
+            raise UsageError(f"the run parameter {name} has no value ({what})", hint=f"Give it: {give}")
         _check_number(name, about.get("defaultValue"), values[name])
     return Plan(
         spec=compiled.spec if request.cache else _without_cache(compiled.spec),

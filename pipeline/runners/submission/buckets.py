@@ -21,9 +21,9 @@ def check(credentials: Any, project: str, root: str, data: str | None) -> None:
       ServingError: these credentials may not look there; Cloud Storage does not answer.
     """
     from google.api_core import exceptions as api
-    from google.cloud import storage
+    from google.cloud.storage import Client
 
-    client = storage.Client(project=project, credentials=credentials)
+    client = Client(project=project, credentials=credentials)
     for option, uri, check_one in (("--pipeline-root", root, _writable), ("--data", data, _holds)):
         if uri is None:
             continue

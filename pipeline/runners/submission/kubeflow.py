@@ -65,7 +65,7 @@ class Kubeflow:
         self._experiment, self._service_account = experiment, service_account
         with self._told():
             self._client = _connect(self._host, token, token_file)
-            answer, _, headers = self._client.healthzs.get_healthz_with_http_info()
+            answer, _, headers = self._client._healthz_api.get_healthz_with_http_info()
         if "json" not in headers.get("Content-Type", ""):
             raise ServingError(
                 f"{self._host} answers with a page, not as Kubeflow Pipelines: is it a login?",
@@ -184,7 +184,8 @@ def _parsed(address: str) -> tuple[str, str]:
 
 
 def _status(run: Any) -> Status:
-    names = tasks_of(run.pipeline_spec)
+    spec = run.pipeline_spec or {}
+    names = tasks_of(spec.get("pipeline_spec", spec))  # newer servers put a platform's specification beside it
     steps: dict[str, Step] = {}
     details = (run.run_details.task_details if run.run_details else None) or []
     for detail in sorted(details, key=lambda one: one.start_time.timestamp() if one.start_time else math.inf):

@@ -1,0 +1,85 @@
+"""What the tests of `skewless submit` share: compiled files, and the command line in this process and in others."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.reference import TaskReference
+from pipeline.cli import cli, reported
+from pipeline.compile import write
+from pipeline.runners.kubeflow import Options, compiled
+from tests.pipeline.conftest import COMMAND, PROJECT, environment
+
+LINE = "pipeline.tasks.linear_regression:TASK"
+SUFFIXES = {"vertex": "json", "kubeflow": "yaml"}
+
+
+@functools.lru_cache
+def _job(target: Any) -> str:
+    labels = {"team": "flowers"} if target == "vertex" else {}
+    return json.dumps(compiled(TaskReference(LINE), Options(target, "host/image:1", "gs://b/root", labels=labels)))
+
+
+def job_of(target: str) -> dict[str, Any]:
+    """What `skewless compile` makes of the linear regression; its `data` are to be given at submission."""
+    return json.loads(_job(target))
+
+
+def compiled_file(folder: Path, target: str, job: dict[str, Any] | None = None) -> str:
+    """Writes it, or a changed one, as `skewless compile` does."""
+    file = str(folder / f"line.{SUFFIXES[target]}")
+    write(job or job_of(target), file, target)
+    return file
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user sees of a command."""
+
+    status: int
+    out: str
+    err: str
+
+    def assert_refused(self, status: int, words: str, hint: str = "") -> None:
+        """One line tells what is wrong, further ones what to do; no traceback."""
+        first, _, rest = self.err.partition("\n")
+        assert self.status == status, self
+        assert first.startswith("error: ") and words in first and hint in rest, self
+        assert "Traceback" not in self.err and len(first) < 600
+
+    @property
+    def address(self) -> str:
+        return next(line.split()[1] for line in self.out.splitlines() if line.startswith("console"))
+
+
+class Caller:
+    """Calls `skewless` in this process: no seconds of imports for each."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture = capture
+
+    def __call__(self, *arguments: str) -> Told:
+        self._capture.readouterr()
+        status = 0
+        try:
+            with reported():
+                sys.exit(cli(list(arguments), standalone_mode=False) or 0)
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Told(status, *self._capture.readouterr())
+
+
+def started(*arguments: str, **more: str) -> subprocess.Popen[str]:
+    """`skewless` in a process of its own."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*COMMAND, *arguments], cwd=PROJECT, env=environment(**more), stdout=pipe, stderr=pipe, text=True
+    )
