@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import subprocess
@@ -70,7 +71,14 @@ class Caller:
         self._capture.readouterr()
         status = 0
         try:
-            with reported():
+            # What is printed goes through file descriptors, as in a process of its own, not straight to pytest.
+            with (
+                open(1, "w", closefd=False) as out,
+                open(2, "w", closefd=False) as err,
+                contextlib.redirect_stdout(out),
+                contextlib.redirect_stderr(err),
+                reported(),
+            ):
                 sys.exit(cli(list(arguments), standalone_mode=False) or 0)
         except SystemExit as end:
             status = int(end.code or 0)

@@ -106,7 +106,7 @@ def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Call
     assert stopped.out.splitlines()[-1] == "cancelled" and service.jobs["line-1"][1].state == "CANCELLED"
     call("job", RUN, *access).assert_refused(1, "the run was cancelled", RUN)
     again = call("job", RUN, *access, "--cancel")
-    assert again.status == 0 and again.out.splitlines() == ["nothing to stop: it has ended", "cancelled"]
+    assert again.status == 0 and again.out.startswith("nothing to stop: it has ended\n")
 
 
 def test_a_run_may_go_on_longer_than_the_waiting(submit: Submit, service: Vertex) -> None:

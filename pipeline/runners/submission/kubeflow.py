@@ -76,7 +76,14 @@ class Kubeflow:
         self._namespace = namespace if answer.multi_user else ""  # with one user, the server refuses any
 
     def check(self, plan: Plan) -> None:
-        """See `Backend`; what can be known was asked when the connection was made."""
+        """See `Backend`; the rest of what can be known was asked when the connection was made."""
+        from google.protobuf import json_format
+        from kfp.pipeline_spec import pipeline_spec_pb2
+
+        try:
+            json_format.ParseDict(plan.spec, pipeline_spec_pb2.PipelineSpec())
+        except json_format.ParseError as error:
+            raise UsageError(f"the file holds no pipeline: {one_line(str(error))}", hint=_HINTS[400]) from None
 
     def submit(self, plan: Plan) -> str:
         """See `Backend`."""
