@@ -29,8 +29,11 @@ PIPELINE = [
 ]
 GPU = ["tensorflow[and-cuda]==2.16.2"]
 KUBEFLOW = ["tfx[kfp]==1.16.0", "kfp==2.5.0", "apache-beam[gcp]==2.59.0"]
+# To submit to Vertex AI from a machine without the pipeline; the client's REST transport is what was tested.
+VERTEX = ["google-cloud-aiplatform==1.165.1", "google-cloud-storage>=2.19", "click>=8.1", "rich>=13", "pyyaml>=6"]
 DEV = [
     *KUBEFLOW,
+    *VERTEX,
     "pytest",
     "pytest-timeout",
     "pytest-xdist",
@@ -56,6 +59,13 @@ setup(
         "serving": ["py.typed", "deploy/README.md", "deploy/*/*.yaml", "deploy/*/*/*.yaml", "deploy/*/*.config"],
     },
     install_requires=[],
-    extras_require={"client": CLIENT, "pipeline": PIPELINE, "kubeflow": KUBEFLOW, "gpu": GPU, "dev": DEV},
+    extras_require={
+        "client": CLIENT,
+        "pipeline": PIPELINE,
+        "kubeflow": KUBEFLOW,
+        "vertex": VERTEX,
+        "gpu": GPU,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["skewless = pipeline.cli:main"]},
 )

@@ -240,6 +240,7 @@ def test_an_endpoint_that_nobody_answers(submit: Submit) -> None:
         (["--data", "gs://c/data"], 2, "--data gs://c/data: there is no bucket c", "gcloud storage buckets create"),
         (["--data", "gs://b/dat"], 2, "--data gs://b/dat: nothing lies there", "holds the data"),
         (["--pipeline-root", "gs://d/root"], 6, "these credentials have no storage.objects.create", "--no-check"),
+        (["--set", "serving=gs://d/s"], 6, "--set serving gs://d/s: these credentials have no storage", "--no-check"),
         (["--data", "gs://d/data"], 6, "--data gs://d/data: these credentials may not look there", "--no-check"),
     ],
 )
@@ -258,7 +259,7 @@ def test_the_buckets_are_looked_into_first(
 @pytest.mark.slow
 def test_the_command_is_quiet_and_loads_no_tensorflow(service: Vertex, tmp_path: Path) -> None:
     program = "import sys; from pipeline import cli; sys.argv[0] = 'skewless'\ntry: cli.main()\nfinally:"
-    program += " print(sorted({'tensorflow', 'tfx', 'apache_beam', 'pandas'} & set(sys.modules)))"
+    program += " print(sorted({'tensorflow', 'tfx', 'apache_beam', 'keras', 'numpy'} & set(sys.modules)))"
     arguments = ["submit", *_arguments(service, tmp_path), "--name", "line-1", "--wait", "--poll", "0.1"]
     environ = {**conftest.environment(), **_environment(service, tmp_path)}
     command = [sys.executable, "-c", program, *arguments]

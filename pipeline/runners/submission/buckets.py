@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from data.errors import ServingError, UsageError
 from pipeline.runners.submission.google import told
 
+_MAKE = "Make it with `gcloud storage buckets create`, in the region of the runs, or look for a slip of the pen."
 _SKIP = "Where only the run's service account may look there, submit with --no-check."
 
 
-def check(credentials: Any, project: str, root: str, data: str | None) -> None:
-    """Sees that runs can write below the root, and that there are data.
+def check(credentials: Any, project: str, written: Mapping[str, str | None], read: Mapping[str, str | None]) -> None:
+    """Sees that a run can write where it will, and that something lies where it will read.
 
     Args:
-      root, data: gs:// URIs; no data are looked at where they are None.
+      written, read: gs:// URIs by the option that gives them; None is passed over.
 
     Raises:
-      UsageError: there is no such bucket, or nothing lies at `data`.
+      UsageError: there is no such bucket, or nothing to read.
       ServingError: these credentials may not look there; Cloud Storage does not answer.
     """
     from google.api_core import exceptions as api
     from google.cloud.storage import Client
 
     client = Client(project=project, credentials=credentials)
-    for option, uri, check_one in (("--pipeline-root", root, _writable), ("--data", data, _holds)):
-        if uri is None:
-            continue
-        bucket, _, folder = uri.removeprefix("gs://").partition("/")
-        with told("Cloud Storage"):
-            try:
-                check_one(client, bucket, folder.rstrip("/"), f"{option} {uri}")
-            except api.NotFound:
-                raise UsageError(f"{option} {uri}: there is no bucket {bucket}", hint=_MAKE) from None
-            except api.Forbidden:
-                raise ServingError(f"{option} {uri}: these credentials may not look there", hint=_SKIP) from None
-
-
-_MAKE = "Make it with `gcloud storage buckets create`, in the region of the runs, or look for a slip of the pen."
+    for places, check_one in ((written, _writable), (read, _holds)):
+        for option, uri in places.items():
+            bucket, _, folder = (uri or "").removeprefix("gs://").partition("/")
+            with told("Cloud Storage"):
+                try:
+                    if uri:
+                        check_one(client, bucket, folder.rstrip("/"), f"{option} {uri}")
+                except api.NotFound:
+                    raise UsageError(f"{option} {uri}: there is no bucket {bucket}", hint=_MAKE) from None
+                except api.Forbidden:
+                    raise ServingError(f"{option} {uri}: these credentials may not look there", hint=_SKIP) from None
 
 
 def _writable(client: Any, bucket: str, folder: str, given: str) -> None:

@@ -81,7 +81,7 @@ class Kubeflow:
         from kfp.pipeline_spec import pipeline_spec_pb2
 
         try:
-            json_format.ParseDict(plan.spec, pipeline_spec_pb2.PipelineSpec())
+            json_format.ParseDict(dict(plan.spec), pipeline_spec_pb2.PipelineSpec())
         except json_format.ParseError as error:
             raise UsageError(f"the file holds no pipeline: {one_line(str(error))}", hint=_HINTS[400]) from None
 

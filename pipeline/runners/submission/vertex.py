@@ -103,7 +103,8 @@ class Vertex:
     def check(self, plan: Plan) -> None:
         """See `Backend`."""
         if self._check_buckets:
-            buckets.check(self._credentials, self._project, plan.root, plan.parameters.get("data"))
+            written = {"--pipeline-root": plan.root, "--set serving": plan.parameters.get("serving")}
+            buckets.check(self._credentials, self._project, written, {"--data": plan.parameters.get("data")})
 
     def submit(self, plan: Plan) -> str:
         """See `Backend`."""
