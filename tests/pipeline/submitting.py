@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +87,36 @@ class Caller:
         return Told(status, *self._capture.readouterr())
 
 
-def started(*arguments: str, **more: str) -> subprocess.Popen[str]:
-    """`skewless` in a process of its own."""
+@contextlib.contextmanager
+def started(*arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """`skewless` in a process of its own, which hears Ctrl-C even where the tests run in the background."""
     pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=PROJECT, env=environment(**more), stdout=pipe, stderr=pipe, text=True
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=PROJECT,
+        env=environment(**more),
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[list[str], str]:
+    """Presses Ctrl-C once the SchemaGen is done.
+
+    Returns:
+      The lines until then, and all of stderr.
+    """
+    assert process.stdout and process.stderr
+    seen = [""]
+    while not seen[-1].startswith("done   SchemaGen"):
+        seen.append(process.stdout.readline())
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    return seen[1:], process.communicate(timeout=60)[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from pipeline.runners.submission import follow
 from tests.pipeline.kubeflow_service import Kubeflow
 from tests.pipeline.local_service import Refusal, Script
-from tests.pipeline.submitting import Caller, Told, compiled_file, job_of, started
+from tests.pipeline.submitting import Caller, Told, compiled_file, interrupted, job_of, started
 
 VARIABLES = (
     "KFP_ENDPOINT",
@@ -107,14 +106,8 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(service: Kubeflow, tmp_path: Pa
     """In a process of its own, which shows that kfp's own words are not heard, too."""
     service.script = Script(endless="Transform")
     arguments = ["--host", service.url, "--data", "s3://b/data", "--name", "line-1", "--wait", "--poll", "0.1"]
-    process = started("submit", compiled_file(tmp_path, "kubeflow"), *arguments, HOME=str(tmp_path))
-    assert process.stdout and process.stderr
-    seen = []
-    while not seen or not seen[-1].startswith("done   SchemaGen"):
-        seen.append(process.stdout.readline())
-        assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    with started("submit", compiled_file(tmp_path, "kubeflow"), *arguments, HOME=str(tmp_path)) as process:
+        seen, err = interrupted(process)
     assert process.returncode == 130 and err.splitlines()[0] == "interrupted; the run goes on"
     assert len(err.splitlines()) == 3 and "--cancel" in err
     assert {line.split()[0] for line in seen} == {"run", "parameter", "console", "done"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import pytest
 from pipeline.runners.submission import follow
 from tests.pipeline import conftest
 from tests.pipeline.local_service import Refusal, Script
-from tests.pipeline.submitting import Caller, Told, compiled_file, job_of, started
+from tests.pipeline.submitting import Caller, Told, compiled_file, interrupted, job_of, started
 from tests.pipeline.vertex_service import NUMBER, PROJECT, Vertex
 
 PAGE = "https://console.cloud.google.com/vertex-ai/locations/europe-west4/pipelines"
@@ -119,12 +118,8 @@ def test_a_run_may_go_on_longer_than_the_waiting(submit: Submit, service: Vertex
 def test_ctrl_c_ends_the_waiting_and_not_the_run(service: Vertex, tmp_path: Path) -> None:
     service.script = Script(endless="Transform")
     arguments = [*_arguments(service, tmp_path), "--name", "line-1", "--wait", "--poll", "0.1"]
-    process = started("submit", *arguments, **_environment(service, tmp_path))
-    assert process.stdout and process.stderr
-    while not process.stdout.readline().startswith("done   SchemaGen"):
-        assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    with started("submit", *arguments, **_environment(service, tmp_path)) as process:
+        err = interrupted(process)[1]
     assert process.returncode == 130 and err.splitlines()[0] == "interrupted; the run goes on"
     assert f"skewless job '{RUN}' --cancel" in err and "Traceback" not in err
     assert service.jobs["line-1"][1].state == "RUNNING"
