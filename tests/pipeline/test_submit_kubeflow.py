@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.runners.submission import follow
+from tests.pipeline.conftest import COMMAND, environment
 from tests.pipeline.kubeflow_service import Kubeflow
 from tests.pipeline.local_service import Refusal, Script
 from tests.pipeline.submitting import Caller, Told, compiled_file, interrupted, job_of, started
@@ -113,6 +119,30 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(service: Kubeflow, tmp_path: Pa
     assert {line.split()[0] for line in seen} == {"run", "parameter", "console", "done"}
     ((_, progress),) = service.runs.values()
     assert progress.state == "RUNNING"
+
+
+@pytest.mark.slow
+def test_on_a_terminal_it_shows_what_is_going_on_now(service: Kubeflow, tmp_path: Path) -> None:
+    """And nothing of what kfp prints, which a spinner would take to the terminal."""
+    service.script = Script(cached=("ExampleGen",))
+    ours, theirs = pty.openpty()
+    arguments = ["submit", compiled_file(tmp_path, "kubeflow"), "--host", service.url, "--data", "s3://b/data"]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, "--wait", "--poll", "0.2"],
+        env=environment(TERM="xterm", HOME=str(tmp_path)),
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux' way to say that the other end is closed
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "asking Kubeflow" in words and re.search(r"\S Trainer\s", words) and "succeeded" in words
+    assert "details:" not in words and "Warning" not in words, words
 
 
 def test_a_service_that_is_away_for_a_moment_is_asked_again(submit: Submit, service: Kubeflow) -> None:

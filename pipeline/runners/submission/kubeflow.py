@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import re
@@ -128,12 +129,13 @@ class Kubeflow:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
-        """Turns what kfp raises into one line."""
+        """Turns what kfp raises into one line, and what it prints into nothing."""
         import kfp_server_api
         import urllib3
 
         try:
-            yield
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
         except kfp_server_api.ApiException as error:
             raise _refusal(self._host, error) from None
         except urllib3.exceptions.HTTPError as error:
