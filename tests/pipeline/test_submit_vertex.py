@@ -110,8 +110,10 @@ def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Call
 
 def test_a_run_may_go_on_longer_than_the_waiting(submit: Submit, service: Vertex) -> None:
     service.script = Script(endless="Transform")
-    submit("--wait", "--timeout", "0.5").assert_refused(1, "not ended within 0.5 seconds", f"skewless job '{RUN}'")
-    assert service.jobs["line-1"][1].state == "RUNNING"
+    submit("--wait", "--poll", "60", "--timeout", "0.5").assert_refused(
+        1, "not ended within 0.5 seconds", f"skewless job '{RUN}'"
+    )
+    assert service.jobs["line-1"][1].state == "RUNNING" and service.looks == 2  # at once, and at the end
 
 
 @pytest.mark.slow
@@ -254,7 +256,7 @@ def test_the_buckets_are_looked_into_first(
 @pytest.mark.slow
 def test_the_command_is_quiet_and_loads_no_tensorflow(service: Vertex, tmp_path: Path) -> None:
     program = "import sys; from pipeline import cli; sys.argv[0] = 'skewless'\ntry: cli.main()\nfinally:"
-    program += " print(sorted({'tensorflow', 'tfx', 'apache_beam', 'keras', 'numpy'} & set(sys.modules)))"
+    program += " print(sorted({'tensorflow', 'tfx', 'apache_beam', 'keras', 'numpy', 'kfp'} & set(sys.modules)))"
     arguments = ["submit", *_arguments(service, tmp_path), "--name", "line-1", "--wait", "--poll", "0.1"]
     environ = {**conftest.environment(), **_environment(service, tmp_path)}
     command = [sys.executable, "-c", program, *arguments]

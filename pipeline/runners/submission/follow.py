@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -39,9 +40,10 @@ def follow(ask: Callable[[], Status], console: Console, poll: float, timeout: fl
                 show(status, display, shown)
                 if status.ended:
                     return status
-            if timeout is not None and time.monotonic() - begin + poll > timeout:
+            left = math.inf if timeout is None else begin + timeout - time.monotonic()
+            if left <= 0:
                 raise SkewlessError(f"the run has not ended within {timeout:g} seconds")
-            time.sleep(poll)
+            time.sleep(min(poll, left))
 
 
 def show(status: Status, display: Display, shown: set[str]) -> None:

@@ -13,7 +13,7 @@ from pipeline.runners.submission.backend import Unreachable, one_line
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _LOGIN = "Log in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
 _HINTS = {
-    400: "Compile it again with this version of Skewless; --set, --name and --schedule belong to the request, too.",
+    400: "Compile it again with this version of Skewless, and look at --set, --name and --schedule.",
     403: "Runs need roles/aiplatform.user in the project, roles/iam.serviceAccountUser on the service account, and the"
     " API aiplatform.googleapis.com enabled.",
     404: "Look at --project and --region, or at the address of the run.",

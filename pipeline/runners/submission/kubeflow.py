@@ -30,7 +30,7 @@ _STATES: dict[str, State] = {
 }
 _LOGIN = "Give a token that is valid now with --token-file FILE; `kubectl create token` makes one."
 _HINTS = {
-    400: "Compile it again with this version of Skewless; --set, --name and --schedule belong to the request, too.",
+    400: "Compile it again with this version of Skewless, and look at --set, --name and --schedule.",
     403: "Give the namespace that is yours with --namespace NAME.",
     404: "Look at --host, or at the address of the run.",
 }
