@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -31,6 +32,8 @@ def credentials() -> tuple[Any, str]:
     import google.auth
     import google.auth.transport.requests
 
+    # A thread of google-auth asks for access boundaries in the background, and complains at any time where it cannot.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     with told("Google's token service"):
         found, project = google.auth.default(scopes=[_SCOPE])
         found.refresh(google.auth.transport.requests.Request())
