@@ -6,6 +6,7 @@ What comes in is read by the services' own messages and checked as they check it
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import re
 from pathlib import Path
@@ -34,8 +35,7 @@ class Vertex(Service):
 
     def __init__(self) -> None:
         super().__init__()
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._certificate = _certificate(self._key)
+        self._key, self._certificate = _key_and_certificate()
         self.revoked = self.expired = self.forbidden = False
         self.buckets: dict[str, list[str]] = {"b": ["data/line.csv"]}
         self.readers: dict[str, list[str]] = {"b": ["storage.objects.create", "storage.objects.get"]}
@@ -181,10 +181,12 @@ def _seen(job: types.PipelineJob, progress: Progress) -> types.PipelineJob:
     return seen
 
 
-def _certificate(key: rsa.RSAPrivateKey) -> bytes:
-    """A certificate of the key's public half, as Google publishes them for its service accounts."""
+@functools.cache
+def _key_and_certificate() -> tuple[rsa.RSAPrivateKey, bytes]:
+    """A service account's key, and a certificate of its public half, as Google publishes them."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "me")])
     now = datetime.datetime.now(datetime.timezone.utc)
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     made = made.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return key, made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
