@@ -16,12 +16,21 @@ from rich.markup import escape
 from data.errors import SkewlessError, UsageError
 from pipeline import engines
 from pipeline.paths import DEFAULT_ROOT, Paths
+from pipeline.runners import beam
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
 root_option = click.option(
     "--root", default=DEFAULT_ROOT, show_default=True, help="Folder of everything that runs write."
+)
+
+beam_option = click.option(
+    "--beam-runner",
+    type=click.Choice(beam.NAMES),
+    default="direct",
+    show_default=True,
+    help="Where Beam's steps run; all but direct need some --beam-arg.",
 )
 
 
@@ -37,6 +46,7 @@ def cli() -> None:
 @root_option
 @click.option("--compiled", type=click.Path(), metavar="FILE", help="Run what `skewless compile` wrote; to debug it.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
+@beam_option
 @click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="An argument for Beam's runner.")
 def run(
     task: str,
@@ -44,6 +54,7 @@ def run(
     root: str,
     compiled: str | None,
     assignments: tuple[str, ...],
+    beam_runner: beam.Name,
     beam_args: tuple[str, ...],
 ) -> None:
     """Train, evaluate and push TASK: a built-in one, or your own as `module:NAME`.
@@ -55,7 +66,7 @@ def run(
     """
     from pipeline.verbs import Request, run_task
 
-    request = Request(task, data, root, assignments, beam_args)
+    request = Request(task, data, root, assignments, beam_runner, beam_args)
     if compiled:
         from pipeline.run_compiled import run_compiled
 
@@ -76,6 +87,7 @@ def run(
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
 @click.option("--parameter", "parameters", multiple=True, metavar="KEY", help="A setting open at submission.")
 @click.option("--resource", "resources", multiple=True, metavar="NAME.KEY=VALUE", help="cpu, memory, gpu, machine.")
+@beam_option
 @click.option("--beam-arg", "beam_args", multiple=True, metavar="[COMPONENT:]ARG", help="An argument for Beam.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the job on Vertex AI.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Take what did not change from earlier runs.")

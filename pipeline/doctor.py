@@ -78,9 +78,9 @@ def check_beam(root: str) -> list[Finding]:
     try:
         import apache_beam as beam
 
-        from pipeline.runners.local import BEAM_ARGS
+        from pipeline.runners.beam import DIRECT
 
-        with beam.Pipeline(argv=list(BEAM_ARGS)) as pipeline:
+        with beam.Pipeline(argv=list(DIRECT)) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(lambda value: value + 1)
     except Exception as error:  # whatever it is, it is what the user must hear
         return [Finding(False, f"Beam's DirectRunner: {error}", "Call `make install` in a fresh checkout.")]

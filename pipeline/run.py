@@ -29,7 +29,7 @@ from pipeline.report import skew as verdict
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata
 from pipeline.report.record import Component, RunRecord, describe_data
-from pipeline.runners import local
+from pipeline.runners import beam, local
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def run(
       reference: the task and this run's settings.
       data: the data folder; None for a task that brings its own.
       paths: where everything goes.
-      beam_args: added to those of the local runner.
+      beam_args: of every component; none: those of the local runner.
       run_id, log_file: of this run, for the record.
       console: leads to the terminal.
 
@@ -139,7 +139,7 @@ def run(
         with Display(console) as display:
             watch = _Run(task, paths, record, display)
             try:
-                pipeline = graph.build(reference, folder, paths, [*local.BEAM_ARGS, *beam_args])
+                pipeline = graph.build(reference, folder, paths, list(beam_args or beam.DIRECT))
                 local.run(pipeline, watch)
                 cached = all(one.state == "cached" for one in record.components if one.name != "Baseline")
                 record.status, record.exit_code = "unchanged" if cached else "pushed", 0

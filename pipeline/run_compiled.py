@@ -28,8 +28,10 @@ def run_compiled(request: Request, file: str) -> None:
     Raises:
       UsageError: the file is another task's, or no file of `skewless compile`; what is fixed in it was asked for.
     """
-    if request.beam_args:
-        raise UsageError("--beam-arg is fixed in a compiled file", hint="Give it to `skewless compile`.")
+    if request.beam_args or request.beam_runner != "direct":
+        raise UsageError(
+            "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give it to `skewless compile`."
+        )
     compiled = Compiled.load(file)
     given = settings.parse(request.assignments)
     if request.data is not None:

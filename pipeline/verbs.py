@@ -15,9 +15,11 @@ from rich.console import Console
 
 from components import settings
 from data.errors import SkewlessError
+from pipeline.compile import check_installed
 from pipeline.paths import Paths
 from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
+from pipeline.runners import beam
 
 if TYPE_CHECKING:
     from pipeline.report.record import RunRecord
@@ -32,13 +34,15 @@ class Request:
       data: the data folder; None for a task that brings its own.
       root: folder of everything that runs write.
       assignments: KEY=VALUE.
-      beam_args: added to those of the local runner.
+      beam_runner: where Beam's steps run.
+      beam_args: added to the runner's own.
     """
 
     task: str
     data: str | None
     root: str
     assignments: Sequence[str] = ()
+    beam_runner: beam.Name = "direct"
     beam_args: Sequence[str] = ()
 
 
@@ -85,6 +89,7 @@ def terminal(root: str) -> Iterator[Terminal]:
 
 def _run(request: Request, out: Terminal) -> RunRecord:
     path, values = resolve(request.task), settings.parse(request.assignments)
+    beam_args = _beam_arguments(request, path)
     console = out.console
     console.print(f"[dim]log  {out.log}[/]")
     with console.status("loading TensorFlow and TFX"):
@@ -99,10 +104,20 @@ def _run(request: Request, out: Terminal) -> RunRecord:
         reference,
         data=request.data,
         paths=paths,
-        beam_args=request.beam_args,
+        beam_args=beam_args,
         run_id=out.run_id,
         log_file=out.log,
         console=console,
     )
     summarize(record, paths, console)
     return record
+
+
+def _beam_arguments(request: Request, path: str) -> list[str]:
+    """Checked before anything is loaded; workers in a container must find the task there, too."""
+    folders = {"--root": request.root, "--data": request.data}
+    found = beam.arguments(request.beam_runner, request.beam_args, folders)
+    if beam.NO_CONTAINER not in found:
+        check_installed(path)
+    beam.check_endpoint(request.beam_args)
+    return found

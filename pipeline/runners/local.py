@@ -11,19 +11,6 @@ from tfx import v1 as tfx
 from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import data_types, launcher
 
-BEAM_ARGS = (
-    # Passed always: Beam's own default has changed between versions. More workers in one process only share its
-    # interpreter, and several processes were slower at every step.
-    "--runner=DirectRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    # Workers in this process need no copy of TFX: without this, TFX packs itself into a source distribution for
-    # every component, a second and 49 MB in the temporary folder each time.
-    "--sdk_container_image=none",
-    # Beam's default, dill, clears every logger's cache on every dump.
-    "--pickle_library=cloudpickle",
-)
-
 
 class Observer(Protocol):
     """Who wants to know what runs."""

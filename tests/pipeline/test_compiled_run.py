@@ -8,8 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from pipeline.runners.compiled.launch import launch
 from pipeline.runners.compiled.spec import Compiled
 from pipeline.runners.compiled.store import Store, resolve
 from pipeline.runners.kubeflow import Options, compiled
-from tests.pipeline.conftest import PROJECT
+from tests.pipeline.conftest import PROJECT, Image
 
 DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
 ORDER = ["ExampleGen", "StatisticsGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "SkewGate", "Pusher"]
@@ -200,44 +198,6 @@ def test_a_model_without_a_blessing_is_not_pushed(title: str, kind: type[Skewles
 # The whole
 
 
-@dataclass(frozen=True)
-class Image:
-    """An environment with Skewless installed from its wheel; the packages that it needs are linked, not copied."""
-
-    folder: Path
-
-    def call(self, *arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
-        """Calls `skewless` where no source tree is to be found."""
-        clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        command = [str(self.folder / "venv" / "bin" / "skewless"), *arguments]
-        work = self.folder / "work"
-        work.mkdir(exist_ok=True)
-        return subprocess.run(command, cwd=work, env=clean, capture_output=True, text=True, timeout=timeout)
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """Installs as the Dockerfile does: a wheel, without the tree that it was made of."""
-    folder = tmp_path_factory.mktemp("image")
-    source, python = folder / "source", folder / "venv" / "bin" / "python"
-    for name in ("data", "serving", "components", "pipeline"):
-        shutil.copytree(PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml"):
-        shutil.copy(PROJECT / name, source)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    quiet = ["--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "wheel", *quiet, "--no-build-isolation", "-w", folder, source], check=True)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-    (wheel,) = folder.glob("*.whl")
-    subprocess.run([*pip, "--python", python, "install", *quiet, wheel], check=True)
-    shutil.rmtree(source)
-    # A path in a .pth file is searched, but the .pth files that lie there are not read: an editable installation of
-    # the source tree among these packages stays unseen.
-    (site,) = (folder / "venv").glob("lib/python*/site-packages")
-    (site / "packages.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    return Image(folder)
-
-
 @pytest.fixture(scope="module")
 def root(image: Image) -> Path:
     """The folder that two runs share, after the first: one epoch, of a model that hardly has to learn."""
@@ -322,7 +282,7 @@ def test_an_imported_baseline_is_what_is_served(is_served: bool, root: Path, kub
         (("--set", "train.epochs=many"), 2, "error: train.epochs must be a whole number, got 'many'"),
         (("--data", "/no/such"), 3, "error: no data folder at /no/such"),
         (("--data", "{empty}"), 3, "error: ExampleGen failed: no class in {empty}: the folder is empty"),
-        (("--beam-arg", "--x"), 2, "error: --beam-arg is fixed in a compiled file"),
+        (("--beam-arg", "--x"), 2, "error: --beam-runner and --beam-arg are fixed in a compiled file"),
     ],
 )
 def test_what_fails_is_told_in_a_line(
