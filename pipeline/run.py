@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
+from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
 
 from components import gate, pusher
@@ -22,7 +23,7 @@ from components.task import Task
 from components.trainer import REPORT
 from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.manifest import Manifest
-from pipeline import graph
+from pipeline import connection, graph
 from pipeline.paths import Paths
 from pipeline.report import plots
 from pipeline.report import skew as verdict
@@ -41,8 +42,8 @@ class Failed(SkewlessError):
 class _Run:
     """Observes the runner, and keeps the record up to date."""
 
-    def __init__(self, task: Task, paths: Paths, record: RunRecord, display: Display) -> None:
-        self._task, self._paths, self._record, self._display = task, paths, record, display
+    def __init__(self, task: Task, paths: Paths, store: ConnectionConfig, record: RunRecord, display: Display) -> None:
+        self._task, self._paths, self._store, self._record, self._display = task, paths, store, record, display
 
     def started(self, component: str) -> None:
         self._display.started(component)
@@ -50,7 +51,7 @@ class _Run:
     def finished(self, component: str, execution_id: int | None, seconds: float) -> None:
         if execution_id is None:
             raise Failed(f"{component} was skipped: TFX found no inputs for it")
-        metadata = Metadata(self._paths.metadata)
+        metadata = Metadata(self._store)
         state = metadata.state(execution_id)
         if component == "Baseline":
             state, why = "executed" if state == "cached" else state, "looks up the latest blessed model"
@@ -116,6 +117,7 @@ def run(
     run_id: str,
     log_file: str,
     console: Console,
+    metadata: str | None = None,
 ) -> RunRecord:
     """Runs a task from its data to a pushed model; what did not change comes from the cache.
 
@@ -126,20 +128,22 @@ def run(
       beam_args: of every component; none: those of the local runner.
       run_id, log_file: of this run, for the record.
       console: leads to the terminal.
+      metadata: of ML Metadata, where it is not the task's own file; see `pipeline.connection`.
 
     Raises:
       SkewlessError: whatever stopped it; the record tells, too.
     """
-    task = reference.load()
+    task, store = reference.load(), connection.connection(paths, metadata)
     with _lock(paths):
+        connection.check(store)
         folder = data_folder(task, data, paths)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
         clock = time.perf_counter()
         with Display(console) as display:
-            watch = _Run(task, paths, record, display)
+            watch = _Run(task, paths, store, record, display)
             try:
-                pipeline = graph.build(reference, folder, paths, list(beam_args or beam.DIRECT))
+                pipeline = graph.build(reference, folder, paths, list(beam_args or beam.DIRECT), metadata=store)
                 local.run(pipeline, watch)
                 cached = all(one.state == "cached" for one in record.components if one.name != "Baseline")
                 record.status, record.exit_code = "unchanged" if cached else "pushed", 0
@@ -182,18 +186,18 @@ def _cause(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _lock(paths: Paths) -> Iterator[None]:
-    """One run of a task at a time; the system gives the lock back when a process dies.
+    """One run of a task at a time on this machine; the system gives the lock back when a process dies.
 
     Raises:
       UsageError: another run holds it.
     """
-    os.makedirs(paths.folder, exist_ok=True)
-    with open(os.path.join(paths.folder, ".lock"), "w") as file:
+    os.makedirs(paths.here, exist_ok=True)
+    with open(os.path.join(paths.here, ".lock"), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"another run of '{paths.task}' is going on in {paths.folder}",
+                f"another run of '{paths.task}' is going on in {paths.here}",
                 hint="Wait for it, or give this one another folder with --root DIR.",
             ) from None
         yield

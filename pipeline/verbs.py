@@ -16,7 +16,7 @@ from rich.console import Console
 from components import settings
 from data.errors import SkewlessError
 from pipeline.compile import check_installed
-from pipeline.paths import Paths
+from pipeline.paths import Paths, absolute, here
 from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
 from pipeline.runners import beam
@@ -36,6 +36,7 @@ class Request:
       assignments: KEY=VALUE.
       beam_runner: where Beam's steps run.
       beam_args: added to the runner's own.
+      metadata: where ML Metadata lies; None: in the task's own file.
     """
 
     task: str
@@ -44,6 +45,7 @@ class Request:
     assignments: Sequence[str] = ()
     beam_runner: beam.Name = "direct"
     beam_args: Sequence[str] = ()
+    metadata: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def demo_task(request: Request) -> None:
 def terminal(root: str) -> Iterator[Terminal]:
     """Sends everything but the console's lines to a log, and names it where something fails."""
     run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
-    log = Path(root, "logs", f"{run_id}.log").absolute()
+    log = Path(here(root), "logs", f"{run_id}.log").absolute()
     try:
         with logged_to(log) as stream:
             yield Terminal(Console(file=stream, highlight=False, soft_wrap=True), run_id, str(log))
@@ -98,8 +100,7 @@ def _run(request: Request, out: Terminal) -> RunRecord:
         from pipeline.run import run
 
         reference = TaskReference(path, values)
-        root = request.root if "://" in request.root else os.path.abspath(request.root)
-        paths = Paths(root, reference.load().name)
+        paths = Paths(absolute(request.root), reference.load().name)
     record = run(
         reference,
         data=request.data,
@@ -108,6 +109,7 @@ def _run(request: Request, out: Terminal) -> RunRecord:
         run_id=out.run_id,
         log_file=out.log,
         console=console,
+        metadata=request.metadata,
     )
     summarize(record, paths, console)
     return record

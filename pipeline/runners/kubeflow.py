@@ -74,7 +74,6 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
         paths,
         _beam_arguments(options),
         baseline_of=lambda _: _baseline(options),
-        local=False,
     )
     pipeline.pipeline_info.pipeline_name = _legal(task.name)
     config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import time
 from collections.abc import Iterator
 from typing import Protocol
@@ -31,8 +33,24 @@ def run(pipeline: tfx.dsl.Pipeline, observer: Observer) -> None:
     Raises:
       Exception: whatever the first failing component raises; TFX has recorded it as failed.
     """
-    with _watched(observer):
+    with _watched(observer), _without_passwords():
         tfx.orchestration.LocalDagRunner().run(pipeline)
+
+
+@contextlib.contextmanager
+def _without_passwords() -> Iterator[None]:
+    """LocalDagRunner logs its configuration, with the password of the database."""
+    logger, words = logging.getLogger("absl"), re.compile(r'(password: )"(\\.|[^"\\])*"')
+
+    def hide(record: logging.LogRecord) -> bool:
+        record.msg, record.args = words.sub(r'\1"***"', record.getMessage()), ()
+        return True
+
+    logger.addFilter(hide)
+    try:
+        yield
+    finally:
+        logger.removeFilter(hide)
 
 
 @contextlib.contextmanager

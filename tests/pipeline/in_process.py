@@ -33,7 +33,7 @@ class Attempt:
         return {one["name"]: one["state"] for one in self.record.get("components", [])}
 
 
-def attempt(data: Path | None, root: Path, path: str = TINY, **settings: str) -> Attempt:
+def attempt(data: Path | None, root: Path, path: str = TINY, metadata: str | None = None, **settings: str) -> Attempt:
     """Runs a task; the settings' names have `__` for the dot."""
     values = {key.replace("__", "."): value for key, value in settings.items()}
     paths, console, log = Paths(str(root), "tiny"), Console(file=io.StringIO(), width=200), root / "log"
@@ -48,6 +48,7 @@ def attempt(data: Path | None, root: Path, path: str = TINY, **settings: str) ->
                 run_id="1",
                 log_file=str(log),
                 console=console,
+                metadata=metadata,
             )
         except SkewlessError as raised:
             error = raised
