@@ -13,6 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from pipeline.paths import here
+
 MIN_DISK_GB = 5
 MIN_MEMORY_GB = 4
 # The versions that were run together, end to end; see setup.py for all.
@@ -89,7 +91,7 @@ def check_beam(root: str) -> list[Finding]:
 
 def check_disk(root: str) -> list[Finding]:
     """Room for artifacts, and the right to write them."""
-    folder = Path(root).absolute()
+    folder = Path(here(root)).absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9

@@ -10,11 +10,10 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import tensorflow as tf
 from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
+from tfx.utils.io_utils import read_string_file
 
 from components import gate, pusher
 from components.evaluator import Evaluation, check, metric_of
@@ -23,8 +22,8 @@ from components.task import Task
 from components.trainer import REPORT
 from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.manifest import Manifest
-from pipeline import connection, graph
-from pipeline.paths import Paths
+from pipeline import connection, graph, storage
+from pipeline.paths import Paths, is_remote
 from pipeline.report import plots
 from pipeline.report import skew as verdict
 from pipeline.report.display import Display
@@ -78,7 +77,7 @@ class _Run:
             folder = outputs["examples"].uri
             record.data = describe_data(Manifest.load(folder), folder)
         elif component == "Trainer":
-            record.training = json.loads(Path(outputs["model_run"].uri, REPORT).read_text())
+            record.training = json.loads(read_string_file(f"{outputs['model_run'].uri}/{REPORT}"))
         elif component == "Evaluator":
             found = Evaluation.load(outputs["evaluation"].uri, metric_of(self._task))
             record.blessed = outputs["blessing"].custom_properties["blessed"].int_value == 1
@@ -136,6 +135,7 @@ def run(
     task, store = reference.load(), connection.connection(paths, metadata)
     with _lock(paths):
         connection.check(store)
+        storage.check_root(paths)
         folder = data_folder(task, data, paths)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
@@ -212,15 +212,10 @@ def data_folder(task: Task, data: str | None, paths: Paths) -> str:
     """
     data = task.data or None if data is None else data
     if data is not None:
-        folder = data if "://" in data else str(Path(data).resolve())
-        if not tf.io.gfile.isdir(folder):
+        folder = data.rstrip("/") if is_remote(data) else os.path.realpath(data)
+        if not storage.check_data(folder):
             raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
         return folder
     if task.fetch is None:
         raise UsageError(f"task '{task.name}' has no data of its own", hint="Give its folder with --data DIR.")
-    if not os.path.isdir(paths.data):
-        partial = f"{paths.data}.partial"
-        os.makedirs(partial, exist_ok=True)  # what an interrupted call left is kept: a download goes on from there
-        task.fetch(partial)
-        os.rename(partial, paths.data)
-    return str(Path(paths.data).resolve())
+    return storage.own_data(paths, task.fetch)

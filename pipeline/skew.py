@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -169,7 +168,7 @@ def _records(question: Question) -> list[bytes]:
 
 def _files(given: str) -> list[str]:
     """A folder's files in order, those in folders below it, too."""
-    if not os.path.isdir(given):
+    if not tf.io.gfile.isdir(given):
         return [given]
-    found = [os.path.join(path, name) for path, _, names in os.walk(given) for name in names]
-    return sorted(file for file in found if "tfrecord" in os.path.basename(file) or file.endswith(".gz"))
+    found = [posixpath.join(path, name) for path, _, names in tf.io.gfile.walk(given) for name in names]
+    return sorted(file for file in found if "tfrecord" in posixpath.basename(file) or file.endswith(".gz"))

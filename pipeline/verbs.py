@@ -16,7 +16,7 @@ from rich.console import Console
 from components import settings
 from data.errors import SkewlessError
 from pipeline.compile import check_installed
-from pipeline.paths import Paths, absolute, here
+from pipeline.paths import Paths, absolute, here, is_remote
 from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
 from pipeline.runners import beam
@@ -101,6 +101,8 @@ def _run(request: Request, out: Terminal) -> RunRecord:
 
         reference = TaskReference(path, values)
         paths = Paths(absolute(request.root), reference.load().name)
+    if is_remote(paths.root) and not request.metadata:
+        console.print(f"[dim]metadata  {paths.metadata}: sqlite knows no {paths.root}[/]")
     record = run(
         reference,
         data=request.data,
