@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 
@@ -32,6 +33,9 @@ from pipeline.report.record import Component, RunRecord, describe_data
 from pipeline.runners import beam, local
 
 log = logging.getLogger(__name__)
+_TRACEBACK = "Traceback (most recent call last):"
+# The last line of a traceback, or what gRPC tells below it.
+_RAISED = re.compile(r'(?:details = "(.+)"|([A-Za-z_][\w.]*(?:Error|Exception): [^<].*))$')
 
 
 class Failed(SkewlessError):
@@ -177,10 +181,13 @@ def _plots(record: RunRecord, folder: str) -> list[str]:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of the innermost reason."""
+    """The first line of the innermost reason; of one with a traceback from a worker elsewhere, what ends that."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if _TRACEBACK in lines:
+        raised = [match[1] or match[2] for match in map(_RAISED.match, lines[lines.index(_TRACEBACK) :]) if match]
+        lines = raised[-1:] or lines
     return lines[0][:300] if lines else "no message"
 
 

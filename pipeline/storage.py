@@ -70,5 +70,5 @@ def _words(error: Exception) -> str:
 
 def _hint(error: Exception) -> str:
     if isinstance(error, tf.errors.UnimplementedError):
-        return "TensorFlow itself knows local paths and gs://."
+        return "TensorFlow itself knows local paths and gs://; mount any other bucket as a folder."
     return "Is the name right, and may this machine's credentials use it?"

@@ -134,8 +134,8 @@ def _workers(name: Name, options: Mapping[str, str], image: str | None) -> list[
         return []
     raise UsageError(
         f"the workers of Beam's {name} runner would not have Skewless",
-        hint="Give the image built from the Dockerfile, --beam-arg --sdk_container_image=IMAGE, or a wheel with all"
-        " that it needs, --beam-arg --extra_package=FILE"
+        hint="Give the image built from the Dockerfile, --beam-arg --sdk_container_image=IMAGE, or what to"
+        " install, --beam-arg --requirements_file=FILE --beam-arg --extra_package=WHEEL"
         + ("" if name == "dataflow" else ", or a pool that has it: --beam-arg --environment_type=EXTERNAL"),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ from tfx.utils.dependency_utils import make_beam_dependency_flags
 
 from components.reference import TaskReference
 from data.errors import UsageError
+from pipeline.run import _cause
 from pipeline.runners import beam
 from pipeline.runners.kubeflow import Options, compiled
 from pipeline.verbs import Request, _beam_arguments
+from tests.pipeline.conftest import Skewless
 
 BUCKET: dict[str, str | None] = {"--root": "gs://bucket/root/", "--data": None}
 NEEDED: dict[beam.Name, list[str]] = {
@@ -121,6 +124,24 @@ def test_a_job_endpoint_that_nobody_listens_at() -> None:
     for endpoint, told in ((f"localhost:{port}", "refused"), ("jobs", "not HOST:PORT"), ("no.such.host:1", "no.such")):
         with pytest.raises(UsageError, match=f"no Beam job service at {endpoint}: .*{told}|Name or service|resolution"):
             beam.check_endpoint([f"--job_endpoint={endpoint}"])
+
+
+def test_what_a_worker_elsewhere_raised_is_told_in_a_line() -> None:
+    """As the job service gives it: the traceback of the service or of the worker, in the text of the error."""
+    head = (
+        "Pipeline job-1 failed in state FAILED: Error running pipeline.\nTraceback (most recent call last):\n  File x\n"
+    )
+    missing = "ModuleNotFoundError: No module named 'flowers' [while running 'WriteShard']"
+    assert _cause(RuntimeError(f"{head}{missing}\n")) == missing
+    rpc = "grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:\n\tstatus = StatusCode.X\n"
+    assert _cause(RuntimeError(f'{head}{rpc}\tdetails = "failed to connect"\n>')) == "failed to connect"
+    assert _cause(ValueError("a\nb")) == "a"
+
+
+def test_what_is_missing_is_told_before_anything_is_loaded(skewless: Skewless, tmp_path: Path) -> None:
+    done = skewless("run", "digits", "--beam-runner", "portable", root=tmp_path)
+    assert done.status == 2 and done.err.startswith("error: Beam's portable runner needs --job_endpoint\n")
+    assert "Traceback" not in done.err + done.out and not (tmp_path / "digits").exists()
 
 
 def test_a_task_of_this_folder_is_not_in_the_workers_image() -> None:
