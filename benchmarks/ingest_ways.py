@@ -20,7 +20,7 @@ from benchmarks.pictures import FEATURE, Pictures, idx_arrays, idx_pairs, unseen
 from components.example_gen import ExampleGen
 from components.reference import TaskReference
 from data.manifest import Manifest
-from pipeline.runners.local import BEAM_ARGS
+from pipeline.runners.beam import DIRECT
 
 OURS, STOCK, CHECKED, BARE = "ours", "stock", "bare_checked", "bare_unchecked"
 
@@ -67,7 +67,7 @@ def _run(component: Any, target: Path) -> None:
     examples = standard_artifacts.Examples()
     examples.uri = str(target)
     executor = component.executor_spec.executor_class
-    context = executor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(target / ".tmp"), unique_id="0")
+    context = executor.Context(beam_pipeline_args=list(DIRECT), tmp_dir=str(target / ".tmp"), unique_id="0")
     executor(context).Do({}, {"examples": [examples]}, dict(component.exec_properties))
 
 

@@ -15,7 +15,7 @@ from components.transform import Preprocessing, Transform
 from data.manifest import Manifest
 from data.reader import Reading
 from data.shards import shard_files
-from pipeline.runners.local import BEAM_ARGS
+from pipeline.runners.beam import DIRECT
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def prepare(reference: TaskReference, data: Path, root: Path) -> Prepared:
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(root / "metadata.db")
         ),
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=list(DIRECT),
     )
     tfx.orchestration.LocalDagRunner().run(pipeline)
 

@@ -19,15 +19,18 @@ from tfx.utils import io_utils, proto_utils
 
 from components import gate
 from data.errors import SkewError
+from data.trees import copy_tree
 from serving.parity import Comparison
 
 log = logging.getLogger(__name__)
 PROOF = "proof"  # custom property of the PushedModel: the comparison as JSON
+GRAPH = "saved_model.pb"
 FINGERPRINT = "fingerprint.pb"  # TensorFlow's checksum of a SavedModel, copied with it
 
 
 def push(model: str, base: str, now: float) -> tuple[str, int]:
-    """Copies a SavedModel to `<base>/<version>`: aside, then one rename.
+    """Copies a SavedModel to `<base>/<version>`: aside, then one rename. In a bucket, which renames no folders,
+    `saved_model.pb` comes last, without which no server loads a version.
 
     Versions are seconds since 1970, as TFX's, but always above the last. A model that is the latest version already
     (a run killed between the push and its record) is not pushed twice.
@@ -36,13 +39,16 @@ def push(model: str, base: str, now: float) -> tuple[str, int]:
       The version's folder and its number.
     """
     tf.io.gfile.makedirs(base)
+    for leftover in _leftovers(base):
+        tf.io.gfile.rmtree(posixpath.join(base, leftover))
     present = versions(base)
     if present and _same_model(posixpath.join(base, str(present[-1])), model):
         return posixpath.join(base, str(present[-1])), present[-1]
-    for leftover in _asides(base):
-        tf.io.gfile.rmtree(posixpath.join(base, leftover))
     version = max(int(now), *(number + 1 for number in present[-1:]), 1)
     aside, target = posixpath.join(base, f".pushing-{version}"), posixpath.join(base, str(version))
+    if "://" in base:
+        copy_tree(model, target, last=GRAPH)
+        return target, version
     io_utils.copy_dir(model, aside)
     tf.io.gfile.rename(aside, target)
     return target, version
@@ -56,8 +62,12 @@ def versions(base: str) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def _asides(base: str) -> list[str]:
-    return [name.rstrip("/") for name in tf.io.gfile.listdir(base) if name.startswith(".pushing-")]
+def _leftovers(base: str) -> list[str]:
+    """What a push that broke off has left."""
+    if "://" in base:
+        names = map(str, versions(base))
+        return [name for name in names if not tf.io.gfile.exists(posixpath.join(base, name, GRAPH))]
+    return [name for name in tf.io.gfile.listdir(base) if name.startswith(".pushing-")]
 
 
 def _same_model(left: str, right: str) -> bool:

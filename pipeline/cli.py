@@ -15,13 +15,29 @@ from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
 from pipeline import engines
-from pipeline.paths import DEFAULT_ROOT, Paths
+from pipeline.paths import DEFAULT_ROOT, Paths, absolute
+from pipeline.runners import beam
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
+os.environ.setdefault("GLOG_minloglevel", "3")  # ML Metadata's
 
 root_option = click.option(
     "--root", default=DEFAULT_ROOT, show_default=True, help="Folder of everything that runs write."
+)
+
+metadata_option = click.option(
+    "--metadata",
+    envvar="SKEWLESS_METADATA",
+    metavar="URL|FILE",
+    help="Where ML Metadata lies: mysql://USER@HOST/DATABASE, the password in $SKEWLESS_MYSQL_PASSWORD; or a file.",
+)
+beam_option = click.option(
+    "--beam-runner",
+    type=click.Choice(beam.NAMES),
+    default="direct",
+    show_default=True,
+    help="Where Beam's steps run; all but direct need some --beam-arg.",
 )
 
 
@@ -37,14 +53,18 @@ def cli() -> None:
 @root_option
 @click.option("--compiled", type=click.Path(), metavar="FILE", help="Run what `skewless compile` wrote; to debug it.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
+@beam_option
 @click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="An argument for Beam's runner.")
+@metadata_option
 def run(
     task: str,
     data: str | None,
     root: str,
     compiled: str | None,
     assignments: tuple[str, ...],
+    beam_runner: beam.Name,
     beam_args: tuple[str, ...],
+    metadata: str | None,
 ) -> None:
     """Train, evaluate and push TASK: a built-in one, or your own as `module:NAME`.
 
@@ -55,7 +75,7 @@ def run(
     """
     from pipeline.verbs import Request, run_task
 
-    request = Request(task, data, root, assignments, beam_args)
+    request = Request(task, data, root, assignments, beam_runner, beam_args, metadata)
     if compiled:
         from pipeline.run_compiled import run_compiled
 
@@ -76,6 +96,7 @@ def run(
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
 @click.option("--parameter", "parameters", multiple=True, metavar="KEY", help="A setting open at submission.")
 @click.option("--resource", "resources", multiple=True, metavar="NAME.KEY=VALUE", help="cpu, memory, gpu, machine.")
+@beam_option
 @click.option("--beam-arg", "beam_args", multiple=True, metavar="[COMPONENT:]ARG", help="An argument for Beam.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the job on Vertex AI.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="Take what did not change from earlier runs.")
@@ -227,6 +248,7 @@ def predict(files: tuple[str, ...], **options: Any) -> None:
 @click.argument("task", required=False)
 @root_option
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. gate.sample=256.")
+@metadata_option
 @click.option("--model", type=click.Path(), help="Instead of TASK: the folder of a SavedModel, Skewless's or not.")
 @click.option("--examples", "files", multiple=True, type=click.Path(), help="For --model: TFRecords of tf.Examples.")
 @click.option("--feature", default="", help="For --model: what of them serving_default takes; image or features.")
@@ -235,6 +257,7 @@ def skew(
     task: str | None,
     root: str,
     assignments: tuple[str, ...],
+    metadata: str | None,
     model: str | None,
     files: tuple[str, ...],
     feature: str,
@@ -258,7 +281,7 @@ def skew(
     from pipeline.skew import prove_task
 
     assert task
-    prove_task(resolve(task), Paths(os.path.abspath(root), task_name(task, root)), settings.parse(assignments))
+    prove_task(resolve(task), Paths(absolute(root), task_name(task, root)), settings.parse(assignments), metadata)
 
 
 @cli.command()
@@ -274,7 +297,7 @@ def task_name(task: str, root: str) -> str:
     """Name of the folder of a task: of one that has run below the root, or of one given by its import path."""
     from pipeline.registry import builtin, resolve
 
-    if os.path.isdir(Paths(root, task).folder) or task in builtin():
+    if os.path.isdir(Paths(root, task).here) or task in builtin():
         return task
     from components.reference import TaskReference
 

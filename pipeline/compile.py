@@ -21,6 +21,7 @@ from components import settings
 from data.errors import UsageError, unknown
 from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
+from pipeline.runners import beam
 
 _LABEL = re.compile(r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}")
 TARGETS = {"vertex": "Vertex AI", "kubeflow": "Kubeflow"}
@@ -40,6 +41,7 @@ class Request:
     output: str | None = None
     assignments: Sequence[str] = ()
     parameters: Sequence[str] = ()
+    beam_runner: beam.Name = "direct"
     beam_args: Sequence[str] = ()
     resources: Sequence[str] = ()
     labels: Sequence[str] = ()
@@ -69,6 +71,7 @@ def compile_task(request: Request) -> None:
                 root=request.pipeline_root,
                 data=request.data,
                 baseline=request.baseline,
+                beam_runner=request.beam_runner,
                 beam_args=request.beam_args,
                 resources=request.resources,
                 cache=request.cache,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import posixpath
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import tensorflow as tf
 from rich.console import Console
@@ -46,7 +44,7 @@ def ask_held_out(record: RunRecord, console: Console) -> None:
 
 def held_out(folder: str, count: int) -> list[tuple[str, str, bytes]]:
     """(source, label, encoded picture) of records of the evaluation split, a new class first while there is one."""
-    files = sorted(glob.glob(posixpath.join(folder, "Split-eval", "*")))
+    files = sorted(tf.io.gfile.glob(posixpath.join(folder, "Split-eval", "*")))
     firsts: dict[str, tuple[str, str, bytes]] = {}
     others: list[tuple[str, str, bytes]] = []
     for serialized in tf.data.TFRecordDataset(files).take(100 * count).as_numpy_iterator():
@@ -70,7 +68,7 @@ def running_server(record: RunRecord) -> Iterator[str]:
     Raises:
       ServingError: it did not start.
     """
-    base = str(Path(record.pushed["path"]).parent)
+    base = posixpath.dirname(record.pushed["path"])
     command = [sys.executable, "-m", "serving.server", "--port=0", f"--model_name={record.task}"]
     server = subprocess.Popen([*command, f"--model_base_path={base}"], stdout=subprocess.PIPE, text=True)
     try:

@@ -13,6 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from pipeline.paths import here
+
 MIN_DISK_GB = 5
 MIN_MEMORY_GB = 4
 # The versions that were run together, end to end; see setup.py for all.
@@ -78,9 +80,9 @@ def check_beam(root: str) -> list[Finding]:
     try:
         import apache_beam as beam
 
-        from pipeline.runners.local import BEAM_ARGS
+        from pipeline.runners.beam import DIRECT
 
-        with beam.Pipeline(argv=list(BEAM_ARGS)) as pipeline:
+        with beam.Pipeline(argv=list(DIRECT)) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(lambda value: value + 1)
     except Exception as error:  # whatever it is, it is what the user must hear
         return [Finding(False, f"Beam's DirectRunner: {error}", "Call `make install` in a fresh checkout.")]
@@ -89,7 +91,7 @@ def check_beam(root: str) -> list[Finding]:
 
 def check_disk(root: str) -> list[Finding]:
     """Room for artifacts, and the right to write them."""
-    folder = Path(root).absolute()
+    folder = Path(here(root)).absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9

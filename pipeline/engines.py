@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data.errors import ServingError
+from pipeline.paths import is_remote
 from serving import program as real
 from serving.program import BINARY, free_port
 
@@ -55,7 +57,7 @@ def choose(engine: Name, name: str, base: str, options: Options) -> Engine:
     Args:
       engine: which one.
       name: of the options.
-      base: absolute path of the folder of its versions.
+      base: absolute path, or URI, of the folder of its versions.
       options: ports, address, flags.
 
     Raises:
@@ -101,7 +103,10 @@ def _docker(docker: str, name: str, base: str, options: Options) -> tuple[str, .
     # The entry point is a shell, which as the first process of a container would ignore SIGTERM: hence --init.
     command = [docker, "run", "--rm", "--init", f"--publish={host}:{options.port or free_port(options.bind)}:8500"]
     command += [f"--publish={host}:{options.rest_port}:8501"] if options.rest_port else []
-    command += [f"--volume={base}:/models/{name}:ro", f"--env=MODEL_NAME={name}"]
+    where = (
+        f"--env=MODEL_BASE_PATH={posixpath.dirname(base)}" if is_remote(base) else f"--volume={base}:/models/{name}:ro"
+    )
+    command += [where, f"--env=MODEL_NAME={name}"]
     command += [f"--volume={path}:{path}:ro" for path in _files(options.flags)]
     return (*command, IMAGE, *(_absolute(flag) for flag in options.flags))
 

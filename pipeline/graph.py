@@ -30,7 +30,7 @@ def build(
     beam_args: list[str],
     *,
     baseline_of: Baseline = baseline_resolver,
-    local: bool = True,
+    metadata: Any = None,
 ) -> tfx.dsl.Pipeline:
     """Assembles the pipeline of a task.
 
@@ -40,7 +40,7 @@ def build(
       paths: where everything goes.
       beam_args: for every component that runs on Beam.
       baseline_of: makes the node that finds what the candidate must not be worse than.
-      local: with ML Metadata on this machine; a remote backend has its own.
+      metadata: ConnectionConfig of ML Metadata; None: a remote backend has its own.
     """
     task = reference.load()
     data_config = reference.config("source", "feature", "label", "ingest")
@@ -82,12 +82,11 @@ def build(
     )
     pusher = Pusher(train.outputs["model"], evaluate.outputs["blessing"], gate.outputs["blessing"], paths.serving)
     components = [examples, statistics, schema, validator, transform, train, baseline, evaluate, gate, pusher]
-    sqlite = tfx.orchestration.metadata.sqlite_metadata_connection_config
     return tfx.dsl.Pipeline(
         pipeline_name=task.name,
         pipeline_root=paths.artifacts,
         components=[node for node in components if node],
-        metadata_connection_config=sqlite(paths.metadata) if local else None,
+        metadata_connection_config=metadata,
         enable_cache=True,
         beam_pipeline_args=beam_args,
     )

@@ -6,7 +6,26 @@ import os
 import posixpath
 from dataclasses import dataclass
 
-DEFAULT_ROOT = os.environ.get("SKEWLESS_ROOT", "skewless-root")
+_FOLDER = "skewless-root"
+DEFAULT_ROOT = os.environ.get("SKEWLESS_ROOT", _FOLDER)
+
+
+def is_remote(path: str) -> bool:
+    """Whether it is a URI, `gs://bucket/folder`, rather than a path on this machine."""
+    return "://" in path
+
+
+def absolute(path: str) -> str:
+    """A local path made absolute; a URI as it is, without a slash at its end."""
+    return path.rstrip("/") if is_remote(path) else os.path.abspath(path)
+
+
+def here(root: str) -> str:
+    """The root, or of a remote one the folder on this machine that stands for it: what must be local lies there."""
+    if not is_remote(root):
+        return root
+    base = _FOLDER if is_remote(DEFAULT_ROOT) else DEFAULT_ROOT
+    return posixpath.join(os.path.abspath(base), root.replace("://", "/"))
 
 
 @dataclass(frozen=True)
@@ -20,6 +39,9 @@ class Paths:
                       run.json      of the latest run
                       data/         pictures that the task brought itself
         <root>/logs/                what TensorFlow, TFX and Beam printed
+
+    The root may be remote, `gs://bucket/root`; then metadata.db, the lock of a run and logs/ lie on this machine, in
+    `skewless-root/gs/bucket/root/` below the working folder.
 
     Attributes:
       root: of all tasks.
@@ -41,8 +63,13 @@ class Paths:
 
     @property
     def metadata(self) -> str:
-        """The sqlite file of ML Metadata."""
-        return posixpath.join(self.folder, "metadata.db")
+        """The sqlite file of ML Metadata, on this machine."""
+        return posixpath.join(self.here, "metadata.db")
+
+    @property
+    def here(self) -> str:
+        """The task's folder on this machine."""
+        return posixpath.join(here(self.root), self.task)
 
     @property
     def serving(self) -> str:

@@ -8,12 +8,13 @@ import fcntl
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import tensorflow as tf
+from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
+from tfx.utils.io_utils import read_string_file
 
 from components import gate, pusher
 from components.evaluator import Evaluation, check, metric_of
@@ -22,16 +23,19 @@ from components.task import Task
 from components.trainer import REPORT
 from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.manifest import Manifest
-from pipeline import graph
-from pipeline.paths import Paths
+from pipeline import connection, graph, storage
+from pipeline.paths import Paths, is_remote
 from pipeline.report import plots
 from pipeline.report import skew as verdict
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata
 from pipeline.report.record import Component, RunRecord, describe_data
-from pipeline.runners import local
+from pipeline.runners import beam, local
 
 log = logging.getLogger(__name__)
+_TRACEBACK = "Traceback (most recent call last):"
+# The last line of a traceback, or what gRPC tells below it.
+_RAISED = re.compile(r'(?:details = "(.+)"|([A-Za-z_][\w.]*(?:Error|Exception): [^<].*))$')
 
 
 class Failed(SkewlessError):
@@ -41,8 +45,8 @@ class Failed(SkewlessError):
 class _Run:
     """Observes the runner, and keeps the record up to date."""
 
-    def __init__(self, task: Task, paths: Paths, record: RunRecord, display: Display) -> None:
-        self._task, self._paths, self._record, self._display = task, paths, record, display
+    def __init__(self, task: Task, paths: Paths, store: ConnectionConfig, record: RunRecord, display: Display) -> None:
+        self._task, self._paths, self._store, self._record, self._display = task, paths, store, record, display
 
     def started(self, component: str) -> None:
         self._display.started(component)
@@ -50,7 +54,7 @@ class _Run:
     def finished(self, component: str, execution_id: int | None, seconds: float) -> None:
         if execution_id is None:
             raise Failed(f"{component} was skipped: TFX found no inputs for it")
-        metadata = Metadata(self._paths.metadata)
+        metadata = Metadata(self._store)
         state = metadata.state(execution_id)
         if component == "Baseline":
             state, why = "executed" if state == "cached" else state, "looks up the latest blessed model"
@@ -77,7 +81,7 @@ class _Run:
             folder = outputs["examples"].uri
             record.data = describe_data(Manifest.load(folder), folder)
         elif component == "Trainer":
-            record.training = json.loads(Path(outputs["model_run"].uri, REPORT).read_text())
+            record.training = json.loads(read_string_file(f"{outputs['model_run'].uri}/{REPORT}"))
         elif component == "Evaluator":
             found = Evaluation.load(outputs["evaluation"].uri, metric_of(self._task))
             record.blessed = outputs["blessing"].custom_properties["blessed"].int_value == 1
@@ -116,6 +120,7 @@ def run(
     run_id: str,
     log_file: str,
     console: Console,
+    metadata: str | None = None,
 ) -> RunRecord:
     """Runs a task from its data to a pushed model; what did not change comes from the cache.
 
@@ -123,23 +128,26 @@ def run(
       reference: the task and this run's settings.
       data: the data folder; None for a task that brings its own.
       paths: where everything goes.
-      beam_args: added to those of the local runner.
+      beam_args: of every component; none: those of the local runner.
       run_id, log_file: of this run, for the record.
       console: leads to the terminal.
+      metadata: of ML Metadata, where it is not the task's own file; see `pipeline.connection`.
 
     Raises:
       SkewlessError: whatever stopped it; the record tells, too.
     """
-    task = reference.load()
+    task, store = reference.load(), connection.connection(paths, metadata)
     with _lock(paths):
+        connection.check(store)
+        storage.check_root(paths)
         folder = data_folder(task, data, paths)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
         clock = time.perf_counter()
         with Display(console) as display:
-            watch = _Run(task, paths, record, display)
+            watch = _Run(task, paths, store, record, display)
             try:
-                pipeline = graph.build(reference, folder, paths, [*local.BEAM_ARGS, *beam_args])
+                pipeline = graph.build(reference, folder, paths, list(beam_args or beam.DIRECT), metadata=store)
                 local.run(pipeline, watch)
                 cached = all(one.state == "cached" for one in record.components if one.name != "Baseline")
                 record.status, record.exit_code = "unchanged" if cached else "pushed", 0
@@ -173,27 +181,30 @@ def _plots(record: RunRecord, folder: str) -> list[str]:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of the innermost reason."""
+    """The first line of the innermost reason; of one with a traceback from a worker elsewhere, what ends that."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if _TRACEBACK in lines:
+        raised = [match[1] or match[2] for match in map(_RAISED.match, lines[lines.index(_TRACEBACK) :]) if match]
+        lines = raised[-1:] or lines
     return lines[0][:300] if lines else "no message"
 
 
 @contextlib.contextmanager
 def _lock(paths: Paths) -> Iterator[None]:
-    """One run of a task at a time; the system gives the lock back when a process dies.
+    """One run of a task at a time on this machine; the system gives the lock back when a process dies.
 
     Raises:
       UsageError: another run holds it.
     """
-    os.makedirs(paths.folder, exist_ok=True)
-    with open(os.path.join(paths.folder, ".lock"), "w") as file:
+    os.makedirs(paths.here, exist_ok=True)
+    with open(os.path.join(paths.here, ".lock"), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"another run of '{paths.task}' is going on in {paths.folder}",
+                f"another run of '{paths.task}' is going on in {paths.here}",
                 hint="Wait for it, or give this one another folder with --root DIR.",
             ) from None
         yield
@@ -208,15 +219,10 @@ def data_folder(task: Task, data: str | None, paths: Paths) -> str:
     """
     data = task.data or None if data is None else data
     if data is not None:
-        folder = data if "://" in data else str(Path(data).resolve())
-        if not tf.io.gfile.isdir(folder):
+        folder = data.rstrip("/") if is_remote(data) else os.path.realpath(data)
+        if not storage.check_data(folder):
             raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
         return folder
     if task.fetch is None:
         raise UsageError(f"task '{task.name}' has no data of its own", hint="Give its folder with --data DIR.")
-    if not os.path.isdir(paths.data):
-        partial = f"{paths.data}.partial"
-        os.makedirs(partial, exist_ok=True)  # what an interrupted call left is kept: a download goes on from there
-        task.fetch(partial)
-        os.rename(partial, paths.data)
-    return str(Path(paths.data).resolve())
+    return storage.own_data(paths, task.fetch)

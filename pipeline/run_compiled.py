@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from components import settings
 from data.errors import DataError, UsageError
-from pipeline.paths import Paths
+from pipeline.paths import Paths, is_remote
 from pipeline.registry import resolve
 from pipeline.report.display import Display
 from pipeline.runners.compiled.run import Place, run
@@ -28,12 +28,16 @@ def run_compiled(request: Request, file: str) -> None:
     Raises:
       UsageError: the file is another task's, or no file of `skewless compile`; what is fixed in it was asked for.
     """
-    if request.beam_args:
-        raise UsageError("--beam-arg is fixed in a compiled file", hint="Give it to `skewless compile`.")
+    if request.beam_args or request.beam_runner != "direct":
+        raise UsageError(
+            "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give it to `skewless compile`."
+        )
     compiled = Compiled.load(file)
     given = settings.parse(request.assignments)
     if request.data is not None:
         given["data"] = request.data
+    if is_remote(request.root):
+        raise UsageError(f"--root {request.root}: a folder of this machine stands in for the bucket of a compiled file")
     request = replace(request, root=os.path.abspath(request.root))
     parameters = compiled.parameters(given, request.root)
     with terminal(request.root) as out:

@@ -9,7 +9,7 @@ import click
 
 from data.errors import ServingError
 from pipeline import engines
-from pipeline.paths import Paths
+from pipeline.paths import Paths, absolute, is_remote
 
 
 def serve_task(task: str, paths: Paths, engine: engines.Name, options: engines.Options) -> None:
@@ -24,8 +24,8 @@ def serve_task(task: str, paths: Paths, engine: engines.Name, options: engines.O
     Raises:
       ServingError: nothing was pushed yet, or the engine is not there.
     """
-    base = os.path.abspath(paths.serving)
-    if not os.path.isdir(base):
+    base = absolute(paths.serving)
+    if not is_remote(base) and not os.path.isdir(base):  # to look into a bucket takes as long as to start a server
         raise ServingError(f"nothing is pushed for '{task}': no {base}", hint=f"First: skewless run {task}")
     chosen = engines.choose(engine, paths.task, base, options)
     click.echo(f"serving {paths.task} with {chosen.about}", err=True)

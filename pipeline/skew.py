@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,13 +74,14 @@ def prove_model(question: Question) -> None:
     )
 
 
-def prove_task(path: str, paths: Paths, assignments: Mapping[str, str]) -> None:
+def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata: str | None = None) -> None:
     """Runs the gate again on what the last run of a task left, its pushed version included.
 
     Args:
       path: of the task.
       paths: of its runs.
       assignments: settings beside those of that run.
+      metadata: of ML Metadata, as that run was given it.
 
     Raises:
       SkewError: a route differs from training's.
@@ -95,7 +95,7 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str]) -> None:
         record = _last(paths)
         task = TaskReference(path, {**record["settings"], **assignments}).load()
         folder = posixpath.join(paths.run(record["run_id"]), "skew")
-        skew = gate.prove(task, _artifacts(record, paths), folder, status.update).to_dict()
+        skew = gate.prove(task, _artifacts(record, paths, metadata), folder, status.update).to_dict()
         if record["pushed"] and tf.io.gfile.isdir(record["pushed"]["path"]):
             status.update("through the pushed version")
             pushed = gate.check_pushed(folder, record["pushed"]["path"]).to_dict()
@@ -112,10 +112,11 @@ def _last(paths: Paths) -> dict[str, Any]:
     return record
 
 
-def _artifacts(record: dict[str, Any], paths: Paths) -> Any:
+def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None) -> Any:
     from tfx.utils.path_utils import serving_model_path
 
     from components.gate import Artifacts
+    from pipeline import connection
     from pipeline.report.metadata import Metadata
 
     executions = {one["name"]: one["execution"] for one in record["components"]}
@@ -124,11 +125,13 @@ def _artifacts(record: dict[str, Any], paths: Paths) -> Any:
             f"the last run of '{paths.task}' got no further than {next(reversed(executions), 'its beginning')}",
             hint=f"Run it again: skewless run {paths.task}",
         )
-    metadata = Metadata(paths.metadata)
+    store = connection.connection(paths, metadata)
+    connection.check(store)
+    known = Metadata(store)
     found = {
         key: one.uri
         for component in ("ExampleGen", "SchemaGen", "Transform", "Trainer")
-        for key, one in metadata.outputs(executions[component]).items()
+        for key, one in known.outputs(executions[component]).items()
     }
     return Artifacts(
         found["examples"],
@@ -165,7 +168,7 @@ def _records(question: Question) -> list[bytes]:
 
 def _files(given: str) -> list[str]:
     """A folder's files in order, those in folders below it, too."""
-    if not os.path.isdir(given):
+    if not tf.io.gfile.isdir(given):
         return [given]
-    found = [os.path.join(path, name) for path, _, names in os.walk(given) for name in names]
-    return sorted(file for file in found if "tfrecord" in os.path.basename(file) or file.endswith(".gz"))
+    found = [posixpath.join(path, name) for path, _, names in tf.io.gfile.walk(given) for name in names]
+    return sorted(file for file in found if "tfrecord" in posixpath.basename(file) or file.endswith(".gz"))

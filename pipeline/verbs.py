@@ -15,9 +15,11 @@ from rich.console import Console
 
 from components import settings
 from data.errors import SkewlessError
-from pipeline.paths import Paths
+from pipeline.compile import check_installed
+from pipeline.paths import Paths, absolute, here, is_remote
 from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
+from pipeline.runners import beam
 
 if TYPE_CHECKING:
     from pipeline.report.record import RunRecord
@@ -32,14 +34,18 @@ class Request:
       data: the data folder; None for a task that brings its own.
       root: folder of everything that runs write.
       assignments: KEY=VALUE.
-      beam_args: added to those of the local runner.
+      beam_runner: where Beam's steps run.
+      beam_args: added to the runner's own.
+      metadata: where ML Metadata lies; None: in the task's own file.
     """
 
     task: str
     data: str | None
     root: str
     assignments: Sequence[str] = ()
+    beam_runner: beam.Name = "direct"
     beam_args: Sequence[str] = ()
+    metadata: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ def demo_task(request: Request) -> None:
 def terminal(root: str) -> Iterator[Terminal]:
     """Sends everything but the console's lines to a log, and names it where something fails."""
     run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
-    log = Path(root, "logs", f"{run_id}.log").absolute()
+    log = Path(here(root), "logs", f"{run_id}.log").absolute()
     try:
         with logged_to(log) as stream:
             yield Terminal(Console(file=stream, highlight=False, soft_wrap=True), run_id, str(log))
@@ -85,6 +91,7 @@ def terminal(root: str) -> Iterator[Terminal]:
 
 def _run(request: Request, out: Terminal) -> RunRecord:
     path, values = resolve(request.task), settings.parse(request.assignments)
+    beam_args = _beam_arguments(request, path)
     console = out.console
     console.print(f"[dim]log  {out.log}[/]")
     with console.status("loading TensorFlow and TFX"):
@@ -93,16 +100,28 @@ def _run(request: Request, out: Terminal) -> RunRecord:
         from pipeline.run import run
 
         reference = TaskReference(path, values)
-        root = request.root if "://" in request.root else os.path.abspath(request.root)
-        paths = Paths(root, reference.load().name)
+        paths = Paths(absolute(request.root), reference.load().name)
+    if is_remote(paths.root) and not request.metadata:
+        console.print(f"[dim]metadata  {paths.metadata}: sqlite knows no {paths.root}[/]")
     record = run(
         reference,
         data=request.data,
         paths=paths,
-        beam_args=request.beam_args,
+        beam_args=beam_args,
         run_id=out.run_id,
         log_file=out.log,
         console=console,
+        metadata=request.metadata,
     )
     summarize(record, paths, console)
     return record
+
+
+def _beam_arguments(request: Request, path: str) -> list[str]:
+    """Checked before anything is loaded; workers in a container must find the task there, too."""
+    folders = {"--root": request.root, "--data": request.data}
+    found = beam.arguments(request.beam_runner, request.beam_args, folders)
+    if beam.NO_CONTAINER not in found:
+        check_installed(path)
+    beam.check_endpoint(request.beam_args)
+    return found

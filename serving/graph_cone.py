@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -166,7 +166,7 @@ class SavedGraph:
         }
         self.signatures = {name: one for name, one in meta.signature_def.items() if not name.startswith("__")}
         self.assets = {
-            asset.tensor_info.name.partition(":")[0]: Path(folder, "assets", asset.filename)
+            asset.tensor_info.name.partition(":")[0]: posixpath.join(folder, "assets", asset.filename)
             for asset in meta.asset_file_def
         }
         ends = [info.name for info in meta.signature_def["__saved_model_init_op"].outputs.values()]
@@ -351,7 +351,8 @@ class Hashes:
     def _node(self, body: Body, node: Any, inputs: list[Value]) -> Value | list[Value]:
         is_main = body is self._graph.main
         if is_main and node.name in self._graph.assets:
-            return Value(_digest("asset", self._graph.assets[node.name].read_bytes().hex()))
+            with tf.io.gfile.GFile(self._graph.assets[node.name], "rb") as file:
+                return Value(_digest("asset", file.read().hex()))
         if node.op == "Placeholder" or node.op in _PARSERS:
             return self._made(_RAW, [Value(_RAW, is_raw=True)])
         if node.op in SAME:

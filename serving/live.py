@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import tensorflow as tf
-
 from data.errors import ServingError
+from data.trees import copy_tree
 from serving.client import Client
 from serving.program import free_port
 
@@ -70,11 +69,7 @@ def _lay(folder: str, target: str) -> None:
     if "://" not in folder:
         os.symlink(os.path.abspath(folder), target)
         return
-    for path, _, names in tf.io.gfile.walk(folder):
-        below = os.path.join(target, os.path.relpath(path, folder))
-        os.makedirs(below, exist_ok=True)
-        for name in names:
-            tf.io.gfile.copy(f"{path.rstrip('/')}/{name}", os.path.join(below, name))
+    copy_tree(folder, target)
 
 
 @contextlib.contextmanager

@@ -91,7 +91,7 @@ def _stored(folder: str) -> Iterator[np.ndarray]:
     """The floats of the SavedModel's checkpoint."""
     prefix = os.path.join(folder, "variables", "variables")
     if tf.io.gfile.exists(f"{prefix}.index"):
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)  # `load_checkpoint` would take it for a folder first
         for name, dtype in reader.get_variable_to_dtype_map().items():
             if dtype.is_floating:
                 yield reader.get_tensor(name)

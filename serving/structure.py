@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tensorflow.python.framework import op_def_registry
@@ -104,7 +104,7 @@ def same_preprocessing(model: str, transform_graph: str, feature: str, signature
     Raises:
       UsageError: no SavedModel, no such signature, or the TransformGraph has no such feature.
     """
-    wanted = SavedGraph(str(Path(transform_graph, "transform_fn")))
+    wanted = SavedGraph(posixpath.join(transform_graph, "transform_fn"))
     tensor = _feature(wanted, feature)
     digest = Hashes(wanted).of(tensor).hash
     graph = SavedGraph(model)

@@ -39,15 +39,27 @@ class Image:
         (found,) = self.root.glob("opt/*/lib/python*/site-packages")
         return found
 
+    @property
+    def work(self) -> Path:
+        """The working folder."""
+        return Path(below(self.root, self.workdir))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its processes; nothing in it leads to the source tree."""
+        here = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        return {**here, **self.env}
+
     def run(self, *command: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
         """Runs a command as a container of it would, in its working folder."""
-        env = {**os.environ, **self.env}
-        for name in ("PYTHONPATH", "UV_CACHE_DIR"):
-            env.pop(name, None)
-        cwd = below(self.root, self.workdir)
         program = shutil.which(command[0], path=self.env["PATH"]) or command[0]
         return subprocess.run(
-            [program, *command[1:]], cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout
+            [program, *command[1:]],
+            cwd=self.work,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
 
 

@@ -15,13 +15,14 @@ FRAMEWORK = "framework"
 class Metadata:
     """Questions to the store of one task."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, connection: pb.ConnectionConfig) -> None:
         """Args:
-        file: the sqlite file.
+        connection: from `pipeline.connection`.
         """
         config = pb.ConnectionConfig()
-        config.sqlite.filename_uri = file
-        config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
+        config.CopyFrom(connection)
+        if config.HasField("sqlite"):
+            config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READONLY
         self._store = metadata_store.MetadataStore(config)
 
     def state(self, execution_id: int) -> str:

@@ -16,7 +16,7 @@ from components.reference import TaskReference
 from data.errors import UsageError, unknown
 from pipeline import graph
 from pipeline.paths import Paths
-from pipeline.runners import local, parameters, resources
+from pipeline.runners import beam, parameters, resources
 
 Target = Literal["vertex", "kubeflow"]
 DATA, SERVING, BASELINE = "data", "serving", "baseline"  # run parameters beside the settings
@@ -33,7 +33,8 @@ class Options:
       root: URI below which runs write, laid out as `Paths` says.
       data: URI of the data folder, the default of the run parameter; None: it must be given at submission.
       baseline: Kubeflow, which resolves nothing itself: URI of the model not to be worse than; None: no comparison.
-      beam_args: ARG for every component, or COMPONENT:ARG for one; later ones win.
+      beam_runner: of every component.
+      beam_args: ARG for every component, or COMPONENT:ARG for one, where it wins.
       resources: COMPONENT.KEY=VALUE.
       cache: whether the backend may take a step's outputs from an earlier run.
       labels: of a Vertex job.
@@ -45,6 +46,7 @@ class Options:
     root: str
     data: str | None = None
     baseline: str | None = None
+    beam_runner: beam.Name = "direct"
     beam_args: Sequence[str] = ()
     resources: Sequence[str] = ()
     cache: bool = True
@@ -70,9 +72,8 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
         reference,
         RuntimeParameter(name=DATA, ptype=str),
         paths,
-        list(local.BEAM_ARGS),
+        _beam_arguments(options),
         baseline_of=lambda _: _baseline(options),
-        local=False,
     )
     pipeline.pipeline_info.pipeline_name = _legal(task.name)
     config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
@@ -91,6 +92,13 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
     spec["defaultPipelineRoot"] = paths.artifacts
     job["labels"] = {**job.get("labels", {}), **options.labels}
     return job
+
+
+def _beam_arguments(options: Options) -> list[str]:
+    """Of all components; those of one alone come with `_adapt`."""
+    given = [one for one in options.beam_args if one.startswith("-")]
+    folders = {"--pipeline-root": options.root, "--data": options.data}
+    return beam.arguments(options.beam_runner, given, folders, options.image)
 
 
 def _baseline(options: Options) -> Any:
@@ -126,11 +134,12 @@ def _adapt(spec: dict[str, Any], options: Options) -> None:
     for name, found in resources.parse(options.resources, containers, options.target).items():
         containers[name].setdefault("resources", {}).update(found)
     for argument in options.beam_args:
-        component, colon, rest = ("", "", argument) if argument.startswith("-") else argument.partition(":")
-        if (component or colon) and component not in containers:
+        component, _, rest = argument.partition(":")
+        if argument.startswith("-"):
+            continue  # for all: see `_beam_arguments`
+        if component not in containers:
             raise unknown("component", component, containers)
-        for container in [containers[component]] if component else containers.values():
-            container["args"].append(rest)
+        containers[component]["args"].append(rest)
     for name, task in spec["root"]["dag"]["tasks"].items():
         driver = containers.get(name, {}).get("lifecycle", {}).get("preCacheCheck")
         if driver:

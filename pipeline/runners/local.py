@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import time
 from collections.abc import Iterator
 from typing import Protocol
@@ -10,19 +12,6 @@ from typing import Protocol
 from tfx import v1 as tfx
 from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.portable import data_types, launcher
-
-BEAM_ARGS = (
-    # Passed always: Beam's own default has changed between versions. More workers in one process only share its
-    # interpreter, and several processes were slower at every step.
-    "--runner=DirectRunner",
-    "--direct_running_mode=in_memory",
-    "--direct_num_workers=1",
-    # Workers in this process need no copy of TFX: without this, TFX packs itself into a source distribution for
-    # every component, a second and 49 MB in the temporary folder each time.
-    "--sdk_container_image=none",
-    # Beam's default, dill, clears every logger's cache on every dump.
-    "--pickle_library=cloudpickle",
-)
 
 
 class Observer(Protocol):
@@ -44,8 +33,24 @@ def run(pipeline: tfx.dsl.Pipeline, observer: Observer) -> None:
     Raises:
       Exception: whatever the first failing component raises; TFX has recorded it as failed.
     """
-    with _watched(observer):
+    with _watched(observer), _without_passwords():
         tfx.orchestration.LocalDagRunner().run(pipeline)
+
+
+@contextlib.contextmanager
+def _without_passwords() -> Iterator[None]:
+    """LocalDagRunner logs its configuration, with the password of the database."""
+    logger, words = logging.getLogger("absl"), re.compile(r'(password: )"(\\.|[^"\\])*"')
+
+    def hide(record: logging.LogRecord) -> bool:
+        record.msg, record.args = words.sub(r'\1"***"', record.getMessage()), ()
+        return True
+
+    logger.addFilter(hide)
+    try:
+        yield
+    finally:
+        logger.removeFilter(hide)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from components.reference import TaskReference
 from components.schema import SchemaGen
 from components.statistics import statistics_gen
 from components.transform import Transform
-from pipeline.runners.local import BEAM_ARGS
+from pipeline.runners.beam import DIRECT
 
 RunComponents = Callable[[Sequence[Any], Path], dict[str, pb.Artifact]]
 DIGIT_NAMES = {"1": 14, "2": 14, "10": 14}
@@ -32,7 +32,7 @@ def run_components(components: Sequence[Any], root: Path) -> dict[str, pb.Artifa
         components=list(components),
         metadata_connection_config=connection,
         enable_cache=True,
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=list(DIRECT),
     )
     tfx.orchestration.LocalDagRunner().run(pipeline)
     store = metadata_store.MetadataStore(connection)

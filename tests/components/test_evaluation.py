@@ -22,7 +22,7 @@ from components.task import Evaluate, Task
 from data.records import vector_record
 from data.sources import Csv
 from data.spec import Classes, Number, Vector
-from pipeline.runners.local import BEAM_ARGS
+from pipeline.runners.beam import DIRECT
 from serving import export
 from tests.tasks.tiny import TASK
 
@@ -94,7 +94,7 @@ def _judge(root: Path, task: Task, features: np.ndarray, labels: list[Any]) -> J
             "blessing": [_artifact("ModelBlessing", folder / "blessing")],
         }
         config = proto_utils.proto_to_json(eval_config(judged))
-        context = executor.Executor.Context(beam_pipeline_args=list(BEAM_ARGS), tmp_dir=str(folder), unique_id="1")
+        context = executor.Executor.Context(beam_pipeline_args=list(DIRECT), tmp_dir=str(folder), unique_id="1")
         executor.Executor(context).Do(inputs, outputs, {"eval_config": config, "example_splits": '["eval"]'})
         blessed = outputs["blessing"][0].get_int_custom_property("blessed") == 1
         return Evaluation.load(outputs["evaluation"][0].uri, metric_of(task)), blessed

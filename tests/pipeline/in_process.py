@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from rich.console import Console
+from tfx.utils.io_utils import read_string_file
 
 from components.reference import TaskReference
 from data.errors import SkewlessError
-from pipeline.paths import Paths
+from pipeline.paths import Paths, here
 from pipeline.report.quiet import logged_to
 from pipeline.run import run
 
@@ -33,10 +35,13 @@ class Attempt:
         return {one["name"]: one["state"] for one in self.record.get("components", [])}
 
 
-def attempt(data: Path | None, root: Path, path: str = TINY, **settings: str) -> Attempt:
+def attempt(
+    data: Path | str | None, root: Path | str, path: str = TINY, metadata: str | None = None, **settings: str
+) -> Attempt:
     """Runs a task; the settings' names have `__` for the dot."""
     values = {key.replace("__", "."): value for key, value in settings.items()}
-    paths, console, log = Paths(str(root), "tiny"), Console(file=io.StringIO(), width=200), root / "log"
+    paths, console = Paths(str(root), "tiny"), Console(file=io.StringIO(), width=200)
+    log = Path(here(str(root)), "log")
     error = None
     with logged_to(log):
         try:
@@ -48,10 +53,11 @@ def attempt(data: Path | None, root: Path, path: str = TINY, **settings: str) ->
                 run_id="1",
                 log_file=str(log),
                 console=console,
+                metadata=metadata,
             )
         except SkewlessError as raised:
             error = raised
-    record = json.loads(Path(paths.latest).read_text()) if Path(paths.latest).exists() else {}
+    record = json.loads(read_string_file(paths.latest)) if tf.io.gfile.exists(paths.latest) else {}
     return Attempt(error, record, console.file.getvalue(), log.read_text())  # type: ignore[attr-defined]
 
 

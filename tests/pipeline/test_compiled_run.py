@@ -22,7 +22,7 @@ from pipeline.runners.compiled.launch import launch
 from pipeline.runners.compiled.spec import Compiled
 from pipeline.runners.compiled.store import Store, resolve
 from pipeline.runners.kubeflow import Options, compiled
-from tests.dockerfile import Image, below
+from tests.dockerfile import Image
 from tests.pipeline.conftest import PROJECT
 
 DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
@@ -208,7 +208,7 @@ def root(image: Image) -> Path:
         "skewless", "run", "digits", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=1"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return Path(below(image.root, image.workdir), "root")
+    return image.work / "root"
 
 
 def _evaluations(root: Path) -> list[Evaluation]:
@@ -273,9 +273,10 @@ def test_an_imported_baseline_is_what_is_served(is_served: bool, root: Path, kub
     ("arguments", "status", "words"),
     [
         (("--set", "train.epochs=many"), 2, "error: train.epochs must be a whole number, got 'many'"),
+        (("--root", "gs://b/r"), 2, "error: --root gs://b/r: a folder of this machine stands in for the bucket"),
         (("--data", "/no/such"), 3, "error: no data folder at /no/such"),
         (("--data", "{empty}"), 3, "error: ExampleGen failed: no class in {empty}: the folder is empty"),
-        (("--beam-arg", "--x"), 2, "error: --beam-arg is fixed in a compiled file"),
+        (("--beam-arg", "--x"), 2, "error: --beam-runner and --beam-arg are fixed in a compiled file"),
     ],
 )
 def test_what_fails_is_told_in_a_line(

@@ -97,6 +97,13 @@ def test_the_same_flags_for_each(on_path: Path) -> None:
     )
 
 
+def test_a_model_in_a_bucket_is_named_and_not_mounted(on_path: Path) -> None:
+    stand_in(on_path, "docker", DOCKER)
+    command = engines.choose("docker", "m", "gs://bucket/serving/m", Options()).command
+    assert {"--env=MODEL_BASE_PATH=gs://bucket/serving", "--env=MODEL_NAME=m"} < set(command)
+    assert not [one for one in command if one.startswith("--volume")]
+
+
 def test_a_file_named_from_here_is_found_in_the_container(on_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(on_path)
     stand_in(on_path, "docker", DOCKER)

@@ -21,7 +21,7 @@ from components import example_gen
 from data.shards import Ingest, make_shards
 from data.sources import Arrays
 from data.spec import Classes, Image
-from pipeline.runners.local import BEAM_ARGS
+from pipeline.runners.beam import DIRECT
 
 class Write(beam.DoFn):
     def process(self, shard):
@@ -30,7 +30,7 @@ class Write(beam.DoFn):
 
 SOURCE, FEATURE = Arrays(eval=()), Image(32, 32, 3)
 plan = SOURCE.plan(sys.argv[1], FEATURE)
-with beam.Pipeline(argv=list(BEAM_ARGS)) as pipeline:
+with beam.Pipeline(argv=list(DIRECT)) as pipeline:
     reports = pipeline | beam.Create(make_shards(plan, 0)) | beam.ParDo(Write()) | beam.combiners.ToList()
     reports | beam.ParDo(example_gen._Merge(sys.argv[2], {}))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -68,7 +68,7 @@ def _run(folder: Path, **settings: str) -> tuple[dict[str, str], set[str]]:
     run_components([examples, statistics, schema], folder)
     connection = pb.ConnectionConfig()
     connection.sqlite.filename_uri = str(folder / "metadata.db")
-    store, metadata = metadata_store.MetadataStore(connection), Metadata(str(folder / "metadata.db"))
+    store, metadata = metadata_store.MetadataStore(connection), Metadata(connection)
     names = {kind.id: kind.name.rpartition(".")[2] for kind in store.get_execution_types()}
     last = {names[one.type_id]: one.id for one in sorted(store.get_executions(), key=lambda one: one.id)}
     assert set(last) == {"ExampleGen", "StatisticsGen", "SchemaGen"}, last
