@@ -17,6 +17,7 @@ import tensorflow as tf
 from components.checkpoints import Checkpoints
 from components.compiling import built, leaves, unfreeze
 from components.fitting import fit
+from components.replicas import Replicas
 from components.task import Task
 from components.train import FineTune, Train
 from data.errors import QualityError, UsageError
@@ -74,7 +75,9 @@ def data(after: Callable[[int], None] | None = None) -> Batches:
 def train(wanted: Task, folder: Path, batches: Batches | None = None) -> tuple[keras.Model, dict[str, Any]]:
     keras.utils.set_random_seed(1)
     model = built(wanted, CLASSES)
-    report = fit(model, wanted, batches or data(), data(), Checkpoints(str(folder / "c")), str(folder / "logs"))
+    report = fit(
+        model, wanted, batches or data(), data(), Checkpoints(str(folder / "c")), str(folder / "logs"), Replicas()
+    )
     return model, report
 
 

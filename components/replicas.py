@@ -1,0 +1,95 @@
+"""The copies of the model that learn together: one, one for each device, or those of several processes."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components.compiling import leaves
+from data.reader import Part
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Where they are.
+
+    Attributes:
+      strategy: TensorFlow's; None: there is one copy, and Keras' own `fit` trains it.
+      part: which examples of a batch this process takes.
+    """
+
+    strategy: tf.distribute.Strategy | None = None
+    part: Part = Part()
+
+    @classmethod
+    def local(cls, strategy: str) -> Replicas:
+        """Those of `train.strategy` in this process: on all its GPUs, or where it has none on its (logical) CPUs."""
+        if strategy != "mirrored":
+            return cls()
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return cls(tf.distribute.MirroredStrategy([device.name for device in devices]))
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what the training leaves."""
+        return self.part.index == 0
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """In which the variables of a model are made that learns here."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
+    def shares(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Any]:
+        """This process' part of a batch, (features [B, ...], labels [B]), dealt out to its own replicas.
+
+        A replica without an example gets one blank picture and no label: a layer such as BatchNormalization could make
+        nothing of none.
+        """
+        here = self.strategy.extended.worker_devices
+        first = self.part.index * len(here)
+
+        def dealt(tensor: tf.Tensor, least: int) -> Any:
+            def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+                rows = Part(context.replica_id_in_sync_group - first, len(here)).rows(tensor)
+                return rows if len(rows) >= least else tf.zeros((least, *rows.shape[1:]), rows.dtype)
+
+            return self.strategy.experimental_distribute_values_from_function(mine)
+
+        return dealt(features, 1), dealt(labels, 0)
+
+    def agree(self, wish: bool) -> bool:
+        """What the chief wishes; all processes must ask, and wait for one another."""
+        if self.part.of == 1:
+            return wish
+        return bool(self.total(float(wish and self.is_chief)))
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.agree(True)
+
+    def total(self, value: float) -> float:
+        """Sum of a value over the processes."""
+        here = len(self.strategy.extended.worker_devices)
+        values = self.strategy.experimental_distribute_values_from_function(lambda _: tf.constant(value / here))
+        return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
+
+    def average(self, model: keras.Model) -> None:
+        """Makes one of what each replica gathered from its own examples: the moving statistics of BatchNormalization.
+
+        They are sums of what the batches had, so it changes nothing when, and how often, this is done.
+        """
+        layers = [layer for layer in leaves(model) if layer.trainable]
+        found = [one.value for layer in layers for one in layer.non_trainable_variables if one.dtype == "float32"]
+        if not found or self.strategy is None:
+            return
+
+        def mean() -> None:
+            context = tf.distribute.get_replica_context()
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(one) for one in found])
+            for one, value in zip(found, means, strict=True):
+                one.assign(value)
+
+        tf.function(lambda: self.strategy.run(mean), autograph=False)()
