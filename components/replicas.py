@@ -18,11 +18,11 @@ class Replicas:
     """Where they are.
 
     Attributes:
-      strategy: TensorFlow's; None: there is one copy, and Keras' own `fit` trains it.
+      strategy: a `tf.distribute.Strategy`; None: there is one copy, and Keras' own `fit` trains it.
       part: which examples of a batch this process takes.
     """
 
-    strategy: tf.distribute.Strategy | None = None
+    strategy: Any = None
     part: Part = Part()
 
     @classmethod
@@ -73,7 +73,11 @@ class Replicas:
     def total(self, value: float) -> float:
         """Sum of a value over the processes."""
         here = len(self.strategy.extended.worker_devices)
-        values = self.strategy.experimental_distribute_values_from_function(lambda _: tf.constant(value / here))
+
+        def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+            return tf.constant(value if context.replica_id_in_sync_group % here == 0 else 0.0)
+
+        values = self.strategy.experimental_distribute_values_from_function(mine)
         return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
 
     def average(self, model: keras.Model) -> None:
