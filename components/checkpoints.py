@@ -10,7 +10,7 @@ import dataclasses
 import json
 import posixpath
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +133,13 @@ class Save(keras.callbacks.Callback):
     """Saves after a step or an epoch when it is time to."""
 
     def __init__(
-        self, checkpoints: Checkpoints, progress: Progress, steps: int, seconds: float | None, replicas: Replicas
+        self,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        steps: int,
+        seconds: float | None,
+        replicas: Replicas,
+        average: Callable[[], None],
     ) -> None:
         """Args:
         checkpoints: where to.
@@ -141,9 +147,10 @@ class Save(keras.callbacks.Callback):
         steps: of an epoch.
         seconds: between two checkpoints; None: never.
         replicas: of the model; all their processes save when the chief's clock says so, as all of them are read.
+        average: of `Replicas.averaging`.
         """
         super().__init__()
-        self._replicas = replicas
+        self._replicas, self._average = replicas, average
         self._checkpoints, self._progress, self._steps, self._seconds = checkpoints, progress, steps, seconds
         self._last = time.monotonic()
 
@@ -159,6 +166,6 @@ class Save(keras.callbacks.Callback):
 
     def _save_if_due(self) -> None:
         if self._seconds is not None and self._replicas.agree(time.monotonic() - self._last >= self._seconds):
-            self._replicas.average(self.model)
+            self._average()
             self._checkpoints.save(self.model, self._progress, self._steps)
             self._last = time.monotonic()

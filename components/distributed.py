@@ -24,6 +24,7 @@ def fit(
     replicas: Replicas,
     train: tf.data.Dataset,
     evaluation: reader.Batches,
+    average: Callable[[], None],
     *,
     steps: int,
     start: tuple[int, int],
@@ -36,6 +37,7 @@ def fit(
       model: compiled and with all variables made in the scope of the replicas.
       train: endless batches, this process' part of each, from `start` on.
       evaluation: this process' part, too.
+      average: of `Replicas.averaging`.
       steps: of an epoch.
       start: epoch and step to begin with, from 0.
       epochs: number of the last one, from 1.
@@ -55,7 +57,7 @@ def fit(
             logs = learn(*replicas.shares(*next(batches)))
             called.on_train_batch_end(step, logs)
         logs = _results(model)
-        replicas.average(model)
+        average()
         called.on_test_begin()
         model.reset_metrics()
         for batch in evaluation.one_pass():

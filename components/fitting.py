@@ -89,12 +89,13 @@ def fit(
             checkpoints.restore(model)
             continue
         batches = meter.timed(train.passes(progress.epoch, progress.batch))
+        average = replicas.averaging(model)
         callbacks = [
             *([Restore(checkpoints)] if resumed else []),
             scheduler(settings, first, phase.learning_rate),
             meter,
             Judge(settings, epochs, progress, checkpoints),
-            Save(checkpoints, progress, train.steps, settings.checkpoint_seconds, replicas),
+            Save(checkpoints, progress, train.steps, settings.checkpoint_seconds, replicas, average),
             *(tensorboard(settings, logs) if replicas.is_chief else []),
             *(make() for make in settings.callbacks),
         ]
@@ -104,6 +105,7 @@ def fit(
                 replicas,
                 batches,
                 evaluation,
+                average,
                 steps=train.steps,
                 start=(progress.epoch, progress.batch),
                 epochs=first + phase.epochs,

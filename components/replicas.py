@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +30,7 @@ class Replicas:
     @classmethod
     def local(cls, strategy: str) -> Replicas:
         """Those of `train.strategy` in this process: on all its GPUs, or where it has none on its (logical) CPUs."""
-        if strategy != "mirrored":
-            return cls()
-        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-        return cls(tf.distribute.MirroredStrategy([device.name for device in devices]))
+        return cls(_mirrored()) if strategy == "mirrored" else cls()
 
     @property
     def is_chief(self) -> bool:
@@ -80,15 +79,15 @@ class Replicas:
         values = self.strategy.experimental_distribute_values_from_function(mine)
         return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
 
-    def average(self, model: keras.Model) -> None:
-        """Makes one of what each replica gathered from its own examples: the moving statistics of BatchNormalization.
+    def averaging(self, model: keras.Model) -> Callable[[], None]:
+        """What makes one of that which each replica gathered from its own examples: BatchNormalization's statistics.
 
         They are sums of what the batches had, so it changes nothing when, and how often, this is done.
         """
         layers = [layer for layer in leaves(model) if layer.trainable]
         found = [one.value for layer in layers for one in layer.non_trainable_variables if one.dtype == "float32"]
-        if not found or self.strategy is None:
-            return
+        if self.strategy is None or not found:
+            return lambda: None
 
         def mean() -> None:
             context = tf.distribute.get_replica_context()
@@ -96,4 +95,10 @@ class Replicas:
             for one, value in zip(found, means, strict=True):
                 one.assign(value)
 
-        tf.function(lambda: self.strategy.run(mean), autograph=False)()
+        return tf.function(lambda: self.strategy.run(mean), autograph=False)
+
+
+@functools.cache  # a second one in a process takes the keys of the first one's collectives, and both fail
+def _mirrored() -> Any:
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])

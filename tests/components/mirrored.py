@@ -1,6 +1,7 @@
 """Trains on two logical CPUs, which a process must ask for before it does anything: `python -m ... FOLDER`.
 
-Leaves `report.json` and `weights.npz`, by the name of the training.
+Leaves `report.json` and `weights.npz`, by the name of the training; and what the Trainer leaves, which runs with the
+folder's `arguments.json`, and a tf.data service.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.data.experimental import service
 
 from components.checkpoints import Checkpoints
 from components.compiling import built
@@ -79,6 +82,18 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
+def run_trainer(arguments: dict[str, Any]) -> None:
+    """The component's own entry point, with a service of two workers in this process."""
+    from components import trainer  # loads TFX
+
+    dispatcher = service.DispatchServer()
+    address = dispatcher.target.partition("://")[2]
+    kept = [service.WorkerServer(service.WorkerConfig(address)) for _ in range(2)]
+    arguments["custom_config"]["skewless"]["settings"]["train.data_service"] = dispatcher.target
+    trainer.run_fn(SimpleNamespace(**arguments))
+    del kept
+
+
 def main(folder: Path) -> None:
     """Trains with and without a strategy, and with one in two goes."""
     (cpu,) = tf.config.list_physical_devices("CPU")
@@ -112,6 +127,7 @@ def main(folder: Path) -> None:
     except Killed:
         run("resumed", noisy, mirrored, "killed")
     np.savez(folder / "weights.npz", **weights)
+    run_trainer(json.loads((folder / "arguments.json").read_text()))
     (folder / "report.json").write_text(json.dumps(reports))
 
 
