@@ -62,6 +62,8 @@ def train(fn_args: FnArgs, replicas: Replicas) -> None:
     examples = posixpath.dirname(posixpath.dirname(fn_args.train_files[0]))
     readings = _readings(task, examples, transform, replicas.part)
     batches, evaluation = _batches(task, readings)
+    if replicas.strategy:
+        say(f"{replicas.strategy.num_replicas_in_sync} replicas share each batch of {task.train.batch_size}")
     with replicas.scope():
         model = built(task, len(classes))
     with tempfile.TemporaryDirectory() as elsewhere:
