@@ -7,14 +7,13 @@ import json
 import posixpath
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 from tfx import types
 from tfx.components import Trainer as TfxTrainer
 from tfx.proto import trainer_pb2
-from tfx.v1.components import FnArgs
 
 from components import multi_worker
 from components.checkpoints import Checkpoints
@@ -32,6 +31,9 @@ from data import manifest, reader, service
 from data.shards import shard_files
 from data.stages import stage_shares
 from serving import export, warmup
+
+if TYPE_CHECKING:
+    from tfx.v1.components import FnArgs  # loads all of Vertex AI's client
 
 REPORT = "training.json"  # in the ModelRun artifact
 WORTH_A_LOOK = 0.05  # share of waiting from which on the report says what for
@@ -72,11 +74,7 @@ def train(fn_args: FnArgs, replicas: Replicas) -> None:
     if replicas.is_chief:
         if report["waiting_share"] > WORTH_A_LOOK:
             report["input_stages"] = stage_shares(readings["train"])
-        trained = served(model)
-        if replicas.strategy:  # whose variables have a copy on each device: those that are served are plain ones
-            trained, mirrored = task.model(task.feature, len(classes)), trained
-            trained.set_weights(mirrored.get_weights())
-        _write(trained, task, transform, classes, readings["eval"], report, fn_args)
+        _write(served(model), task, transform, classes, readings["eval"], report, fn_args)
     replicas.wait()
     if replicas.is_chief:
         checkpoints.clear()

@@ -102,15 +102,17 @@ def main(folder: Path) -> None:
     reports: dict[str, Any] = {"replicas": mirrored.strategy.num_replicas_in_sync}
     weights = {}
 
-    def run(name: str, wanted: Task, replicas: Replicas, place: str = "") -> None:
+    def run(name: str, wanted: Task, replicas: Replicas, place: str = "") -> keras.Model:
         model, reports[name] = train(wanted, folder / (place or name), replicas)
         weights.update({f"{name}/{number}": one for number, one in enumerate(model.get_weights())})
+        return model
 
     plain = task(plain_network, fine_tune=FineTune(2, 1e-3), keep="best", monitor="val_accuracy")
     run("alone", plain, alone)
     run("mirrored", plain, mirrored)
-    noisy = task(noisy_network, checkpoint_seconds=0)
-    run("whole", noisy, mirrored)
+    unsaved, noisy = task(noisy_network), task(noisy_network, checkpoint_seconds=0)
+    (mean,) = (one for one in run("whole", unsaved, mirrored).non_trainable_weights if one.name == "moving_mean")
+    reports["statistics"] = [one.numpy().tolist() for one in mirrored.strategy.experimental_local_results(mean.value)]
     steps = iter(range(100))
 
     class KillAtStep8(keras.callbacks.Callback):

@@ -69,6 +69,13 @@ def test_a_killed_one_goes_on_as_if_nothing_had_been(trained: SimpleNamespace) -
 
 
 @pytest.mark.slow
+def test_the_statistics_of_the_replicas_become_one(trained: SimpleNamespace) -> None:
+    """Of BatchNormalization, which saw other examples in each."""
+    one, other = trained.report["statistics"]
+    assert one == other and any(one)
+
+
+@pytest.mark.slow
 def test_what_the_trainer_exports_from_replicas_is_a_plain_model(
     trained: SimpleNamespace, digit_named: SimpleNamespace
 ) -> None:
