@@ -79,7 +79,7 @@ def test_the_statistics_of_the_replicas_become_one(trained: SimpleNamespace) -> 
 def test_what_the_trainer_exports_from_replicas_is_a_plain_model(
     trained: SimpleNamespace, digit_named: SimpleNamespace
 ) -> None:
-    """Fed by a tf.data service. It answers as the weights do that the gate compares with; no device is named in it."""
+    """Fed by a tf.data service. It answers as the weights do that the gate compares with, without the second device."""
     folder = trained.folder
     records = list(
         tf.data.TFRecordDataset(tf.io.gfile.glob(f"{digit_named.examples}/Split-eval/*")).as_numpy_iterator()
