@@ -10,12 +10,14 @@ import dataclasses
 import json
 import posixpath
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from components.replicas import Replicas
 
 _STATE = "state/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -46,11 +48,12 @@ class Progress:
 class Checkpoints:
     """The checkpoints of one training, and the weights of its best epoch, in a folder (local or remote)."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, writes_to: str = "") -> None:
         """Args:
         folder: of this training alone: the same data, model and settings.
+        writes_to: another folder, of a process that takes part in saving what only the chief keeps.
         """
-        self._folder = folder
+        self._folder, self._writes_to = folder, writes_to or folder
         self._latest = tf.train.latest_checkpoint(folder)
 
     def progress(self) -> Progress:
@@ -76,13 +79,13 @@ class Checkpoints:
         state = tf.Variable(json.dumps(dataclasses.asdict(progress)))
         checkpoint = tf.train.Checkpoint(**_variables(model), state=state)
         number = progress.phase + progress.epoch * (steps + 1) + progress.batch
-        self._latest = tf.train.CheckpointManager(checkpoint, self._folder, 1).save(number)
+        self._latest = tf.train.CheckpointManager(checkpoint, self._writes_to, 1).save(number)
 
     def save_best(self, model: keras.Model, epoch: int) -> None:
         """Keeps the weights as those of the best epoch so far. The ones before stay beside them: a training that is
         killed before its next checkpoint goes on from one that still names them."""
         checkpoint = tf.train.Checkpoint(weights=_weights(model))
-        tf.train.CheckpointManager(checkpoint, posixpath.join(self._folder, "best"), 2).save(epoch)
+        tf.train.CheckpointManager(checkpoint, posixpath.join(self._writes_to, "best"), 2).save(epoch)
 
     def restore_best(self, model: keras.Model, epoch: int) -> None:
         """Sets the weights to those of an epoch that was kept."""
@@ -129,14 +132,25 @@ class Restore(keras.callbacks.Callback):
 class Save(keras.callbacks.Callback):
     """Saves after a step or an epoch when it is time to."""
 
-    def __init__(self, checkpoints: Checkpoints, progress: Progress, steps: int, seconds: float | None) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        steps: int,
+        seconds: float | None,
+        replicas: Replicas,
+        average: Callable[[], None],
+    ) -> None:
         """Args:
         checkpoints: where to.
         progress: kept up to date here within an epoch; whoever ends the epoch does it there.
         steps: of an epoch.
         seconds: between two checkpoints; None: never.
+        replicas: of the model; all their processes save when the chief's clock says so, as all of them are read.
+        average: of `Replicas.averaging`.
         """
         super().__init__()
+        self._replicas, self._average = replicas, average
         self._checkpoints, self._progress, self._steps, self._seconds = checkpoints, progress, steps, seconds
         self._last = time.monotonic()
 
@@ -151,6 +165,7 @@ class Save(keras.callbacks.Callback):
         self._save_if_due()
 
     def _save_if_due(self) -> None:
-        if self._seconds is not None and time.monotonic() - self._last >= self._seconds:
+        if self._seconds is not None and self._replicas.agree(time.monotonic() - self._last >= self._seconds):
+            self._average()
             self._checkpoints.save(self.model, self._progress, self._steps)
             self._last = time.monotonic()

@@ -8,11 +8,13 @@ from typing import Any
 
 import keras
 
+from components import distributed
 from components.callbacks import Judge, scheduler, tensorboard
 from components.checkpoints import Checkpoints, Progress, Restore, Save
 from components.compiling import compile_with, unfreeze
 from components.input_meter import InputMeter
 from components.progress import say
+from components.replicas import Replicas
 from components.task import Task
 from components.train import Train
 from data import reader
@@ -42,15 +44,17 @@ def fit(
     evaluation: reader.Batches,
     checkpoints: Checkpoints,
     logs: str,
+    replicas: Replicas,
 ) -> dict[str, Any]:
     """Trains the model, leaving it with the weights that `train.keep` asks for.
 
     Args:
-      model: compiled by `components.compiling.built`.
+      model: compiled by `components.compiling.built`, in the scope of the replicas.
       task: its settings.
       train, evaluation: the batches of the two splits; every example of the latter is seen once after each epoch.
       checkpoints: where to go on from, and to save to.
       logs: folder of TensorBoard's logs.
+      replicas: of the model.
 
     Returns:
       The report: `history` by metric, `epochs` (finished), `best_epoch` (from 1; the one whose weights the model has),
@@ -74,7 +78,8 @@ def fit(
             break
         if number:
             say(f"{phase.name}: {unfreeze(model, settings.fine_tune.from_layer)} layers thawed")
-            compile_with(model, task, phase.learning_rate)
+            with replicas.scope():
+                compile_with(model, task, phase.learning_rate)
         resumed = len(progress.phases) > number
         if not resumed:
             progress.phase, progress.stopped = number, ""
@@ -83,27 +88,44 @@ def fit(
         if progress.stopped or progress.epoch == first + phase.epochs:
             checkpoints.restore(model)
             continue
+        batches = meter.timed(train.passes(progress.epoch, progress.batch))
+        average = replicas.averaging(model)
+        callbacks = [
+            *([Restore(checkpoints)] if resumed else []),
+            scheduler(settings, first, phase.learning_rate),
+            meter,
+            Judge(settings, epochs, progress, checkpoints),
+            Save(checkpoints, progress, train.steps, settings.checkpoint_seconds, replicas, average),
+            *(tensorboard(settings, logs) if replicas.is_chief else []),
+            *(make() for make in settings.callbacks),
+        ]
+        if replicas.strategy:
+            distributed.fit(
+                model,
+                replicas,
+                batches,
+                evaluation,
+                average,
+                steps=train.steps,
+                start=(progress.epoch, progress.batch),
+                epochs=first + phase.epochs,
+                callbacks=callbacks,
+            )
+            continue
         if progress.batch:
             meter.skip = progress.batch
             _skip(model, progress.batch)
         model.fit(
-            meter.timed(train.passes(progress.epoch, progress.batch)),
+            batches,
             steps_per_epoch=train.steps,
             validation_data=evaluation.one_pass(),
             initial_epoch=progress.epoch,
             epochs=first + phase.epochs,
-            callbacks=[
-                *([Restore(checkpoints)] if resumed else []),
-                scheduler(settings, first, phase.learning_rate),
-                meter,
-                Judge(settings, epochs, progress, checkpoints),
-                Save(checkpoints, progress, train.steps, settings.checkpoint_seconds),
-                *tensorboard(settings, logs),
-                *(make() for make in settings.callbacks),
-            ],
+            callbacks=callbacks,
             verbose=0,
         )
     if settings.keep == "best":
+        replicas.wait()  # until the chief has written them
         checkpoints.restore_best(model, progress.best_epoch)
     return {
         "epochs": progress.epoch,
@@ -111,7 +133,7 @@ def fit(
         "phases": progress.phases,
         "stopped": progress.stopped,
         "resumed_at": resumed_at,
-        "images_per_second": round(meter.images_per_second, 1),
+        "images_per_second": round(meter.images_per_second * replicas.part.of, 1),
         "waiting_share": round(meter.waiting_share, 4),
         "in_memory": train.in_memory,
         "history": progress.history,

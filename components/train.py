@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Union
 
+from data import service
 from data.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     import keras
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+STRATEGIES = ("none", "mirrored", "multi_worker")
 _STOP = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
 
 Steps = tuple[tuple[int, float], ...]
@@ -61,7 +63,8 @@ class Train:
 
     Attributes:
       epochs: passes over the training split.
-      batch_size: examples per step; the last batch of an epoch is smaller, no example is left out.
+      batch_size: examples per step, of all devices together; the last batch of an epoch is smaller, no example is left
+        out.
       optimizer: a name of `keras.optimizers`.
       learning_rate: the optimizer's.
       schedule: other rates later: pairs (after so many epochs, rate), on the command line "25:0.01,50:0.001"; or a
@@ -80,6 +83,9 @@ class Train:
       tensorboard: writes TensorBoard's logs; `histogram_epochs` and `profile_steps` do so, too.
       histogram_epochs: histograms of the weights every so many epochs; 0: none.
       profile_steps: first and last step of a window to profile, counted from 1 over all epochs; empty: none.
+      strategy: "mirrored" trains on all GPUs of the machine, "multi_worker" on several machines, which TF_CONFIG names.
+      data_service: address of a tf.data service, "grpc://HOST:PORT", which reads and decodes the training split; empty:
+        the trainer does it itself. Nothing is kept in memory then.
     """
 
     epochs: int = 10
@@ -100,6 +106,8 @@ class Train:
     tensorboard: bool = False
     histogram_epochs: int = 0
     profile_steps: tuple[int, ...] = ()
+    strategy: str = "none"
+    data_service: str = ""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "shuffle_buffer"):
@@ -116,6 +124,16 @@ class Train:
             raise UsageError(f"train.patience must be at least 1, or none, got {self.patience}")
         if self.keep not in ("last", "best"):
             raise UsageError(f"train.keep must be last or best, got '{self.keep}'")
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES)
+        if self.data_service:
+            service.host_port(self.data_service)
+            if self.strategy == "multi_worker":
+                raise UsageError(
+                    "train.data_service delivers in an order of its own, of which train.strategy=multi_worker cannot "
+                    "give each worker its part",
+                    hint="Leave out one of them: with multi_worker, each worker decodes its own part.",
+                )
         _check_schedule(self.schedule)
         _check_window(self.profile_steps)
         if self.stop_when:

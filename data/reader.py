@@ -18,6 +18,21 @@ Transform = Callable[[Tensors], Tensors]
 
 
 @dataclass(frozen=True)
+class Part:
+    """Which examples of each batch this process takes, where several share it: number `index` and every `of`th after.
+
+    Batches and their order are those of a process alone; parts differ by one example at most, and may be empty.
+    """
+
+    index: int = 0
+    of: int = 1
+
+    def rows(self, batch: tf.Tensor) -> tf.Tensor:
+        """[B, ...] to [about B / of, ...]."""
+        return batch if self.of == 1 else batch[self.index :: self.of]
+
+
+@dataclass(frozen=True)
 class Reading:
     """How the records of a split are read.
 
@@ -27,6 +42,7 @@ class Reading:
       feature, label: what they hold.
       transform: raw tensors of a batch to transformed ones, the TransformGraph's layer.
       batch_size: examples per batch; the last one is smaller in evaluation, and kept in training too.
+      part: what this process takes of each batch.
     """
 
     files: Sequence[str]
@@ -35,6 +51,7 @@ class Reading:
     label: Label
     transform: Transform
     batch_size: int
+    part: Part = Part()
 
     @property
     def memory(self) -> int:
@@ -155,7 +172,7 @@ class _Held:
             # Not `variable[start:end].assign`: that copies the whole variable each time.
             self._features.scatter_update(tf.IndexedSlices(features, rows))
             self._labels.scatter_update(tf.IndexedSlices(labels, rows))
-            return features, labels
+            return self._reading.part.rows(features), self._reading.part.rows(labels)
 
         epoch = tf.data.Dataset.range(1)
         records = epoch.flat_map(lambda now: _records(self._reading, self._seed, self._buffer, now))
@@ -173,7 +190,7 @@ class _Held:
                 rows = tf.where(now == 0, rows, shuffled)
 
             def gathered(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                some = rows[start : start + size]
+                some = self._reading.part.rows(rows[start : start + size])
                 return self._features.sparse_read(some), self._labels.sparse_read(some)
 
             return tf.data.Dataset.range(0, count, size).map(gathered, num_parallel_calls=tf.data.AUTOTUNE)
@@ -190,7 +207,7 @@ def _endless(one_pass: Callable[[tf.Tensor], tf.data.Dataset], epoch: int, batch
 def _streamed(reading: Reading, seed: int | None, buffer: int, epoch: int, batch: int) -> tf.data.Dataset:
     """Shuffles the records while they are small, encoded strings; then parses and transforms by the batch."""
     serialized = _endless(lambda now: _records(reading, seed, buffer, now).batch(reading.batch_size), epoch, batch)
-    return reading.transformed(serialized)
+    return reading.transformed(serialized.map(reading.part.rows) if reading.part.of > 1 else serialized)
 
 
 def _records(reading: Reading, seed: int | None, buffer: int, epoch: tf.Tensor) -> tf.data.Dataset:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from components.checkpoints import Checkpoints
 from components.compiling import built, leaves, unfreeze
 from components.fitting import fit
+from components.replicas import Replicas
 from components.task import Task
 from components.train import FineTune, Train
 from data.errors import QualityError, UsageError
@@ -74,7 +75,9 @@ def data(after: Callable[[int], None] | None = None) -> Batches:
 def train(wanted: Task, folder: Path, batches: Batches | None = None) -> tuple[keras.Model, dict[str, Any]]:
     keras.utils.set_random_seed(1)
     model = built(wanted, CLASSES)
-    report = fit(model, wanted, batches or data(), data(), Checkpoints(str(folder / "c")), str(folder / "logs"))
+    report = fit(
+        model, wanted, batches or data(), data(), Checkpoints(str(folder / "c")), str(folder / "logs"), Replicas()
+    )
     return model, report
 
 
@@ -320,6 +323,9 @@ def test_an_unknown_metric_is_told_when_the_task_is_made(settings: dict[str, Any
         ({"patience": 0}, "train.patience must be at least 1"),
         ({"optimizer": "adma"}, "Did you mean 'adam'?"),
         ({"checkpoint_seconds": -1}, "must not be below 0"),
+        ({"strategy": "mirored"}, "no strategy 'mirored'. Did you mean 'mirrored'?"),
+        ({"data_service": "localhost:5050"}, "train.data_service must be grpc://HOST:PORT, got 'localhost:5050'"),
+        ({"data_service": "grpc://a:1", "strategy": "multi_worker"}, "cannot give each worker its part"),
         ({"fine_tune": (1, 1)}, None),
     ],
 )

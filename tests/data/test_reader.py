@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from data.headers import Header
 from data.image_ops import decode_batch
-from data.reader import Batches, Reading, batches
+from data.reader import Batches, Part, Reading, batches
 from data.records import image_record, vector_record
 from data.spec import LABEL, VECTOR, Classes, Image, Number, Vector
 
@@ -199,3 +199,19 @@ def test_pictures_stay_uint8_and_keep_their_labels(how, smooth, encode, tmp_path
             assert label == number % 2
             seen.append(number)
     assert sorted(seen) == list(range(20)) != seen
+
+
+@pytest.mark.parametrize("how", MEMORY)
+def test_parts_share_the_batches_of_one_reader(reading, how) -> None:
+    """Row i of each batch of two epochs is the part's whose turn it is; the last batch, of 3, leaves one of 4 without
+    any. From the beginning, and begun further on."""
+    for epoch, batch in ((0, 0), (1, 9)):
+        count = 2 * 11 - batch
+        whole = list(read(reading, how, 5).passes(epoch, batch).take(count).as_numpy_iterator())
+        for index in range(4):
+            part = dataclasses.replace(reading, part=Part(index, 4))
+            found = list(read(part, how, 5).passes(epoch, batch).take(count).as_numpy_iterator())
+            for (features, labels), (every, each) in zip(found, whole, strict=True):
+                np.testing.assert_array_equal(features, every[index::4])
+                np.testing.assert_array_equal(labels, each[index::4])
+    assert not found[-1][1].size and len(whole[-1][1]) == 3

@@ -1,0 +1,118 @@
+"""A worker of a training on several machines.
+
+    TF_CONFIG='{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 1}}' \\
+      python -m components.worker skewless-root/TASK/artifacts/Trainer/multi_worker.json
+
+The chief, number 0, is `skewless run TASK --set train.strategy=multi_worker`; it writes the file while it trains. This
+one waits for it, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import traceback
+from types import SimpleNamespace
+
+import tensorflow as tf
+
+from components import multi_worker
+from components.progress import LOGGER, say
+from data.errors import SkewlessError
+from data.reader import Part
+
+_BROKEN = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+
+
+def main(file: str) -> None:
+    """Waits until the chief trains, and takes part to the end."""
+    _show(logging.Formatter("%(message)s"))
+    cluster = multi_worker.Cluster.from_environment()
+    say(f"worker {cluster.index} of {len(cluster.addresses)}, waiting for {file}")
+    multi_worker.run(file)
+
+
+def once(file: str) -> int:
+    """One try; TF_CONFIG has been looked at.
+
+    Returns:
+      Exit status.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _show(_Json())
+    try:
+        _train(file)
+    except _BROKEN as error:
+        print(error, file=sys.stderr)
+        return multi_worker.LOST
+    except SkewlessError as error:
+        return _report(str(error), error.hint, error.exit_code)
+    except Exception as error:
+        traceback.print_exc()
+        return _report(f"{type(error).__name__}: {error}", "", SkewlessError.exit_code)
+    return 0
+
+
+def _train(file: str) -> None:
+    cluster = multi_worker.Cluster.from_environment()
+    index, others = cluster.index, [one for at, one in enumerate(cluster.addresses) if at != cluster.index]
+    say(f"worker {index} of {len(cluster.addresses)}, waiting for {', '.join(others)}")
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow does anything else
+    from components import trainer
+    from components.replicas import Replicas
+
+    with tf.io.gfile.GFile(file) as text:
+        fn_args = SimpleNamespace(**json.loads(text.read()))
+    replicas = Replicas(strategy, Part(index, len(cluster.addresses)))
+    key = int(trainer.checkpoint_folder(fn_args)[-4:], 16)
+    if replicas.total(key) != key * len(cluster.addresses):
+        raise tf.errors.AbortedError(None, None, "the workers do not train the same: one has read an older file")
+    if replicas.is_chief and tf.io.gfile.exists(fn_args.serving_model_dir):
+        tf.io.gfile.rmtree(fn_args.serving_model_dir)  # half of what was exported when a worker was lost
+    trainer.train(fn_args, replicas)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"say {json.dumps(record.getMessage())}"
+
+
+def _show(formatter: logging.Formatter) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+def _report(message: str, hint: str, status: int) -> int:
+    print("error", json.dumps({"message": message, "hint": hint, "status": status}))
+    return status
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--once"]:
+        code = once(sys.argv[2])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # at once: a cluster that is gone would be waited for
+    try:
+        main(sys.argv[1])
+    except SkewlessError as error:
+        print(f"error: {error}\n{error.hint}".strip(), file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,137 @@
+"""Trains on two logical CPUs, which a process must ask for before it does anything: `python -m ... FOLDER`.
+
+Leaves `report.json` and `weights.npz`, by the name of the training; and what the Trainer leaves, which runs with the
+folder's `arguments.json`, and a tf.data service.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.data.experimental import service
+
+from components.checkpoints import Checkpoints
+from components.compiling import built
+from components.fitting import fit
+from components.replicas import Replicas
+from components.task import Task
+from components.train import FineTune, Train
+from data.reader import Batches, Part
+from data.sources import Csv
+from data.spec import Classes, Feature, Vector
+from tests.tasks.tiny import TASK
+
+ROWS, SIZE, BATCH, CLASSES = 21, 4, 5, 3  # the last batch is one example: a replica has none
+STEPS = -(-ROWS // BATCH)
+
+
+def plain_network(feature: Feature, classes: int) -> keras.Model:
+    """With a loss of its own and a frozen layer, and nothing that depends on who is in the same part of a batch."""
+    inputs = keras.Input(feature.shape)
+    hidden = keras.layers.Dense(6, "relu", kernel_regularizer=keras.regularizers.L2(0.01))(inputs)
+    hidden = keras.layers.Dense(6, "tanh", trainable=False)(hidden)
+    return keras.Model(inputs, keras.layers.Dense(classes, "softmax")(hidden))
+
+
+def noisy_network(feature: Feature, classes: int) -> keras.Model:
+    """With dropout, and statistics that each replica gathers for itself."""
+    inputs = keras.Input(feature.shape)
+    hidden = keras.layers.BatchNormalization()(keras.layers.Dense(6, "relu")(inputs))
+    return keras.Model(inputs, keras.layers.Dense(classes, "softmax")(keras.layers.Dropout(0.4)(hidden)))
+
+
+def task(model: Any, **train: Any) -> Task:
+    settings = {"epochs": 3, "batch_size": BATCH, "learning_rate": 0.01, "checkpoint_seconds": None, **train}
+    return dataclasses.replace(
+        TASK, source=Csv(), feature=Vector(SIZE), label=Classes(), model=model, train=Train(**settings)
+    )
+
+
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(ROWS, SIZE)).astype("float32"), rng.integers(0, CLASSES, ROWS)
+
+
+def batches(part: Part) -> Batches:
+    """The same order each epoch."""
+
+    def passes(epoch: int, batch: int) -> tf.data.Dataset:
+        data = tf.data.Dataset.from_tensor_slices(rows()).batch(BATCH).repeat().skip(batch)
+        return data.map(lambda features, labels: (part.rows(features), part.rows(labels)))
+
+    return Batches(passes, STEPS, in_memory=True)
+
+
+def train(wanted: Task, folder: Path, replicas: Replicas) -> tuple[keras.Model, dict[str, Any]]:
+    keras.utils.set_random_seed(1)
+    with replicas.scope():
+        model = built(wanted, CLASSES)
+    data = batches(replicas.part)
+    return model, fit(model, wanted, data, data, Checkpoints(str(folder)), str(folder / "logs"), replicas)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def run_trainer(arguments: dict[str, Any]) -> None:
+    """The component's own entry point, with a service of two workers in this process."""
+    from components import trainer  # loads TFX
+
+    dispatcher = service.DispatchServer()
+    address = dispatcher.target.partition("://")[2]
+    kept = [service.WorkerServer(service.WorkerConfig(address)) for _ in range(2)]
+    arguments["custom_config"]["skewless"]["settings"]["train.data_service"] = dispatcher.target
+    trainer.run_fn(SimpleNamespace(**arguments))
+    del kept
+
+
+def main(folder: Path) -> None:
+    """Trains with and without a strategy, and with one in two goes."""
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    alone, mirrored = Replicas(), Replicas.local("mirrored")
+    reports: dict[str, Any] = {"replicas": mirrored.strategy.num_replicas_in_sync}
+    weights = {}
+
+    def run(name: str, wanted: Task, replicas: Replicas, place: str = "") -> keras.Model:
+        model, reports[name] = train(wanted, folder / (place or name), replicas)
+        weights.update({f"{name}/{number}": one for number, one in enumerate(model.get_weights())})
+        return model
+
+    plain = task(plain_network, fine_tune=FineTune(2, 1e-3), keep="best", monitor="val_accuracy")
+    run("alone", plain, alone)
+    run("mirrored", plain, mirrored)
+    unsaved, noisy = task(noisy_network), task(noisy_network, checkpoint_seconds=0)
+    (mean,) = (one for one in run("whole", unsaved, mirrored).non_trainable_weights if one.name == "moving_mean")
+    reports["statistics"] = [one.numpy().tolist() for one in mirrored.strategy.experimental_local_results(mean.value)]
+    steps = iter(range(100))
+
+    class KillAtStep8(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if next(steps) == 8:
+                raise Killed
+
+    try:
+        train(
+            dataclasses.replace(noisy, train=dataclasses.replace(noisy.train, callbacks=(KillAtStep8,))),
+            folder / "killed",
+            mirrored,
+        )
+    except Killed:
+        run("resumed", noisy, mirrored, "killed")
+    np.savez(folder / "weights.npz", **weights)
+    run_trainer(json.loads((folder / "arguments.json").read_text()))
+    (folder / "report.json").write_text(json.dumps(reports))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
