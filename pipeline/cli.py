@@ -314,8 +314,8 @@ def reported() -> Iterator[None]:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):  # click makes an Abort of Ctrl-C
-        Console(stderr=True).print("interrupted; the same call goes on after the last finished component")
+    except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of Ctrl-C
+        Console(stderr=True).print(str(error.__cause__ or error) or "interrupted")
         sys.exit(130)
 
 

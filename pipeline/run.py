@@ -153,7 +153,8 @@ def run(
                 record.status, record.exit_code = "unchanged" if cached else "pushed", 0
             except KeyboardInterrupt:
                 record.status, record.exit_code = "interrupted", 130
-                raise
+                words = "interrupted; the same call goes on after the last finished component"
+                raise KeyboardInterrupt(words) from None
             except SkewlessError as error:
                 record.status = "not pushed" if record.evaluation else "failed"
                 record.error, record.exit_code = str(error), error.exit_code

@@ -53,6 +53,7 @@ def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, 
     parameters["data"] = _data(reference, parameters.get("data"), paths)
     place = Place(paths, out.run_id, str(Path(out.log).with_suffix("")))
     with Display(out.console) as display:
+        display.align(compiled.tasks)
         pushed = run(compiled, parameters, place, display)
     (model,) = pushed.values()
     out.console.print(f"pushed    version {model['metadata']['pushed_version']} in {parameters['serving']}")

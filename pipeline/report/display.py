@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,6 +25,7 @@ class Display(logging.Handler):
         self._console = console
         self._status = console.status("")
         self._component = ""
+        self._width = len("ExampleValidator")
 
     def __enter__(self) -> Display:
         LOGGER.addHandler(self)
@@ -35,6 +37,10 @@ class Display(logging.Handler):
         self._status.stop()
         LOGGER.removeHandler(self)
 
+    def align(self, names: Iterable[str]) -> None:
+        """Makes room for the components' names, where there may be longer ones than TFX's own."""
+        self._width = max([self._width, *map(len, names)])
+
     def started(self, component: str) -> None:
         """A component begins."""
         self._component = component
@@ -43,7 +49,8 @@ class Display(logging.Handler):
     def done(self, component: str, state: str, why: str, seconds: float) -> None:
         """A component ended: its state ("executed", "cached", "failed"), why, and how long it took."""
         mark = {"executed": "[green]done  [/]", "cached": "[cyan]cached[/]"}.get(state, "[red]failed[/]")
-        self._console.print(f"{mark} {component:<16} {seconds:6.1f} s  [dim]{escape(why)}[/]", highlight=False)
+        name = component.ljust(self._width)
+        self._console.print(f"{mark} {name} {seconds:6.1f} s  [dim]{escape(why)}[/]", highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
         """A line from within a component."""

@@ -48,6 +48,7 @@ def follow(ask: Callable[[], Status], console: Console, poll: float, timeout: fl
 
 def show(status: Status, display: Display, shown: set[str]) -> None:
     """Prints the steps that have ended since the last time; `shown` gets their names."""
+    display.align(step.name for step in status.steps)
     for step in status.steps:
         if step.state in _MARKS and step.name not in shown:
             shown.add(step.name)
