@@ -30,7 +30,6 @@ _BROKEN = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
 )
 
@@ -66,15 +65,16 @@ def once(file: str) -> int:
 
 def _train(file: str) -> None:
     cluster = multi_worker.Cluster.from_environment()
-    index, others = cluster.index, [one for at, one in enumerate(cluster.addresses) if at != cluster.index]
-    say(f"worker {index} of {len(cluster.addresses)}, waiting for {', '.join(others)}")
+    others = [address for at, address in enumerate(cluster.addresses) if at != cluster.index]
+    if others:
+        say(f"waiting for {', '.join(others)}")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow does anything else
     from components.replicas import Replicas
     from components.trainer import train
 
     with tf.io.gfile.GFile(file) as text:  # only now: the chief wrote it before it joined
         fn_args = SimpleNamespace(**json.loads(text.read()))
-    replicas = Replicas(strategy, Part(index, len(cluster.addresses)))
+    replicas = Replicas(strategy, Part(cluster.index, len(cluster.addresses)))
     if replicas.is_chief and tf.io.gfile.exists(fn_args.serving_model_dir):
         tf.io.gfile.rmtree(fn_args.serving_model_dir)  # half of what was exported when a worker was lost
     train(fn_args, replicas)
