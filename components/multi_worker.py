@@ -27,14 +27,7 @@ LOST = 75  # exit status of a training whose cluster has broken: EX_TEMPFAIL
 RESTARTS = 10  # one after the other; a training that went well for so many seconds is told from one that cannot
 _STEADY = 600.0
 _JOB = "multi_worker.json"  # in the Trainer's folder, while it trains
-_FIELDS = (
-    "custom_config",
-    "schema_path",
-    "transform_output",
-    "train_files",
-    "serving_model_dir",
-    "model_run_dir",
-)
+_FIELDS = ("custom_config", "schema_path", "transform_output", "train_files", "serving_model_dir", "model_run_dir")
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ def lead(fn_args: Any) -> None:
     """Trains with the other workers, whom the chief tells by a file what to do.
 
     Args:
-      fn_args: of the Trainer; the same for all but where the others write nothing.
+      fn_args: of the Trainer.
 
     Raises:
       UsageError: there is no TF_CONFIG.

@@ -63,21 +63,16 @@ class Replicas:
         """What the chief wishes; all processes must ask, and wait for one another."""
         if self.part.of == 1:
             return wish
-        return bool(self.total(float(wish and self.is_chief)))
+
+        def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+            return tf.constant(float(wish and context.replica_id_in_sync_group == 0))
+
+        wishes = self.strategy.experimental_distribute_values_from_function(mine)
+        return bool(self.strategy.reduce(tf.distribute.ReduceOp.SUM, wishes, axis=None))
 
     def wait(self) -> None:
         """Until every process is here."""
         self.agree(True)
-
-    def total(self, value: float) -> float:
-        """Sum of a value over the processes."""
-        here = len(self.strategy.extended.worker_devices)
-
-        def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
-            return tf.constant(value if context.replica_id_in_sync_group % here == 0 else 0.0)
-
-        values = self.strategy.experimental_distribute_values_from_function(mine)
-        return float(self.strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
 
     def averaging(self, model: keras.Model) -> Callable[[], None]:
         """What makes one of that which each replica gathered from its own examples: BatchNormalization's statistics.

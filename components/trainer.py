@@ -69,7 +69,7 @@ def train(fn_args: FnArgs, replicas: Replicas) -> None:
     with replicas.scope():
         model = built(task, len(classes))
     with tempfile.TemporaryDirectory() as elsewhere:
-        checkpoints = Checkpoints(checkpoint_folder(fn_args), "" if replicas.is_chief else elsewhere)
+        checkpoints = Checkpoints(_checkpoint_folder(fn_args), "" if replicas.is_chief else elsewhere)
         report = fit(model, task, batches, evaluation, checkpoints, fn_args.model_run_dir, replicas)
     if replicas.is_chief:
         if report["waiting_share"] > WORTH_A_LOOK:
@@ -99,7 +99,7 @@ def _write(
     manifest.write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(report, indent=1))
 
 
-def checkpoint_folder(fn_args: FnArgs) -> str:
+def _checkpoint_folder(fn_args: FnArgs) -> str:
     """A folder beside the runs of the Trainer that another run with the same data, code and settings finds again."""
     depends = [fn_args.custom_config, sorted(fn_args.train_files), fn_args.transform_output]
     key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ one waits for it, and writes nothing.
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
@@ -29,7 +30,6 @@ _BROKEN = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
 )
 
@@ -65,21 +65,19 @@ def once(file: str) -> int:
 
 def _train(file: str) -> None:
     cluster = multi_worker.Cluster.from_environment()
-    index, others = cluster.index, [one for at, one in enumerate(cluster.addresses) if at != cluster.index]
-    say(f"worker {index} of {len(cluster.addresses)}, waiting for {', '.join(others)}")
+    others = [address for at, address in enumerate(cluster.addresses) if at != cluster.index]
+    if others:
+        say(f"waiting for {', '.join(others)}")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow does anything else
-    from components import trainer
     from components.replicas import Replicas
+    from components.trainer import train
 
-    with tf.io.gfile.GFile(file) as text:
+    with tf.io.gfile.GFile(file) as text:  # only now: the chief wrote it before it joined
         fn_args = SimpleNamespace(**json.loads(text.read()))
-    replicas = Replicas(strategy, Part(index, len(cluster.addresses)))
-    key = int(trainer.checkpoint_folder(fn_args)[-4:], 16)
-    if replicas.total(key) != key * len(cluster.addresses):
-        raise tf.errors.AbortedError(None, None, "the workers do not train the same: one has read an older file")
+    replicas = Replicas(strategy, Part(cluster.index, len(cluster.addresses)))
     if replicas.is_chief and tf.io.gfile.exists(fn_args.serving_model_dir):
         tf.io.gfile.rmtree(fn_args.serving_model_dir)  # half of what was exported when a worker was lost
-    trainer.train(fn_args, replicas)
+    train(fn_args, replicas)
 
 
 def _end_with_parent() -> None:
@@ -106,13 +104,17 @@ def _report(message: str, hint: str, status: int) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--once"]:
-        code = once(sys.argv[2])
+    parser = argparse.ArgumentParser("python -m components.worker", description="A worker of a training on several.")
+    parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("file", help="multi_worker.json, which the chief writes into the Trainer's folder")
+    given = parser.parse_args()
+    if given.once:
+        code = once(given.file)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # at once: a cluster that is gone would be waited for
     try:
-        main(sys.argv[1])
+        main(given.file)
     except SkewlessError as error:
         print(f"error: {error}\n{error.hint}".strip(), file=sys.stderr)
         sys.exit(error.exit_code)
