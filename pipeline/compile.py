@@ -86,6 +86,8 @@ def compile_task(request: Request) -> None:
         console.print(f"root        {job['runtimeConfig']['gcsOutputDirectory']}")
         for parameter, about in sorted(job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"].items()):
             console.print(f"parameter   {parameter} = {about.get('defaultValue', '(to be given at submission)')}")
+        if any((uri or "").startswith("s3://") for uri in (request.pipeline_root, request.data, request.baseline)):
+            console.print("note        TensorFlow 2.16 knows no s3:// of its own: see docs/deploy.md on buckets")
 
 
 def write(job: dict[str, Any], file: str, target: str) -> None:
@@ -118,7 +120,7 @@ def check(request: Request) -> None:
         problem = f"'{request.image}' is no name of an image" if request.image else "no image to run in"
         raise UsageError(problem, hint="Give the image that was built from the Dockerfile: --image HOST/NAME:TAG")
     if not request.pipeline_root:
-        raise UsageError("no place for what runs write", hint=f"Give a bucket: --pipeline-root {_bucket(target)}")
+        raise UsageError("no place for what runs write", hint="Give a bucket: --pipeline-root gs://BUCKET/FOLDER")
     for option in ("pipeline_root", "data", "baseline"):
         check_uri(f"--{option.replace('_', '-')}", getattr(request, option), target)
     if request.baseline and target == "vertex":
@@ -145,12 +147,8 @@ def check_uri(option: str, uri: str | None, target: str) -> None:
         return
     kind = "is a local path" if not separator or scheme == "file" else "is no bucket"
     raise UsageError(
-        f"{option} {uri} {kind}, which {TARGETS[target]} cannot reach", hint=f"Give a bucket: {_bucket(target)}"
+        f"{option} {uri} {kind}, which {TARGETS[target]} cannot reach", hint="Give a bucket: gs://BUCKET/FOLDER"
     )
-
-
-def _bucket(target: str) -> str:
-    return "gs://BUCKET/FOLDER" if target == "vertex" else "gs://BUCKET/FOLDER or s3://BUCKET/FOLDER"
 
 
 def check_installed(path: str) -> None:

@@ -242,7 +242,7 @@ GOOD = Request("digits", "vertex", "host/skewless:1", "gs://bucket/root")
         ({"pipeline_root": "file:///x"}, "--pipeline-root file:///x is a local path", "gs://BUCKET"),
         ({"pipeline_root": "s3://b/x"}, "--pipeline-root s3://b/x is no bucket, which Vertex AI", "gs://BUCKET"),
         ({"data": "/data"}, "--data /data is a local path, which Vertex AI cannot reach", "gs://BUCKET"),
-        ({"data": "./x", "target": "kubeflow"}, "--data ./x is a local path, which Kubeflow", "s3://BUCKET"),
+        ({"data": "./x", "target": "kubeflow"}, "--data ./x is a local path, which Kubeflow", "gs://BUCKET"),
         ({"baseline": "gs://b/m"}, "--baseline is for Kubeflow", "Leave it out"),
         ({"labels": ("a=b",), "target": "kubeflow"}, "Kubeflow's file has no labels", "Leave --label out"),
         ({"labels": ("Team=b",)}, "--label Team=b: expected KEY=VALUE", "Small letters"),
@@ -336,8 +336,9 @@ def test_the_command_writes_the_file_without_credentials_or_network(tmp_path: Pa
             [*command, *arguments], cwd=tmp_path, env=bare, capture_output=True, text=True, timeout=300
         )
 
-    done = call("--target", "kubeflow", "--pipeline-root", "gs://bucket/root")
+    done = call("--target", "kubeflow", "--pipeline-root", "gs://bucket/root", "--baseline", "s3://bucket/model")
     assert done.returncode == 0 and "digits.yaml" in done.stdout, done.stderr
+    assert "TensorFlow 2.16 knows no s3:// of its own" in done.stdout
     assert "data = (to be given at submission)" in done.stdout and "train_epochs = 12" in done.stdout
     assert yaml.safe_load((tmp_path / "digits.yaml").read_text())["pipelineInfo"]["name"] == "digits"
     before = sorted(os.listdir(tmp_path))

@@ -84,7 +84,7 @@ def test_vertex_is_not_asked_where_the_request_is_wrong(
     [
         (["--target", "vertex"], "was compiled for Kubeflow, not for Vertex AI", "leave --target out"),
         (["--region", "europe-west4"], "--region is for Vertex AI", ""),
-        (["--data", "./data"], "--data ./data is a local path, which Kubeflow cannot reach", "s3://BUCKET"),
+        (["--data", "./data"], "--data ./data is a local path, which Kubeflow cannot reach", "gs://BUCKET"),
         (["--data", "s3://b/data", "--schedule", "TZ=Europe/Rome 0 3 * * *"], "the time zone is the cluster's", "TZ="),
         (["--data", "s3://b/data", "--token", "a", "--token-file", "b"], "give one of them", ""),
         (["--data", "s3://b/data", "--token-file", "/no/token"], "cannot read /no/token: No such file", ""),
