@@ -10,11 +10,12 @@ one waits for it, and writes nothing.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import logging
 import os
+import select
 import sys
-import threading
 import traceback
 from types import SimpleNamespace
 
@@ -48,7 +49,7 @@ def once(file: str) -> int:
     Returns:
       Exit status.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     _show(_Json())
     try:
         _train(file)
@@ -81,8 +82,12 @@ def _train(file: str) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(1)
+    """By the signal of the kernel, whose default is to end the process, when the other end of standard input closes: a
+    thread would not get to it while TensorFlow waits for the others, which it does without giving way."""
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([0], [], [], 0)[0]:  # it is closed already
+        os._exit(1)
 
 
 class _Json(logging.Formatter):

@@ -221,3 +221,19 @@ def test_a_worker_without_a_cluster_is_told_in_one_line(tmp_path: Path) -> None:
     error, hint = done.stderr.splitlines()[-2:]
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert error.startswith("error: train.strategy=multi_worker needs TF_CONFIG") and hint.startswith("For example")
+
+
+@pytest.mark.slow
+def test_no_process_stays_behind_that_waits_for_the_others(tmp_path: Path) -> None:
+    """Killed while TensorFlow waits for a worker that never comes."""
+    (tmp_path / "job").write_text("{}")
+    command = [sys.executable, "-m", "components.worker", str(tmp_path / "job")]
+    environment = os.environ | {"TF_CONFIG": member(addresses(2), 0)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=pipe, stderr=pipe, text=True) as worker:
+        assert worker.stdout and worker.stderr
+        assert any(line.startswith("waiting for localhost:") for line in iter(worker.stdout.readline, ""))
+        time.sleep(3)
+        (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
+        worker.kill()
+        until(lambda: not Path(f"/proc/{child}").exists(), 20)
