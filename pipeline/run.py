@@ -18,9 +18,12 @@ from tfx.utils.io_utils import read_string_file
 
 from components import gate, pusher
 from components.evaluator import Evaluation, check, metric_of
+from components.multi_worker import Cluster
 from components.reference import TaskReference
 from components.task import Task
+from components.train import Train
 from components.trainer import REPORT
+from data import service
 from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.manifest import Manifest
 from pipeline import connection, graph, storage
@@ -137,6 +140,7 @@ def run(
       SkewlessError: whatever stopped it; the record tells, too.
     """
     task, store = reference.load(), connection.connection(paths, metadata)
+    _check_helpers(task.train)
     with _lock(paths):
         connection.check(store)
         storage.check_root(paths)
@@ -170,6 +174,18 @@ def run(
                 record.plots = _plots(record, paths.run(run_id))
                 watch.save()
     return record
+
+
+def _check_helpers(train: Train) -> None:
+    """Sees before anything runs that training knows who else takes part.
+
+    Raises:
+      UsageError: it does not, or nobody answers.
+    """
+    if train.strategy == "multi_worker":
+        Cluster.from_environment()
+    if train.data_service:
+        service.check(train.data_service)
 
 
 def _plots(record: RunRecord, folder: str) -> list[str]:
