@@ -153,6 +153,21 @@ def test_a_model_that_cannot_be_built(good_data: tuple[Path, Path]) -> None:
 # Two at a time
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"train__strategy": "multi_worker"}, "needs TF_CONFIG"),
+        ({"train__data_service": "grpc://localhost:1"}, "no tf.data service at grpc://localhost:1"),
+    ],
+)
+def test_who_helps_with_the_training_is_looked_for_before_anything_runs(
+    settings: dict[str, str], words: str, tmp_path: Path
+) -> None:
+    found = attempt(tmp_path, tmp_path / "root", **settings)
+    assert_told(found.error, 2, words)
+    assert found.record == {} and not (tmp_path / "root" / "tiny").exists()
+
+
 def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
     folder = Path(Paths(str(tmp_path), "tiny").folder)
     folder.mkdir(parents=True)
