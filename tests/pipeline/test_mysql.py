@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -67,8 +68,13 @@ def password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_two_runs_share_the_database(
-    server: str, tmp_path: Path, picture_folder: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+    server: str,
+    tmp_path: Path,
+    picture_folder: Callable[..., Path],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO, "absl")  # TFX's logger, as a process of its own has it; absl's flags raise it
     data = picture_folder(tmp_path / "data", {"cats": 12, "dogs": 12})
     root, url = tmp_path / "root", f"mysql://tfx@{server}/mlmd"
     first = attempt(data, root, metadata=url)
