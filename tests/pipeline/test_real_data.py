@@ -56,12 +56,12 @@ def test_fashion_mnist_does_as_well_as_the_notebook(shared_data: Path, skewless:
 
 
 def test_pretrained_weights_beat_random_ones(shared_data: Path, skewless: Skewless, tmp_path: Path) -> None:
-    """MobileNetV2 0.35 at 96 pixels on 1,000 of CIFAR-10's pictures: the offline proof of transfer."""
+    """MobileNetV2 0.35 at 96 pixels on 600 of CIFAR-10's pictures: the offline proof of transfer."""
     data = tmp_path / "data"
     with tarfile.open(shared_data / "cifar10-jpg.tar") as archive:
-        members = [one for one in archive if re.fullmatch(r"cifar10-jpg/t\w+/\w+/00[0-4]\d\.jpg", one.name)]
+        members = [one for one in archive if re.fullmatch(r"cifar10-jpg/t\w+/\w+/00[0-2]\d\.jpg", one.name)]
         archive.extractall(data, members, filter="data")
-    assert len(members) == 1000
+    assert len(members) == 600
     weights = str(shared_data / "keras-weights" / "mobilenet_v2_0.35_224_no_top.weights.h5")
     accuracy = {}
     for kind in (weights, "none"):
