@@ -71,7 +71,7 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(
     tmp_path: Path, picture_folder: Callable[..., Path]
 ) -> None:
     data = picture_folder(tmp_path / "data", {"cats": 60, "dogs": 60})
-    settings = ("train.epochs=60", "train.checkpoint_seconds=0")
+    settings = ("train.epochs=30", "train.checkpoint_seconds=0")
     process = _run(data, tmp_path, *settings)
     checkpoints = tmp_path / "tiny" / "artifacts" / "Trainer" / "checkpoints"
     deadline = time.monotonic() + 120
@@ -85,7 +85,7 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(
     out, _ = again.communicate(timeout=200)
     assert again.returncode == 0, out
     training = json.loads((tmp_path / "tiny" / "run.json").read_text())["training"]
-    assert training["epochs"] == 60 == len(training["history"]["loss"])
+    assert training["epochs"] == 30 == len(training["history"]["loss"])
     assert training["resumed_at"] and training["resumed_at"] != "epoch 1, step 1"
     assert f"went on at {training['resumed_at']}" in out
     assert not list(checkpoints.iterdir())
