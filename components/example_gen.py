@@ -23,6 +23,7 @@ from tfx.utils import proto_utils
 from components.reference import task_of
 from data import manifest
 from data.errors import DataError, UsageError
+from data.remote import is_remote
 from data.shards import Shard, ShardReport, make_shards, write_shard
 from data.sources import Source
 
@@ -87,7 +88,7 @@ def _size_and_time(path: str) -> tuple[int, int]:
 
     TensorFlow's `stat` of a local file cuts the time to whole seconds, in spite of the name `mtime_nsec`.
     """
-    if "://" in path:
+    if is_remote(path):
         stat = tf.io.gfile.stat(path)
         return stat.length, stat.mtime_nsec
     local = os.stat(path)

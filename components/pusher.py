@@ -19,6 +19,7 @@ from tfx.utils import io_utils, proto_utils
 
 from components import gate
 from data.errors import SkewError
+from data.remote import is_remote
 from data.trees import copy_tree
 from serving.parity import Comparison
 
@@ -46,7 +47,7 @@ def push(model: str, base: str, now: float) -> tuple[str, int]:
         return posixpath.join(base, str(present[-1])), present[-1]
     version = max(int(now), *(number + 1 for number in present[-1:]), 1)
     aside, target = posixpath.join(base, f".pushing-{version}"), posixpath.join(base, str(version))
-    if "://" in base:
+    if is_remote(base):
         copy_tree(model, target, last=GRAPH)
         return target, version
     io_utils.copy_dir(model, aside)
@@ -64,7 +65,7 @@ def versions(base: str) -> list[int]:
 
 def _leftovers(base: str) -> list[str]:
     """What a push that broke off has left."""
-    if "://" in base:
+    if is_remote(base):
         names = map(str, versions(base))
         return [name for name in names if not tf.io.gfile.exists(posixpath.join(base, name, GRAPH))]
     return [name for name in tf.io.gfile.listdir(base) if name.startswith(".pushing-")]

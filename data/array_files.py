@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import DataError
+from data.remote import is_remote
 
 _IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -76,7 +77,7 @@ def _cached(file: str, member: str) -> Path:
 
 def _local(file: str) -> Path:
     """The file itself where it is local, else a copy."""
-    if "://" not in file:
+    if not is_remote(file):
         return Path(file)
     target = _cached(file, "")
     if not target.exists():

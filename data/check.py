@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from data import image_ops
+from data.remote import is_remote
 from data.spec import MAX_PIXELS
 
 DECODABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp"})
@@ -81,7 +82,7 @@ def _sizes(kind: str, channels: int, max_pixels: int) -> Callable[[tf.Tensor], t
 def _read(path: str) -> bytes | Checked:
     """A file's bytes, or why there are none."""
     try:
-        if "://" in path:
+        if is_remote(path):
             return tf.io.read_file(path).numpy()
         with open(path, "rb") as file:
             return file.read()

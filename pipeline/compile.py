@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import re
-import tempfile
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from rich.console import Console
-
 from components import settings
 from data.errors import UsageError, unknown
 from pipeline.registry import resolve
-from pipeline.report.quiet import logged_to
+from pipeline.report.quiet import quiet_console
 from pipeline.runners import beam
 
 _LABEL = re.compile(r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}")
@@ -59,8 +56,7 @@ def compile_task(request: Request) -> None:
         raise UsageError("compiling needs kfp", hint="pip install 'skewless[kubeflow]', here and in the image.")
     path, values = resolve(request.task), settings.parse(request.assignments)
     check_installed(path)
-    with tempfile.TemporaryDirectory() as folder, logged_to(Path(folder, "log")) as stream:
-        console = Console(file=stream, highlight=False, soft_wrap=True)
+    with quiet_console() as console:
         with console.status("loading TensorFlow and TFX"):
             from components.reference import TaskReference
             from pipeline.runners.kubeflow import Options, Target, compiled

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
 from pipeline.report.display import Display
-from pipeline.report.quiet import logged_to
+from pipeline.report.quiet import quiet_console
 from pipeline.runners.submission.backend import Backend, Status
 from pipeline.runners.submission.follow import follow, show
 from pipeline.runners.submission.kubeflow import Kubeflow, host_of
@@ -64,7 +61,7 @@ def look(request: Request) -> int:
     host = host_of(address)
     if not vertex and not host:
         raise UsageError(f"{address} is no address of a run", hint="Give the one that `skewless submit` printed.")
-    check_installed("vertex" if vertex else "kubeflow")
+    check_client("vertex" if vertex else "kubeflow")
     with quiet_console() as console, console.status("connecting"):
         backend: Backend
         if vertex:
@@ -148,7 +145,7 @@ def tokens(token: str, token_file: str) -> tuple[str, str]:
     return token, token_file
 
 
-def check_installed(target: str) -> None:
+def check_client(target: str) -> None:
     """Sees that the target's own client is there.
 
     Raises:
@@ -161,10 +158,3 @@ def check_installed(target: str) -> None:
         found = None
     if found is None:
         raise UsageError(f"{name} is not installed", hint=f"pip install 'skewless[{target}]'")
-
-
-@contextlib.contextmanager
-def quiet_console() -> Iterator[Console]:
-    """A console on the terminal, while what Google's and Kubeflow's libraries print goes nowhere."""
-    with tempfile.TemporaryDirectory() as folder, logged_to(Path(folder, "log")) as stream:
-        yield Console(file=stream, highlight=False, soft_wrap=True)

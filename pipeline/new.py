@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UsageError
+from data.remote import is_remote
 from pipeline.new_choice import Choice, choose
 from pipeline.new_look import Look, look
 from pipeline.new_words import advice, facts, table
@@ -39,7 +40,7 @@ def new_task(name: str, data: str, console: Console | None = None) -> Path:
     console = console or Console(highlight=False, soft_wrap=True)
     path = Path(f"{name}.py").absolute()
     check_name(name, path)
-    folder = data if "://" in data else str(Path(data).expanduser().resolve())
+    folder = data if is_remote(data) else str(Path(data).expanduser().resolve())
     # Decoders complain of broken files on stderr, from C; here the table tells.
     with logged_to(Path(os.devnull)) as terminal, Console(file=terminal).status(f"looking at {escape(folder)}"):
         found = look(folder)

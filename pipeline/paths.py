@@ -6,13 +6,10 @@ import os
 import posixpath
 from dataclasses import dataclass
 
+from data.remote import is_remote
+
 _FOLDER = "skewless-root"
 DEFAULT_ROOT = os.environ.get("SKEWLESS_ROOT", _FOLDER)
-
-
-def is_remote(path: str) -> bool:
-    """Whether it is a URI, `gs://bucket/folder`, rather than a path on this machine."""
-    return "://" in path
 
 
 def absolute(path: str) -> str:

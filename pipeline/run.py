@@ -26,8 +26,9 @@ from components.trainer import REPORT
 from data import service
 from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.manifest import Manifest
+from data.remote import is_remote
 from pipeline import connection, graph, storage
-from pipeline.paths import Paths, is_remote
+from pipeline.paths import Paths
 from pipeline.report import plots
 from pipeline.report import skew as verdict
 from pipeline.report.display import Display

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from components import settings
 from data.errors import DataError, UsageError
-from pipeline.paths import Paths, is_remote
+from data.remote import is_remote
+from pipeline.paths import Paths
 from pipeline.registry import resolve
 from pipeline.report.display import Display
 from pipeline.runners.compiled.run import Place, run
@@ -91,7 +92,7 @@ def _data(reference: TaskReference, data: str | None, paths: Paths) -> str:
         from pipeline.run import data_folder
 
         return data_folder(reference.load(), None, paths)
-    if "://" in data:
+    if is_remote(data):
         return data
     if not os.path.isdir(data):
         raise DataError(f"no data folder at {data}", hint="Give the folder that holds the data with --data DIR.")

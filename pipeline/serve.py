@@ -8,8 +8,9 @@ import sys
 import click
 
 from data.errors import ServingError
+from data.remote import is_remote
 from pipeline import engines
-from pipeline.paths import Paths, absolute, is_remote
+from pipeline.paths import Paths, absolute
 
 
 def serve_task(task: str, paths: Paths, engine: engines.Name, options: engines.Options) -> None:

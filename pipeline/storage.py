@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from data.errors import UsageError
 from data.manifest import write_aside
+from data.remote import is_remote
 from data.trees import copy_tree
-from pipeline.paths import Paths, is_remote
+from pipeline.paths import Paths
 
 
 def check_root(paths: Paths) -> None:

@@ -15,8 +15,9 @@ from rich.markup import escape
 from components import settings
 from data.errors import UsageError, unknown
 from pipeline.compile import TARGETS, check_uri
-from pipeline.job import INTERRUPTED, check_installed, follow_up, quiet_console, tokens, watch
+from pipeline.job import INTERRUPTED, check_client, follow_up, tokens, watch
 from pipeline.paths import Paths
+from pipeline.report.quiet import quiet_console
 from pipeline.runners.compiled.spec import Compiled
 from pipeline.runners.submission.backend import Backend, Plan
 from pipeline.runners.submission.cron import translate
@@ -83,7 +84,7 @@ def submit_file(request: Request) -> int:
     compiled = Compiled.load(request.file)
     check(request, compiled)
     plan = planned(request, compiled, datetime.datetime.now(datetime.timezone.utc))
-    check_installed(compiled.target)
+    check_client(compiled.target)
     try:
         with quiet_console() as console:
             with console.status(f"asking {TARGETS[compiled.target]}"):

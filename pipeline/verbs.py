@@ -15,8 +15,9 @@ from rich.console import Console
 
 from components import settings
 from data.errors import SkewlessError
+from data.remote import is_remote
 from pipeline.compile import check_installed
-from pipeline.paths import Paths, absolute, here, is_remote
+from pipeline.paths import Paths, absolute, here
 from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
 from pipeline.runners import beam

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from data.errors import ServingError
+from data.remote import is_remote
 from data.trees import copy_tree
 from serving.client import Client
 from serving.program import free_port
@@ -66,7 +67,7 @@ def live(folder: str, program: Sequence[str] = ()) -> Iterator[Server]:
 
 def _lay(folder: str, target: str) -> None:
     os.makedirs(os.path.dirname(target))
-    if "://" not in folder:
+    if not is_remote(folder):
         os.symlink(os.path.abspath(folder), target)
         return
     copy_tree(folder, target)

@@ -6,9 +6,12 @@ import contextlib
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
+
+from rich.console import Console
 
 
 @contextlib.contextmanager
@@ -42,3 +45,10 @@ def logged_to(path: Path) -> Iterator[TextIO]:
             os.dup2(original, descriptor)
             os.close(original)
         terminal.close()
+
+
+@contextlib.contextmanager
+def quiet_console() -> Iterator[Console]:
+    """A console on the terminal, while what libraries print goes nowhere."""
+    with tempfile.TemporaryDirectory() as folder, logged_to(Path(folder, "log")) as stream:
+        yield Console(file=stream, highlight=False, soft_wrap=True)

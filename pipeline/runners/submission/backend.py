@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -10,6 +11,7 @@ from data.errors import ServingError
 
 State = Literal["waiting", "running", "succeeded", "cached", "failed", "cancelled", "scheduled", "paused"]
 ENDED: tuple[State, ...] = ("succeeded", "cached", "failed", "cancelled")
+FILE_REFUSED = "Compile it again with this version of Skewless, and look at --set, --name and --schedule."
 _WORDS = 400
 
 
@@ -85,6 +87,32 @@ class Backend(Protocol):
 
     def cancel(self, address: str) -> None:
         """Asks a run to stop, or a schedule to start no more runs."""
+
+
+def refusal(service: str, code: int, words: str, shown: str, hints: Mapping[int, str]) -> ServingError:
+    """What an HTTP status of 400 or above means.
+
+    Args:
+      service: who answered.
+      code: the status.
+      words: its reason.
+      shown: what the request was made with: "token".
+      hints: by status.
+    """
+    if code >= 500:
+        return Unreachable(f"{service} has an error of its own ({code}): {words}", hint="Try again later.")
+    verb = f"does not accept the {shown}" if code == 401 else "refuses"
+    return ServingError(f"{service} {verb} ({code}): {words}", hint=hints.get(code, ""))
+
+
+def by_start(details: Iterable[Any]) -> list[Any]:
+    """What a service tells of its tasks, in the order in which they began; those that have not come last."""
+    return sorted(details, key=lambda one: one.start_time.timestamp() if one.start_time else math.inf)
+
+
+def seconds_of(detail: Any) -> float:
+    """How long a task took; 0 where it has not ended."""
+    return (detail.end_time - detail.start_time).total_seconds() if detail.end_time and detail.start_time else 0.0
 
 
 def one_line(text: str) -> str:

@@ -8,13 +8,14 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data.errors import ServingError, SkewlessError
-from pipeline.runners.submission.backend import Unreachable, one_line
+from data.errors import ServingError
+from pipeline.runners.submission.backend import FILE_REFUSED, Unreachable, one_line, refusal
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _LOGIN = "Log in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
 _HINTS = {
-    400: "Compile it again with this version of Skewless, and look at --set, --name and --schedule.",
+    400: FILE_REFUSED,
+    401: _LOGIN,
     403: "Runs need roles/aiplatform.user in the project, roles/iam.serviceAccountUser on the service account, and the"
     " API aiplatform.googleapis.com enabled.",
     404: "Look at --project and --region, or at the address of the run.",
@@ -69,14 +70,10 @@ def told(service: str) -> Iterator[None]:
         raise _refusal(service, error) from None
 
 
-def _refusal(service: str, error: Any) -> SkewlessError:
+def _refusal(service: str, error: Any) -> ServingError:
     code = int(error.code or 0)
     words = one_line(re.sub(r"^[A-Z]+ \S+: ", "", error.message)) or "no reason given"
-    if code >= 500:
-        return Unreachable(f"{service} has an error of its own ({code}): {words}", hint="Try again later.")
-    if code == 401:
-        return ServingError(f"{service} does not accept the credentials ({code}): {words}", hint=_LOGIN)
-    return ServingError(f"{service} refuses ({code}): {words}", hint=_HINTS.get(code, ""))
+    return refusal(service, code, words, "credentials", _HINTS)
 
 
 def _cause(error: BaseException) -> str:

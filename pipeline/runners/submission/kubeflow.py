@@ -5,15 +5,26 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import ServingError, SkewlessError, UsageError
-from pipeline.runners.submission.backend import Plan, State, Status, Step, Unreachable, one_line, tasks_of
+from data.errors import ServingError, UsageError
+from pipeline.runners.submission.backend import (
+    FILE_REFUSED,
+    Plan,
+    State,
+    Status,
+    Step,
+    Unreachable,
+    by_start,
+    one_line,
+    refusal,
+    seconds_of,
+    tasks_of,
+)
 
 if TYPE_CHECKING:
     import kfp
@@ -30,7 +41,8 @@ _STATES: dict[str, State] = {
 }
 _LOGIN = "Give a token that is valid now with --token-file FILE; `kubectl create token` makes one."
 _HINTS = {
-    400: "Compile it again with this version of Skewless, and look at --set, --name and --schedule.",
+    400: FILE_REFUSED,
+    401: _LOGIN,
     403: "Give the namespace that is yours with --namespace NAME.",
     404: "Look at --host, or at the address of the run.",
 }
@@ -159,15 +171,11 @@ def _connect(host: str, token: str, token_file: str) -> kfp.Client:
     )
 
 
-def _refusal(host: str, error: Any) -> SkewlessError:
+def _refusal(host: str, error: Any) -> ServingError:
     if not error.status:  # kfp's client makes this of a failed TLS handshake
         return Unreachable(f"cannot reach {host}: {_cause(error)}")
     words = one_line(_message(error.body) or str(error.reason or ""))
-    if error.status >= 500:
-        return Unreachable(f"{host} has an error of its own ({error.status}): {words}", hint="Try again later.")
-    if error.status == 401:
-        return ServingError(f"{host} does not accept the token ({error.status}): {words}", hint=_LOGIN)
-    return ServingError(f"{host} refuses ({error.status}): {words}", hint=_HINTS.get(error.status, ""))
+    return refusal(host, error.status, words, "token", _HINTS)
 
 
 def _message(body: Any) -> str:
@@ -197,7 +205,7 @@ def _status(run: Any) -> Status:
     names = tasks_of(spec.get("pipeline_spec", spec))  # newer servers put a platform's specification beside it
     steps: dict[str, Step] = {}
     details = (run.run_details.task_details if run.run_details else None) or []
-    for detail in sorted(details, key=lambda one: one.start_time.timestamp() if one.start_time else math.inf):
+    for detail in by_start(details):
         name = detail.display_name.removesuffix("-driver")
         step = _step(name, detail)
         # Beside each component the service tells of its driver, which matters only where it fails.
@@ -209,8 +217,8 @@ def _status(run: Any) -> Status:
 
 
 def _step(name: str, detail: Any) -> Step:
-    seconds = (detail.end_time - detail.start_time).total_seconds() if detail.end_time and detail.start_time else 0.0
-    return Step(name, _state(detail.state), seconds, one_line((detail.error.message if detail.error else "") or ""))
+    message = (detail.error.message if detail.error else "") or ""
+    return Step(name, _state(detail.state), seconds_of(detail), one_line(message))
 
 
 def _state(text: str | None) -> State:

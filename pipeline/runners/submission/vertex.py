@@ -6,14 +6,13 @@ it may not; it drops the file's labels; and it waits for ever for a job that was
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from data.errors import UsageError
 from pipeline.runners.submission import buckets, google
-from pipeline.runners.submission.backend import Plan, State, Status, Step, one_line, tasks_of
+from pipeline.runners.submission.backend import Plan, State, Status, Step, by_start, one_line, seconds_of, tasks_of
 
 CONSOLE = "https://console.cloud.google.com/vertex-ai/locations"
 _KINDS = {"runs": "pipelineJobs", "schedules": "schedules"}
@@ -186,12 +185,10 @@ def _status(job: Any) -> Status:
 
     names = tasks_of(json_format.MessageToDict(type(job).pb(job)).get("pipelineSpec"))
     details = [one for one in job.job_detail.task_details if one.task_name in names]  # without the pipeline's own
-    details.sort(key=lambda one: one.start_time.timestamp() if one.start_time else math.inf)
-    steps = tuple(_step(one) for one in details)
+    steps = tuple(_step(one) for one in by_start(details))
     return Status(_RUNS.get(job.state.name, "waiting"), steps, one_line(job.error.message))
 
 
 def _step(detail: Any) -> Step:
-    seconds = (detail.end_time - detail.start_time).total_seconds() if detail.end_time and detail.start_time else 0.0
     state = _STEPS.get(detail.state.name, "waiting")
-    return Step(detail.task_name, state, seconds, one_line(detail.error.message))
+    return Step(detail.task_name, state, seconds_of(detail), one_line(detail.error.message))
