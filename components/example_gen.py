@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -23,9 +24,10 @@ from tfx.utils import proto_utils
 from components.reference import task_of
 from data import manifest
 from data.errors import DataError, UsageError
+from data.listing import walk
 from data.remote import is_remote
 from data.shards import Shard, ShardReport, make_shards, write_shard
-from data.sources import Source
+from data.sources import Plan, Source
 
 log = logging.getLogger(__name__)
 
@@ -69,17 +71,15 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
         """Hash of the paths, sizes and modification times below the folder, and their number."""
         folder = self._data_folder(span, version)
         found, count = hashlib.sha256(), 0
-        for root, folders, files in tf.io.gfile.walk(folder):
-            folders.sort()
-            for name in sorted(files):
-                path = posixpath.join(root, name)
-                try:
-                    size, modified = _size_and_time(path)
-                except (OSError, tf.errors.OpError):  # a dangling link: its name counts
-                    found.update(f"{path[len(folder) :]}\n".encode())
-                    continue
-                found.update(f"{path[len(folder) :]} {size} {modified}\n".encode())
-                count += 1
+        for entry in walk(folder):
+            name = os.fsencode(entry.path)
+            try:
+                size, modified = _size_and_time(posixpath.join(folder, entry.path))
+            except (OSError, tf.errors.OpError):  # a dangling link: its name counts
+                found.update(b"%s\n" % name)
+                continue
+            found.update(b"%s %d %d\n" % (name, size, modified))
+            count += 1
         return f"files:{count},sha256:{found.hexdigest()[:16]}"
 
 
@@ -129,11 +129,12 @@ class _WriteShard(beam.DoFn):
 class _Merge(beam.DoFn):
     """All reports -> the manifest beside the shards."""
 
-    def __init__(self, target: str, not_pictures: dict[str, int]) -> None:
-        self._target, self._not_pictures = target, not_pictures
+    def __init__(self, target: str, plan: Plan, remove_duplicates: bool) -> None:
+        self._target, self._remove = target, remove_duplicates
+        self._plan = dataclasses.replace(plan, splits={})  # what is left to do is not needed here, and may be large
 
     def process(self, reports: list[ShardReport]) -> list[str]:
-        manifest.merge(reports, self._not_pictures, self._target)
+        manifest.merge(reports, self._plan, self._target, remove_duplicates=self._remove)
         return [self._target]
 
 
@@ -165,7 +166,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
              | "Plan" >> beam.Create(shards, reshuffle=len(shards) > 1)
              | "WriteShard" >> beam.ParDo(_WriteShard(folder, examples.uri, config))
              | "Collect" >> beam.combiners.ToList()
-             | "Manifest" >> beam.ParDo(_Merge(examples.uri, dict(plan.not_pictures))))
+             | "Manifest" >> beam.ParDo(_Merge(examples.uri, plan, task.ingest.duplicates == "remove")))
             # fmt: on
         partial = posixpath.join(examples.uri, ".partial")
         if tf.io.gfile.exists(partial):

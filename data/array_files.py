@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import math
+import re
 import shutil
 import tempfile
 import threading
@@ -22,8 +23,11 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import DataError
+from data.listing import printable
 from data.remote import is_remote
 
+_BROKEN = (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, tf.errors.OpError)
+_MEMBER = re.compile(r"(.+\.npz)!(.+)", re.IGNORECASE | re.DOTALL)
 _IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -33,16 +37,33 @@ def open_array(path: str) -> np.ndarray:
     Raises:
       DataError: no such file or member, cut off, or not an array.
     """
-    archive, is_member, member = path.rpartition(".npz!")
-    file = f"{archive}.npz" if is_member else path
+    is_member = _MEMBER.fullmatch(path)
+    file = is_member[1] if is_member else path
     try:
         if is_member:
-            return np.load(_unpacked(file, member), mmap_mode="r", allow_pickle=False)
-        if file.endswith(".npy"):
+            return np.load(_unpacked(file, is_member[2]), mmap_mode="r", allow_pickle=False)
+        if file.lower().endswith(".npy"):
             return np.load(_local(file), mmap_mode="r", allow_pickle=False)
         return _map_idx(_unpacked(file, "") if file.endswith(".gz") else _local(file), file)
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, tf.errors.OpError) as error:
-        raise DataError(f"cannot read the array {path}: {error}", hint="Is the file whole? Fetch it again.") from error
+    except _BROKEN as error:
+        if "Object arrays" in str(error) or "Python objects" in str(error):
+            raise DataError(
+                f"{printable(path)} holds Python objects, not text or numbers",
+                hint="As pandas' .values saves text. Save str or int: numpy.save(file, values.astype(str)).",
+            ) from None
+        raise DataError(
+            f"cannot read the array {printable(path)}: {(str(error) or type(error).__name__).splitlines()[0]}",
+            hint="Is the file whole? Fetch it again.",
+        ) from error
+
+
+def member_names(archive: str) -> list[str]:
+    """The names of the arrays in an `.npz`; none where it cannot be read, which `open_array` tells."""
+    try:
+        with zipfile.ZipFile(_local(archive)) as found:
+            return [name.removesuffix(".npy") for name in found.namelist() if name.endswith(".npy")]
+    except _BROKEN:
+        return []
 
 
 def _map_idx(local: Path, name: str) -> np.ndarray:
@@ -103,7 +124,7 @@ def _unpacked(file: str, member: str) -> Path:
             shutil.copyfileobj(packed, out, 1 << 20)
         return partial.rename(target)
     with zipfile.ZipFile(_local(file)) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        names = member_names(file)
         if member not in names:
             raise DataError(f"no array '{member}' in {file}", hint=f"It holds: {', '.join(names)}.")
         with archive.open(f"{member}.npy") as packed, partial.open("wb") as out:

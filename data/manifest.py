@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data.duplicates import Contents, source_at, without
 from data.errors import DataError
+from data.labels import NoLabel, folder_label, label_order
 from data.shards import ShardFile, ShardReport
+from data.sources.base import Plan
 from data.spec import Classes, Label
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
-NAMED_DUPLICATES = 20
 
 
 @dataclass
@@ -31,16 +33,28 @@ class Manifest:
       splits: the shards of each split.
       quarantined: number of pictures left out, by reason; `quarantine.jsonl` beside the manifest names each.
       not_pictures: files passed over, by kind.
+      unused: pictures and data files passed over, by where they lie.
+      layout: which folder or files each split was read from, where names told it.
+      notes: what else a user should know of how the data were understood.
       duplicates: pictures that lie in training and in another split, both paths, the first twenty.
       duplicate_count: number of pictures outside of training whose content lies in training too.
+      contradictions: pictures with equal content under two labels, the path by label, the first twenty.
+      contradiction_count: number of pictures whose content lies under another label, too.
+      removed: records that were removed because their content lies elsewhere, too.
       rotated: pictures with an EXIF orientation; TensorFlow does not turn them, in training or in serving.
     """
 
     splits: dict[str, list[ShardFile]]
     quarantined: dict[str, int] = field(default_factory=dict)
     not_pictures: dict[str, int] = field(default_factory=dict)
+    unused: dict[str, int] = field(default_factory=dict)
+    layout: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     duplicates: list[dict[str, str]] = field(default_factory=list)
     duplicate_count: int = 0
+    contradictions: list[dict[str, str]] = field(default_factory=list)
+    contradiction_count: int = 0
+    removed: int = 0
     rotated: int = 0
 
     def examples(self, split: str | None = None) -> int:
@@ -92,17 +106,30 @@ def write_aside(path: str, text: str) -> None:
     tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)
 
 
-def label_order(names: Sequence[str] | Counter[str]) -> list[str]:
-    """Classes in the order of the model's outputs: sorted, as Keras does; whole numbers by their value."""
-    if all(name.isdecimal() for name in names):
-        return sorted(names, key=lambda name: (int(name), name))
-    return sorted(names)
+def merge(
+    reports: Sequence[ShardReport],
+    plan: Plan,
+    folder: str,
+    *,
+    remove_duplicates: bool = False,
+) -> Manifest:
+    """Makes the manifest of a folder out of its shards' reports, and writes it and the quarantine report there.
 
-
-def merge(reports: Sequence[ShardReport], not_pictures: dict[str, int], folder: str) -> Manifest:
-    """Makes the manifest of a folder out of its shards' reports, and writes it and the quarantine report there."""
+    Args:
+      reports: of all shards, in any order.
+      plan: what they were made of; its items do not count.
+      folder: of the shards.
+      remove_duplicates: rewrite shards without the records that `Contents.superfluous` names.
+    """
     ordered = sorted(reports, key=lambda report: report.index)
-    manifest = Manifest({}, not_pictures=not_pictures, rotated=sum(report.rotated for report in ordered))
+    manifest = Manifest(
+        {},
+        not_pictures=dict(plan.not_pictures),
+        unused=dict(plan.unused),
+        layout=plan.layout,
+        notes=plan.notes,
+        rotated=sum(report.rotated for report in ordered),
+    )
     for report in ordered:
         for split, shard in report.files.items():
             manifest.splits.setdefault(split, []).append(shard)
@@ -110,41 +137,44 @@ def merge(reports: Sequence[ShardReport], not_pictures: dict[str, int], folder: 
     manifest.quarantined = dict(Counter(one.reason for one in rejected))
     lines = (json.dumps(dataclasses.asdict(one)) + "\n" for one in sorted(rejected, key=lambda one: one.source))
     write_aside(posixpath.join(folder, QUARANTINE), "".join(lines))
-    _find_duplicates(manifest, ordered, folder)
+    contents = Contents(ordered)
+    _name_duplicates(manifest, contents, folder)
+    if remove_duplicates:
+        _remove(manifest, contents.superfluous(), ordered, folder)
     manifest.save(folder)
     return manifest
 
 
-def _find_duplicates(manifest: Manifest, reports: Sequence[ShardReport], folder: str) -> None:
-    """Fills in the contents that lie in training and in another split, by their digests."""
-    digests = {
-        split: np.concatenate([report.digests[split] for report in reports if split in report.digests])
-        for split in manifest.splits
-    }
-    train = digests.pop("train", np.empty(0, np.uint64))
-    for split, others in digests.items():
-        common = np.flatnonzero(np.isin(others, train))
-        manifest.duplicate_count += len(common)
-        for position in common[: NAMED_DUPLICATES - len(manifest.duplicates)]:
-            twin = int(np.flatnonzero(train == others[position])[0])
-            manifest.duplicates.append(
-                {
-                    "train": _source_at(manifest.splits["train"], twin, folder),
-                    split: _source_at(manifest.splits[split], int(position), folder),
-                }
-            )
+def _name_duplicates(manifest: Manifest, contents: Contents, folder: str) -> None:
+    """Fills in the contents that lie in training and in another split, and those under two labels."""
+    manifest.duplicate_count, twins = contents.across()
+    for twin in twins:
+        places = (twin.first, twin.second)
+        manifest.duplicates.append({split: source_at(manifest.splits[split], at, folder) for split, at in places})
+    manifest.contradiction_count, twins = contents.contradictions()
+    for twin in twins:
+        manifest.contradictions.append(
+            {
+                contents.label_at((split, at)): source_at(manifest.splits[split], at, folder)
+                for split, at in (twin.first, twin.second)
+            }
+        )
 
 
-def _source_at(shards: Sequence[ShardFile], position: int, folder: str) -> str:
-    """`image/source` of a split's record number `position`."""
-    for shard in shards:
-        if position < shard.examples:
-            dataset = tf.data.TFRecordDataset(posixpath.join(folder, shard.file)).skip(position)
-            example = tf.train.Example.FromString(next(iter(dataset)).numpy())
-            values = example.features.feature["image/source"].bytes_list.value
-            return values[0].decode() if values else f"{shard.file}[{position}]"
-        position -= shard.examples
-    raise IndexError(position)
+def _remove(
+    manifest: Manifest, superfluous: dict[str, np.ndarray], reports: Sequence[ShardReport], folder: str
+) -> None:
+    """Rewrites the shards that hold superfluous records."""
+    label_ids = {file.file: report.label_ids[split] for report in reports for split, file in report.files.items()}
+    for split, files in manifest.splits.items():
+        left = []
+        for file in files:
+            kept: ShardFile | None = file
+            if file.file in superfluous:
+                kept = without(file, superfluous[file.file], label_ids[file.file], folder)
+                manifest.removed += len(superfluous[file.file])
+            left += [kept] if kept else []
+        manifest.splits[split] = left
 
 
 def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tuple[str, ...]:
@@ -153,21 +183,22 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
     Args:
       manifest: of all splits.
       label: the task's.
-      planned: classes that the source knew of.
+      planned: folders of classes that the source knew of.
 
     Raises:
       DataError: a planned class of which no picture can be decoded, nothing to train on or to evaluate on, one class
-        only, or a class that training never sees.
+        only, a class that training never sees, or a name of `label.names` without a training example.
     """
+    expected = {name: _expected(name, label) for name in sorted(planned)}
+    out = sum(manifest.quarantined.values())
     for split in ("train", "eval"):
         if not manifest.examples(split):
-            out = sum(manifest.quarantined.values())
             raise DataError(
                 f"no examples for {'training' if split == 'train' else 'evaluation'}"
                 f" ({manifest.examples()} in all, {out} in quarantine)",
-                hint="Give more data, or another share with --set ingest.eval_buckets=N.",
+                hint=_mend(manifest) if out > manifest.examples() else _MORE,
             )
-    lost = sorted(set(planned) - set(manifest.labels()))
+    lost = [folder for folder, name in expected.items() if name not in manifest.labels()]
     if lost:
         raise DataError(f"class '{lost[0]}' has no picture that can be decoded", hint="Mend them or remove the folder.")
     if not isinstance(label, Classes):
@@ -176,7 +207,7 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
     names = label.names or tuple(train)
     strange = [name for name in manifest.labels() if name not in names]
     if strange and label.names:
-        raise DataError(f"label '{strange[0]}' is not among the task's label.names: {', '.join(label.names)}")
+        raise DataError(f"label '{strange[0]}' is not among the task's label.names: {_few(label.names)}")
     unseen = [name for name in manifest.labels() if name not in train]
     if unseen:
         raise DataError(
@@ -185,4 +216,43 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
         )
     if len(train) < 2:
         raise DataError(f"only one class, '{next(iter(train))}': there is nothing to tell apart", hint="Add a second.")
+    untrained = [name for name in names if name not in train]
+    if untrained and not (isinstance(label, Classes) and label.allow_untrained):
+        begins_at_1 = untrained == [names[0]] and "unknown label" in manifest.quarantined
+        raise DataError(
+            f"no training example of '{untrained[0]}'"
+            + (f" and {len(untrained) - 1} more" if len(untrained) > 1 else "")
+            + ", which label.names lists",
+            hint="Do the labels begin at 1? The first of label.names is 0: subtract 1."
+            if begins_at_1
+            else "Add examples, take it out of label.names, or allow it with --set label.allow_untrained=true",
+        )
     return names
+
+
+_MORE = "Give more data, or another share with --set ingest.eval_buckets=N."
+
+
+def _mend(manifest: Manifest) -> str:
+    """What to do where most examples are in quarantine: look at the commonest reason."""
+    reason, count = max(manifest.quarantined.items(), key=lambda pair: pair[1])
+    return f"{count} of {sum(manifest.quarantined.values())} in quarantine for one reason: {reason}. Mend that first."
+
+
+def _expected(folder: str, label: Label) -> str:
+    """The class that a folder stands for.
+
+    Raises:
+      DataError: `label.names` does not have it.
+    """
+    if not isinstance(label, Classes):
+        return folder
+    try:
+        return folder_label(folder, label)
+    except NoLabel as error:
+        hint = f"label.names: {_few(label.names)}. Add it there, or take the folder out."
+        raise DataError(f"the folder {error}", hint=hint) from None
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -33,18 +33,23 @@ class Ingest:
         `train_buckets + eval_buckets` parts go to training, as in TFX's `SplitConfig`.
       seed: of the order in which examples come to lie in the shards.
       max_quarantine: share of the pictures that may be broken, 0..1; above it the run stops before training.
+      duplicates: "keep": equal pictures are told, and stay; "remove": of those under two labels all go, of those in
+        training and in another split those of training, of repeated ones all but the first.
     """
 
     train_buckets: int = 4
     eval_buckets: int = 1
     seed: int = 0
     max_quarantine: float = 0.05
+    duplicates: Literal["keep", "remove"] = "keep"
 
     def __post_init__(self) -> None:
         if self.train_buckets < 1 or self.eval_buckets < 1:
             raise UsageError("ingest.train_buckets and ingest.eval_buckets must be at least 1")
         if not 0 <= self.max_quarantine <= 1:
             raise UsageError(f"ingest.max_quarantine is a share, 0 to 1, got {self.max_quarantine}")
+        if self.duplicates not in ("keep", "remove"):
+            raise UsageError(f"ingest.duplicates must be keep or remove, got '{self.duplicates}'")
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class ShardReport:
     Attributes:
       files: the file written for each split that got records.
       digests: per split, the records' content digests, uint64, in the order written.
+      label_ids: per split, the records' labels, int32, as indices into the labels of the file; 0 for numbers.
       rejected: what did not go in.
       rotated: pictures whose EXIF orientation is not upright; TensorFlow ignores it.
     """
@@ -88,6 +94,7 @@ class ShardReport:
     index: int
     files: dict[str, ShardFile] = field(default_factory=dict)
     digests: dict[str, np.ndarray] = field(default_factory=dict)
+    label_ids: dict[str, np.ndarray] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     rotated: int = 0
 
@@ -143,7 +150,7 @@ def write_shard(
             writers[split].write(outcome)
             report.rotated += outcome.orientation > 1
         for split, writer in sorted(writers.items()):
-            report.files[split], report.digests[split] = writer.finish()
+            report.files[split], report.digests[split], report.label_ids[split] = writer.finish()
     finally:
         for writer in writers.values():
             writer.discard()
@@ -170,19 +177,22 @@ class _Writer:
         self._writer = tf.io.TFRecordWriter(self._aside)
         self._digests: list[int] = []
         self._labels: Counter[str] = Counter()
+        self._codes: dict[str, int] = {}
+        self._label_ids: list[int] = []
 
     def write(self, record: Record) -> None:
         self._writer.write(record.example)
         self._digests.append(record.digest)
+        self._label_ids.append(self._codes.setdefault(record.label, len(self._codes)))
         if record.label:
             self._labels[record.label] += 1
 
-    def finish(self) -> tuple[ShardFile, np.ndarray]:
+    def finish(self) -> tuple[ShardFile, np.ndarray, np.ndarray]:
         self._writer.close()
-        checksum, size = _sha256(self._aside)
+        sha256, size = checksum(self._aside)
         tf.io.gfile.rename(self._aside, self._path, overwrite=True)
-        file = ShardFile(self._file, len(self._digests), size, checksum, dict(self._labels))
-        return file, np.array(self._digests, np.uint64)
+        file = ShardFile(self._file, len(self._digests), size, sha256, dict(self._labels))
+        return file, np.array(self._digests, np.uint64), np.array(self._label_ids, np.int32)
 
     def discard(self) -> None:
         """Removes what was not finished."""
@@ -191,8 +201,8 @@ class _Writer:
             tf.io.gfile.remove(self._aside)
 
 
-def _sha256(path: str) -> tuple[str, int]:
-    """Checksum (hex) and size of a file, read in pieces."""
+def checksum(path: str) -> tuple[str, int]:
+    """SHA-256 (hex) and size of a file, read in pieces."""
     found, size = hashlib.sha256(), 0
     for piece in _pieces(path):
         found.update(piece)

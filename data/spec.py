@@ -103,9 +103,11 @@ class Classes:
     Attributes:
       names: the names in the order of the model's outputs. Empty: those found in the data, sorted, as Keras'
         directory readers do.
+      allow_untrained: whether a name may have no training example; its output learns only what it is not.
     """
 
     names: tuple[str, ...] = ()
+    allow_untrained: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):

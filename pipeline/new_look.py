@@ -44,6 +44,9 @@ class Look:
       rotated: pictures with an EXIF rotation.
       bad: path and reason of those that do not decode.
       not_pictures: other files, by kind.
+      unused: pictures that a run passes over, by where they lie.
+      layout: the folder of each split, where the names of folders tell the splits.
+      notes: what else is to be known of how the folder was understood.
     """
 
     folder: str
@@ -57,6 +60,9 @@ class Look:
     rotated: int = 0
     bad: list[tuple[str, str]] = field(default_factory=list)
     not_pictures: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
+    layout: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -86,7 +92,9 @@ def look(folder: str) -> Look:
     """
     plan = ImageFolder().plan(folder, Image(1, 1))
     counts = {split: dict(Counter(name for _, name in items)) for split, items in plan.splits.items()}
-    found = Look(folder, counts, not_pictures=plan.not_pictures)
+    found = Look(
+        folder, counts, not_pictures=plan.not_pictures, unused=plan.unused, layout=plan.layout, notes=plan.notes
+    )
     _check_counts(found)
     seen: dict[tuple[str, str], Counter[str]] = {}  # (split, class) -> pictures of the sample, by what becomes of them
     for split, name, path, checked in _sample(folder, plan.splits):

@@ -6,9 +6,11 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from data.listing import printable
 from data.shards import Ingest
 from pipeline.new_choice import Choice
 from pipeline.new_look import Look
+from pipeline.report.summary import counted
 
 SHOWN = 20  # classes in the table
 FEW = 20  # pictures of a class
@@ -53,7 +55,10 @@ def _counts(look: Look) -> str:
         ingest = Ingest()
         parts = ingest.train_buckets + ingest.eval_buckets
         return f"{look.total:,}; the content's hash keeps one in {parts} for evaluation"
-    return ", ".join(f"{sum(look.counts[split].values()):,} {_SPLITS[split]}" for split in look.counts)
+    return ", ".join(
+        f"{sum(look.counts[split].values()):,} {_SPLITS[split]} from {printable(look.layout[split])}/"
+        for split in look.counts
+    )
 
 
 def _classes(look: Look) -> str:
@@ -116,9 +121,11 @@ def advice(look: Look, choice: Choice) -> list[str]:
         found.append("transparency is dropped: what lies beneath it, often black, is what the model sees")
     if look.rotated:
         found.append(f"{look.rotated} of those looked at carry an EXIF rotation, which is ignored, here and in serving")
+    found += look.notes
+    if look.unused:
+        found.append(f"{look.unused.total():,} pictures are passed over: {counted(look.unused)}")
     if look.not_pictures:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in look.not_pictures.most_common(5))
-        found.append(f"passed over, as no pictures: {kinds}")
+        found.append(f"passed over, as no pictures: {counted(look.not_pictures)}")
     if choice.augment:
         mirrored = " and mirrors" if choice.flip else ""
         found.append(f"few pictures: training turns, shifts, zooms{mirrored} them at random (augment)")

@@ -11,12 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from data import stored_png
-from data.array_files import open_array
+from data.array_files import member_names, open_array
 from data.errors import DataError
 from data.headers import Header
+from data.labels import ONE_HOT, NoLabel, label_of
+from data.listing import FILE, entries, printable
 from data.records import Outcome, Rejected, image_record, vector_record
-from data.sources.base import BLOCK, Plan, Source, ahead, blocks, chunks, label_name, list_folder, shuffled_rows
-from data.spec import Classes, Feature, Image, Label
+from data.sources.base import BLOCK, Plan, Source, ahead, blocks, chunks, shuffled_rows
+from data.spec import Feature, Image, Label
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class Arrays(Source):
     train: tuple[str, str] = ("x_train", "y_train")
     eval: tuple[str, ...] = ("x_test", "y_test")
 
+    def split_names(self, folder: str) -> frozenset[str]:
+        """Training and evaluation, or "" where there is no pair for the latter."""
+        return frozenset(("train", "eval") if self.eval else ("",))
+
     def plan(self, folder: str, feature: Feature) -> Plan:
         """Lists blocks of rows, (examples, labels, first row, last row + 1), by split."""
         pairs = {"train": self.train, "eval": self.eval} if self.eval else {"": self.train}
@@ -46,17 +52,40 @@ class Arrays(Source):
 
 
 def _locate(folder: str, name: str) -> str:
-    """Path of the array `name`: `<folder>/<name>.npy`, or `<the one .npz>!<name>`."""
-    _, files = list_folder(folder)
-    if f"{name}.npy" in files:
-        return posixpath.join(folder, f"{name}.npy")
-    archives = [file for file in files if file.endswith(".npz")]
-    if len(archives) != 1:
+    """Path of the array `name`: `<folder>/<name>.npy`, or `<the one .npz>!<name>`.
+
+    Raises:
+      DataError: there is none, or there are two that differ.
+    """
+    files = [entry.name for entry in entries(folder) if entry.kind == FILE]
+    archives = [file for file in files if file.lower().endswith(".npz")]
+    found = [posixpath.join(folder, file) for file in files if file.lower() == f"{name}.npy".lower()]
+    found += [f"{posixpath.join(folder, file)}!{name}" for file in archives if name in member_names(f"{folder}/{file}")]
+    if not found and len(archives) == 1:
+        return f"{posixpath.join(folder, archives[0])}!{name}"  # which says what the archive holds
+    if not found:
+        shown = ", ".join(map(printable, files[:8])) or "nothing"
         raise DataError(
-            f"no array '{name}' in {folder}: neither {name}.npy nor exactly one .npz",
-            hint=f"Found: {', '.join(files) or 'nothing'}. The source's `train` and `eval` name the arrays.",
+            f"no array '{name}' in {printable(folder)}: no {name}.npy, and no .npz that holds it",
+            hint=f"Found: {shown}. The source's `train` and `eval` name the arrays.",
         )
-    return f"{posixpath.join(folder, archives[0])}!{name}"
+    return one_of(found)
+
+
+def one_of(paths: Sequence[str]) -> str:
+    """The first of several files, if all hold the same array: as it was fetched, and unpacked beside.
+
+    Raises:
+      DataError: they differ, so that it is not plain which is meant.
+    """
+    first, *others = paths
+    for other in others:
+        if not np.array_equal(open_array(first), open_array(other)):
+            raise DataError(
+                f"{_short(first)} and {_short(other)} hold different arrays of the same name",
+                hint="Remove the one that is not meant.",
+            )
+    return first
 
 
 def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature) -> Plan:
@@ -76,7 +105,7 @@ def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature) -> Plan:
         if labels[0].size != 1:
             raise DataError(
                 f"{_short(y)} has {labels[0].size} values a row: a label is one",
-                hint="Undo one-hot labels: numpy.argmax(labels, axis=1).",
+                hint=ONE_HOT,
             )
         _check_shape(_short(x), examples, feature)
         plan.splits[split] = [(x, y, first, last) for first, last in blocks(len(examples))]
@@ -134,17 +163,18 @@ def _records(
     rows: np.ndarray, encoded: list[Any], labels: np.ndarray, sources: list[str], feature: Feature, label: Label
 ) -> Iterator[Outcome]:
     header = Header("png", rows.shape[-1])
-    values = labels.reshape(len(labels), -1)[:, 0].tolist()
+    values = labels.reshape(len(labels), -1).tolist()
     for row, code, value, source in zip(rows, encoded, values, sources, strict=True):
-        name = label_name(value, label)
-        if name is None:
-            wanted = "an index into the task's label.names" if isinstance(label, Classes) else "a number"
-            yield Rejected(source, "unknown label", f"{value} is not {wanted}")
-        elif isinstance(feature, Image):
+        try:
+            name = label_of(value, label)
+        except NoLabel as error:
+            yield Rejected(source, "unknown label", str(error))
+            continue
+        if isinstance(feature, Image):
             yield image_record(code, row.shape[:2], header, name, source, content=row.tobytes())
         else:
             yield vector_record(code, name, source)
 
 
 def _short(path: str) -> str:
-    return posixpath.basename(path)
+    return printable(posixpath.basename(path))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import abc
-import posixpath
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,11 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import tensorflow as tf
 
-from data.errors import DataError
 from data.records import Outcome
-from data.spec import Classes, Feature, Label
+from data.spec import Feature, Label
 
 # Records read, checked and encoded together: bounds memory, and lets one part decode while the one before is written.
 CHUNK = 64
@@ -24,10 +20,6 @@ BLOCK = 64  # neighbouring rows that travel together in the shuffle of row-based
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# Split of the folders that people make, first match wins.
-TRAIN_FOLDERS = ("train", "training")
-EVAL_FOLDERS = ("validation", "valid", "val", "eval", "test", "testing")
 
 
 @dataclass
@@ -39,13 +31,19 @@ class Plan:
         own: a file with its class, or a range of rows.
       records_per_item: 1, or the rows of a block.
       not_pictures: files passed over, by name or suffix (`.DS_Store`).
+      unused: pictures or data files passed over, by where they lie ("in extra/").
       classes: those that are known beforehand; each must end up with a record.
+      layout: which folder or files each split is read from, where names told it.
+      notes: what else a user should know of how the data were understood, a sentence each.
     """
 
     splits: dict[str, Sequence[Any]]
     records_per_item: int = 1
     not_pictures: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)
     classes: set[str] = field(default_factory=set)
+    layout: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,14 @@ class Source(abc.ABC):
     folder: str = ""
 
     @abc.abstractmethod
+    def split_names(self, folder: str) -> frozenset[str]:
+        """The splits that `plan` will find, from names alone: "train", "eval", "test"; "" where the content decides.
+
+        Raises:
+          DataError: no folder, or splits that are not plain.
+        """
+
+    @abc.abstractmethod
     def plan(self, folder: str, feature: Feature) -> Plan:
         """Lists the work below `folder`, without reading the data.
 
@@ -72,74 +78,6 @@ class Source(abc.ABC):
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
     ) -> Iterator[Outcome]:
         """Reads, checks and encodes the items of one shard in the order given; rows within them in `rng`'s order."""
-
-
-def list_folder(folder: str) -> tuple[list[str], list[str]]:
-    """Sorted names of the folders and of the files in `folder`; local or remote.
-
-    Raises:
-      DataError: it does not exist or is not a folder.
-    """
-    if not tf.io.gfile.isdir(folder):
-        raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
-    names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(folder))
-    folders = [name for name in names if tf.io.gfile.isdir(posixpath.join(folder, name))]
-    present = set(folders)
-    return folders, [name for name in names if name not in present]
-
-
-def split_folders(folders: Sequence[str]) -> dict[str, str]:
-    """Split name to folder name where `folders` are explicit splits (`train` and `validation`, say), else empty.
-
-    With both a validation and a test folder, the former becomes `eval` and the latter `test`.
-    """
-    by_lower = {name.lower(): name for name in folders}
-    train = [by_lower[name] for name in TRAIN_FOLDERS if name in by_lower]
-    held_out = [by_lower[name] for name in EVAL_FOLDERS if name in by_lower]
-    if not train or not held_out:
-        return {}
-    splits = {"train": train[0], "eval": held_out[0]}
-    if len(held_out) > 1:
-        splits["test"] = held_out[1]
-    return splits
-
-
-def split_stem(files: Sequence[str]) -> dict[str, list[str]]:
-    """Files by split, told by the first words of their names (`train.csv`, `validation-00000`); else all under "".
-
-    Raises:
-      DataError: some files name a split and others none, or not that of training: they would be lost in silence.
-    """
-    words = {file: re.split(r"[^a-z]", file.lower())[0] for file in files}
-    splits = split_folders(sorted(set(words.values())))
-    named = {split: [file for file in files if words[file] == word] for split, word in splits.items()}
-    strays = sorted(set(files) - {file for found in named.values() for file in found})
-    if splits and strays:
-        raise DataError(
-            f"{strays[0]} belongs to no split, though other files do ({named['train'][0]})",
-            hint="Name it after its split, or take it out of the folder.",
-        )
-    return named or {"": list(files)}
-
-
-def label_name(value: Any, label: Label) -> str | float | None:
-    """A class's name for a label as it was read: `label.names` by index, or its own text; a float for a number.
-
-    None: an index outside of `label.names`, or no finite float32 where a number is wanted.
-    """
-    if not isinstance(label, Classes):
-        try:
-            number = float(value)
-        except ValueError:
-            return None
-        return number if abs(number) <= np.finfo(np.float32).max else None
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int) and label.names:
-        return label.names[value] if 0 <= value < len(label.names) else None
-    return str(value)
 
 
 def blocks(count: int) -> list[tuple[int, int]]:

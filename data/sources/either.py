@@ -25,6 +25,13 @@ class Either(Source):
     first: Source
     second: Source
 
+    def split_names(self, folder: str) -> frozenset[str]:
+        """Those of the source that fits."""
+        try:
+            return self.first.split_names(folder)
+        except DataError:
+            return self.second.split_names(folder)
+
     def plan(self, folder: str, feature: Feature) -> Plan:
         """The plan of the source that fits, its items with that source's number.
 

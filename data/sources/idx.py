@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 
 from data.errors import DataError
+from data.listing import FILE, FOLDER, Entry, entries, printable
 from data.records import Outcome
-from data.sources.arrays import plan_pairs, read_pairs
-from data.sources.base import Plan, Source, list_folder
+from data.sources.arrays import one_of, plan_pairs, read_pairs
+from data.sources.base import Plan, Source
 from data.spec import Feature, Label
 
 
 @dataclass(frozen=True)
 class Idx(Source):
-    """`<prefix>-images-idx3-ubyte` and `<prefix>-labels-idx1-ubyte`, `.gz` or not.
+    """`<prefix>-images-idx3-ubyte` and `<prefix>-labels-idx1-ubyte`, `.gz` or not; each may lie in a folder of its own
+    name, and `.idx3-ubyte` is understood, too.
 
     Attributes:
       train: prefix of the training files.
@@ -28,6 +30,10 @@ class Idx(Source):
     train: str = "train"
     eval: str = "t10k"
 
+    def split_names(self, folder: str) -> frozenset[str]:
+        """Training and evaluation, or "" where there is no prefix for the latter."""
+        return frozenset(("train", "eval") if self.eval else ("",))
+
     def plan(self, folder: str, feature: Feature) -> Plan:
         """Lists blocks of rows by split.
 
@@ -35,11 +41,11 @@ class Idx(Source):
           DataError: a file is missing, is not IDX, is cut off, or has not as many pictures as its pair has labels.
         """
         prefixes = {"train": self.train, "eval": self.eval} if self.eval else {"": self.train}
-        _, files = list_folder(folder)
+        listed = entries(folder)
         pairs = {
             split: (
-                _find(folder, files, f"{prefix}-images-idx3-ubyte"),
-                _find(folder, files, f"{prefix}-labels-idx1-ubyte"),
+                _find(folder, listed, f"{prefix}-images", "idx3-ubyte"),
+                _find(folder, listed, f"{prefix}-labels", "idx1-ubyte"),
             )
             for split, prefix in prefixes.items()
         }
@@ -52,9 +58,23 @@ class Idx(Source):
         return read_pairs(items, feature, label, rng)
 
 
-def _find(folder: str, files: Sequence[str], name: str) -> str:
-    for candidate in (name, f"{name}.gz"):
-        if candidate in files:
-            return posixpath.join(folder, candidate)
-    found = ", ".join(files[:8]) or "nothing"
-    raise DataError(f"no {name} or {name}.gz in {folder}", hint=f"Found: {found}. --data names the folder.")
+def _find(folder: str, listed: Sequence[Entry], stem: str, kind: str) -> str:
+    """Path of an IDX file.
+
+    Raises:
+      DataError: there is none, or there are two that differ.
+    """
+    names = [f"{stem}{mark}{kind}{packed}" for mark in "-." for packed in ("", ".gz")]
+    found = []
+    for entry in listed:
+        if entry.name in names:
+            path = posixpath.join(folder, entry.name)
+            inner = entries(path) if entry.kind == FOLDER else []
+            found += [posixpath.join(path, one.name) for one in inner if one.name in names and one.kind == FILE]
+            found += [path] if entry.kind == FILE else []
+    if found:
+        return one_of(found)
+    shown = ", ".join(printable(entry.name) for entry in listed[:8]) or "nothing"
+    raise DataError(
+        f"no {stem}-{kind} or {stem}-{kind}.gz in {printable(folder)}", hint=f"Found: {shown}. --data names the folder."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from pipeline.report.skew import line
 _NAMES = {"sparse_categorical_accuracy": "accuracy", "mean_squared_error": "mean squared error"}
 
 
+_REMOVE = "; --set ingest.duplicates=remove takes them out"
 _STAGES = {"read": "read the files", "parse": "parse the records", "transform": "decode and resize"}
 
 
@@ -32,15 +34,27 @@ def summarize(record: RunRecord, paths: Paths, console: Console) -> None:
     console.print(f"[dim]serve it  skewless serve {record.task} --root {escape(paths.root)}[/]")
 
 
+def counted(kinds: Mapping[str, int], most: int = 5) -> str:
+    """Counts by kind, the largest first, the kinds beyond `most` in one number."""
+    ordered = sorted(kinds.items(), key=lambda pair: -pair[1])
+    rest = sum(count for _, count in ordered[most:])
+    shown = ", ".join(f"{count:,} {kind}" for kind, count in ordered[:most])
+    return f"{shown} and {rest:,} of {len(ordered) - most} more kinds" if rest else shown
+
+
 def _facts(record: RunRecord) -> dict[str, str]:
-    examples = record.data.get("examples", {})
+    examples, layout = record.data.get("examples", {}), record.data.get("layout", {})
     training, metric = record.training, record.evaluation["metric"]
     overall = record.evaluation["slices"]["overall"]
     baseline = record.evaluation["baseline"]
     before = f", {baseline:.4f} before" if baseline is not None else ", no model before"
     state = "already serving" if record.status == "unchanged" else "pushed"
     return {
-        "data": ", ".join(f"{examples[split]:,} {split}" for split in ("train", "eval", "test") if split in examples),
+        "data": ", ".join(
+            f"{examples[split]:,} {split}" + (f" from {layout[split]}" if split in layout else "")
+            for split in ("train", "eval", "test")
+            if split in examples
+        ),
         "training": _training(training),
         "quality": f"{_NAMES[metric]} {overall[metric]:.4f} on {int(overall['example_count']):,} held-out examples"
         f" through the exported signature{before}",
@@ -68,15 +82,26 @@ def _warnings(record: RunRecord) -> list[str]:
     if quarantined:
         reasons = ", ".join(f"{count} {reason}" for reason, count in data["quarantined"].items())
         found.append(f"{quarantined} examples in quarantine ({reasons}): {data['folder']}/quarantine.jsonl")
+    found += data.get("notes", [])
+    if data.get("unused"):
+        found.append(f"{sum(data['unused'].values()):,} pictures were passed over: {counted(data['unused'])}")
     if data.get("not_pictures"):
-        kinds = ", ".join(f"{count} {kind}" for kind, count in data["not_pictures"].items())
-        found.append(f"{sum(data['not_pictures'].values())} files are not a picture ({kinds})")
+        total = sum(data["not_pictures"].values())
+        found.append(f"{total:,} files are not a picture ({counted(data['not_pictures'])})")
+    if data.get("contradiction_count"):
+        (label, path), (other, twin) = list(data["contradictions"][0].items())
+        found.append(
+            f"{data['contradiction_count']} pictures stand under two labels, e.g. {path} ({label}) = {twin} ({other})"
+            + (_REMOVE if not data.get("removed") else "")
+        )
     if data.get("duplicate_count"):
         split, other = list(data["duplicates"][0].items())[1]
         found.append(
             f"{data['duplicate_count']} evaluation pictures lie in training, too, e.g. {other} ({split})"
-            f" = {data['duplicates'][0]['train']}"
+            f" = {data['duplicates'][0]['train']}" + (_REMOVE if not data.get("removed") else "")
         )
+    if data.get("removed"):
+        found.append(f"{data['removed']} copies were removed (ingest.duplicates=remove)")
     unseen = sorted(set(data["labels"].get("train", ())) - set(data["labels"].get("eval", ())))
     if record.evaluation.get("metric") == "sparse_categorical_accuracy" and unseen:
         found.append(f"no held-out example of {', '.join(unseen[:5])}: nothing is known of how well it is told apart")

@@ -21,7 +21,7 @@ def ingest(folder: Path, target: Path, source=ImageFolder(), feature=Image(4, 4)
     reports = [
         write_shard(shard, str(folder), str(target), source, feature, label, Ingest()) for shard in make_shards(plan, 0)
     ]
-    return merge(reports[::-1], dict(plan.not_pictures), str(target))
+    return merge(reports[::-1], plan, str(target))
 
 
 def test_it_tells_what_lies_in_the_folder(picture_folder, tmp_path):
@@ -117,7 +117,7 @@ def test_where_content_decides_there_are_no_duplicates(picture_folder, tmp_path)
         (["10", "9", "x"], ["10", "9", "x"]),
         (["b", "a", "B", "A"], ["A", "B", "a", "b"]),
         (["01", "1", "0"], ["0", "01", "1"]),
-        (["-1", "10", "2"], ["-1", "10", "2"]),
+        (["-1", "10", "2", "-10"], ["-10", "-1", "2", "10"]),
         ([], []),
     ],
 )
@@ -135,7 +135,8 @@ def test_the_classes():
     assert check(a_manifest({"10": 1, "9": 2}, {"9": 1}), Classes()) == ("9", "10")
     assert check(a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes()) == ("a", "b")
     assert check(a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes(("b", "a"))) == ("b", "a")
-    assert check(a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes(("c", "b", "a"))) == ("c", "b", "a")
+    allowing = Classes(("c", "b", "a"), allow_untrained=True)
+    assert check(a_manifest({"b": 1, "a": 2}, {"a": 1}), allowing) == ("c", "b", "a")
     assert check(a_manifest({"1.5": 1}, {"9.5": 1}), Number()) == ()
 
 
@@ -163,6 +164,7 @@ def test_the_classes():
         ),
         (a_manifest({"a": 1}, {"a": 1}), Classes(), "only one class, 'a'"),
         (a_manifest({"a": 1}, {"a": 1}), Classes(("a", "b")), "only one class, 'a'"),
+        (a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes(("c", "b", "a")), "no training example of 'c', which label.n"),
     ],
 )
 def test_what_cannot_be_trained_on(manifest, label, said):

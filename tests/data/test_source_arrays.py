@@ -97,7 +97,8 @@ def test_arrays_of_pictures(how, channels, read_all, tmp_path):
         (np.array(["dog", "cat", "dog"]), (), ["dog", "cat", "dog"]),
         (np.array([b"dog", b"cat", b"dog"]), (), ["dog", "cat", "dog"]),
         (np.array([7, -1, 10]), (), ["7", "-1", "10"]),
-        (np.array([7.0, 1.5, 1e3]), (), ["7", "1.5", "1000"]),
+        (np.array([7.0, -2.0, 1e3]), (), ["7", "-2", "1000"]),
+        (np.array(["7", "7.0", " 8 "]), (), ["7", "7", "8"]),
     ],
 )
 def test_names_of_labels(labels, names, expected, read_all, tmp_path):
@@ -138,7 +139,7 @@ def test_a_picture_with_a_number(read_all, tmp_path):
 def test_words_where_numbers_are_wanted_are_rejected(read_all, tmp_path):
     save(tmp_path, "npy", x=GREY[:2], y=np.array(["1.5", "old"]))
     outcomes = read_all(Arrays(train=("x", "y"), eval=()), tmp_path, Image(6, 5, 1), Number())[""]
-    assert [one.message for one in outcomes if isinstance(one, Rejected)] == ["old is not a number"]
+    assert [one.message for one in outcomes if isinstance(one, Rejected)] == ["'old' is not a number"]
 
 
 def test_the_digest_is_the_pixels(read_all, tmp_path):
@@ -178,7 +179,7 @@ def test_arrays_that_do_not_fit(x, y, feature, said, tmp_path):
 
 
 def test_arrays_that_are_not_there(tmp_path):
-    with pytest.raises(DataError, match="no array 'x_train' in .*: neither x_train.npy nor exactly one .npz"):
+    with pytest.raises(DataError, match="no array 'x_train' in .*: no x_train.npy, and no .npz that holds it"):
         Arrays().plan(str(tmp_path), Image(6, 5))
     save(tmp_path, "npz", x=GREY, y=LABELS)
     with pytest.raises(DataError, match="no array 'x_train' in .*data.npz") as raised:

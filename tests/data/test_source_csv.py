@@ -64,23 +64,30 @@ def test_the_models_order_of_columns(read):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "reason", "said"),
     [
-        ("1,two,x", "could not convert string to float: 'two'"),
-        ("1,,x", "could not convert"),
-        ("1,2", "index out of range"),
-        ("1,nan,x", "not a finite float32"),
-        ("1,-inf,x", "not a finite float32"),
-        ("1,1e39,x", "not a finite float32"),
-        ("1,\0,x", ""),
-        ("1,\xff\xfe,x", "could not convert"),
+        ("1,two,x", "not numeric", "'two' is not a number"),
+        ("1,,x", "not numeric", "empty"),
+        ("1,2020_01,x", "not numeric", "'2020_01' is not a number"),
+        ("1,50%,x", "not numeric", "'50%' is not a number"),
+        ("1,2", "not a row", "2 fields, the header has 3"),
+        ("1,234,5,x", "not a row", "4 fields, the header has 3"),
+        ('1,2,"x', "not a row", "unexpected end of data"),
+        ("1,nan,x", "not numeric", "not a finite number"),
+        ("1,-inf,x", "not numeric", "not a finite number"),
+        ("1,1e39,x", "not numeric", "not a finite number"),
+        ("1,\0,x", "not a row", "NUL"),
+        ("1,2,\xff\xfe", "not UTF-8", "byte 4 of the line is 0xff"),
+        ("1,2,", "unknown label", "empty"),
+        ("1,2,nan", "unknown label", "NaN"),
+        ("1,2,2.5", "unknown label", "not whole"),
     ],
 )
-def test_a_bad_row_is_rejected_and_the_others_stay(row, said, read):
+def test_a_bad_row_is_rejected_and_the_others_stay(row, reason, said, read):
     outcomes = read(f"a,b,label\n1,2,x\n{row}\n3,4,y\n".encode("latin-1"))[""]
     (rejected,) = (one for one in outcomes if isinstance(one, Rejected))
-    assert (rejected.source, rejected.reason) == ("d.csv:3", "not numeric")
-    assert said in rejected.message and rejected.message
+    assert (rejected.source, rejected.reason) == ("d.csv:3", reason)
+    assert said in rejected.message
     assert sorted(values(one) for one in outcomes if isinstance(one, Record)) == [([1, 2], b"x"), ([3, 4], b"y")]
 
 
@@ -99,7 +106,7 @@ def test_a_missing_column(read):
     with pytest.raises(DataError, match="d.csv has no column 'label'") as raised:
         read("")
     assert raised.value.hint == "It has: no header."
-    with pytest.raises(DataError, match="no column"):
+    with pytest.raises(DataError, match="is UTF-16, not UTF-8"):
         read(b"\xff\xfe\0\n1\n")
 
 
@@ -109,7 +116,7 @@ def test_too_many_columns(read):
 
 
 def test_no_rows(read):
-    with pytest.raises(DataError, match="no rows"):
+    with pytest.raises(DataError, match=r"no file named \*.csv"):
         read()
     with pytest.raises(DataError, match="no rows"):
         read("a,b,label\n")

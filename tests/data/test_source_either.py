@@ -32,5 +32,5 @@ def test_a_folder_that_fits_neither_is_told_with_what_each_misses(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(DataError) as caught:
         SOURCE.plan(str(tmp_path), Vector(1))
-    for words in ("no .csv", "no array 'x'", "; and "):
+    for words in ("no file named *.csv", "no array 'x'", "; and "):
         assert words in str(caught.value)

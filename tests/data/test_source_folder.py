@@ -88,13 +88,14 @@ def test_other_files_are_counted_and_passed_over(read, picture_folder, tmp_path)
     (tmp_path / "a/._0000.jpg").write_bytes(b"\0\5\x16\7AppleDouble")
     found = read()
     assert len(found[""]) == 4 and all(isinstance(one, Record) for one in found[""])
-    expected = {".DS_Store": 2, ".db": 1, ".txt": 1, "README": 1, ".md": 1, ".jpg": 1}
+    expected = {".DS_Store": 2, ".db": 1, ".txt": 1, "without a suffix": 1, ".md": 1, ".jpg": 1, ".git/": 1}
     assert found["plan"].not_pictures == Counter(expected)
 
 
 def test_loose_pictures_beside_split_folders_are_counted(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 1, "test": 1, ".": 1})
-    assert read()["plan"].not_pictures == Counter({".jpg": 2})
+    plan = read()["plan"]
+    assert plan.unused == {"in no folder of a split": 1, "in no class folder": 1} and not plan.not_pictures
 
 
 def test_what_cannot_be_decoded_goes_to_quarantine(read, picture_folder, encode, smooth, tmp_path):
@@ -103,7 +104,7 @@ def test_what_cannot_be_decoded_goes_to_quarantine(read, picture_folder, encode,
     (tmp_path / "a/cut.jpg").write_bytes(whole[:-60])
     (tmp_path / "a/empty.png").touch()
     (tmp_path / "b/modern.webp").write_bytes(encode(smooth(1), "WEBP"))
-    (tmp_path / "b/folder.jpg").mkdir()
+    picture_folder(tmp_path, {"b/folder.jpg": 1})
     (tmp_path / "b/gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (tmp_path / "b/linked.jpg").symlink_to(tmp_path / "a/0000.jpg")
     outcomes = read()[""]
@@ -111,13 +112,12 @@ def test_what_cannot_be_decoded_goes_to_quarantine(read, picture_folder, encode,
     assert rejected == {
         "a/cut.jpg": "not decodable",
         "a/empty.png": "empty file",
-        "b/folder.jpg": "unreadable",
         "b/gone.jpg": "unreadable",
         "b/modern.webp": "unsupported format",
     }
     assert all(one.message for one in outcomes if isinstance(one, Rejected))
     good = {one.source: facts(one)["image"] for one in outcomes if isinstance(one, Record)}
-    assert len(good) == 6 and good["b/linked.jpg"] == whole
+    assert len(good) == 7 and good["b/linked.jpg"] == whole
 
 
 def test_a_rotated_picture_is_kept_and_told(read, picture_folder, encode, smooth, tmp_path):
@@ -154,7 +154,7 @@ def test_pictures_without_a_class(read, picture_folder, tmp_path):
 
 def test_a_split_without_a_class(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"train/a": 1, "train/b": 1, "val": 2})
-    refused(read, f"no class in {tmp_path}/val", "2 pictures lie directly in it")
+    refused(read, "'train'", "has no validation beside it", "'val' holds no folder for each class", "source.splits")
 
 
 def test_an_empty_class(read, picture_folder, tmp_path):

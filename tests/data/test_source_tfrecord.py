@@ -162,7 +162,9 @@ def test_a_gzipped_file_that_is_cut_off(pictures, read_all, tmp_path):
     write(path, [example(image=picture, label=1) for picture in pictures])
     for content in (path.read_bytes()[:-100], b"text" * 9):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="d.tfrecord.gz is not a gzipped TFRecord file, or is cut off"):
+        with pytest.raises(
+            DataError, match="d.tfrecord.gz is (not a TFRecord file, or is cut off at byte 0|cut off or damaged)"
+        ):
             read_all(TFRecords(), tmp_path, FEATURE, Classes())
 
 

@@ -25,7 +25,7 @@ def ingest(source: Source, folder: Path, target: Path, feature: Image) -> Manife
         write_shard(shard, str(folder), str(target), source, feature, Classes(), Ingest())
         for shard in make_shards(plan, 0)
     ]
-    return merge(reports, dict(plan.not_pictures), str(target))
+    return merge(reports, plan, str(target))
 
 
 def examples(manifest: Manifest, target: Path, split: str):
@@ -92,4 +92,4 @@ def test_the_odd_pictures(shared_data, picture_folder, tmp_path):
     assert rejected["message"] and rejected["message"] in raised.value.message
     assert manifest.quarantined == {"not decodable": 1} and manifest.examples() == 8 + 5
     assert manifest.rotated == 1  # Landscape_6.jpg
-    assert manifest.not_pictures == {"LICENSE": 1}
+    assert manifest.not_pictures == {"without a suffix": 1}

@@ -1,0 +1,166 @@
+"""What lies in a folder, local or remote: names in any bytes, links in circles or to nowhere, pipes and devices."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from data.errors import DataError
+from data.remote import is_remote
+
+FOLDER, FILE = "folder", "file"
+NOWHERE, CIRCLE, UNREADABLE = "link to nowhere", "link to a folder above it", "unreadable"
+_SPECIAL = {
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+
+class Entry(NamedTuple):
+    """A name below a folder.
+
+    Attributes:
+      path: below the folder listed, with "/" between its parts. Bytes that are not UTF-8 are kept as `os.fsdecode`
+        keeps them (surrogates), so that the file can be opened by this name; `printable` makes it fit for a terminal.
+      kind: `FOLDER`, `FILE`, or what else it is: "link to nowhere", "link to a folder above it", "pipe", "socket",
+        "device", "unreadable".
+    """
+
+    path: str
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return posixpath.basename(self.path)
+
+
+def printable(name: str) -> str:
+    """A name with each byte that is not UTF-8 as `\\xNN`, for terminals and JSON."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder is neither hidden nor what macOS adds to archives."""
+    return not name.startswith((".", "__MACOSX"))
+
+
+def entries(folder: str, is_file: Callable[[str], bool] = lambda name: False) -> list[Entry]:
+    """The files and folders directly in `folder`, sorted by name.
+
+    Args:
+      folder: local or remote.
+      is_file: names that are files in any case; on a remote file system this saves one request for each.
+
+    Raises:
+      DataError: it does not exist, is not a folder, or cannot be read.
+    """
+    if is_remote(folder):
+        return _remote_entries(folder, is_file)
+    try:
+        with os.scandir(folder) as found:
+            return sorted(Entry(one.name, _kind(one)) for one in found)
+    except (FileNotFoundError, NotADirectoryError):
+        raise no_folder(folder) from None
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {printable(folder)}: {error.strerror}", hint="May this user read it?"
+        ) from None
+
+
+def no_folder(folder: str) -> DataError:
+    """The error for a data folder that does not exist."""
+    return DataError(
+        f"no data folder at {printable(folder)}", hint="Give the folder that holds the data with --data DIR."
+    )
+
+
+def _remote_entries(folder: str, is_file: Callable[[str], bool]) -> list[Entry]:
+    if not tf.io.gfile.isdir(folder):
+        raise no_folder(folder)
+    found = []
+    for name in sorted({name.rstrip("/") for name in tf.io.gfile.listdir(folder)}):
+        is_folder = not is_file(name) and tf.io.gfile.isdir(posixpath.join(folder, name))
+        found.append(Entry(name, FOLDER if is_folder else FILE))
+    return found
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """What an entry is, links followed."""
+    try:
+        if entry.is_dir():
+            return FOLDER
+        if entry.is_file():
+            return FILE
+        return _SPECIAL.get(stat.S_IFMT(entry.stat().st_mode), UNREADABLE)
+    except FileNotFoundError:
+        return NOWHERE
+    except OSError as error:
+        return CIRCLE if error.errno == errno.ELOOP else UNREADABLE
+
+
+def walk(
+    root: str,
+    below: str = "",
+    enter: Callable[[str], bool] = lambda name: True,
+    is_file: Callable[[str], bool] = lambda name: False,
+) -> Iterator[Entry]:
+    """Everything below `root/below` that is no folder, and the folders that are not entered.
+
+    A link to a folder above itself is not followed: it comes as an entry of that kind.
+
+    Args:
+      root: local or remote.
+      below: a folder below it; the paths of the entries begin with it.
+      enter: whether to look into a folder of this name.
+      is_file: as in `entries`.
+
+    Raises:
+      DataError: a folder cannot be read.
+    """
+    yield from _walk(root, below, enter, is_file, _identities(root, below))
+
+
+def _walk(
+    root: str,
+    below: str,
+    enter: Callable[[str], bool],
+    is_file: Callable[[str], bool],
+    above: frozenset[tuple[int, int]],
+) -> Iterator[Entry]:
+    for name, kind in entries(posixpath.join(root, below), is_file):
+        path = posixpath.join(below, name)
+        if kind != FOLDER or not enter(name):
+            yield Entry(path, kind)
+            continue
+        identity = _identity(posixpath.join(root, path))
+        if identity and identity in above:
+            yield Entry(path, CIRCLE)
+        else:
+            yield from _walk(root, path, enter, is_file, above | {identity} if identity else above)
+
+
+def _identities(root: str, below: str) -> frozenset[tuple[int, int]]:
+    """The folders from `root` down to `root/below`."""
+    parts = [part for part in below.split("/") if part]
+    folders = [posixpath.join(root, *parts[:count]) for count in range(len(parts) + 1)]
+    return frozenset(one for one in map(_identity, folders) if one)
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """What two paths of the same local folder have in common: device and inode."""
+    if is_remote(folder):
+        return None
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
