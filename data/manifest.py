@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import DataError
+from data.names import from_bytes
 from data.shards import ShardFile, ShardReport
 from data.spec import Classes, Label
 
@@ -33,7 +34,7 @@ class Manifest:
       not_pictures: files passed over, by kind.
       duplicates: pictures that lie in training and in another split, both paths, the first twenty.
       duplicate_count: number of pictures outside of training whose content lies in training too.
-      rotated: pictures with an EXIF orientation; TensorFlow does not turn them, in training or in serving.
+      remarks: pictures by what decoding passes over in silence, in training and in serving: `headers.REMARKS`.
     """
 
     splits: dict[str, list[ShardFile]]
@@ -41,7 +42,7 @@ class Manifest:
     not_pictures: dict[str, int] = field(default_factory=dict)
     duplicates: list[dict[str, str]] = field(default_factory=list)
     duplicate_count: int = 0
-    rotated: int = 0
+    remarks: dict[str, int] = field(default_factory=dict)
 
     def examples(self, split: str | None = None) -> int:
         """Number of records in a split, or in all."""
@@ -102,7 +103,8 @@ def label_order(names: Sequence[str] | Counter[str]) -> list[str]:
 def merge(reports: Sequence[ShardReport], not_pictures: dict[str, int], folder: str) -> Manifest:
     """Makes the manifest of a folder out of its shards' reports, and writes it and the quarantine report there."""
     ordered = sorted(reports, key=lambda report: report.index)
-    manifest = Manifest({}, not_pictures=not_pictures, rotated=sum(report.rotated for report in ordered))
+    manifest = Manifest({}, not_pictures=not_pictures)
+    manifest.remarks = dict(sum((report.remarks for report in ordered), Counter()))
     for report in ordered:
         for split, shard in report.files.items():
             manifest.splits.setdefault(split, []).append(shard)
@@ -142,7 +144,7 @@ def _source_at(shards: Sequence[ShardFile], position: int, folder: str) -> str:
             dataset = tf.data.TFRecordDataset(posixpath.join(folder, shard.file)).skip(position)
             example = tf.train.Example.FromString(next(iter(dataset)).numpy())
             values = example.features.feature["image/source"].bytes_list.value
-            return values[0].decode() if values else f"{shard.file}[{position}]"
+            return from_bytes(values[0]) if values else f"{shard.file}[{position}]"
         position -= shard.examples
     raise IndexError(position)
 

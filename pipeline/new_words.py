@@ -6,6 +6,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from data.headers import ALPHA, REMARKS
 from data.shards import Ingest
 from pipeline.new_choice import Choice
 from pipeline.new_look import Look
@@ -114,8 +115,9 @@ def advice(look: Look, choice: Choice) -> list[str]:
         found.append(f"the pictures' shapes differ; all are stretched to {choice.height}x{choice.width}")
     if look.see_through:
         found.append("transparency is dropped: what lies beneath it, often black, is what the model sees")
-    if look.rotated:
-        found.append(f"{look.rotated} of those looked at carry an EXIF rotation, which is ignored, here and in serving")
+    for name, count in look.remarks.items():
+        if name != ALPHA:  # told above, where a part is transparent
+            found.append(f"{count} of those looked at {REMARKS[name]}")
     if look.not_pictures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in look.not_pictures.most_common(5))
         found.append(f"passed over, as no pictures: {kinds}")

@@ -33,7 +33,7 @@ class RunRecord:
 
     Attributes:
       status: "running", "pushed", "unchanged" (all from the cache), "not pushed", "failed" or "interrupted".
-      data: examples by split, quarantined by reason, files that are no pictures, duplicates, EXIF-rotated.
+      data: examples by split, quarantined by reason, files that are no pictures, duplicates, remarks on pictures.
       training: epochs, images_per_second, waiting_share (of the time, for input), history, best_epoch, phases, layers.
       evaluation: the deciding metric, metrics by slice, the baseline's value.
       skew: the proof of no skew (`components.gate.Proof`), the pushed version's route at its end.
@@ -77,6 +77,6 @@ def describe_data(manifest: Manifest, folder: str) -> dict[str, Any]:
         "not_pictures": manifest.not_pictures,
         "duplicate_count": manifest.duplicate_count,
         "duplicates": manifest.duplicates,
-        "rotated": manifest.rotated,
+        "remarks": manifest.remarks,
         "folder": folder,
     }

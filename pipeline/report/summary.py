@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from data.headers import REMARKS
 from pipeline.paths import Paths
 from pipeline.report.record import RunRecord
 from pipeline.report.skew import line
@@ -80,6 +81,5 @@ def _warnings(record: RunRecord) -> list[str]:
     unseen = sorted(set(data["labels"].get("train", ())) - set(data["labels"].get("eval", ())))
     if record.evaluation.get("metric") == "sparse_categorical_accuracy" and unseen:
         found.append(f"no held-out example of {', '.join(unseen[:5])}: nothing is known of how well it is told apart")
-    if data.get("rotated"):
-        found.append(f"{data['rotated']} pictures carry an EXIF rotation, which TensorFlow ignores here and in serving")
+    found += [f"{count} pictures {REMARKS[name]}" for name, count in data.get("remarks", {}).items()]
     return found
