@@ -12,9 +12,9 @@ ANIMATION, PART, CMYK, INKS, PROFILE = "animation", "part of a canvas", "CMYK", 
 REMARKS = {
     EXIF_ROTATION: "carry an EXIF rotation, which TensorFlow ignores here and in serving",
     SIXTEEN_BITS: "have 16 bits a channel, of which the model sees the higher 8, here and in serving",
-    FLAT: "have 16 bits a channel and are nearly of one colour in the higher 8, which are all that the model sees:"
-    " scale their values to 0..65535 or save them with 8 bits",
-    ALPHA: "have an alpha channel, which is dropped: what lies beneath it, often black, is what the model sees",
+    FLAT: "have 16 bits a channel and are nearly of one colour in the higher 8, which are all that the model sees;"
+    " scale their values to 0..65535, or save them with 8 bits",
+    ALPHA: "have an alpha channel, which is dropped: what lies beneath transparent parts, often black, is what the model sees",
     ANIMATION: "are animations, of which the model sees the first frame",
     PART: "are GIFs whose first frame fills a part of the canvas: the model sees this part alone",
     CMYK: "are CMYK, and become RGB without their colour profile",

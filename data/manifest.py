@@ -82,7 +82,8 @@ class Manifest:
         values["splits"] = {
             split: [ShardFile(**shard) for shard in shards] for split, shards in values["splits"].items()
         }
-        return cls(**values)
+        known = {one.name for one in dataclasses.fields(cls)}  # another version may have written others
+        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 def write_aside(path: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import posixpath
 from collections import Counter
@@ -10,11 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image as Pil
 
 from data import image_ops
 from data.check import Checked, check_files
 from data.errors import DataError
 from data.headers import ALPHA, Header, read_header
+from data.names import printable
 from data.records import digest, remarks
 from data.shards import Ingest, split_of
 from data.sources import ImageFolder
@@ -91,7 +94,7 @@ def look(folder: str) -> Look:
     seen: dict[tuple[str, str], Counter[str]] = {}  # (split, class) -> pictures of the sample, by what becomes of them
     for split, name, path, checked in _sample(folder, plan.splits):
         if checked.reason:
-            found.bad.append((path, f"{checked.reason}: {checked.message}"))
+            found.bad.append((printable(path), f"{checked.reason}: {checked.message}"))
             part = "bad"
         else:
             _take(found, checked)
@@ -147,9 +150,10 @@ def _take(found: Look, checked: Checked) -> None:
 
 
 def _is_see_through(contents: bytes, header: Header) -> bool:
-    if header.format != "png" or ALPHA not in header.remarks:
-        return header.format == "gif" and ALPHA in header.remarks
-    return bool(tf.io.decode_png(contents, channels=4).numpy()[:, :, 3].min() < 255)
+    if ALPHA not in header.remarks:
+        return False
+    with Pil.open(io.BytesIO(contents)) as picture:
+        return picture.convert("RGBA").getextrema()[3][0] < 255
 
 
 def _buckets() -> dict[str, int]:

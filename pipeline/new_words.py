@@ -71,7 +71,7 @@ def _formats(look: Look) -> str:
     if look.is_grey:
         stored = "" if set(look.channels) <= {1, 2} else ", stored as colour"
         return f"{formats}; grey{stored}"
-    alpha = {2, 4} & set(look.channels) and "png" in look.formats
+    alpha = look.remarks[ALPHA]
     opaque = "with transparent parts" if look.see_through else "opaque"
     return f"{formats}; colour{f', with an alpha channel ({opaque}), which is dropped' if alpha else ''}"
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.headers import REMARKS
+from data.names import printable
 from pipeline.paths import Paths
 from pipeline.report.record import RunRecord
 from pipeline.report.skew import line
@@ -23,7 +24,7 @@ def summarize(record: RunRecord, paths: Paths, console: Console) -> None:
     """Prints a few lines and the warnings that the data call for."""
     console.print()
     for warning in _warnings(record):
-        console.print(f"[yellow]note[/]      {escape(warning)}")
+        console.print(f"[yellow]note[/]      {escape(printable(warning))}")
     for name, text in _facts(record).items():
         console.print(f"[bold]{name:<9}[/] {escape(text)}")
     if record.plots:
