@@ -25,6 +25,7 @@ from components.reference import task_of
 from data import manifest
 from data.errors import DataError, UsageError
 from data.listing import walk
+from data.names import printable
 from data.remote import is_remote
 from data.shards import Shard, ShardReport, make_shards, write_shard
 from data.sources import Plan, Source
@@ -189,7 +190,7 @@ def _first_rejected(folder: str) -> str:
     if not line:
         return ""
     first = json.loads(line)
-    return f"; in quarantine e.g. {first['source']}: {first['reason']} ({first['message']})"
+    return f"; in quarantine e.g. {printable(first['source'])}: {first['reason']} ({first['message']})"
 
 
 def _split_rank(name: str) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import DataError
-from data.listing import printable
+from data.names import printable
 from data.remote import is_remote
 
 _BROKEN = (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, tf.errors.OpError)

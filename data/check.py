@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import functools
+import os
 import posixpath
+import stat
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from data import image_ops
+from data import image_ops, pixel_limit
+from data.file_kinds import file_kind
+from data.headers import jpeg_frame
+from data.names import printable
 from data.remote import is_remote
 from data.spec import MAX_PIXELS
 
 DECODABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp"})
 # Pictures all the same: passing over them in silence would lose data, so they go to quarantine.
 UNSUPPORTED = frozenset({".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ppm", ".tga"})
+
+
+MAX_BYTES = 2**31 - 2**20  # of one file: a serialized tf.train.Example has less than 2 GiB
+_DECODED = "TensorFlow decodes JPEG, PNG, GIF and BMP"
+_UNKNOWN = "no picture of a known kind"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
+_OTHER_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
 
 
 class Checked(NamedTuple):
@@ -82,20 +101,38 @@ def _sizes(kind: str, channels: int, max_pixels: int) -> Callable[[tf.Tensor], t
 def _read(path: str) -> bytes | Checked:
     """A file's bytes, or why there are none."""
     try:
-        if is_remote(path):
-            return tf.io.read_file(path).numpy()
-        with open(path, "rb") as file:
-            return file.read()
-    except (OSError, tf.errors.OpError) as error:
-        words = error.strerror if isinstance(error, OSError) else _own_words(error)
-        return Checked(b"", (0, 0), "unreadable", words or str(error))
+        return tf.io.read_file(path).numpy() if is_remote(path) else _read_local(path)
+    except tf.errors.OpError as error:
+        return _unreadable(pixel_limit.own_words(error.message))
+    except OSError as error:
+        return _unreadable(error.strerror or str(error))
+
+
+def _read_local(path: str) -> bytes | Checked:
+    """Opens nothing but plain files: a pipe without a writer would be waited for without an end."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            return _unreadable(f"a link to nowhere: {printable(os.readlink(path))}")
+        return _unreadable("it is not there any more")
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for is_kind, name in _OTHER_KINDS.items() if is_kind(found.st_mode)), "a special file")
+        return _unreadable(f"{kind}, not a file")
+    if found.st_size > MAX_BYTES:
+        return _unreadable(f"{found.st_size} bytes; a record holds less than 2 GiB")
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        return file.read(MAX_BYTES)
+
+
+def _unreadable(message: str) -> Checked:
+    return Checked(b"", (0, 0), "unreadable", message)
 
 
 def _named(path: str, checked: Checked) -> Checked:
     """The verdict, where the file's name says more than its bytes."""
-    if checked.reason == "not decodable" and suffix(path) in UNSUPPORTED:
-        message = f"TensorFlow decodes JPEG, PNG, GIF and BMP, not {suffix(path)}"
-        return checked._replace(reason="unsupported format", message=message)
+    if checked.message == _UNKNOWN and suffix(path) in UNSUPPORTED:
+        return checked._replace(reason="unsupported format", message=f"{_DECODED}, not {suffix(path)}")
     return checked
 
 
@@ -105,12 +142,45 @@ def _check_one(kind: str, contents: bytes, channels: int, max_pixels: int) -> Ch
     try:
         ((height, width),) = _sizes(kind, channels, max_pixels)(tf.constant([contents])).numpy().tolist()
     except tf.errors.OpError as error:
-        return Checked(b"", (0, 0), "not decodable", _own_words(error))
+        return Checked(b"", (0, 0), *_why(kind, contents, error.message))
     return Checked(contents, (height, width))
 
 
-def _own_words(error: tf.errors.OpError) -> str:
-    """The op's own message, without the names of nodes around it."""
-    message = (error.message or str(error)).strip().splitlines()[0]
-    message = message.split("}} ", 1)[-1].split(" [Op:", 1)[0]
-    return message.removeprefix("StringToNumberOp could not correctly convert string: ")  # of the limit on pixels
+def _why(kind: str, contents: bytes, message: str) -> tuple[str, str]:
+    """The reason and the message for a file that does not decode: the true cause, in plain words."""
+    words = pixel_limit.own_words(message)
+    if pixel_limit.is_ours(message):
+        return "not decodable", words
+    if kind == "png" and not contents.startswith(_PNG):  # none of the four
+        found = file_kind(contents)
+        if found is None:
+            return "not decodable", _UNKNOWN
+        if found.is_picture:
+            return "unsupported format", f"{found.name}: {_DECODED}"
+        return "not decodable", f"{found.name}, not a picture"
+    return "not decodable", {"jpeg": _why_jpeg, "png": _why_png, "gif": _why_gif}[kind](contents, words)
+
+
+def _why_jpeg(contents: bytes, words: str) -> str:
+    frame = jpeg_frame(contents)
+    if frame.marker and frame.bits != 8:
+        return f"a JPEG with {frame.bits} bits a sample: TensorFlow decodes 8"
+    if frame.marker in _LOSSLESS:
+        return "a lossless JPEG, which TensorFlow does not decode"
+    if frame.marker and frame.channels not in (1, 3, 4):
+        return f"a JPEG with {frame.channels} channels: TensorFlow decodes 1, 3 and 4"
+    if contents.rfind(b"\xff\xd9") <= contents.rfind(b"\xff\xda"):  # its end; the start of the pixels
+        return "a JPEG that is cut off"
+    return "a damaged JPEG"
+
+
+def _why_png(contents: bytes, words: str) -> str:
+    if b"IEND" not in contents:
+        return "a PNG that is cut off"
+    return "a damaged PNG" if words.startswith("Invalid PNG") else f"a PNG: {words}"
+
+
+def _why_gif(contents: bytes, words: str) -> str:
+    if b"," not in contents[13:]:
+        return "a GIF without a picture"
+    return "a GIF that is cut off or damaged"

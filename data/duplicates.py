@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from data.names import from_bytes
 from data.shards import ShardFile, ShardReport, checksum
 
 NAMED = 20  # of each kind, with their paths
@@ -159,6 +160,6 @@ def source_at(files: Sequence[ShardFile], number: int, folder: str) -> str:
             dataset = tf.data.TFRecordDataset(posixpath.join(folder, file.file)).skip(number)
             example = tf.train.Example.FromString(next(iter(dataset)).numpy())
             values = example.features.feature["image/source"].bytes_list.value
-            return values[0].decode() if values else f"{file.file}[{number}]"
+            return from_bytes(values[0]) if values else f"{file.file}[{number}]"
         number -= file.examples
     raise IndexError(number)

@@ -3,50 +3,171 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
+
+# What a decoder passes over in silence, and how it is told: "5 pictures " and the text.
+EXIF_ROTATION, SIXTEEN_BITS, FLAT, ALPHA = "EXIF rotation", "16 bits", "16 bits, but flat", "alpha"
+ANIMATION, PART, CMYK, INKS, PROFILE = (
+    "animation",
+    "part of a canvas",
+    "CMYK",
+    "CMYK without Adobe's mark",
+    "wide colours",
+)
+REMARKS = {
+    EXIF_ROTATION: "carry an EXIF rotation, which TensorFlow ignores here and in serving",
+    SIXTEEN_BITS: "have 16 bits a channel, of which the model sees the higher 8, here and in serving",
+    FLAT: "have 16 bits a channel and are nearly of one colour in the higher 8, which are all that the model sees;"
+    " scale their values to 0..65535, or save them with 8 bits",
+    ALPHA: "have an alpha channel, which is dropped: what lies beneath transparent parts, often black, is what the model sees",
+    ANIMATION: "are animations, of which the model sees the first frame",
+    PART: "are GIFs whose first frame fills a part of the canvas: the model sees this part alone",
+    CMYK: "are CMYK, and become RGB without their colour profile",
+    INKS: "are CMYK without Adobe's mark: TensorFlow takes their values as they are, most programs inverted",
+    PROFILE: "have a colour profile (Display P3, Adobe RGB or the like), which TensorFlow ignores here and in serving",
+}
 
 
 class Header(NamedTuple):
-    """format: "jpeg", "png", "gif", "bmp" or ""; channels: the file's own, 0 where unknown;
-    orientation: EXIF's, 1 (upright) to 8."""
+    """What is known of a picture.
+
+    Attributes:
+      format: "jpeg", "png", "gif", "bmp" or "".
+      channels: the file's own, 0 where unknown.
+      orientation: EXIF's, 1 (upright) to 8.
+      remarks: keys of `REMARKS`.
+    """
 
     format: str
     channels: int
     orientation: int = 1
+    remarks: tuple[str, ...] = ()
+
+
+class Frame(NamedTuple):
+    """A JPEG's frame header. marker: 0xC0 to 0xCF, 0 where it is not found; bits: of a sample."""
+
+    marker: int = 0
+    bits: int = 0
+    channels: int = 0
 
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette decodes to RGB
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_WIDE = ("Display P3", "Adobe RGB", "ProPhoto RGB", "Rec. 2020", "Rec2020")
+_WIDE_NAMES = tuple(name.encode(code) for name in _WIDE for code in ("latin-1", "utf-16-be"))  # of ICC's versions 2, 4
 
 
 def read_header(contents: bytes) -> Header:
-    """Reads format, channels and orientation; never raises, whatever the bytes are."""
+    """Reads the facts; never raises, whatever the bytes are."""
     if contents[:3] == b"\xff\xd8\xff":
         return _jpeg(contents)
     if contents[:8] == b"\x89PNG\r\n\x1a\n":
-        return Header("png", _PNG_CHANNELS.get(contents[25], 0) if len(contents) > 25 else 0)
+        return _png(contents)
     if contents[:6] in (b"GIF87a", b"GIF89a"):
-        return Header("gif", 3)
-    if contents[:2] == b"BM":  # 8 bits: a palette
-        bits = int.from_bytes(contents[28:30], "little")
-        return Header("bmp", {8: 3, 24: 3, 32: 4}.get(bits, 0))
+        return Header("gif", 3, remarks=tuple(_gif_remarks(contents)))
+    if contents[:2] == b"BM":
+        # The field lies elsewhere in the short header of OS/2. Below 24 bits: a palette, or masks.
+        at = 24 if contents[14:18] == b"\x0c\0\0\0" else 28
+        bits = int.from_bytes(contents[at : at + 2], "little")
+        return Header("bmp", {1: 3, 4: 3, 8: 3, 16: 3, 24: 3, 32: 4}.get(bits, 0))
     return Header("", 0)
 
 
-def _jpeg(contents: bytes) -> Header:
-    """Walks the segments up to the frame header (ITU T.81, B.1.1)."""
-    position, orientation = 2, 1
+def jpeg_frame(contents: bytes) -> Frame:
+    """The frame header of a JPEG."""
+    for marker, payload in _segments(contents):
+        if marker in _START_OF_FRAME:
+            return Frame(marker, payload[0], payload[5])
+    return Frame()
+
+
+def _segments(contents: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and payload of a JPEG's segments, up to the frame header, whose payload has six bytes (ITU T.81, B.1.1)."""
+    position = 2
     while position + 10 <= len(contents) and contents[position] == 0xFF:
         marker = contents[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
             continue
         if marker in _START_OF_FRAME:
-            return Header("jpeg", contents[position + 9], orientation)
-        if marker == 0xE1 and contents[position + 4 : position + 10] == b"Exif\x00\x00":
-            orientation = _exif_orientation(contents[position + 10 : position + 10 + 65536])
-        position += 2 + int.from_bytes(contents[position + 2 : position + 4], "big")
-    return Header("jpeg", 0, orientation)
+            yield marker, contents[position + 4 : position + 10]
+            return
+        end = position + 2 + int.from_bytes(contents[position + 2 : position + 4], "big")
+        yield marker, contents[position + 4 : end]
+        position = end
+
+
+def _jpeg(contents: bytes) -> Header:
+    channels, orientation, is_adobes, is_wide = 0, 1, False, False
+    for marker, payload in _segments(contents):
+        if marker in _START_OF_FRAME:
+            channels = payload[5]
+        elif marker == 0xE1 and payload[:6] == b"Exif\0\0":
+            orientation = _exif_orientation(payload[6:])
+        elif marker == 0xE2 and payload[:12] == b"ICC_PROFILE\0":
+            is_wide |= any(name in payload for name in _WIDE_NAMES)
+        elif marker == 0xEE and payload[:5] == b"Adobe":
+            is_adobes = True
+    inks = CMYK if is_adobes else INKS
+    remarks = {EXIF_ROTATION: orientation > 1, inks: channels == 4, PROFILE: is_wide and channels != 4}
+    return Header("jpeg", channels, orientation, tuple(name for name, holds in remarks.items() if holds))
+
+
+def _png(contents: bytes) -> Header:
+    """The first chunk and the names of those before the pixels."""
+    channels = _PNG_CHANNELS.get(contents[25], 0) if len(contents) > 25 else 0
+    is_deep, orientation, position = contents[24:25] == b"\x10", 1, 33
+    remarks = {SIXTEEN_BITS: is_deep, ALPHA: channels in (2, 4)}
+    while position + 8 <= len(contents):
+        name, end = contents[position + 4 : position + 8], int.from_bytes(contents[position : position + 4], "big")
+        end += position + 12
+        if name in (b"IDAT", b"IEND"):
+            break
+        if name == b"eXIf":
+            orientation = _exif_orientation(contents[position + 8 : end])
+        remarks[ALPHA] |= name == b"tRNS"
+        remarks[ANIMATION] = remarks.get(ANIMATION, False) or name == b"acTL"
+        if name == b"iCCP":  # the profile is compressed; its name is not
+            remarks[PROFILE] = any(wide in contents[position + 8 : min(end, position + 88)] for wide in _WIDE_NAMES)
+        position = end
+    remarks[EXIF_ROTATION] = orientation > 1
+    return Header("png", channels, orientation, tuple(name for name in REMARKS if remarks.get(name)))
+
+
+def _gif_remarks(contents: bytes) -> Iterator[str]:
+    """Walks to the second frame, as `pixel_limit.first_frame` does in the graph."""
+    frames, position = 0, 13 + _table(contents, 10)
+    while position + 10 <= len(contents):
+        if contents[position] == 0x21:
+            is_clear = contents[position + 1] == 0xF9 and contents[position + 3] & 1
+            if is_clear and not frames:
+                yield ALPHA
+            position = _after_blocks(contents, position + 2)
+        elif contents[position] == 0x2C:
+            frames += 1
+            if frames == 2:
+                yield ANIMATION
+                return
+            if contents[position + 5 : position + 9] != contents[6:10]:  # its width and height; the canvas's
+                yield PART
+            position = _after_blocks(contents, position + 11 + _table(contents, position + 9))
+        else:
+            return
+
+
+def _table(contents: bytes, flags: int) -> int:
+    """Bytes of a GIF's table of colours, by the flags at that place."""
+    found = contents[flags] if flags < len(contents) else 0
+    return 3 * 2 << found % 8 if found >= 0x80 else 0
+
+
+def _after_blocks(contents: bytes, position: int) -> int:
+    """The place after a GIF's sub-blocks, which are a length and so many bytes, the last one with length 0."""
+    while position < len(contents) and contents[position]:
+        position += contents[position] + 1
+    return position + 1
 
 
 def _exif_orientation(tiff: bytes) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from data import pixel_limit, stored_png
+from data import bmp, pixel_limit, stored_png
 from data.spec import MAX_PIXELS, Image
 
 _RATIOS = (2, 4, 8)  # by which libjpeg scales while it decodes
@@ -52,7 +52,7 @@ def _decode(
     """`decode` of what `pixel_limit.checked` gave."""
 
     def jpeg_or_png() -> tf.Tensor:
-        allowed = pixel_limit.checked_jpegs(contents, header, max_pixels)
+        allowed = pixel_limit.checked_jpegs(contents, header, max_pixels, channels)
         return _decode_scaled(allowed, header, channels, at_least) if at_least else _decode_jpeg(allowed, channels)
 
     gif_or_bmp = _apart(lambda one: _decode_gif_or_bmp(one, channels, max_pixels), tf.TensorSpec([], tf.string))
@@ -99,29 +99,14 @@ def kind_of(contents: bytes) -> str:
 def decode_kind(kind: str, contents: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """`decode` where the kind of the file is known beforehand: "jpeg", "png", "gif" or "bmp"."""
     if kind == "jpeg":
-        return _decode_jpeg(pixel_limit.checked_jpegs(contents, contents, max_pixels), channels)
+        return _decode_jpeg(pixel_limit.checked_jpegs(contents, contents, max_pixels, channels), channels)
     if kind == "png":
         return _decode_jpeg(pixel_limit.within(contents, pixel_limit.png_pixels(contents), max_pixels), channels)
     # These two TensorFlow decodes to one depth only.
     if kind == "gif":
         allowed = pixel_limit.within(*pixel_limit.first_frame(contents), max_pixels)
         return _to_channels(tf.io.decode_image(allowed, expand_animations=False), channels)
-    allowed = pixel_limit.within(contents, pixel_limit.bmp_pixels(contents), max_pixels)
-    return _to_channels(_decode_bmp(allowed), channels)
-
-
-def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
-    """BMP, uint8 [h, w, 1, 3 or 4]; TensorFlow takes the palette's indices for grey values, so they are looked up."""
-    stored = tf.io.decode_bmp(contents)
-    stored.set_shape([None, None, None])
-
-    def colours() -> tf.Tensor:
-        starts = tf.io.decode_raw(tf.strings.substr(contents, 10, 8), tf.int32)  # of the pixels; size of 2nd header
-        palette = tf.strings.substr(contents, 14 + starts[1], starts[0] - 14 - starts[1])
-        bgr0 = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])
-        return tf.gather(bgr0[:, 2::-1], tf.cast(stored[:, :, 0], tf.int32))
-
-    return tf.cond(tf.shape(stored)[2] == 1, colours, lambda: stored)
+    return _to_channels(bmp.decode(contents, max_pixels), channels)
 
 
 def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
@@ -222,5 +207,5 @@ def _grouped(contents: tf.Tensor, headers: tf.Tensor, spec: Image) -> tf.Tensor:
 
 
 def _decode_group(contents: tf.Tensor, headers: tf.Tensor, spec: Image) -> tf.Tensor:
-    allowed = tf.unstack(pixel_limit.checked_jpegs(contents, headers, spec.max_pixels))
+    allowed = tf.unstack(pixel_limit.checked_jpegs(contents, headers, spec.max_pixels, spec.channels))
     return tf.stack(_resized([_decode_jpeg(one, spec.channels) for one in allowed], spec))

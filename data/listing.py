@@ -12,6 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from data.errors import DataError
+from data.names import printable
 from data.remote import is_remote
 
 FOLDER, FILE = "folder", "file"
@@ -41,11 +42,6 @@ class Entry(NamedTuple):
     def name(self) -> str:
         """The last part of the path."""
         return posixpath.basename(self.path)
-
-
-def printable(name: str) -> str:
-    """A name with each byte that is not UTF-8 as `\\xNN`, for terminals and JSON."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_visible(name: str) -> bool:

@@ -41,7 +41,7 @@ class Manifest:
       contradictions: pictures with equal content under two labels, the path by label, the first twenty.
       contradiction_count: number of pictures whose content lies under another label, too.
       removed: records that were removed because their content lies elsewhere, too.
-      rotated: pictures with an EXIF orientation; TensorFlow does not turn them, in training or in serving.
+      remarks: pictures by what decoding passes over in silence, in training and in serving: `headers.REMARKS`.
     """
 
     splits: dict[str, list[ShardFile]]
@@ -55,7 +55,7 @@ class Manifest:
     contradictions: list[dict[str, str]] = field(default_factory=list)
     contradiction_count: int = 0
     removed: int = 0
-    rotated: int = 0
+    remarks: dict[str, int] = field(default_factory=dict)
 
     def examples(self, split: str | None = None) -> int:
         """Number of records in a split, or in all."""
@@ -95,7 +95,8 @@ class Manifest:
         values["splits"] = {
             split: [ShardFile(**shard) for shard in shards] for split, shards in values["splits"].items()
         }
-        return cls(**values)
+        known = {one.name for one in dataclasses.fields(cls)}  # another version may have written others
+        return cls(**{name: value for name, value in values.items() if name in known})
 
 
 def write_aside(path: str, text: str) -> None:
@@ -128,7 +129,7 @@ def merge(
         unused=dict(plan.unused),
         layout=plan.layout,
         notes=plan.notes,
-        rotated=sum(report.rotated for report in ordered),
+        remarks=dict(sum((report.remarks for report in ordered), Counter())),
     )
     for report in ordered:
         for split, shard in report.files.items():

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 import tensorflow as tf
 
 from data.errors import DataError
-from data.listing import printable
+from data.names import printable
 from data.remote import is_remote
 
 

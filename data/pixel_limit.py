@@ -15,14 +15,16 @@ import tensorflow as tf
 
 _PNG_MAGIC = -0x76AFB1B9  # the first four of its eight bytes, 89 50 4E 47, as a signed big-endian number
 JPEG_MAGIC = b"\xff\xd8\xff"
+CMYK_TO_GREY = "a CMYK JPEG, which TensorFlow does not turn into grey: save it as grey or RGB"
 # A JPEG of one pixel, header only: what is no JPEG is measured as this one, since the op fails on other kinds.
 _ONE_PIXEL = bytes.fromhex("ffd8ffc0000b080001000101011100ffda0008010100003f00")
+_OURS = "StringToNumberOp could not correctly convert string: "
 _LONGEST_HOP, _HOPS = 256, 16  # bytes from sub-block to sub-block of a GIF; how many in a step of the graph's loop
 
 Op = TypeVar("Op", bound=Callable[..., Any])
 
 
-def _on_cpu(op: Op) -> Op:
+def on_cpu(op: Op) -> Op:
     """Keeps ops where the bytes are: on a GPU, each would wait for a copy there and back."""
 
     @functools.wraps(op)
@@ -33,7 +35,7 @@ def _on_cpu(op: Op) -> Op:
     return cast(Op, pinned)
 
 
-@_on_cpu
+@on_cpu
 def checked(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
     """What can be checked of many files at once, which costs next to nothing: PNGs.
 
@@ -52,27 +54,60 @@ def checked(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
     return allowed, tf.where(is_jpeg, allowed, _ONE_PIXEL)
 
 
-def checked_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int) -> tf.Tensor:
-    """The contents (string [] or [N], N known) as they are, once their headers are seen to claim no more pixels.
+@on_cpu
+def checked_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int, channels: int) -> tf.Tensor:
+    """The contents (string [] or [N], N known) as they are, once their headers are seen to be legal.
 
     Raises:
-      tf.errors.InvalidArgumentError: a header is broken, or claims more pixels.
+      tf.errors.InvalidArgumentError: a header is broken, claims more pixels, or is of a CMYK JPEG, of which libjpeg
+        makes no single channel.
     """
-    return within(contents, jpeg_pixels(headers), limit)
+    shapes = jpeg_shapes(headers)
+    refusals = [(tf.reduce_max(tf.reduce_prod(shapes[..., :2], axis=-1)) > limit, refusal(limit))]
+    if channels == 1:
+        refusals.append((tf.reduce_any(shapes[..., 2] == 4), CMYK_TO_GREY))
+    return unless(contents, *refusals)
 
 
-@_on_cpu
+@on_cpu
 def within(contents: tf.Tensor, pixels: tf.Tensor, limit: int) -> tf.Tensor:
     """The contents as they are, once all of the pixels (int64 [...]) are known to be at most the limit.
 
     Raises:
       tf.errors.InvalidArgumentError: they are not; the first line ends with the words of `refusal`.
     """
+    return unless(contents, (tf.reduce_max(pixels) > limit, refusal(limit)))
+
+
+@on_cpu
+def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
+    """The contents as they are, unless there is a reason to refuse them.
+
+    Args:
+      contents: string [] or [N].
+      refusals: whether (bool scalar), and the reason in plain words; the first that holds is told.
+
+    Raises:
+      tf.errors.InvalidArgumentError: one holds; the first line ends with its words, which `own_words` picks out.
+    """
     # No Assert and no check_numerics: TFT reads all data, as for an analyzer, where an op has a side effect. What has
     # none is dropped from a graph unless something is computed from it: the place from which the contents are taken.
-    number = tf.where(tf.reduce_max(pixels) <= limit, "0", refusal(limit))
+    number = tf.constant("0")
+    for holds, words in reversed(refusals):
+        number = tf.where(holds, words, number)
     zero = tf.strings.to_number(number, tf.int32)
     return tf.ensure_shape(contents[zero:] if contents.shape.rank else contents[tf.newaxis][zero], contents.shape)
+
+
+def own_words(message: str) -> str:
+    """The first line of an op's error, without the names of nodes around it, nor of the op that `unless` lets fail."""
+    line = message.strip().partition("\n")[0].rsplit("}} ", 1)[-1].split(" [Op:", 1)[0]
+    return line.removeprefix(_OURS)
+
+
+def is_ours(message: str) -> bool:
+    """Whether an op's error is a refusal of `unless`."""
+    return _OURS in message
 
 
 def refusal(limit: int) -> str:
@@ -80,7 +115,7 @@ def refusal(limit: int) -> str:
     return f"a picture claims more than {limit} pixels (feature.max_pixels)"
 
 
-@_on_cpu
+@on_cpu
 def png_pixels(contents: tf.Tensor) -> tf.Tensor:
     """Pixels that PNGs claim, int64 [...], for string [...]; 0 for what is no PNG."""
     # Signature (8 bytes); length and name of the first chunk, IHDR (8); width; height.
@@ -89,29 +124,19 @@ def png_pixels(contents: tf.Tensor) -> tf.Tensor:
     return tf.where(head[..., 0] == _PNG_MAGIC, pixels, 0)
 
 
-@_on_cpu
-def jpeg_pixels(headers: tf.Tensor) -> tf.Tensor:
-    """Pixels that JPEGs claim, int64 of the shape of `headers` (string [] or [N], N known).
+@on_cpu
+def jpeg_shapes(headers: tf.Tensor) -> tf.Tensor:
+    """Height, width and channels that JPEGs claim, int64 [..., 3], for `headers`, string [] or [N], N known.
 
     Raises:
       tf.errors.InvalidArgumentError: one is no JPEG, or broken before it says its size.
     """
     if headers.shape.rank:
-        shapes = tf.stack([tf.io.extract_jpeg_shape(one, tf.int64) for one in tf.unstack(headers)])
-    else:
-        shapes = tf.io.extract_jpeg_shape(headers, tf.int64)
-    return tf.reduce_prod(shapes[..., :2], axis=-1)  # at most 2^32: a side has 16 bits
+        return tf.stack([tf.io.extract_jpeg_shape(one, tf.int64) for one in tf.unstack(headers)])
+    return tf.io.extract_jpeg_shape(headers, tf.int64)  # a side has 16 bits
 
 
-@_on_cpu
-def bmp_pixels(contents: tf.Tensor) -> tf.Tensor:
-    """Pixels that a BMP (string scalar) claims, int64 scalar."""
-    sides = tf.io.decode_raw(contents, tf.uint8, fixed_length=26)[18:]
-    width_height = tf.cast(tf.bitcast(tf.reshape(sides, [2, 4]), tf.int32), tf.int64)
-    return tf.abs(tf.reduce_prod(width_height))  # a negative height says that the rows run from the top
-
-
-@_on_cpu
+@on_cpu
 def first_frame(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """A GIF (string scalar) without what follows its first frame, and the pixels that this claims, int64 scalar.
 

@@ -9,8 +9,8 @@ has something to say about pictures:
     image/channels    int64    the file's own, before any conversion
     image/bytes       int64    size of the file
     image/format      bytes    "jpeg", "png", "gif" or "bmp"
-    image/source      bytes    path below the data folder, or "<file>[<row>]"
-    label             bytes    the class's name, or float for a number
+    image/source      bytes    path below the data folder (as the file system has it), or "<file>[<row>]"
+    label             bytes    the class's name (UTF-8), or float for a number
 
 A record of numbers holds `features` (float [size]) and `label`.
 """
@@ -27,10 +27,14 @@ from typing import Union
 import numpy as np
 import tensorflow as tf
 
-from data.headers import Header
+from data.headers import FLAT, SIXTEEN_BITS, Header
+from data.names import printable, to_bytes
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
 
 FACTS = ("image/width", "image/height", "image/channels", "image/bytes", "image/format", "image/source")
+
+
+_FLAT_RANGE = 32  # of 256: what a camera of up to 13 bits leaves in the higher byte
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,14 @@ class Record:
       digest: 64 bits of the content's SHA-256, unsigned; equal pictures have equal digests.
       label: the class's name; empty where the label is a number.
       source: where it came from, for reports.
-      orientation: EXIF orientation, 1 where there is none.
+      remarks: keys of `headers.REMARKS`.
     """
 
     example: bytes
     digest: int
     label: str
     source: str
-    orientation: int = 1
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,21 @@ def image_record(
       content: what the digest is taken of, where it is not `contents` (pixels that were encoded here).
     """
     height, width = size
+    label = _text(label)
     value = label.encode() if isinstance(label, str) else label
-    example = encode_image_example(contents, height, width, header, value, source.encode())
-    return Record(example, digest(contents if content is None else content), _class(label), source, header.orientation)
+    example = encode_image_example(contents, height, width, header, value, to_bytes(source))
+    return Record(
+        example, digest(contents if content is None else content), _class(label), source, remarks(contents, header)
+    )
+
+
+def remarks(contents: bytes, header: Header) -> tuple[str, ...]:
+    """Keys of `headers.REMARKS`: the header's, and of a PNG with 16 bits whether the higher 8 hold a picture at all."""
+    if SIXTEEN_BITS not in header.remarks:
+        return header.remarks
+    colours = tf.io.decode_png(contents).numpy()[..., : 1 if header.channels <= 2 else 3]
+    deep = FLAT if np.ptp(colours) < _FLAT_RANGE else SIXTEEN_BITS
+    return tuple(deep if one == SIXTEEN_BITS else one for one in header.remarks)
 
 
 def vector_record(values: Sequence[float], label: str | float, source: str) -> Outcome:
@@ -105,12 +121,18 @@ def vector_record(values: Sequence[float], label: str | float, source: str) -> O
     example = tf.train.Example()
     feature = example.features.feature
     feature[VECTOR].float_list.value.extend(values)
+    label = _text(label)
     if isinstance(label, str):
         feature[LABEL].bytes_list.value.append(label.encode())
     else:
         feature[LABEL].float_list.value.append(label)
     serialized = example.SerializeToString(deterministic=True)  # a map's order is else another in each process
     return Record(serialized, digest(repr(list(values)).encode()), _class(label), source)
+
+
+def _text(label: str | float) -> str | float:
+    """A class's name is UTF-8: it stands in schemas and in servers' answers."""
+    return printable(label) if isinstance(label, str) else label
 
 
 def _class(label: str | float) -> str:

@@ -88,7 +88,7 @@ class ShardReport:
       digests: per split, the records' content digests, uint64, in the order written.
       label_ids: per split, the records' labels, int32, as indices into the labels of the file; 0 for numbers.
       rejected: what did not go in.
-      rotated: pictures whose EXIF orientation is not upright; TensorFlow ignores it.
+      remarks: pictures by what decoding passes over in silence, the keys of `headers.REMARKS`.
     """
 
     index: int
@@ -96,7 +96,7 @@ class ShardReport:
     digests: dict[str, np.ndarray] = field(default_factory=dict)
     label_ids: dict[str, np.ndarray] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
-    rotated: int = 0
+    remarks: Counter[str] = field(default_factory=Counter)
 
 
 def make_shards(plan: Plan, seed: int) -> list[Shard]:
@@ -148,7 +148,7 @@ def write_shard(
             if split not in writers:
                 writers[split] = _Writer(target, split, shard)
             writers[split].write(outcome)
-            report.rotated += outcome.orientation > 1
+            report.remarks.update(outcome.remarks)
         for split, writer in sorted(writers.items()):
             report.files[split], report.digests[split], report.label_ids[split] = writer.finish()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import posixpath
 from collections import Counter
@@ -10,12 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image as Pil
 
 from data import image_ops
 from data.check import Checked, check_files
 from data.errors import DataError
-from data.headers import Header, read_header
-from data.records import digest
+from data.headers import ALPHA, Header, read_header
+from data.names import printable
+from data.records import digest, remarks
 from data.shards import Ingest, split_of
 from data.sources import ImageFolder
 from data.sources.base import ahead, chunks
@@ -41,7 +44,7 @@ class Look:
       formats, channels: of these, by the name of the format and the file's own channels.
       is_grey: no picture looked at has a colour, however it is stored.
       see_through: at least one has transparent parts.
-      rotated: pictures with an EXIF rotation.
+      remarks: of these, by what decoding passes over in silence: `headers.REMARKS`.
       bad: path and reason of those that do not decode.
       not_pictures: other files, by kind.
       unused: pictures that a run passes over, by where they lie.
@@ -57,7 +60,7 @@ class Look:
     channels: Counter[int] = field(default_factory=Counter)
     is_grey: bool = True
     see_through: bool = False
-    rotated: int = 0
+    remarks: Counter[str] = field(default_factory=Counter)
     bad: list[tuple[str, str]] = field(default_factory=list)
     not_pictures: Counter[str] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)
@@ -99,7 +102,7 @@ def look(folder: str) -> Look:
     seen: dict[tuple[str, str], Counter[str]] = {}  # (split, class) -> pictures of the sample, by what becomes of them
     for split, name, path, checked in _sample(folder, plan.splits):
         if checked.reason:
-            found.bad.append((path, f"{checked.reason}: {checked.message}"))
+            found.bad.append((printable(path), f"{checked.reason}: {checked.message}"))
             part = "bad"
         else:
             _take(found, checked)
@@ -146,7 +149,7 @@ def _take(found: Look, checked: Checked) -> None:
     found.sizes.append(checked.size)
     found.formats[header.format] += 1
     found.channels[header.channels] += 1
-    found.rotated += header.orientation > 1
+    found.remarks.update(remarks(checked.contents, header))
     if found.is_grey and header.channels not in (1, 2) and len(found.sizes) <= COLOURS:
         pixels = image_ops.decode(tf.constant(checked.contents), 3).numpy()
         found.is_grey = int(np.ptp(pixels, axis=2).max()) <= GREY
@@ -155,9 +158,10 @@ def _take(found: Look, checked: Checked) -> None:
 
 
 def _is_see_through(contents: bytes, header: Header) -> bool:
-    if header.format != "png" or header.channels not in (2, 4):
+    if ALPHA not in header.remarks:
         return False
-    return bool(tf.io.decode_png(contents, channels=4).numpy()[:, :, 3].min() < 255)
+    with Pil.open(io.BytesIO(contents)) as picture:
+        return picture.convert("RGBA").getextrema()[3][0] < 255
 
 
 def _buckets() -> dict[str, int]:

@@ -6,7 +6,8 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from data.listing import printable
+from data.headers import ALPHA, REMARKS
+from data.names import printable
 from data.shards import Ingest
 from pipeline.new_choice import Choice
 from pipeline.new_look import Look
@@ -75,7 +76,7 @@ def _formats(look: Look) -> str:
     if look.is_grey:
         stored = "" if set(look.channels) <= {1, 2} else ", stored as colour"
         return f"{formats}; grey{stored}"
-    alpha = {2, 4} & set(look.channels) and "png" in look.formats
+    alpha = look.remarks[ALPHA]
     opaque = "with transparent parts" if look.see_through else "opaque"
     return f"{formats}; colour{f', with an alpha channel ({opaque}), which is dropped' if alpha else ''}"
 
@@ -119,8 +120,9 @@ def advice(look: Look, choice: Choice) -> list[str]:
         found.append(f"the pictures' shapes differ; all are stretched to {choice.height}x{choice.width}")
     if look.see_through:
         found.append("transparency is dropped: what lies beneath it, often black, is what the model sees")
-    if look.rotated:
-        found.append(f"{look.rotated} of those looked at carry an EXIF rotation, which is ignored, here and in serving")
+    for name, count in look.remarks.items():
+        if name != ALPHA:  # told above, where a part is transparent
+            found.append(f"{count} of those looked at {REMARKS[name]}")
     found += look.notes
     if look.unused:
         found.append(f"{look.unused.total():,} pictures are passed over: {counted(look.unused)}")

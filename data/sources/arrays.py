@@ -15,7 +15,8 @@ from data.array_files import member_names, open_array
 from data.errors import DataError
 from data.headers import Header
 from data.labels import ONE_HOT, NoLabel, label_of
-from data.listing import FILE, entries, printable
+from data.listing import FILE, entries
+from data.names import printable
 from data.records import Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, Plan, Source, ahead, blocks, chunks, shuffled_rows
 from data.spec import Feature, Image, Label

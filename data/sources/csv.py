@@ -14,7 +14,7 @@ import numpy as np
 
 from data.errors import DataError, UsageError
 from data.labels import NoLabel, label_of, number_of
-from data.listing import printable
+from data.names import printable
 from data.open_file import opened
 from data.records import Outcome, Rejected, vector_record
 from data.sources.base import BLOCK, Plan

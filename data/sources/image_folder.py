@@ -13,7 +13,8 @@ from data.check import DECODABLE, UNSUPPORTED, check_files, suffix
 from data.errors import DataError, UsageError
 from data.headers import read_header
 from data.labels import NoLabel, folder_label
-from data.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, printable, walk
+from data.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
+from data.names import printable
 from data.records import Outcome, Rejected, image_record
 from data.sources.base import Plan, ahead, chunks
 from data.sources.splits import SplitSource, chosen, refusal, roles

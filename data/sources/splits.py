@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from data.errors import DataError, UsageError
-from data.listing import printable
+from data.names import printable
 from data.sources.base import Source
 
 NONE = "none"

@@ -15,7 +15,7 @@ from data.check import check_bytes
 from data.errors import DataError
 from data.headers import read_header
 from data.labels import ONE_HOT, NoLabel, label_of
-from data.listing import printable
+from data.names import printable
 from data.records import Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, Plan, chunks
 from data.sources.split_files import shown, split_files

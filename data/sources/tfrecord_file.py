@@ -15,7 +15,7 @@ from typing import BinaryIO
 import google_crc32c
 
 from data.errors import DataError
-from data.listing import printable
+from data.names import printable
 from data.open_file import opened
 
 _HEAD, _TAIL = 12, 4

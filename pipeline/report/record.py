@@ -33,7 +33,7 @@ class RunRecord:
 
     Attributes:
       status: "running", "pushed", "unchanged" (all from the cache), "not pushed", "failed" or "interrupted".
-      data: examples by split, quarantined by reason, files that are no pictures, duplicates, EXIF-rotated.
+      data: examples by split, quarantined by reason, files that are no pictures, duplicates, remarks on pictures.
       training: epochs, images_per_second, waiting_share (of the time, for input), history, best_epoch, phases, layers.
       evaluation: the deciding metric, metrics by slice, the baseline's value.
       skew: the proof of no skew (`components.gate.Proof`), the pushed version's route at its end.
@@ -83,6 +83,6 @@ def describe_data(manifest: Manifest, folder: str) -> dict[str, Any]:
         "contradiction_count": manifest.contradiction_count,
         "contradictions": manifest.contradictions,
         "removed": manifest.removed,
-        "rotated": manifest.rotated,
+        "remarks": manifest.remarks,
         "folder": folder,
     }

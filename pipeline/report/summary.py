@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from data.headers import REMARKS
+from data.names import printable
 from pipeline.paths import Paths
 from pipeline.report.record import RunRecord
 from pipeline.report.skew import line
@@ -24,7 +26,7 @@ def summarize(record: RunRecord, paths: Paths, console: Console) -> None:
     """Prints a few lines and the warnings that the data call for."""
     console.print()
     for warning in _warnings(record):
-        console.print(f"[yellow]note[/]      {escape(warning)}")
+        console.print(f"[yellow]note[/]      {escape(printable(warning))}")
     for name, text in _facts(record).items():
         console.print(f"[bold]{name:<9}[/] {escape(text)}")
     if record.plots:
@@ -84,7 +86,9 @@ def _warnings(record: RunRecord) -> list[str]:
         found.append(f"{quarantined} examples in quarantine ({reasons}): {data['folder']}/quarantine.jsonl")
     found += data.get("notes", [])
     if data.get("unused"):
-        found.append(f"{sum(data['unused'].values()):,} pictures were passed over: {counted(data['unused'])}")
+        found.append(
+            f"{sum(data['unused'].values()):,} pictures or data files were passed over: {counted(data['unused'])}"
+        )
     if data.get("not_pictures"):
         total = sum(data["not_pictures"].values())
         found.append(f"{total:,} files are not a picture ({counted(data['not_pictures'])})")
@@ -105,6 +109,5 @@ def _warnings(record: RunRecord) -> list[str]:
     unseen = sorted(set(data["labels"].get("train", ())) - set(data["labels"].get("eval", ())))
     if record.evaluation.get("metric") == "sparse_categorical_accuracy" and unseen:
         found.append(f"no held-out example of {', '.join(unseen[:5])}: nothing is known of how well it is told apart")
-    if data.get("rotated"):
-        found.append(f"{data['rotated']} pictures carry an EXIF rotation, which TensorFlow ignores here and in serving")
+    found += [f"{count} pictures {REMARKS[name]}" for name, count in data.get("remarks", {}).items()]
     return found

@@ -31,7 +31,8 @@ _NO_ANSWER = re.compile(
 )
 _NO_TLS = re.compile("ssl|tls|certificate|handshake", re.IGNORECASE)
 _QUEUE = re.compile("batch(ing)? (scheduling )?queue")
-_NODE = re.compile(r"\{\{function_node [^}]*\}\} ?")  # where in the graph: of no use to who asked
+# Where in the graph, and the op with which the graph refuses a picture: of no use to who asked.
+_NODE = re.compile(r"\{\{function_node [^}]*\}\} ?|StringToNumberOp could not correctly convert string: ")
 TOO_LONG = re.compile("message larger than max")  # gRPC's words
 # Faults of a request as a whole: no picture is to blame, so it is of no use to look for it.
 _REQUEST = re.compile(

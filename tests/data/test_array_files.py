@@ -109,7 +109,7 @@ def test_npy_that_is_cut_off_absent_or_pickled(tmp_path):
     refused(tmp_path / "absent.npy", None, "cannot read")
     refused(tmp_path / "absent.gz", None, "cannot read")
     np.save(tmp_path / "objects.npy", np.array([{}, []], object))
-    refused(tmp_path / "objects.npy", None, "cannot read")
+    refused(tmp_path / "objects.npy", None, "holds Python objects, not text or numbers")
 
 
 def test_npz_that_is_broken_or_lacks_the_member(tmp_path):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import DataError
-from data.listing import Entry, entries, printable, walk
+from data.listing import Entry, entries, walk
+from data.names import printable
 from data.records import Rejected
 from data.sources import ImageFolder
 from data.spec import Classes, Image

@@ -51,6 +51,16 @@ def test_it_is_read_back_as_it_was_written(picture_folder, tmp_path):
     assert not list((tmp_path / "out").rglob("*.partial/*"))
 
 
+def test_a_manifest_of_another_version_is_read(picture_folder, tmp_path):
+    """Its fields that are not known here are passed over: `rotated` was one."""
+    manifest = ingest(picture_folder(tmp_path / "in", {"a": 6, "b": 6}), tmp_path / "out")
+    file = tmp_path / "out" / MANIFEST
+    values = json.loads(file.read_text())
+    del values["remarks"]
+    file.write_text(json.dumps({**values, "rotated": 3}))
+    assert Manifest.load(str(tmp_path / "out")) == manifest
+
+
 def test_the_quarantine_names_each_file_with_its_reason(picture_folder, tmp_path):
     folder = picture_folder(tmp_path / "in", {"a": 6, "b": 6})
     for name, contents in (("b/z.jpg", b"text"), ("a/é\n.jpg", b"text"), ("a/y.png", b"")):
@@ -61,7 +71,7 @@ def test_the_quarantine_names_each_file_with_its_reason(picture_folder, tmp_path
     lines = [json.loads(line) for line in (tmp_path / "out" / QUARANTINE).read_text().splitlines()]
     found = [(line["source"], line["reason"]) for line in lines]
     assert found == [("a/y.png", "empty file"), ("a/é\n.jpg", "not decodable"), ("b/z.jpg", "not decodable")]
-    assert "Unknown image file format" in lines[2]["message"]
+    assert lines[2]["message"] == "text, not a picture"
 
 
 def test_duplicates_across_given_splits_are_named_with_both_paths(picture_folder, tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.headers import Header
+from data.headers import ALPHA, FLAT, SIXTEEN_BITS, Header, read_header
 from data.records import FACTS, digest, image_record, parse_spec, vector_record
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Image, Number, Vector
 
@@ -96,7 +98,7 @@ def test_vectors(label, spec, in_both):
     found = in_both(lambda one: tf.io.parse_single_example(one, parsing)[LABEL], record.example)
     np.testing.assert_array_equal(values, np.float32([0.1, -3, 1e30]))
     assert found == (b"cat" if label == "cat" else np.float32(2.5))
-    assert (record.label, record.source, record.orientation) == ("cat" if label == "cat" else "", "file.csv:7", 1)
+    assert (record.label, record.source, record.remarks) == ("cat" if label == "cat" else "", "file.csv:7", ())
 
 
 def test_the_digest_is_the_beginning_of_sha256():
@@ -114,5 +116,29 @@ def test_equal_content_has_an_equal_digest_whatever_is_around_it():
     assert vector_record([1.0, 2.0], "a", "x").digest != vector_record([2.0, 1.0], "a", "x").digest
 
 
-def test_a_record_tells_the_orientation():
-    assert image_record(b"", (1, 1), Header("jpeg", 3, 6), "a", "s").orientation == 6
+def test_a_record_has_the_headers_remarks():
+    assert image_record(b"", (1, 1), Header("jpeg", 3, 6, ("EXIF rotation",)), "a", "s").remarks == ("EXIF rotation",)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize(("highest", "told"), [(255, FLAT), (8191, FLAT), (65535, SIXTEEN_BITS)])
+def test_of_16_bits_it_is_told_whether_the_higher_8_hold_a_picture(mode, highest, told):
+    """8 bits stored in 16, a sensor's 13 bits, and the full range; an alpha of 65535 is no picture."""
+    deep = np.linspace(0, highest, 6 * 5 * len(mode)).reshape(6, 5, len(mode)).astype(np.uint16)
+    if "A" in mode:
+        deep[..., -1] = 65535
+    contents = tf.io.encode_png(deep).numpy()
+    found = image_record(contents, (6, 5), read_header(contents), "a", "s").remarks
+    assert found == ((told, ALPHA) if "A" in mode else (told,))
+
+
+def test_names_that_are_no_utf8(in_both):
+    """The source keeps the file system's bytes; a class's name is made UTF-8, as schemas and answers want it."""
+    name = os.fsdecode(b"caf\xe9")
+    record = image_record(b"x", (1, 1), Header("png", 1), name, f"{name}/1.png")
+    features = tf.train.Example.FromString(record.example).features.feature
+    assert features["image/source"].bytes_list.value[:] == [b"caf\xe9/1.png"]
+    assert features[LABEL].bytes_list.value[:] == [rb"caf\xe9"] and record.label == r"caf\xe9"
+    assert json.loads(json.dumps(record.source)) == record.source == f"{name}/1.png"
+    numbers = vector_record([1.0], name, "s")
+    assert tf.train.Example.FromString(numbers.example).features.feature[LABEL].bytes_list.value[:] == [rb"caf\xe9"]

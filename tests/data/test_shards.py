@@ -163,7 +163,7 @@ def test_a_report_tells_the_truth(folder, tmp_path):
             assert report.digests[split].dtype == np.uint64
 
 
-def test_rejected_and_rotated_pictures_are_told(picture_folder, encode, smooth, tmp_path):
+def test_rejected_pictures_and_remarks_are_told(picture_folder, encode, smooth, tmp_path):
     from PIL import Image as Pil
 
     folder = picture_folder(tmp_path / "in", {"a": 3, "b": 2})
@@ -172,7 +172,7 @@ def test_rejected_and_rotated_pictures_are_told(picture_folder, encode, smooth, 
     (folder / "a/turned.jpg").write_bytes(encode(smooth(1), "JPEG", exif=exif))
     (folder / "b/broken.jpg").write_bytes(b"text")
     (report,) = write_all(folder, tmp_path / "out", source=ImageFolder(), feature=Image(4, 4))
-    assert report.rotated == 1
+    assert report.remarks == {"EXIF rotation": 1}
     assert [(one.source, one.reason) for one in report.rejected] == [("b/broken.jpg", "not decodable")]
     assert sum(file.examples for file in report.files.values()) == 6
 

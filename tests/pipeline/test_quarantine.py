@@ -75,7 +75,7 @@ def test_a_few_broken_pictures_do_not_stop_a_run(messy: tuple[Path, Attempt]) ->
     report = Path(found.record["data"]["folder"], "quarantine.jsonl").read_text()
     lines = {one["source"]: one for one in map(json.loads, report.splitlines())}
     assert lines.keys() == {"train/cats/0000.jpg", "train/dogs/gone.png"}
-    assert "No such file" in lines["train/dogs/gone.png"]["message"]
+    assert lines["train/dogs/gone.png"]["message"] == "a link to nowhere: /no/such/picture.png"
 
 
 @pytest.mark.slow

@@ -210,7 +210,7 @@ def _record() -> RunRecord:
             "not_pictures": {".DS_Store": 4},
             "duplicate_count": 1,
             "duplicates": [{"train": "train/a.png", "eval": "val/b.png"}],
-            "rotated": 5,
+            "remarks": {"EXIF rotation": 5, "16 bits, but flat": 2},
             "folder": "/examples/1",
         },
         training={
@@ -248,6 +248,7 @@ def test_the_summary_names_what_needs_attention() -> None:
         "4 files are not a picture (4 .DS_Store)",
         "1 evaluation pictures lie in training, too, e.g. val/b.png (eval) = train/a.png",
         "5 pictures carry an EXIF rotation",
+        "2 pictures have 16 bits a channel and are nearly of one colour in the higher 8",
         "1,437 train, 360 eval",
         "3 epochs (the best, 2, is exported), 12,346 examples/s, 25% of the time waiting for input",
         "of which 70% is to decode and resize; went on at epoch 2, step 5; stopped: accuracy > 0.9 after epoch 3",
