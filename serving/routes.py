@@ -19,6 +19,19 @@ from serving.parity import Answers
 Rows = Sequence[Any]
 Outputs = Mapping[str, Any]
 
+_OF_THE_STORE = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnauthenticatedError,
+    tf.errors.UnavailableError,
+    MemoryError,
+    PermissionError,
+)
+"""Errors of a store or a machine: they say nothing about the model."""
+
 
 def values_of(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]:
     """What the records (serialized tf.Examples) hold of a feature: bytes for tf.string, else rows of floats.
@@ -61,12 +74,15 @@ class Signatures:
           folder: of the SavedModel.
 
         Raises:
-          UsageError: it is none, or lacks one of the two signatures.
+          UsageError: it is none, is damaged, has ops that this TensorFlow does not know, or lacks one of the two
+            signatures.
         """
         try:
             self._model = tf.saved_model.load(folder)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"no SavedModel at {folder}: {str(error).splitlines()[0]}") from None
+        except _OF_THE_STORE:
+            raise
+        except Exception as error:  # of damaged files also IndexError, RuntimeError and bare OpErrors
+            raise UsageError(f"no SavedModel at {folder}: {_first_line(error)[:200]}") from None
         missing = [name for name in (DEFAULT, EXAMPLES) if name not in self._model.signatures]
         if missing:
             told = ", ".join(sorted(self._model.signatures)) or "none"
