@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.schema import classes_of
 from data.errors import UsageError
-from data.spec import IMAGE, VECTOR
+from data.spec import IMAGE, LABEL, VECTOR
 from serving.parity import Answers
 from serving.routes import Refused, Signatures
 
 _BATCH = 32
 _NAMED = 10  # classes at most that a message lists
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names, or the first of them and how many more."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)
@@ -79,26 +86,55 @@ def _classes(found: Answers) -> tuple[str, ...] | None:
     return tuple(name.decode(errors="replace") for name in found.classes[0])
 
 
+def on_common(models: Sequence[str], common: Sequence[str], records: Iterable[bytes]) -> tuple[int, list[float]]:
+    """How often models with different classes are right on the examples of those that all of them know.
+
+    Each may answer with any of its own classes, so that the one with more of them has the harder question: the
+    numbers are told, and decide nothing.
+
+    Args:
+      models: folders of SavedModels that answer with classes.
+      common: the classes.
+      records: serialized tf.Examples; those of other classes are passed over.
+
+    Returns:
+      The number of examples, and the accuracy of each model on them, 0..1; none without an example.
+
+    Raises:
+      Refused: a model gives no answer to one of them.
+    """
+    signatures = [Signatures(model) for model in models]
+    count, right = 0, np.zeros(len(models), int)
+    names = {name.encode() for name in common}
+    for some in _batches(record for record in records if _label(record) in names):
+        labels = np.array([_label(record) for record in some], object)
+        count += len(some)
+        for place, model in enumerate(signatures):
+            found = model.examples(some, len(some))
+            assert found.classes is not None
+            right[place] += (found.classes[np.arange(len(some)), found.scores.argmax(axis=1)] == labels).sum()
+    return count, list(right / count) if count else []
+
+
+def _label(record: bytes) -> bytes:
+    return tf.train.Example.FromString(record).features.feature[LABEL].bytes_list.value[0]
+
+
 def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
     """By the classes that the model knows and those of this run; none: a number."""
     if not known and classes:
         return Comparable("the last model answers with a number")
     if known and not classes:
-        return Comparable(f"the last model answers with classes ({_some(known)})")
+        return Comparable(f"the last model answers with classes ({listed(known)})")
     if set(known) == set(classes):
         return Comparable("", classes)
     common = tuple(name for name in classes if name in known)
     if len(known) <= _NAMED:
-        return Comparable(f"the last model knew {_some(known)}", common)
+        return Comparable(f"the last model knew {listed(known)}", common)
     added = [name for name in classes if name not in known]
     gone = [name for name in known if name not in classes]
-    told = [f"not {_some(added)}"] * bool(added) + [f"also {_some(gone)}"] * bool(gone)
+    told = [f"not {listed(added)}"] * bool(added) + [f"also {listed(gone)}"] * bool(gone)
     return Comparable(f"the last model knew {len(known)} classes: {'; '.join(told)}", common)
-
-
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _input(signatures: Signatures) -> str:

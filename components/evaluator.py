@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,11 +19,12 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
 from components.baseline import saved_model
-from components.comparable import Comparable, comparable
+from components.comparable import Comparable, comparable, listed, on_common
 from components.schema import read_schema
 from components.task import Evaluate, Task
 from data.errors import QualityError
 from data.spec import LABEL
+from serving.routes import Refused
 
 log = logging.getLogger(__name__)
 ACCURACY = "sparse_categorical_accuracy"
@@ -112,11 +113,15 @@ class _Executor(executor.Executor):
                     verdict = comparable(folder, schema, records)
                     if verdict:  # the baseline answers all the records: the failure is not its own
                         raise
-        log.warning("no baseline: %s", verdict.reason)
+        reason = verdict.reason
+        if folder and verdict.common:
+            candidate = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+            reason += _on_common(folder, candidate, verdict.common, _records(input_dict, exec_properties))
+        log.warning("no baseline: %s", reason)
         inputs = {**input_dict, standard_component_specs.BASELINE_MODEL_KEY: []}
         super().Do(inputs, output_dict, exec_properties)
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
-        blessing.set_string_custom_property(NO_BASELINE, verdict.reason)
+        blessing.set_string_custom_property(NO_BASELINE, reason)
         return None
 
     def _beside(
@@ -151,6 +156,17 @@ def _records(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str,
         for folder in artifact_utils.get_split_uris(inputs[standard_component_specs.EXAMPLES_KEY], split):
             files = sorted(tf.io.gfile.glob(io_utils.all_files_pattern(folder)))
             yield from tf.data.TFRecordDataset(files).as_numpy_iterator()
+
+
+def _on_common(before: str, candidate: str, common: Sequence[str], records: Iterator[bytes]) -> str:
+    """What to tell of the classes that both models know."""
+    try:
+        count, accuracies = on_common((before, candidate), common, records)
+    except Refused as error:
+        return f" (and refuses an example: {error})"
+    if not count:
+        return ""
+    return f" (on the {count:,} examples of {listed(common)}: {accuracies[0]:.4f} before, {accuracies[1]:.4f} now)"
 
 
 class Evaluator(TfxEvaluator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -164,7 +165,9 @@ def _names(found: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(getattr(error, "message", error)).strip().splitlines()
+    """What went wrong, without TensorFlow's words on where in the graph."""
+    text = str(getattr(error, "message", error)).rpartition("<stack traces unavailable>")[2]
+    lines = re.sub(r"\{\{function_node [^}]*\}\} ?", "", text).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components.comparable import comparable
+from components.comparable import comparable, on_common
 from components.schema import curate
 from components.task import Task
-from data.image_ops import decode_batch
 from data.records import vector_record
 from data.sources import Csv
-from data.spec import Classes, Number, Vector
+from data.spec import Classes, Image, Number, Vector
 from serving import export
 from tests.conftest import encode_picture, smooth_pixels
+from tests.exported import export_pictures
 from tests.tasks.tiny import TASK
 
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3))
@@ -75,6 +76,24 @@ def test_other_classes(names: tuple[str, ...], common: tuple[str, ...], cats_and
     found = comparable(cats_and_dogs, _schema(ROWS, names), [RECORD])
     assert not found and found.reason == "the last model knew cats, dogs"
     assert found.common == common
+
+
+def test_models_with_other_classes_on_the_common_ones(cats_and_dogs: str, tmp_path: Path) -> None:
+    """Each answers with any of its own classes; other examples are passed over."""
+    other = _model(tmp_path / "model", ("owls", "dogs", "cats"))
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(100, 3)).astype(np.float32)
+    labels = [("cats", "dogs", "owls")[number % 3] for number in range(100)]
+    records = [vector_record(row, label, "row").example for row, label in zip(values.tolist(), labels, strict=True)]
+    count, found = on_common([cats_and_dogs, other], ["cats", "dogs"], iter(records))
+    expected = []
+    for model in (cats_and_dogs, other):
+        (kernel, bias) = (one.numpy() for one in tf.saved_model.load(model).variables)
+        names = ("cats", "dogs") if model is cats_and_dogs else ("owls", "dogs", "cats")
+        best = [names[place] for place in (values @ kernel + bias).argmax(axis=1)]
+        expected.append(np.mean([one == label for one, label in zip(best, labels, strict=True) if label != "owls"]))
+    assert count == 67 and found == pytest.approx(expected) and min(found) > 0
+    assert on_common([cats_and_dogs], ["cats"], [records[2]]) == (0, [])
 
 
 @pytest.mark.parametrize("names", [("cats", "dogs"), ("dogs", "cats")])
@@ -198,19 +217,11 @@ def test_a_store_that_does_not_answer_says_nothing_of_the_model(
 
 def test_pictures_of_another_size_are_the_same_question(tmp_path: Path) -> None:
     """The signature takes their bytes."""
-    feature = dataclasses.replace(TASK.feature, height=4, width=4)
-
-    class Decode(tf.Module):
-        def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return {**raw, "image": decode_batch(raw["image"], feature)}
-
-    layers = [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
-    exported = export.Exported(keras.Sequential(layers), Decode(), feature, Classes(), ("cats", "dogs"))
-    export.write(exported, str(tmp_path / "model"))
+    model = export_pictures(tmp_path / "model", Image(4, 4), ("cats", "dogs"))
     picture = _picture(encode_picture(smooth_pixels(0), "PNG"))
-    assert comparable(str(tmp_path / "model"), _schema(TASK, ("cats", "dogs")), [picture])
-    rows = comparable(str(tmp_path / "model"), _schema(ROWS, ("cats", "dogs")), [RECORD])
+    assert comparable(model, _schema(TASK, ("cats", "dogs")), [picture])
+    rows = comparable(model, _schema(ROWS, ("cats", "dogs")), [RECORD])
     assert rows.reason == "the last model takes pictures"
     broken = _picture(b"no picture")
-    refused = comparable(str(tmp_path / "model"), _schema(TASK, ("cats", "dogs")), [picture, broken])
+    refused = comparable(model, _schema(TASK, ("cats", "dogs")), [picture, broken])
     assert refused.reason.startswith("the last model refuses examples of this run: ")
