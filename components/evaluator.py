@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import tensorflow as tf
@@ -14,16 +16,20 @@ from tfx.components import Evaluator as TfxEvaluator
 from tfx.components.evaluator import constants, executor
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils, path_utils
+from tfx.utils import io_utils, json_utils, path_utils
 
 from components.baseline import saved_model
+from components.comparable import Comparable, comparable, listed, on_common
+from components.schema import read_schema
 from components.task import Evaluate, Task
 from data.errors import QualityError
 from data.spec import LABEL
+from serving.routes import Refused
 
 log = logging.getLogger(__name__)
 ACCURACY = "sparse_categorical_accuracy"
 ERROR = "mean_squared_error"
+NO_BASELINE = "no_baseline"  # custom property of the ModelBlessing: why the model before was not compared with
 _ROUNDING = 1e-6  # TFMA's metrics come out of float32: 7 of 10 are 0.69999999, which must do where the limit is 0.7
 
 
@@ -78,7 +84,11 @@ def _limit(settings: Evaluate, is_classification: bool) -> float:
 
 
 class _Executor(executor.Executor):
-    """The stock evaluation, for which an imported baseline is laid out as a Trainer's."""
+    """The stock evaluation, with a baseline only where it can be compared (`components.comparable`).
+
+    Where it cannot, the limits on the candidate alone decide, and the blessing says why under `NO_BASELINE`: a first
+    model of a new kind must not be kept back by one that answers another question.
+    """
 
     def Do(  # noqa: N802
         self,
@@ -87,26 +97,76 @@ class _Executor(executor.Executor):
         exec_properties: dict[str, Any],
     ) -> None:
         found = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
-        folder = saved_model(found[0].uri) if found else None
-        if not found or folder == path_utils.serving_model_dir(found[0].uri):
+        if not found:
             return super().Do(input_dict, output_dict, exec_properties)
-        if folder is None:  # the first run, before anything was pushed
-            log.warning("no baseline at %s", found[0].uri)
-            inputs = {**input_dict, standard_component_specs.BASELINE_MODEL_KEY: []}
-            return super().Do(inputs, output_dict, exec_properties)
-        given = found[0].uri
+        folder = saved_model(found[0].uri)
+        if folder is None:  # the first run, before anything was pushed; or somebody deleted it
+            verdict = Comparable(f"there is no model at {found[0].uri}")
+        else:
+            schema = read_schema(artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY]))
+            records = _records(input_dict, exec_properties)
+            verdict = comparable(folder, schema, islice(records, 1))
+            if verdict:
+                try:
+                    return self._beside(folder, input_dict, output_dict, exec_properties)
+                except Exception:
+                    verdict = comparable(folder, schema, records)
+                    if verdict:  # the baseline answers all the records: the failure is not its own
+                        raise
+        reason = verdict.reason
+        if folder and verdict.common:
+            candidate = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+            reason += _on_common(folder, candidate, verdict.common, _records(input_dict, exec_properties))
+        log.warning("no baseline: %s", reason)
+        inputs = {**input_dict, standard_component_specs.BASELINE_MODEL_KEY: []}
+        super().Do(inputs, output_dict, exec_properties)
+        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        blessing.set_string_custom_property(NO_BASELINE, reason)
+        return None
+
+    def _beside(
+        self,
+        folder: str,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """The evaluation with a baseline; an imported one is laid out as a Trainer's for it."""
+        (baseline,) = input_dict[standard_component_specs.BASELINE_MODEL_KEY]
+        if folder == path_utils.serving_model_dir(baseline.uri):
+            return super().Do(input_dict, output_dict, exec_properties)
+        given = baseline.uri
         # Beside the outputs, where Beam's workers can read it, too.
         copy = f"{artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY])}/.baseline"
         io_utils.copy_dir(folder, path_utils.serving_model_dir(copy))
         try:
-            found[0].uri = copy
+            baseline.uri = copy
             super().Do(input_dict, output_dict, exec_properties)
         finally:
-            found[0].uri = given
+            baseline.uri = given
             tf.io.gfile.rmtree(copy)
         blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, folder)
         return None
+
+
+def _records(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> Iterator[bytes]:
+    """The serialized tf.Examples that are evaluated."""
+    for split in json_utils.loads(exec_properties[standard_component_specs.EXAMPLE_SPLITS_KEY]):
+        for folder in artifact_utils.get_split_uris(inputs[standard_component_specs.EXAMPLES_KEY], split):
+            files = sorted(tf.io.gfile.glob(io_utils.all_files_pattern(folder)))
+            yield from tf.data.TFRecordDataset(files).as_numpy_iterator()
+
+
+def _on_common(before: str, candidate: str, common: Sequence[str], records: Iterator[bytes]) -> str:
+    """What to tell of the classes that both models know."""
+    try:
+        count, accuracies = on_common((before, candidate), common, records)
+    except Refused as error:
+        return f" (and refuses an example: {error})"
+    if not count:
+        return ""
+    return f" (on the {count:,} examples of {listed(common)}: {accuracies[0]:.4f} before, {accuracies[1]:.4f} now)"
 
 
 class Evaluator(TfxEvaluator):

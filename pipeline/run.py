@@ -17,7 +17,7 @@ from rich.console import Console
 from tfx.utils.io_utils import read_string_file
 
 from components import gate, pusher
-from components.evaluator import Evaluation, check, metric_of
+from components.evaluator import NO_BASELINE, Evaluation, check, metric_of
 from components.multi_worker import Cluster
 from components.reference import TaskReference
 from components.task import Task
@@ -89,7 +89,12 @@ class _Run:
         elif component == "Evaluator":
             found = Evaluation.load(outputs["evaluation"].uri, metric_of(self._task))
             record.blessed = outputs["blessing"].custom_properties["blessed"].int_value == 1
-            record.evaluation = {"metric": metric_of(self._task), "baseline": found.baseline, "slices": found.metrics}
+            record.evaluation = {
+                "metric": metric_of(self._task),
+                "baseline": found.baseline,
+                "no_baseline": outputs["blessing"].custom_properties[NO_BASELINE].string_value,
+                "slices": found.metrics,
+            }
             check(found, self._task, record.blessed)
         elif component == "SkewGate":
             record.skew = gate.read(outputs["blessing"].uri)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,19 @@ from serving.parity import Answers
 
 Rows = Sequence[Any]
 Outputs = Mapping[str, Any]
+
+_OF_THE_STORE = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnauthenticatedError,
+    tf.errors.UnavailableError,
+    MemoryError,
+    PermissionError,
+)
+"""Errors of a store or a machine: they say nothing about the model."""
 
 
 def values_of(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]:
@@ -61,12 +75,15 @@ class Signatures:
           folder: of the SavedModel.
 
         Raises:
-          UsageError: it is none, or lacks one of the two signatures.
+          UsageError: it is none, is damaged, has ops that this TensorFlow does not know, or lacks one of the two
+            signatures.
         """
         try:
             self._model = tf.saved_model.load(folder)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"no SavedModel at {folder}: {str(error).splitlines()[0]}") from None
+        except _OF_THE_STORE:
+            raise
+        except Exception as error:  # of damaged files also IndexError, RuntimeError and bare OpErrors
+            raise UsageError(f"no SavedModel at {folder}: {_first_line(error)[:200]}") from None
         missing = [name for name in (DEFAULT, EXAMPLES) if name not in self._model.signatures]
         if missing:
             told = ", ".join(sorted(self._model.signatures)) or "none"
@@ -148,7 +165,9 @@ def _names(found: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(getattr(error, "message", error)).strip().splitlines()
+    """What went wrong, without TensorFlow's words on where in the graph."""
+    text = str(getattr(error, "message", error)).rpartition("<stack traces unavailable>")[2]
+    lines = re.sub(r"\{\{function_node [^}]*\}\} ?", "", text).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

@@ -49,7 +49,10 @@ def _facts(record: RunRecord) -> dict[str, str]:
     training, metric = record.training, record.evaluation["metric"]
     overall = record.evaluation["slices"]["overall"]
     baseline = record.evaluation["baseline"]
-    before = f", {baseline:.4f} before" if baseline is not None else ", no model before"
+    why = record.evaluation.get("no_baseline")
+    before = (
+        f", {baseline:.4f} before" if baseline is not None else f"; no baseline: {why}" if why else ", no model before"
+    )
     state = "already serving" if record.status == "unchanged" else "pushed"
     return {
         "data": ", ".join(

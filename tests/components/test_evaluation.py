@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tfx.components.evaluator import executor
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils, proto_utils
 
-from components.evaluator import ACCURACY, ERROR, Evaluation, eval_config, metric_of
+from components.evaluator import ACCURACY, ERROR, NO_BASELINE, Evaluation, Evaluator, eval_config, metric_of
 from components.schema import curate
 from components.task import Evaluate, Task
 from data.records import vector_record
@@ -40,13 +41,31 @@ class _AsTheyAre(tf.Module):
         return dict(raw)
 
 
-def _model(folder: Path, task: Task, weights: np.ndarray) -> standard_artifacts.Model:
+class _NoneAbove(_AsTheyAre):
+    """Refuses rows with a feature above the limit, as a picture's limit on its pixels does."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        with tf.control_dependencies([tf.debugging.assert_less(raw["features"], self._limit, "too large")]):
+            return {name: tf.identity(value) for name, value in raw.items()}
+
+
+def _model(
+    folder: Path,
+    task: Task,
+    weights: np.ndarray,
+    names: tuple[str, ...] = CLASSES,
+    transform: _AsTheyAre | None = None,
+) -> standard_artifacts.Model:
     """A softmax of, or a number from, the features times the weights."""
     dense = keras.layers.Dense(weights.shape[1], "softmax" if task.is_classification else None, use_bias=False)
     model = keras.Sequential([keras.Input((3,)), dense])
     dense.set_weights([weights])
-    classes = CLASSES if task.is_classification else ()
-    exported = export.Exported(model, _AsTheyAre(), task.feature, task.label, classes)
+    classes = names if task.is_classification else ()
+    exported = export.Exported(model, transform or _AsTheyAre(), task.feature, task.label, classes)
     export.write(exported, str(folder / "Format-Serving"))
     return _artifact("Model", folder)
 
@@ -74,28 +93,43 @@ Judge = Callable[..., tuple[Evaluation, bool]]
 
 
 def _judge(root: Path, task: Task, features: np.ndarray, labels: list[Any]) -> Judge:
-    """A function that evaluates weights, beside a baseline's: what was found, and whether it was blessed."""
+    """A function that evaluates weights, beside a baseline's: what was found, and whether it was blessed.
+
+    `before` and `candidate` are more of the two models, `told` is what the blessing says of the missing baseline.
+    """
     examples = _examples(root / "examples", features, labels)
     schema = curate(schema_pb2.Schema(), task, CLASSES if task.is_classification else ())
     io_utils.write_pbtxt_file(str(root / "schema" / "schema.pbtxt"), schema)
     count = iter(range(100))
 
-    def judge(weights: np.ndarray, baseline: np.ndarray | None = None, **evaluate: Any) -> tuple[Evaluation, bool]:
+    def judge(
+        weights: np.ndarray,
+        baseline: np.ndarray | None = None,
+        before: dict[str, Any] | None = None,
+        told: str = "",
+        candidate: dict[str, Any] | None = None,
+        **evaluate: Any,
+    ) -> tuple[Evaluation, bool]:
         folder = root / str(next(count))
         judged = dataclasses.replace(task, evaluate=Evaluate(**evaluate))
         inputs = {
             "examples": [examples],
-            "model": [_model(folder / "model", task, weights)],
-            "baseline_model": [] if baseline is None else [_model(folder / "baseline", task, baseline)],
+            "model": [_model(folder / "model", task, weights, **(candidate or {}))],
+            "baseline_model": [],
             "schema": [_artifact("Schema", root / "schema")],
         }
+        if baseline is not None:
+            inputs["baseline_model"] = [_model(folder / "baseline", task, baseline, **(before or {}))]
         outputs = {
             "evaluation": [_artifact("ModelEvaluation", folder / "evaluation")],
             "blessing": [_artifact("ModelBlessing", folder / "blessing")],
         }
         config = proto_utils.proto_to_json(eval_config(judged))
         context = executor.Executor.Context(beam_pipeline_args=list(DIRECT), tmp_dir=str(folder), unique_id="1")
-        executor.Executor(context).Do(inputs, outputs, {"eval_config": config, "example_splits": '["eval"]'})
+        Evaluator.EXECUTOR_SPEC.executor_class(context).Do(
+            inputs, outputs, {"eval_config": config, "example_splits": '["eval"]'}
+        )
+        assert re.fullmatch(told, outputs["blessing"][0].get_string_custom_property(NO_BASELINE))
         blessed = outputs["blessing"][0].get_int_custom_property("blessed") == 1
         return Evaluation.load(outputs["evaluation"][0].uri, metric_of(task)), blessed
 
@@ -161,6 +195,51 @@ def test_beside_a_baseline(classes: Judge, rows: tuple[np.ndarray, list[str]], m
         assert found.metrics[name] == pytest.approx(metrics, rel=1e-5), name
     assert found.baseline == pytest.approx(RIGHT / 10) and found.examples == 10
     assert blessed is verdict
+
+
+def test_a_baseline_with_its_classes_in_another_order(classes: Judge) -> None:
+    """It is right as often as before: labels are looked up by name."""
+    order = [2, 0, 1]
+    before = {"names": tuple(CLASSES[place] for place in order)}
+    found, blessed = classes(np.roll(SAME, -1, axis=1), SAME[:, order], before, max_drop=0.39)
+    assert found.baseline == pytest.approx(RIGHT / 10) and not blessed
+
+
+@pytest.mark.parametrize(
+    ("names", "before"), [(("1", "2", "ten"), 5 / 7), (("1", "2"), 6 / 7)], ids=["renamed", "added"]
+)
+def test_a_baseline_with_other_classes_decides_nothing(classes: Judge, names: tuple[str, ...], before: float) -> None:
+    """The limits on the candidate alone do. Of the seven examples of 1 and 2, 2/7 are the candidate's."""
+    told = (
+        rf"the last model knew {', '.join(names)} \(on the 7 examples of 1, 2: {before:.4f} before, {2 / 7:.4f} now\)"
+    )
+    given = SAME[:, : len(names)], {"names": names}, told
+    found, blessed = classes(np.roll(SAME, -1, axis=1), *given)
+    assert found.baseline is None and found.examples == 10 and blessed
+    assert classes(np.roll(SAME, -1, axis=1), *given, min_accuracy=0.31)[1] is False
+
+
+def test_a_baseline_that_refuses_one_of_the_examples(classes: Judge, refusing: _NoneAbove) -> None:
+    """Not the first, so that only TFMA meets it."""
+    told = "the last model refuses examples of this run: .*too large.*"
+    found, blessed = classes(SAME, SAME, {"transform": refusing}, told)
+    assert found.metrics["overall"][ACCURACY] == pytest.approx(RIGHT / 10)
+    assert found.baseline is None and found.examples == 10 and blessed
+
+
+def test_a_candidate_that_fails_is_not_the_baselines_fault(
+    classes: Judge, refusing: _NoneAbove, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match="Fail to call signature"):
+        classes(SAME, SAME, candidate={"transform": refusing})
+    assert "no baseline" not in caplog.text
+
+
+@pytest.fixture
+def refusing(rows: tuple[np.ndarray, list[str]]) -> _NoneAbove:
+    largest = rows[0].max(axis=1)
+    assert largest[0] < largest.max()
+    return _NoneAbove(float(largest.max()))
 
 
 # Numbers

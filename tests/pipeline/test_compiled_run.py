@@ -16,6 +16,7 @@ import yaml
 from components.evaluator import ACCURACY, Evaluation
 from components.reference import TaskReference
 from data.errors import DataError, QualityError, SkewError, SkewlessError, UsageError
+from data.spec import Image as Pictures
 from pipeline.paths import Paths
 from pipeline.runners.compiled import run
 from pipeline.runners.compiled.launch import launch
@@ -23,6 +24,7 @@ from pipeline.runners.compiled.spec import Compiled
 from pipeline.runners.compiled.store import Store, resolve
 from pipeline.runners.kubeflow import Options, compiled
 from tests.dockerfile import Image
+from tests.exported import export_pictures
 from tests.pipeline.conftest import PROJECT
 
 DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
@@ -244,28 +246,32 @@ def test_the_second_run_meets_a_blessed_baseline(image: Image, root: Path) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_served", [True, False])
-def test_an_imported_baseline_is_what_is_served(is_served: bool, root: Path, kubeflow: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["served", "nothing", "other"])
+def test_an_imported_baseline_is_what_is_served(kind: str, root: Path, kubeflow: Path, tmp_path: Path) -> None:
     """Kubeflow's Evaluator on the examples and the model of the first run, against the folder that servers watch."""
     spec, serving = Compiled.load(str(kubeflow)), root / "digits" / "serving" / "digits"
+    folder = serving if kind == "served" else tmp_path / kind
+    if kind == "other":
+        export_pictures(folder / "7", Pictures(4, 4), ("one", "two", "3"))
     left: dict[str, dict[str, Any]] = {}
     for line in (root / "digits" / run.STORE).read_text().splitlines():
         artifact = json.loads(line)
         left.setdefault(artifact["name"].split("/")[-2], {})[artifact["name"].split("/")[-1]] = [artifact]
     place = run.Place(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
-    parameters = {"baseline": str(serving if is_served else tmp_path / "nothing")}
     outputs: dict[str, Any] = dict(left)
     for task in ("Baseline", "Evaluator"):
-        inputs = spec.inputs(task, parameters, outputs)
-        outputs[task], _ = run._execute(spec, task, inputs, Store(str(tmp_path / "store")), place)
+        inputs = spec.inputs(task, {"baseline": str(folder)}, outputs)
+        outputs[task], why = run._execute(spec, task, inputs, Store(str(tmp_path / "store")), place)
     evaluation = outputs["Evaluator"]["evaluation"][0]["uri"]
     found, blessing = Evaluation.load(evaluation, ACCURACY), outputs["Evaluator"]["blessing"][0]["metadata"]
     assert not Path(evaluation, ".baseline").exists()
-    if is_served:
+    if kind == "served":
         assert found.baseline is not None and found.baseline <= found.metrics["overall"][ACCURACY]
-        assert Path(blessing["baseline_model"]) == max(serving.iterdir())
-    else:
-        assert found.baseline is None and "baseline_model" not in blessing
+        assert Path(blessing["baseline_model"]) == max(serving.iterdir()) and "no_baseline" not in blessing
+        return
+    told = f"there is no model at {folder}" if kind == "nothing" else "the last model knew one, two, 3 (on the "
+    assert found.baseline is None and "baseline_model" not in blessing
+    assert blessing["no_baseline"].startswith(told) and why.startswith(f"no baseline: {told}")
 
 
 @pytest.mark.slow

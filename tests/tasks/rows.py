@@ -1,0 +1,29 @@
+"""Rows of numbers from a CSV, with labels and features of several kinds: tasks that follow one another in one root."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from components.task import Evaluate, Task, Train
+from data.sources import Csv
+from data.spec import Feature, Number, Vector
+
+
+def build_model(feature: Feature, classes: int) -> keras.Model:
+    """float32 [N, size] to probabilities [N, classes], or to a number [N, 1]."""
+    dense = keras.layers.Dense(classes or 1, activation="softmax" if classes else None)
+    return keras.Sequential([keras.Input(feature.shape), dense])
+
+
+CLASSES = Task(
+    name="tiny",
+    source=Csv(label="y", columns=("a", "b")),
+    feature=Vector(2),
+    model=build_model,
+    train=Train(epochs=1, batch_size=8),
+    evaluate=Evaluate(max_drop=1.0),
+)
+NUMBER = dataclasses.replace(CLASSES, label=Number())
+WIDER = dataclasses.replace(CLASSES, source=Csv(label="y"), feature=Vector(3))
