@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from data.errors import DataError
+from data.errors import DataError, UsageError
+from data.fields import check_fields
 from data.records import Outcome
 from data.spec import Classes, Feature, Label
 
@@ -58,6 +59,19 @@ class Source(abc.ABC):
     """
 
     folder: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "source")
+        if self.folder.startswith("/") or ".." in self.folder.split("/"):
+            raise UsageError(
+                f"source.folder must lie below the data folder, got '{self.folder}'",
+                hint="--data DIR may name any folder.",
+            )
+
+    # A default until each source says it itself.
+    def split_names(self, folder: str) -> frozenset[str]:
+        """Names of the splits that `folder` has, from the names of its files alone; {""}: the content decides."""
+        return frozenset({"train", "eval"})
 
     @abc.abstractmethod
     def plan(self, folder: str, feature: Feature) -> Plan:
