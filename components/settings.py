@@ -106,7 +106,7 @@ def _convert(hint: Any, text: str, key: str) -> Any:
             raise ValueError(text)
         return found
     except ValueError:
-        kind = {int: "a whole number", float: "a finite number"}.get(hint, hint.__name__)
+        kind = {int: "a whole number", float: "a number"}.get(hint, hint.__name__)
         raise UsageError(f"{key} must be {kind}, got '{text}'") from None
 
 

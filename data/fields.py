@@ -131,9 +131,8 @@ def _words(hint: Any) -> str:
         return " or ".join(dict.fromkeys(map(_words, arguments)))
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, arguments))}"
-    if origin is Callable:
-        return "a function"
+    if origin is tuple and Ellipsis in arguments:
+        return f"a tuple of {_words(arguments[0]).removeprefix('a ')}{'s' if arguments[0] in _WORDS else ''}"
     if origin is tuple:
-        inner = [_words(one) for one in arguments if one is not Ellipsis]
-        return f"a tuple of {'any number of times ' if Ellipsis in arguments else ''}({', '.join(inner)})"
-    return _WORDS.get(hint) or f"of type {getattr(hint, '__name__', hint)}"
+        return f"({', '.join(map(_words, arguments))})"
+    return "a function" if origin is Callable else _WORDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"
