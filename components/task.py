@@ -74,7 +74,9 @@ class Evaluate:
             if name not in legal:
                 raise unknown("feature for evaluate.slices", name, legal)
         if len(set(self.slices)) != len(self.slices):
-            raise UsageError(f"evaluate.slices has a name twice: {', '.join(self.slices)}")
+            raise UsageError(
+                f"evaluate.slices has a name twice: {', '.join(self.slices)}", hint="Leave one of them out."
+            )
 
 
 @dataclass(frozen=True)

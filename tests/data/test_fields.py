@@ -53,7 +53,11 @@ class Some:
         ("mode", "c", "some.mode must be one of a, b, got 'c'"),
         ("names", "label", "some.names must be a tuple of texts, got 'label'"),
         ("names", ("a", 1), "some.names must be a tuple of texts, got ('a', 1)"),
-        ("pairs", ((1, math.nan),), "some.pairs must be a tuple of (a whole number, a number) or a function, got ((1, "),
+        (
+            "pairs",
+            ((1, math.nan),),
+            "some.pairs must be a tuple of (a whole number, a number) or a function, got ((1, ",
+        ),
         ("pairs", 3, "some.pairs must be "),
         ("two", (1, 2, 3), "some.two must be (a whole number, a whole number), got (1, 2, 3)"),
         ("inner", 1.5, "some.inner must be a Fraction, got 1.5"),
