@@ -54,7 +54,7 @@ def eval_config(task: Task) -> tfma.EvalConfig:
     names += [] if task.is_classification else ["MeanSquaredError", "MeanAbsoluteError"]
     metrics = [tfma.MetricConfig(class_name=name) for name in [*names, "ExampleCount"]]
     metrics[0].per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(task))
-    # Every number is a value of its own: a slice of each would be a table of the data.
+    # The default's label: of a number there are no slices.
     by = [name for name in settings.slices if task.is_classification or name != LABEL]
     slices = [tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in by)]
     return tfma.EvalConfig(model_specs=[spec], metrics_specs=[tfma.MetricsSpec(metrics=metrics)], slicing_specs=slices)

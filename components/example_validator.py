@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -13,7 +14,7 @@ from tfx.utils import io_utils, json_utils
 
 from components.reference import task_of
 from data import manifest
-from data.errors import DataError
+from data.errors import DataError, UsageError
 
 
 class _Executor(executor.Executor):
@@ -27,10 +28,13 @@ class _Executor(executor.Executor):
     ) -> None:
         """Raises:
         DataError: more pictures in quarantine than allowed, or statistics that the schema does not allow.
+        UsageError: there is no such split as the one to evaluate on.
         """
-        task = task_of(json_utils.loads(exec_properties["custom_config"]))
+        config = json_utils.loads(exec_properties["custom_config"])
         examples = artifact_utils.get_single_instance(input_dict["examples"])
-        check_quarantine(manifest.Manifest.load(examples.uri), task.ingest.max_quarantine, examples.uri)
+        found = manifest.Manifest.load(examples.uri)
+        check_split(config["split"], found.splits)
+        check_quarantine(found, task_of(config).ingest.max_quarantine, examples.uri)
         super().Do(input_dict, output_dict, exec_properties)
         anomalies = artifact_utils.get_single_instance(output_dict[standard_component_specs.ANOMALIES_KEY])
         for split in artifact_utils.decode_split_names(anomalies.split_names):
@@ -39,6 +43,24 @@ class _Executor(executor.Executor):
             for name, info in found.anomaly_info.items():
                 if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
                     raise DataError(f"the {split} data do not fit the schema: {name}: {info.description}")
+
+
+def check_split(wanted: str, splits: Collection[str]) -> None:
+    """Whether the data have the split to evaluate on.
+
+    Args:
+      wanted: `evaluate.split`.
+      splits: those of the data; "" stands for training and evaluation, told by the content.
+
+    Raises:
+      UsageError: they do not.
+    """
+    found = sorted({"train", "eval"} if "" in splits else splits)
+    if wanted not in found:
+        raise UsageError(
+            f"evaluate.split is {wanted}, but the data have only the splits {', '.join(found)}",
+            hint="Evaluate on eval, or give the data a test split beside those of training and validation.",
+        )
 
 
 def check_quarantine(found: manifest.Manifest, limit: float, folder: str) -> None:
@@ -76,12 +98,18 @@ class ExampleValidator(base_component.BaseComponent):
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
 
     def __init__(
-        self, examples: types.Channel, statistics: types.Channel, schema: types.Channel, config: dict[str, Any]
+        self,
+        examples: types.Channel,
+        statistics: types.Channel,
+        schema: types.Channel,
+        config: dict[str, Any],
+        split: str,
     ) -> None:
         """Args:
         examples: for their manifest.
         statistics, schema: what is compared.
         config: from `TaskReference.config`.
+        split: the one that the Evaluator will look for, after the training.
         """
         super().__init__(
             _ExampleValidatorSpec(
@@ -89,7 +117,7 @@ class ExampleValidator(base_component.BaseComponent):
                 statistics=statistics,
                 schema=schema,
                 exclude_splits=json_utils.dumps([]),
-                custom_config=json_utils.dumps(config),
+                custom_config=json_utils.dumps({**config, "split": split}),
                 anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )

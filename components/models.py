@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import keras
 
 from data.errors import UsageError
+from data.fields import check_fields
 from data.spec import Feature
+
+MAX_UNITS = 2**20  # above, no machine holds the weights
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,11 @@ class ConvNet:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.filters or min(self.filters) < 1 or self.dense < 1:
-            raise UsageError(f"model.filters and model.dense must be at least 1, got {self.filters} and {self.dense}")
+        check_fields(self, "model")
+        if not self.filters or not all(1 <= one <= MAX_UNITS for one in (*self.filters, self.dense)):
+            raise UsageError(
+                f"model.filters and model.dense must be 1 to {MAX_UNITS}, got {self.filters} and {self.dense}"
+            )
         if not 0 <= self.dropout < 1:
             raise UsageError(f"model.dropout is a share, 0 to 1, got {self.dropout}")
 

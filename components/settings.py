@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from data.errors import UsageError, unknown
+from data.fields import is_finite, types_of
 
 T = TypeVar("T")
 
@@ -19,14 +20,17 @@ def parse(assignments: Sequence[str]) -> dict[str, str]:
     """`["train.epochs=1"]` to `{"train.epochs": "1"}`.
 
     Raises:
-      UsageError: no `=`.
+      UsageError: no `=`, or two values for one name.
     """
-    parsed = {}
+    parsed: dict[str, str] = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
             raise UsageError(f"--set {assignment}: expected KEY=VALUE", hint="For example --set train.epochs=1")
-        parsed[key.strip()] = value.strip()
+        key, value = key.strip(), value.strip()
+        if parsed.get(key, value) != value:
+            raise UsageError(f"{key} is set twice: to '{parsed[key]}' and to '{value}'", hint="Leave one of them out.")
+        parsed[key] = value
     return parsed
 
 
@@ -40,25 +44,23 @@ def apply(task: T, settings: Mapping[str, str]) -> T:
     for key, text in settings.items():
         if key not in legal:
             raise unknown("setting", key, legal)
-        task = _replace(task, key.split("."), text, key)
+        try:
+            task = _replace(task, key.split("."), text, key)
+        except (TypeError, ValueError) as error:  # from the checks of a user's own dataclass
+            raise UsageError(f"{key}={text}: {error}") from error
     return task
 
 
 def names(value: Any, prefix: str = "") -> list[str]:
     """Dotted names of every plain field: numbers, texts, flags, and tuples of them or of pairs of them."""
     found = []
-    for name, hint in _hints(value).items():
+    for name, hint in types_of(type(value)).items():
         inner = getattr(value, name)
         if dataclasses.is_dataclass(inner):
             found += names(inner, f"{prefix}{name}.")
         elif _is_plain(hint) and (prefix or name != "name"):
             found.append(prefix + name)
     return found
-
-
-def _hints(value: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(type(value))
-    return {one.name: hints[one.name] for one in dataclasses.fields(value)}
 
 
 def _is_plain(hint: Any) -> bool:
@@ -76,7 +78,7 @@ def _replace(value: Any, path: Sequence[str], text: str, key: str) -> Any:
     name, *rest = path
     if rest:
         return dataclasses.replace(value, **{name: _replace(getattr(value, name), rest, text, key)})
-    return dataclasses.replace(value, **{name: _convert(_hints(value)[name], text, key)})
+    return dataclasses.replace(value, **{name: _convert(types_of(type(value))[name], text, key)})
 
 
 def _convert(hint: Any, text: str, key: str) -> Any:
@@ -99,7 +101,10 @@ def _convert(hint: Any, text: str, key: str) -> Any:
             raise UsageError(f"{key} must be true or false, got '{text}'")
         return text.lower() == "true"
     try:
-        return hint(text)  # int, float or str
+        found = hint(text)  # int, float or str
+        if hint is float and not is_finite(found):
+            raise ValueError(text)
+        return found
     except ValueError:
         kind = {int: "a whole number", float: "a number"}.get(hint, hint.__name__)
         raise UsageError(f"{key} must be {kind}, got '{text}'") from None
@@ -118,7 +123,9 @@ def _convert_to_one(hints: Sequence[Any], text: str, key: str) -> Any:
 
 def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]:
     """ "a,b" as a tuple; a tuple within it is "a:b"."""
-    parts = [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",")] if text else []
+    if "" in parts:  # an empty name among the classes would move those after it
+        raise UsageError(f"{key} has an empty value between its commas: '{text}'")
     if Ellipsis in hints:
         hints = [hints[0]] * len(parts)
     if len(hints) != len(parts):

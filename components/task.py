@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Literal
 
 from components.train import Train
 from data.augment import Augmentation
-from data.errors import UsageError
+from data.errors import UsageError, unknown
+from data.fields import check_fields
+from data.records import FACTS
 from data.shards import Ingest
 from data.sources import ImageFolder, Source
-from data.spec import Classes, Feature, Image, Label
+from data.spec import LABEL, Classes, Feature, Image, Label
 from serving.graph_batching import Batching
 
 if TYPE_CHECKING:
     import keras
+
+MAX_NAME = 63  # of a pipeline: tfx.orchestration.pipeline refuses more
+SOURCE = "image/source"
 
 BuildModel = Callable[[Feature, int], "keras.Model"]
 
@@ -29,8 +34,10 @@ class Evaluate:
       min_accuracy: least share of right answers, 0..1, for classes.
       max_error: largest mean squared error, for numbers; None: no limit.
       max_drop: how much worse than the last blessed model it may be (accuracy, or relative squared error).
-      slices: features by whose values the metrics are also reported.
-      split: "eval", or "test" where the data have such a folder.
+      slices: features by whose values the metrics are also reported: "label", if it is a class (of a number, each
+        value would be a slice of its own, and the default means none), and of pictures the facts that their records
+        hold: "image/format", for example (`data.records`).
+      split: "eval", or "test" where the data have such a split.
     """
 
     min_accuracy: float = 0.0
@@ -40,12 +47,36 @@ class Evaluate:
     split: Literal["eval", "test"] = "eval"
 
     def __post_init__(self) -> None:
+        check_fields(self, "evaluate")
         if not 0 <= self.min_accuracy <= 1:
             raise UsageError(f"evaluate.min_accuracy is a share, 0 to 1, got {self.min_accuracy}")
-        if self.max_drop < 0:
-            raise UsageError(f"evaluate.max_drop must not be below 0, got {self.max_drop}")
-        if self.split not in ("eval", "test"):
-            raise UsageError(f"evaluate.split must be eval or test, got '{self.split}'")
+        for name in ("max_error", "max_drop"):
+            if (getattr(self, name) or 0) < 0:
+                raise UsageError(f"evaluate.{name} must not be below 0, got {getattr(self, name)}")
+
+    def check_slices(self, feature: Feature, label: Label) -> None:
+        """Whether the records of such a task hold the features of `slices`.
+
+        Raises:
+          UsageError: one is in no record, or is another in each of them.
+        """
+        if self.slices == Evaluate.slices:
+            return
+        facts = FACTS if isinstance(feature, Image) else ()
+        legal = [*([LABEL] if isinstance(label, Classes) else []), *(one for one in facts if one != SOURCE)]
+        for name in self.slices:
+            if name in (LABEL, SOURCE) and name not in legal and (name == LABEL or facts):
+                what = "the label is a number" if name == LABEL else "it names the record"
+                raise UsageError(
+                    f"evaluate.slices: no slices by {name}: {what}, each would be a slice of its own",
+                    hint=f"Legal: {', '.join(legal) or 'none for this task'}",
+                )
+            if name not in legal:
+                raise unknown("feature for evaluate.slices", name, legal)
+        if len(set(self.slices)) != len(self.slices):
+            raise UsageError(
+                f"evaluate.slices has a name twice: {', '.join(self.slices)}", hint="Leave one of them out."
+            )
 
 
 @dataclass(frozen=True)
@@ -61,6 +92,7 @@ class Gate:
     pictures: int = 256
 
     def __post_init__(self) -> None:
+        check_fields(self, "gate")
         if self.sample < 1 or self.pictures < 0:
             raise UsageError(f"gate.sample must be at least 1 and gate.pictures 0, got {self.sample}, {self.pictures}")
 
@@ -75,13 +107,17 @@ class Serving:
 
     batching: Batching = field(default_factory=Batching)
 
+    def __post_init__(self) -> None:
+        check_fields(self, "serving")
+
 
 @dataclass(frozen=True)
 class Task:
     """Everything that a pipeline needs to know.
 
     Attributes:
-      name: of the task, its folder and the served model; letters, digits, `_` and `-`.
+      name: of the task, its folder and the served model; letters, digits, `_` and `-`, no `-` first, 63 at most (as
+        TFX has it). Vertex AI and Kubeflow take fewer: see `pipeline.runners.kubeflow`.
       source: where the examples come from.
       feature: what the model sees.
       model: (feature, classes) -> keras.Model, not compiled: a function, or a dataclass that can be called so, whose
@@ -111,11 +147,13 @@ class Task:
     fetch: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or not self.name.replace("_", "").replace("-", "").isalnum():
-            raise UsageError(f"a task's name is letters, digits, _ and -, got '{self.name}'")
-        if not callable(self.model):
-            raise UsageError(f"the model of task '{self.name}' must be a function (feature, classes) -> keras.Model")
+        check_fields(self, "task")
+        if not self.name.replace("_", "").replace("-", "").isalnum() or self.name.startswith("-"):
+            raise UsageError(f"a task's name is letters, digits, _ and -, no - first, got '{self.name}'")
+        if len(self.name) > MAX_NAME:
+            raise UsageError(f"a task's name has {MAX_NAME} letters at most, got {len(self.name)}: '{self.name}'")
         self.train.check_metrics(self.is_classification)
+        self.evaluate.check_slices(self.feature, self.label)
         if self.augment != Augmentation() and not isinstance(self.feature, Image):
             raise UsageError(f"task '{self.name}': only pictures can be augmented")
         if isinstance(self.source, ImageFolder) and not self.is_classification:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Union
 
 from data import service
 from data.errors import UsageError, unknown
+from data.fields import check_fields
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +53,7 @@ class FineTune:
     from_layer: str = ""
 
     def __post_init__(self) -> None:
+        check_fields(self, "train.fine_tune")
         if self.epochs < 0:
             raise UsageError(f"train.fine_tune.epochs must be at least 0, got {self.epochs}")
         if self.learning_rate <= 0:
@@ -110,10 +113,11 @@ class Train:
     data_service: str = ""
 
     def __post_init__(self) -> None:
+        check_fields(self, "train")
         for name in ("epochs", "batch_size", "shuffle_buffer"):
             if getattr(self, name) < 1:
                 raise UsageError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("cache_mb", "histogram_epochs", "checkpoint_seconds"):
+        for name in ("seed", "cache_mb", "histogram_epochs", "checkpoint_seconds"):
             if (getattr(self, name) or 0) < 0:
                 raise UsageError(f"train.{name} must not be below 0, got {getattr(self, name)}")
         if self.learning_rate <= 0:
@@ -164,7 +168,10 @@ class Train:
         match = _STOP.fullmatch(self.stop_when)
         try:
             metric, sign, limit = match.groups() if match else ("", "", "")
-            return StopCondition(metric, sign, float(limit))
+            condition = StopCondition(metric, sign, float(limit))
+            if not math.isfinite(condition.limit):
+                raise ValueError(limit)
+            return condition
         except ValueError:
             raise UsageError(
                 f"train.stop_when must be a metric, a sign and a number, got '{self.stop_when}'",

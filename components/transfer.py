@@ -15,7 +15,10 @@ import keras
 import tensorflow as tf
 
 from data.errors import UsageError, unknown
+from data.fields import check_fields
 from data.spec import Feature
+
+MAX_DENSE, MAX_ALPHA = 2**20, 10  # above, no machine holds the weights
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,19 @@ class Transfer:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
+        check_fields(self, "model")
         if self.backbone not in _modules():
             raise unknown("backbone", self.backbone, _modules())
         if not 0 <= self.dropout < 1:
             raise UsageError(f"model.dropout is a share, 0 to 1, got {self.dropout}")
-        if self.dense < 0 or self.alpha <= 0:
-            raise UsageError(f"model.dense must not be below 0 and model.alpha above, got {self.dense}, {self.alpha}")
+        if not 0 <= self.dense <= MAX_DENSE:
+            raise UsageError(f"model.dense must be 0 to {MAX_DENSE} units, got {self.dense}")
+        if not 0 < self.alpha <= MAX_ALPHA:
+            raise UsageError(f"model.alpha must be above 0 and at most {MAX_ALPHA}, got {self.alpha}")
+        if self.alpha != 1 and not _has_alpha(self.backbone):
+            raise UsageError(f"model.alpha: {self.backbone} has no such width", hint="The MobileNets do.")
+        if not self.weights:
+            raise UsageError("model.weights is empty", hint="model.weights is imagenet, none or a file.")
 
     def __call__(self, feature: Feature, classes: int) -> keras.Model:
         """The model: uint8 [N, h, w, 3] to probabilities [N, classes], or a number [N, 1].
@@ -88,10 +98,8 @@ class Transfer:
         """The backbone up to its cut, with its weights."""
         make = getattr(keras.applications, self.backbone)
         options: dict[str, Any] = {"include_top": False, "input_shape": feature.shape}
-        if "alpha" in inspect.signature(make).parameters:
+        if _has_alpha(self.backbone):
             options["alpha"] = self.alpha
-        elif self.alpha != 1:
-            raise UsageError(f"model.alpha: {self.backbone} has no such width", hint="The MobileNets do.")
         try:
             model = make(weights=None, **options)
         except ValueError as error:
@@ -131,6 +139,10 @@ class Transfer:
                 f"no layer '{self.cut}' in {self.backbone} for model.cut",
                 hint=f"The nearest of its {len(names)} names: {', '.join(near or names[-5:])}",
             )
+
+
+def _has_alpha(backbone: str) -> bool:
+    return "alpha" in inspect.signature(getattr(keras.applications, backbone)).parameters
 
 
 def _modules() -> dict[str, types.ModuleType]:

@@ -28,7 +28,10 @@ import tensorflow as tf
 from data.affine import FILL_MODES, FillMode, Flips, Terms, as_list, resample, terms
 from data.draws import Draws, draw
 from data.errors import UsageError, unknown
+from data.fields import check_fields
 from data.intensity import adjust
+
+_MOST = 1e6  # degrees, pixels or units of colour; float32, which draws them, still tells neighbours apart
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,12 @@ class Augmentation:
             raise unknown("fill_mode", str(self.fill_mode), FILL_MODES)
         for name in ("horizontal_flip", "vertical_flip"):
             if not isinstance(getattr(self, name), bool):
-                raise UsageError(f"augmentation.{name} must be True or False, got {getattr(self, name)!r}")
+                raise UsageError(f"augment.{name} must be True or False, got {getattr(self, name)!r}")
         if self.interpolation_order not in (0, 1):
             raise UsageError(
-                "augmentation.interpolation_order must be 0 (nearest) or 1 (bilinear), "
-                f"got {self.interpolation_order!r}"
+                f"augment.interpolation_order must be 0 (nearest) or 1 (bilinear), got {self.interpolation_order!r}"
             )
+        check_fields(self, "augment")
 
     @property
     def zoom_limits(self) -> tuple[float, float]:
@@ -187,25 +190,26 @@ def _checked(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
         )
     channels = images.shape[-1]
     if augmentation.brightness_range and channels not in (1, 3):
-        raise UsageError(f"augmentation.brightness_range needs 1 or 3 channels, got {channels}")
+        raise UsageError(f"augment.brightness_range needs 1 or 3 channels, got {channels}")
     if images.dtype == tf.uint8 and channels > 4:
         raise UsageError(f"uint8 pictures to augment have at most 4 channels, got {channels}; cast them to float32")
     return images
 
 
-def _require_number(name: str, value: Any, least: float = -math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < least:
-        bound = "" if least == -math.inf else f" of at least {least:g}"
-        raise UsageError(f"augmentation.{name} must be a number{bound}, got {value!r}")
+def _require_number(name: str, value: Any, least: float = -_MOST) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= _MOST:
+        bound = "" if least == -_MOST else f" of at least {least:g}"
+        bound = f" of at most {_MOST:g}" if isinstance(value, Real) and float(value) > _MOST else bound
+        raise UsageError(f"augment.{name} must be a number{bound}, got {value!r}")
 
 
 def _require_pair(name: str, value: Any) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
-        raise UsageError(f"augmentation.{name} must be two numbers (lowest, highest), got {value!r}")
+        raise UsageError(f"augment.{name} must be two numbers (lowest, highest), got {value!r}")
     for one in value:
         _require_number(name, one, least=0)
     if value[0] > value[1]:
-        raise UsageError(f"augmentation.{name} must be (lowest, highest), got {value!r}")
+        raise UsageError(f"augment.{name} must be (lowest, highest), got {value!r}")
 
 
 def _require_shift(name: str, value: Any) -> None:
@@ -213,6 +217,6 @@ def _require_shift(name: str, value: Any) -> None:
         _require_number(name, value, least=0)
         return
     if not value:
-        raise UsageError(f"augmentation.{name} is an empty list: give 0 for no shift")
+        raise UsageError(f"augment.{name} is an empty list: give 0 for no shift")
     for one in value:
         _require_number(name, one)

@@ -223,7 +223,8 @@ def _records(reading: Reading, seed: int | None, buffer: int, epoch: tf.Tensor) 
     # Of this function's graph alone. The seed of the process, which Keras sets, would change the order, and 0 fails:
     # `shuffle` then asks Python whether the tensor `drawn` is 0.
     tf.random.set_seed(1)
-    return records.shuffle(buffer, seed=drawn, reshuffle_each_iteration=False)
+    # TensorFlow sets aside the whole buffer at once, and crashes where there is no room. The order is the same.
+    return records.shuffle(min(buffer, reading.examples), seed=drawn, reshuffle_each_iteration=False)
 
 
 def _seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:

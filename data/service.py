@@ -91,7 +91,9 @@ def batches(reading: Reading, address: str, epochs: int, *, seed: int, shuffle_b
         order = tf.random.experimental.stateless_shuffle(tf.constant(list(reading.files)), seed=[seed, epoch])
         files = tf.data.Dataset.from_tensor_slices(order)
         records = files.interleave(tf.data.TFRecordDataset, cycle_length=min(4, len(reading.files)))
-        read = reading.transformed(records.shuffle(shuffle_buffer, seed=seed + epoch).batch(reading.batch_size))
+        read = reading.transformed(
+            records.shuffle(min(shuffle_buffer, reading.examples), seed=seed + epoch).batch(reading.batch_size)
+        )
         dealt = read.apply(service.distribute("distributed_epoch", address))
         return dealt.rebatch(reading.batch_size)  # each worker's last batch is a smaller one
 

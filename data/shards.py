@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import UsageError
+from data.fields import check_fields
 from data.records import Record, Rejected
 from data.sources.base import Plan, Source
 from data.spec import Feature, Label
@@ -22,6 +23,7 @@ from data.spec import Feature, Label
 RECORDS_PER_SHARD = 4096
 MIN_SHARDS = 8  # enough for a few workers, where there are enough records
 RECORDS_PER_SMALL_SHARD = 128
+MAX_BUCKETS = 2**30 - 1  # TFX adds them up as int32
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,12 @@ class Ingest:
     duplicates: Literal["keep", "remove"] = "keep"
 
     def __post_init__(self) -> None:
-        if self.train_buckets < 1 or self.eval_buckets < 1:
-            raise UsageError("ingest.train_buckets and ingest.eval_buckets must be at least 1")
+        check_fields(self, "ingest")
+        for name in ("train_buckets", "eval_buckets"):
+            if not 1 <= getattr(self, name) <= MAX_BUCKETS:
+                raise UsageError(f"ingest.{name} must be 1 to {MAX_BUCKETS}, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise UsageError(f"ingest.seed must not be below 0, got {self.seed}")
         if not 0 <= self.max_quarantine <= 1:
             raise UsageError(f"ingest.max_quarantine is a share, 0 to 1, got {self.max_quarantine}")
         if self.duplicates not in ("keep", "remove"):

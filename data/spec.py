@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Union
 
 from data.errors import UsageError
+from data.fields import check_fields
 
 IMAGE = "image"  # the feature's name in a record of pictures
 VECTOR = "features"  # and in a record of numbers
@@ -45,8 +46,13 @@ class Image:
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
+        check_fields(self, "feature")
         if self.height < 1 or self.width < 1:
             raise UsageError(f"feature.height and feature.width must be at least 1, got {self.height}x{self.width}")
+        if self.height * self.width > MAX_PIXELS:
+            raise UsageError(
+                f"feature.height x feature.width must be at most {MAX_PIXELS} pixels, got {self.height}x{self.width}"
+            )
         if self.channels not in (1, 3):
             raise UsageError(f"feature.channels must be 1 or 3, got {self.channels}")
         if self.resize not in RESIZE_METHODS:
@@ -77,8 +83,9 @@ class Vector:
     size: int
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UsageError(f"feature.size must be at least 1, got {self.size}")
+        check_fields(self, "feature")
+        if not 1 <= self.size <= MAX_PIXELS:
+            raise UsageError(f"feature.size must be 1 to {MAX_PIXELS}, got {self.size}")
 
     @property
     def name(self) -> str:
@@ -110,8 +117,11 @@ class Classes:
     allow_untrained: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, "label")
         if len(set(self.names)) != len(self.names):
             raise UsageError(f"label.names has a name twice: {', '.join(self.names)}")
+        if len(self.names) == 1 or "" in self.names:
+            raise UsageError(f"label.names must be two names or more, none of them empty, got {self.names}")
 
 
 @dataclass(frozen=True)

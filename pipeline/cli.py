@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import warnings
@@ -15,15 +16,23 @@ from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
 from pipeline import engines
-from pipeline.paths import DEFAULT_ROOT, Paths, absolute
+from pipeline.paths import DEFAULT_ROOT, Paths, absolute, check_path, check_pattern
 from pipeline.runners import beam
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 os.environ.setdefault("GLOG_minloglevel", "3")  # ML Metadata's
 
+
+def _root(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """The folder made absolute, if it can be a root."""
+    check_path("--root", value)
+    check_pattern("--root", value)
+    return absolute(value)
+
+
 root_option = click.option(
-    "--root", default=DEFAULT_ROOT, show_default=True, help="Folder of everything that runs write."
+    "--root", default=DEFAULT_ROOT, show_default=True, callback=_root, help="Folder of everything that runs write."
 )
 
 metadata_option = click.option(
@@ -32,6 +41,19 @@ metadata_option = click.option(
     metavar="URL|FILE",
     help="Where ML Metadata lies: mysql://USER@HOST/DATABASE, the password in $SKEWLESS_MYSQL_PASSWORD; or a file.",
 )
+
+
+class Seconds(click.FloatRange):
+    """A time; a NaN passes click's own limits."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See the base class."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no time.", param, ctx)
+        return found
+
+
 beam_option = click.option(
     "--beam-runner",
     type=click.Choice(beam.NAMES),
@@ -131,8 +153,8 @@ def compile_(**options: Any) -> None:
 @click.option("--token", default="", help="Kubeflow: or KFP_EXISTING_TOKEN, which other users cannot see.")
 @click.option("--token-file", default="", metavar="FILE", help="Kubeflow: or KF_PIPELINES_SA_TOKEN_PATH; read anew.")
 @click.option("--wait", is_flag=True, help="Show the components until the run ends.")
-@click.option("--poll", default=10.0, type=click.FloatRange(min=0.1), show_default=True, help="Seconds between looks.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
+@click.option("--poll", default=10.0, type=Seconds(min=0.1), show_default=True, help="Seconds between looks.")
+@click.option("--timeout", type=Seconds(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
 def submit(file: str, **options: Any) -> None:
     """Run FILE, which `skewless compile` wrote, on Vertex AI or Kubeflow.
 
@@ -148,8 +170,8 @@ def submit(file: str, **options: Any) -> None:
 @click.argument("address")
 @click.option("--wait", is_flag=True, help="Show the components until the run ends.")
 @click.option("--cancel", is_flag=True, help="Stop the run, or pause the schedule.")
-@click.option("--poll", default=10.0, type=click.FloatRange(min=0.1), show_default=True, help="Seconds between looks.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
+@click.option("--poll", default=10.0, type=Seconds(min=0.1), show_default=True, help="Seconds between looks.")
+@click.option("--timeout", type=Seconds(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
 @click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: instead of the region's own.")
 @click.option("--token", default="", help="Kubeflow: or KFP_EXISTING_TOKEN.")
 @click.option("--token-file", default="", metavar="FILE", help="Kubeflow: or KF_PIPELINES_SA_TOKEN_PATH.")
@@ -198,8 +220,10 @@ def tasks() -> None:
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 @root_option
 @click.option("--engine", type=click.Choice(engines.NAMES), default="auto", show_default=True, help="Which server.")
-@click.option("--port", default=8500, show_default=True, help="Of gRPC; 0 picks a free one.")
-@click.option("--rest-port", default=0, show_default=True, help="Of REST; 0: none.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="Of gRPC; 0 picks a free one."
+)
+@click.option("--rest-port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Of REST; 0: none.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(
     task: str, flags: tuple[str, ...], root: str, engine: engines.Name, port: int, rest_port: int, bind: str
@@ -229,7 +253,9 @@ def serve(
 @click.option("--label", help="Label of the version to ask.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="A line for each of the N best classes.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object for each picture, in a line.")
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds for each request.")
+@click.option(
+    "--timeout", type=Seconds(min=0, min_open=True), default=60.0, show_default=True, help="Seconds for each request."
+)
 @click.option("--ca", type=click.Path(), metavar="FILE", help="PEM of the certificates to trust, for TLS.")
 @click.option("--certificate", type=click.Path(), metavar="FILE", help="PEM to show to a server that wants one.")
 @click.option("--key", type=click.Path(), metavar="FILE", help="PEM of its key.")
@@ -281,7 +307,7 @@ def skew(
     from pipeline.skew import prove_task
 
     assert task
-    prove_task(resolve(task), Paths(absolute(root), task_name(task, root)), settings.parse(assignments), metadata)
+    prove_task(resolve(task), Paths(root, task_name(task, root)), settings.parse(assignments), metadata)
 
 
 @cli.command()

@@ -16,11 +16,17 @@ from urllib.parse import unquote, urlsplit
 
 from components import settings
 from data.errors import UsageError, unknown
+from pipeline.paths import check_path, check_pattern
 from pipeline.registry import resolve
 from pipeline.report.quiet import quiet_console
 from pipeline.runners import beam
 
 _LABEL = re.compile(r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}")
+# As Docker has it: github.com/distribution/reference, "Grammar".
+_NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"([A-Za-z0-9.-]+(:\d+)?/)?{_NAME}(/{_NAME})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?", re.ASCII
+)
 TARGETS = {"vertex": "Vertex AI", "kubeflow": "Kubeflow"}
 """What a user calls it -> what the world does."""
 
@@ -98,9 +104,11 @@ def write(job: dict[str, Any], file: str, target: str) -> None:
     aside = Path(f"{file}.partial")
     try:
         aside.write_text(text)
-    except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror}", hint="Name another file with -o FILE.") from None
-    os.replace(aside, file)
+        os.replace(aside, file)
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        aside.unlink(missing_ok=True) if isinstance(error, OSError) else None
+        told = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot write {file}: {told}", hint="Name another file with -o FILE.") from None
 
 
 def check(request: Request) -> None:
@@ -112,11 +120,13 @@ def check(request: Request) -> None:
     target = request.target
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
-    if not re.fullmatch(r"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", request.image):
+    if not _IMAGE.fullmatch(request.image):
         problem = f"'{request.image}' is no name of an image" if request.image else "no image to run in"
-        raise UsageError(problem, hint="Give the image that was built from the Dockerfile: --image HOST/NAME:TAG")
+        hint = "Give the image that was built from the Dockerfile: --image HOST/NAME:TAG, the name in small letters"
+        raise UsageError(problem, hint=hint)
     if not request.pipeline_root:
         raise UsageError("no place for what runs write", hint="Give a bucket: --pipeline-root gs://BUCKET/FOLDER")
+    check_pattern("--pipeline-root", request.pipeline_root)
     for option in ("pipeline_root", "data", "baseline"):
         check_uri(f"--{option.replace('_', '-')}", getattr(request, option), target)
     if request.baseline and target == "vertex":
@@ -138,8 +148,16 @@ def check_uri(option: str, uri: str | None, target: str) -> None:
     Raises:
       UsageError: a local path, or a kind of storage that the target has not; names the option.
     """
-    scheme, separator, rest = (uri or "").partition("://")
-    if uri is None or (separator and rest and (scheme == "gs" if target == "vertex" else scheme not in ("", "file"))):
+    if uri is None:
+        return
+    check_path(option, uri)
+    scheme, separator, rest = uri.partition("://")
+    if (
+        not rest.startswith("/")
+        and separator
+        and rest
+        and (scheme == "gs" if target == "vertex" else scheme not in ("", "file"))
+    ):
         return
     kind = "is a local path" if not separator or scheme == "file" else "is no bucket"
     raise UsageError(

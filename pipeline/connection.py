@@ -11,7 +11,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from data.errors import UsageError
-from pipeline.paths import Paths
+from pipeline.paths import Paths, check_path
 
 PASSWORD, PASSWORD_FILE = "SKEWLESS_MYSQL_PASSWORD", "SKEWLESS_MYSQL_PASSWORD_FILE"
 _URL = "mysql://USER@HOST:3306/DATABASE"
@@ -30,12 +30,19 @@ def connection(paths: Paths, given: str | None) -> pb.ConnectionConfig:
       UsageError: the URL is of another form, or the file of the password cannot be read.
     """
     config = pb.ConnectionConfig()
+    if given is not None:
+        check_path("--metadata", given)
     if given and "://" in given:
         config.mysql.CopyFrom(_mysql(given))
         return config
-    config.sqlite.filename_uri = os.path.abspath(given or paths.metadata)
+    config.sqlite.filename_uri = os.path.abspath(os.path.expanduser(given or paths.metadata))
     config.sqlite.connection_mode = pb.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     return config
+
+
+def _words(error: Exception) -> str:
+    words = getattr(error, "strerror", None) or str(error).rpartition("error: ")[2].strip()
+    return words.splitlines()[0].partition(" query: ")[0] if words else ""
 
 
 def _mysql(url: str) -> pb.MySQLDatabaseConfig:
@@ -82,7 +89,14 @@ def check(config: pb.ConnectionConfig) -> None:
       UsageError: the server is not there, refuses the user, or has no such database.
     """
     if config.HasField("sqlite"):
-        os.makedirs(os.path.dirname(config.sqlite.filename_uri), exist_ok=True)
+        file = config.sqlite.filename_uri
+        try:
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            metadata_store.MetadataStore(config)
+        except Exception as error:  # an OSError, or whatever ML Metadata raises: a folder, another file, no right
+            raise UsageError(
+                f"cannot keep ML Metadata in {file}: {_words(error)}", hint="Name another file with --metadata FILE."
+            ) from None
         return
     at, place = config.mysql, f"{config.mysql.host}:{config.mysql.port}"
     try:
@@ -95,7 +109,7 @@ def check(config: pb.ConnectionConfig) -> None:
     try:
         metadata_store.MetadataStore(config)
     except Exception as error:  # whatever ML Metadata raises has no more than these words
-        words = str(error).rpartition("error: ")[2].strip()
+        words = _words(error)
         if not words:
             raise UsageError(
                 f"MySQL at {place} refuses the user {at.user}",

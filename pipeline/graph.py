@@ -54,6 +54,7 @@ def build(
         statistics.outputs["statistics"],
         schema.outputs["schema"],
         reference.config("ingest"),
+        task.evaluate.split,
     )
     transform = Transform(examples.outputs["examples"], schema.outputs["schema"], reference.config("feature", "label"))
     train = trainer(

@@ -18,6 +18,7 @@ from data.remote import is_remote
 from pipeline.new_choice import Choice, choose
 from pipeline.new_look import Look, look
 from pipeline.new_words import advice, facts, table
+from pipeline.paths import check_path
 from pipeline.registry import builtin
 from pipeline.report.quiet import logged_to
 
@@ -40,6 +41,7 @@ def new_task(name: str, data: str, console: Console | None = None) -> Path:
     console = console or Console(highlight=False, soft_wrap=True)
     path = Path(f"{name}.py").absolute()
     check_name(name, path)
+    check_path("--data", data)
     folder = data if is_remote(data) else str(Path(data).expanduser().resolve())
     # Decoders complain of broken files on stderr, from C; here the table tells.
     with logged_to(Path(os.devnull)) as terminal, Console(file=terminal).status(f"looking at {escape(folder)}"):

@@ -161,7 +161,7 @@ def _is_see_through(contents: bytes, header: Header) -> bool:
     if ALPHA not in header.remarks:
         return False
     with Pil.open(io.BytesIO(contents)) as picture:
-        return picture.convert("RGBA").getextrema()[3][0] < 255
+        return min(picture.convert("RGBA").getchannel("A").tobytes()) < 255
 
 
 def _buckets() -> dict[str, int]:

@@ -8,9 +8,11 @@ import fcntl
 import json
 import logging
 import os
+import posixpath
 import re
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
@@ -18,6 +20,7 @@ from tfx.utils.io_utils import read_string_file
 
 from components import gate, pusher
 from components.evaluator import NO_BASELINE, Evaluation, check, metric_of
+from components.example_validator import check_split
 from components.multi_worker import Cluster
 from components.reference import TaskReference
 from components.task import Task
@@ -28,7 +31,7 @@ from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.manifest import Manifest
 from data.remote import is_remote
 from pipeline import connection, graph, storage
-from pipeline.paths import Paths
+from pipeline.paths import Paths, absolute, check_path, check_root, here
 from pipeline.report import plots
 from pipeline.report import skew as verdict
 from pipeline.report.display import Display
@@ -146,11 +149,13 @@ def run(
       SkewlessError: whatever stopped it; the record tells, too.
     """
     task, store = reference.load(), connection.connection(paths, metadata)
+    check_root(paths.root)
     _check_helpers(task.train)
     with _lock(paths):
         connection.check(store)
         storage.check_root(paths)
         folder = data_folder(task, data, paths)
+        check_data(task, folder, paths)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
         clock = time.perf_counter()
@@ -233,6 +238,36 @@ def _lock(paths: Paths) -> Iterator[None]:
         yield
 
 
+def check_data(task: Task, folder: str, paths: Paths) -> None:
+    """Looks at the names in the data folder for what would stop a run only after its training.
+
+    Raises:
+      UsageError: what a run writes would lie among the data; the data lack the split to evaluate on.
+    """
+    before_pattern = task.source.folder.partition("{")
+    read = posixpath.join(folder, before_pattern[0].rpartition("/")[0] if before_pattern[1] else before_pattern[0])
+    for written in (paths.folder, posixpath.join(here(paths.root), "logs")):
+        if _is_within(written, read):
+            raise UsageError(
+                f"--root {paths.root} lies in the data folder {read}: what a run writes would be among its data",
+                hint="Give another folder with --root DIR, and remove the one among the data.",
+            )
+    for ours in (paths.artifacts, paths.serving, paths.run("")):
+        if _is_within(read, ours):
+            raise UsageError(
+                f"the data folder {read} is one that runs of '{task.name}' write to",
+                hint="Give the data with --data DIR, or another folder for what runs write with --root DIR.",
+            )
+    if not before_pattern[1] and storage.check_data(read):  # of a span, ExampleGen's driver knows the folder
+        check_split(task.evaluate.split, task.source.split_names(read))
+
+
+def _is_within(path: str, folder: str) -> bool:
+    if is_remote(path) or is_remote(folder):
+        return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())
+
+
 def data_folder(task: Task, data: str | None, paths: Paths) -> str:
     """The data folder given, or the one that the task names, or the task's own, made on first use.
 
@@ -242,7 +277,8 @@ def data_folder(task: Task, data: str | None, paths: Paths) -> str:
     """
     data = task.data or None if data is None else data
     if data is not None:
-        folder = data.rstrip("/") if is_remote(data) else os.path.realpath(data)
+        check_path("--data", data)
+        folder = data.rstrip("/") if is_remote(data) else os.path.realpath(absolute(data))
         if not storage.check_data(folder):
             raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
         return folder

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components import settings
-from data.errors import DataError, UsageError
+from data.errors import UsageError
 from data.remote import is_remote
-from pipeline.paths import Paths
+from pipeline.paths import Paths, absolute, check_root
 from pipeline.registry import resolve
 from pipeline.report.display import Display
 from pipeline.runners.compiled.run import Place, run
@@ -39,7 +38,8 @@ def run_compiled(request: Request, file: str) -> None:
         given["data"] = request.data
     if is_remote(request.root):
         raise UsageError(f"--root {request.root}: a folder of this machine stands in for the bucket of a compiled file")
-    request = replace(request, root=os.path.abspath(request.root))
+    check_root(request.root)
+    request = replace(request, root=absolute(request.root))
     parameters = compiled.parameters(given, request.root)
     with terminal(request.root) as out:
         out.console.print(f"[dim]log  {out.log}[/]")
@@ -50,7 +50,7 @@ def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, 
     reference, paths = _reference(compiled), Paths(request.root, compiled.task)
     if request.task and request.task != compiled.task and resolve(request.task) != reference.path:
         raise UsageError(f"{file} is of the task {reference.path}, not of {request.task}")
-    _check_settings(reference, parameters)
+    reference = _set(reference, parameters)
     parameters["data"] = _data(reference, parameters.get("data"), paths)
     place = Place(paths, out.run_id, str(Path(out.log).with_suffix("")))
     with Display(out.console) as display:
@@ -62,19 +62,23 @@ def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, 
 
 
 def _reference(compiled: Compiled) -> TaskReference:
-    """The task, out of any component's custom_config."""
+    """The task and the settings that were compiled, out of the components' custom_configs."""
     from components.reference import TaskReference
-    from pipeline.runners.parameters import references
+    from pipeline.runners.parameters import is_placeholder, references
 
+    path, values = "", dict[str, str]()
     for task in compiled.tasks.values():
         config = task.get("inputs", {}).get("parameters", {}).get("custom_config", {}).get("runtimeValue", {})
         for one in references(json.loads(config.get("constant", "{}"))):
-            return TaskReference(one["task"])
+            path = one["task"]
+            values |= {name: text for name, text in one["settings"].items() if not is_placeholder(text)}
+    if path:
+        return TaskReference(path, values)
     raise UsageError("the file names no task", hint="Compile it with `skewless compile`.")
 
 
-def _check_settings(reference: TaskReference, parameters: Mapping[str, str]) -> None:
-    """Tells a value that the Trainer would refuse before anything runs.
+def _set(reference: TaskReference, parameters: Mapping[str, str]) -> TaskReference:
+    """The reference with the run parameters' values; tells one that the Trainer would refuse before anything runs.
 
     Raises:
       UsageError: see there.
@@ -83,17 +87,16 @@ def _check_settings(reference: TaskReference, parameters: Mapping[str, str]) -> 
 
     known = {name_of(name): name for name in settings.names(reference.load())}
     values = {known[name]: text for name, text in parameters.items() if name in known}
-    replace(reference, settings=values).load()
+    found = replace(reference, settings={**reference.settings, **values})
+    found.load()
+    return found
 
 
 def _data(reference: TaskReference, data: str | None, paths: Paths) -> str:
     """The data folder; of a task that brings its own data, made on first use."""
-    if data is None:
-        from pipeline.run import data_folder
+    from pipeline.run import check_data, data_folder
 
-        return data_folder(reference.load(), None, paths)
-    if is_remote(data):
-        return data
-    if not os.path.isdir(data):
-        raise DataError(f"no data folder at {data}", hint="Give the folder that holds the data with --data DIR.")
-    return os.path.abspath(data)
+    task = reference.load()
+    folder = data_folder(task, data, paths)
+    check_data(task, folder, paths)
+    return folder

@@ -14,9 +14,10 @@ from rich.markup import escape
 
 from components import settings
 from data.errors import UsageError, unknown
+from data.fields import is_finite
 from pipeline.compile import TARGETS, check_uri
 from pipeline.job import INTERRUPTED, check_client, follow_up, tokens, watch
-from pipeline.paths import Paths
+from pipeline.paths import Paths, check_pattern
 from pipeline.report.quiet import quiet_console
 from pipeline.runners.compiled.spec import Compiled
 from pipeline.runners.submission.backend import Backend, Plan
@@ -160,6 +161,7 @@ def planned(request: Request, compiled: Compiled, now: datetime.datetime) -> Pla
     target = compiled.target
     base = (request.pipeline_root or compiled.base).rstrip("/")
     check_uri("--pipeline-root", base, target)
+    check_pattern("--pipeline-root", base)
     given = settings.parse(request.assignments)
     if request.data is not None:
         given["data"] = request.data
@@ -190,10 +192,9 @@ def _check_number(name: str, default: Any, value: Any) -> None:
 
 def _is_number(text: Any) -> bool:
     try:
-        float(text)
+        return is_finite(float(text))
     except (TypeError, ValueError):
         return False
-    return True
 
 
 def _without_cache(spec: Mapping[str, Any]) -> dict[str, Any]:

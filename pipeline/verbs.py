@@ -17,7 +17,7 @@ from components import settings
 from data.errors import SkewlessError
 from data.remote import is_remote
 from pipeline.compile import check_installed
-from pipeline.paths import Paths, absolute, here
+from pipeline.paths import Paths, absolute, check_root, here
 from pipeline.registry import resolve
 from pipeline.report.quiet import logged_to
 from pipeline.runners import beam
@@ -75,9 +75,14 @@ def demo_task(request: Request) -> None:
 
 @contextlib.contextmanager
 def terminal(root: str) -> Iterator[Terminal]:
-    """Sends everything but the console's lines to a log, and names it where something fails."""
+    """Sends everything but the console's lines to a log, and names it where something fails.
+
+    Raises:
+      UsageError: nothing can be written below the root.
+    """
+    check_root(root)
     run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
-    log = Path(here(root), "logs", f"{run_id}.log").absolute()
+    log = Path(here(absolute(root)), "logs", f"{run_id}.log").absolute()
     try:
         with logged_to(log) as stream:
             yield Terminal(Console(file=stream, highlight=False, soft_wrap=True), run_id, str(log))

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from data.errors import UsageError
+from data.fields import check_fields
+
+# Far above what helps. The op starts all its threads at once, and the two others are multiplied in its int32 attribute.
+MAX_BATCH_SIZE, MAX_THREADS, MAX_ENQUEUED = 2**16, 1024, 2**14
 
 Rows = Callable[[tf.Tensor], tf.Tensor]
 
@@ -42,10 +46,19 @@ class Batching:
     allowed_batch_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        check_fields(self, "serving.batching")
         least = {"max_batch_size": 0, "num_batch_threads": 1, "batch_timeout_micros": 0, "max_enqueued_batches": 1}
         for name, limit in least.items():
             if getattr(self, name) < limit:
                 raise UsageError(f"serving.batching.{name} must be at least {limit}, got {getattr(self, name)}")
+        most = {
+            "max_batch_size": MAX_BATCH_SIZE,
+            "num_batch_threads": MAX_THREADS,
+            "max_enqueued_batches": MAX_ENQUEUED,
+        }
+        for name, limit in most.items():
+            if getattr(self, name) > limit:
+                raise UsageError(f"serving.batching.{name} must be at most {limit}, got {getattr(self, name)}")
         sizes = self.allowed_batch_sizes
         if sizes and (list(sizes) != sorted({*sizes}) or sizes[0] < 1 or sizes[-1] != self.max_batch_size):
             raise UsageError(

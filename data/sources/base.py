@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from data.errors import UsageError
+from data.fields import check_fields
 from data.records import Outcome
 from data.spec import Feature, Label
 
@@ -56,6 +58,14 @@ class Source(abc.ABC):
     """
 
     folder: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, "source")
+        if self.folder.startswith("/") or ".." in self.folder.split("/"):
+            raise UsageError(
+                f"source.folder must lie below the data folder, got '{self.folder}'",
+                hint="--data DIR may name any folder.",
+            )
 
     @abc.abstractmethod
     def split_names(self, folder: str) -> frozenset[str]:

@@ -57,6 +57,7 @@ class SplitSource(Source):
     splits: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.given()
 
     def given(self) -> dict[str, str] | None:
@@ -65,8 +66,6 @@ class SplitSource(Source):
         Raises:
           UsageError: it is malformed.
         """
-        if not isinstance(self.splits, str):
-            raise UsageError(f"source.splits must be a text, got {self.splits!r}", hint=_example("A", "B"))
         if not self.splits.strip():
             return None
         if self.splits.strip().lower() == NONE:

@@ -61,6 +61,7 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
       UsageError: an option that does not fit the task or the target.
     """
     task = reference.load()
+    name = _legal(task.name, options.target)
     if options.target == "kubeflow" and "{" in task.source.folder:
         raise UsageError(
             f"source.folder is '{task.source.folder}': Kubeflow runs no driver that could find the latest span",
@@ -75,7 +76,7 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
         _beam_arguments(options),
         baseline_of=lambda _: _baseline(options),
     )
-    pipeline.pipeline_info.pipeline_name = _legal(task.name)
+    pipeline.pipeline_info.pipeline_name = name
     config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
         display_name=task.name, default_image=options.image, use_pipeline_spec_2_1=True
     )
@@ -118,9 +119,23 @@ def _baseline(options: Options) -> Any:
     ).with_id("Baseline")
 
 
-def _legal(name: str) -> str:
-    """A pipeline's name takes small letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9-]", "-", name.lower()).lstrip("-")
+def _legal(name: str, target: Target) -> str:
+    """The task's name as a pipeline's: small letters, digits and hyphens.
+
+    TFX's compiler takes [a-z0-9][a-z0-9-]{0,127} (tfx.orchestration.kubeflow.v2.pipeline_builder), and so does
+    Kubeflow. On Vertex AI the name begins the ID of each run, which is [a-z][-a-z0-9]{0,127}
+    (google.cloud.aiplatform.constants.pipeline).
+
+    Raises:
+      UsageError: it does not become such a name, or would lose letters.
+    """
+    if not re.fullmatch("[a-z]" if target == "vertex" else "[a-z0-9]", name[0].lower()) or not name.isascii():
+        first = "a letter" if target == "vertex" else "a letter or a digit"
+        raise UsageError(
+            f"task '{name}': {'Vertex AI' if target == 'vertex' else 'Kubeflow'} takes no pipeline of that name",
+            hint=f"Rename the task: the letters a to z, digits, - and _, {first} first.",
+        )
+    return re.sub(r"[^a-z0-9-]", "-", name.lower())
 
 
 def _adapt(spec: dict[str, Any], options: Options) -> None:

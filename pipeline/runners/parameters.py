@@ -30,6 +30,11 @@ def placeholder(name: str) -> str:
     return f"{{{{$.inputs.parameters['{CHANNEL}{name}']}}}}"
 
 
+def is_placeholder(text: str) -> bool:
+    """Whether a backend still has to fill it in."""
+    return text.startswith("{{$.inputs.parameters[")
+
+
 def defaults(reference: TaskReference, chosen: Sequence[str]) -> dict[str, str]:
     """The chosen settings, and those that always are run parameters, with the values that they have now.
 

@@ -31,7 +31,7 @@ def _with(task: Task, **evaluate: Any) -> Task:
 
 @pytest.mark.parametrize("task", [ROWS, NUMBERS], ids=["classes", "numbers"])
 def test_the_limits_hold_for_all_examples_together_only(task: Task) -> None:
-    config = eval_config(_with(task, slices=("label", "colour"), max_drop=0.25, min_accuracy=0.5))
+    config = eval_config(_with(task, max_drop=0.25, min_accuracy=0.5))
     metrics = config.metrics_specs[0].metrics
     assert not any(metric.HasField("threshold") for metric in metrics)
     limited = {metric.class_name: metric.per_slice_thresholds for metric in metrics if metric.per_slice_thresholds}
@@ -40,8 +40,13 @@ def test_the_limits_hold_for_all_examples_together_only(task: Task) -> None:
     assert [list(one.slicing_specs) for one in limited[name]] == [[tfma.SlicingSpec()]]
     assert limited[name][0].threshold.HasField("change_threshold")
     slices = [list(one.feature_keys) for one in config.slicing_specs]
-    assert slices == ([[], ["label"], ["colour"]] if task is ROWS else [[], ["colour"]])
+    assert slices == ([[], ["label"]] if task is ROWS else [[]])
     tfma.utils.verify_eval_config(config)
+
+
+def test_a_slice_for_each_feature_asked_for() -> None:
+    config = eval_config(_with(TASK, slices=("label", "image/format")))
+    assert [list(one.feature_keys) for one in config.slicing_specs] == [[], ["label"], ["image/format"]]
 
 
 def test_the_exported_signature_is_what_is_evaluated() -> None:

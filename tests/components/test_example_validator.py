@@ -14,7 +14,7 @@ from tfx.utils import io_utils, json_utils
 from components import example_validator
 from components.reference import TaskReference
 from components.schema import read_schema
-from data.errors import DataError
+from data.errors import DataError, UsageError
 from data.manifest import Manifest
 from data.shards import ShardFile
 
@@ -78,7 +78,7 @@ Validate = Callable[..., Path]
 def validate(digit_named: SimpleNamespace, tmp_path: Path) -> Validate:
     """Calls the executor; gives the folder of its anomalies."""
 
-    def call(schema: str | None = None, examples: str | None = None) -> Path:
+    def call(schema: str | None = None, examples: str | None = None, split: str = "eval") -> Path:
         inputs = {}
         for key, kind, uri in (
             ("examples", "Examples", examples),
@@ -93,7 +93,7 @@ def validate(digit_named: SimpleNamespace, tmp_path: Path) -> Validate:
         anomalies = standard_artifacts.ExampleAnomalies()
         anomalies.uri = str(tmp_path / "anomalies")
         config = TaskReference("tests.tasks.tiny:TASK").config("ingest")
-        properties = {"exclude_splits": json_utils.dumps([]), "custom_config": json.dumps(config)}
+        properties = {"exclude_splits": json_utils.dumps([]), "custom_config": json.dumps({**config, "split": split})}
         example_validator._Executor().Do(inputs, {"anomalies": [anomalies]}, properties)
         assert artifact_utils.decode_split_names(anomalies.split_names) == ["train", "eval"]
         return Path(anomalies.uri)
@@ -114,6 +114,12 @@ def test_an_anomaly_stops_the_run_in_one_line(validate: Validate, digit_named: S
         validate(schema=str(tmp_path / "schema"))
     assert str(caught.value).startswith("the train data do not fit the schema: label: ")
     assert "10" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_split_that_the_data_lack_stops_the_run_before_the_training(validate: Validate, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="^evaluate.split is test, but the data have only the splits eval, train$"):
+        validate(split="test")
+    assert not (tmp_path / "anomalies").exists()
 
 
 def test_the_quarantine_is_judged_before_the_statistics(

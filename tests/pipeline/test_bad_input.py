@@ -15,6 +15,7 @@ from data.spec import Feature
 from pipeline.paths import Paths
 from pipeline.registry import resolve
 from pipeline.run import Failed
+from pipeline.verbs import Request, run_task
 from tests.pipeline.conftest import Skewless
 from tests.pipeline.in_process import TINY, assert_told, attempt
 from tests.tasks.tiny import TASK
@@ -121,6 +122,49 @@ def test_an_unknown_name_of_a_task() -> None:
         resolve("digitz")
 
 
+# Settings and folders that would stop a run only after its training
+
+
+def test_a_split_that_the_data_lack(tmp_path: Path, picture_folder: Make) -> None:
+    data = picture_folder(tmp_path / "data", {"train/cats": 6, "train/dogs": 6, "val/cats": 3, "val/dogs": 3})
+    found = attempt(data, tmp_path / "root", evaluate__split="test")
+    assert_told(found.error, 2, "evaluate.split is test, but the data have only the splits eval, train")
+    assert found.error and found.error.hint and found.record == {}
+
+
+@pytest.mark.parametrize("root", ["data", "data/skewless-root", "data/cats", "out"])
+def test_what_a_run_writes_must_not_be_among_its_data(root: str, tmp_path: Path, picture_folder: Make) -> None:
+    data = picture_folder(tmp_path / "data", {"cats": 6, "dogs": 6})
+    (tmp_path / "out").symlink_to(data)
+    found = attempt(data, tmp_path / root)
+    assert_told(found.error, 2, f"--root {tmp_path / root} lies in the data folder {data}")
+    assert found.record == {}
+
+
+def test_a_root_beside_the_folder_that_is_read_is_fine(tmp_path: Path, picture_folder: Make) -> None:
+    picture_folder(tmp_path / "pictures", {"cats": 6})
+    found = attempt(tmp_path, tmp_path / "root", source__folder="pictures")
+    assert_told(found.error, 3, "only one class, 'cats'")  # which ExampleGen says
+
+
+def test_what_a_run_wrote_is_no_data_of_the_next(tmp_path: Path) -> None:
+    written = tmp_path / "root" / "tiny" / "artifacts" / "ExampleGen"
+    written.mkdir(parents=True)
+    found = attempt(written, tmp_path / "root")
+    assert_told(found.error, 2, f"the data folder {written} is one that runs of 'tiny' write to")
+
+
+@pytest.mark.parametrize("data", [" ", "a\0b", "caf\udce9"])
+def test_a_data_folder_that_is_none(data: str, tmp_path: Path) -> None:
+    assert_told(attempt(data, tmp_path / "root").error, 2, "--data ")
+
+
+def test_a_root_that_is_a_pattern(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"out \[1\] holds \[, which Beam and TensorFlow take for a pattern"):
+        run_task(Request(TINY, str(tmp_path), str(tmp_path / "out [1]")))
+    assert list(tmp_path.iterdir()) == []
+
+
 # Models that do not keep the contract
 
 
@@ -189,6 +233,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
     [
         (("run", "tests.tasks.tiny", "--data", "{data}"), 3, "error: no class in {data}: the folder is empty"),
         (("run", "digits", "--set", "train.epoch=1"), 2, "error: no setting 'train.epoch'. Did you mean"),
+        (("run", "digits", "--set", "evaluate.slices=label,foo"), 2, "error: no feature for evaluate.slices 'foo'."),
     ],
 )
 def test_the_command_prints_one_line_a_hint_and_the_logs_name(

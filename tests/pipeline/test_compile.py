@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,11 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components.reference import TaskReference
 from components.settings import apply
 from data.errors import UsageError
-from pipeline.compile import Request, check, check_installed, compile_task
+from pipeline.compile import Request, check, check_installed, compile_task, write
 from pipeline.registry import resolve
 from pipeline.runners import parameters
 from pipeline.runners.kubeflow import Options, compiled
+from pipeline.tasks import linear_regression
 from tests.pipeline.conftest import environment
 
 DIGITS, LINE = "pipeline.tasks.digits:TASK", "pipeline.tasks.linear_regression:TASK"
@@ -237,6 +239,12 @@ GOOD = Request("digits", "vertex", "host/skewless:1", "gs://bucket/root")
         ({"target": ""}, "no target ''", "kubeflow, vertex"),
         ({"image": ""}, "no image to run in", "--image"),
         ({"image": "a b"}, "'a b' is no name of an image", "--image"),
+        ({"image": "host/Skewless:1"}, "'host/Skewless:1' is no name of an image", "small letters"),
+        ({"image": "host/skewless:"}, "'host/skewless:' is no name of an image", "--image"),
+        ({"image": "host//skewless"}, "'host//skewless' is no name of an image", "--image"),
+        ({"pipeline_root": "gs://b/[1]"}, "--pipeline-root gs://b/[1] holds [, which Beam", "* ?"),
+        ({"pipeline_root": "gs:///x"}, "--pipeline-root gs:///x is no bucket", "gs://BUCKET"),
+        ({"data": ""}, "--data is empty", "--data DIR"),
         ({"pipeline_root": ""}, "no place for what runs write", "gs://BUCKET"),
         ({"pipeline_root": "./x"}, "--pipeline-root ./x is a local path, which Vertex AI cannot reach", "gs://BUCKET"),
         ({"pipeline_root": "file:///x"}, "--pipeline-root file:///x is a local path", "gs://BUCKET"),
@@ -286,6 +294,47 @@ def test_kubeflow_knows_no_spans_and_no_vertex_machines() -> None:
     for resource in ("Trainer.gpu=NVIDIA_TESLA_T4", "Trainer.machine=n1-standard-8"):
         with pytest.raises(UsageError, match="Kubernetes has no GPU|on kubeflow"):
             _job(dataclasses.replace(KUBEFLOW, resources=(resource,)))
+
+
+@pytest.mark.parametrize("name", ["linear_regression", "a--b", "A1", "a-", "a" * 63])
+@pytest.mark.parametrize("target", [VERTEX, KUBEFLOW], ids=lambda target: target.target)
+def test_names_that_a_target_takes(name: str, target: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_regression, "TASK", dataclasses.replace(linear_regression.TASK, name=name))
+    found = _job(target, LINE)["pipelineSpec"]["pipelineInfo"]["name"]
+    assert found == name.lower().replace("_", "-")
+    assert re.fullmatch("[a-z][-a-z0-9]{0,127}", f"{found}-20260101000000")  # what a run on Vertex AI is called
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "words"),
+    [
+        (VERTEX, "\u82b1", "Vertex AI takes no pipeline of that name"),
+        (KUBEFLOW, "\u82b1", "Kubeflow takes no pipeline of that name"),
+        (KUBEFLOW, "a\u82b1", "Kubeflow takes no pipeline of that name"),
+        (VERTEX, "1a", "Vertex AI takes no pipeline of that name"),
+        (VERTEX, "_a", "Vertex AI takes no pipeline of that name"),
+        (KUBEFLOW, "_a", "Kubeflow takes no pipeline of that name"),
+    ],
+)
+def test_names_that_a_target_refuses(target: Options, name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_regression, "TASK", dataclasses.replace(linear_regression.TASK, name=name))
+    with pytest.raises(UsageError) as caught:
+        _job(target, LINE)
+    assert str(caught.value) == f"task '{name}': {words}" and "Rename the task" in caught.value.hint
+
+
+def test_a_digit_first_is_fine_for_kubeflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_regression, "TASK", dataclasses.replace(linear_regression.TASK, name="1a"))
+    assert _job(KUBEFLOW, LINE)["pipelineSpec"]["pipelineInfo"]["name"] == "1a"
+
+
+@pytest.mark.parametrize("file", ["folder", "no/such/file", "a\0b"])
+def test_a_file_that_cannot_be_written(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="cannot write"):
+        write({"pipelineSpec": {}}, file, "vertex")
+    assert os.listdir(tmp_path) == ["folder"]
 
 
 MODULE = "from tests.tasks.tiny import TASK\n"
