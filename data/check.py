@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from data import image_ops
+from data.errors import own_words
 from data.remote import is_remote
 from data.spec import MAX_PIXELS
 
@@ -87,7 +88,7 @@ def _read(path: str) -> bytes | Checked:
         with open(path, "rb") as file:
             return file.read()
     except (OSError, tf.errors.OpError) as error:
-        words = error.strerror if isinstance(error, OSError) else _own_words(error)
+        words = error.strerror if isinstance(error, OSError) else own_words(error.message or str(error))
         return Checked(b"", (0, 0), "unreadable", words or str(error))
 
 
@@ -105,12 +106,5 @@ def _check_one(kind: str, contents: bytes, channels: int, max_pixels: int) -> Ch
     try:
         ((height, width),) = _sizes(kind, channels, max_pixels)(tf.constant([contents])).numpy().tolist()
     except tf.errors.OpError as error:
-        return Checked(b"", (0, 0), "not decodable", _own_words(error))
+        return Checked(b"", (0, 0), "not decodable", own_words(error.message or str(error)))
     return Checked(contents, (height, width))
-
-
-def _own_words(error: tf.errors.OpError) -> str:
-    """The op's own message, without the names of nodes around it."""
-    message = (error.message or str(error)).strip().splitlines()[0]
-    message = message.split("}} ", 1)[-1].split(" [Op:", 1)[0]
-    return message.removeprefix("StringToNumberOp could not correctly convert string: ")  # of the limit on pixels

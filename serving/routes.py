@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from data.errors import ServingError, UsageError
+from data.errors import ServingError, UsageError, own_words
 from serving.client import Client
 from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
 from serving.client.client import SIGNATURE as DEFAULT
@@ -148,8 +148,7 @@ def _names(found: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(getattr(error, "message", error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return own_words(str(getattr(error, "message", error))) or type(error).__name__
 
 
 def _route(name: str, batch: int) -> str:
