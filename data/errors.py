@@ -11,6 +11,7 @@ SkewlessError (1)
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -64,3 +65,15 @@ def unknown(kind: str, name: str, legal: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(name, names, n=1)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     return UsageError(f"no {kind} '{name}'.{guess}", hint=f"Legal: {', '.join(names)}")
+
+
+_INSIDES = re.compile(
+    r"\{\{[^}]*\}\} ?|\[\[[^\]]*\]\] ?| ?\[Op:.*|StringToNumberOp could not correctly convert string: "
+)  # names of nodes and ops; the last one before the words of the limit on pixels
+_TRACE = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", "Traceback ", "File ")
+
+
+def own_words(message: str) -> str:
+    """What an op of TensorFlow says, on one line, without the names of nodes and ops around it."""
+    lines = [_INSIDES.sub("", line).strip() for line in message.splitlines()]
+    return next((line for line in lines if line and not line.startswith(_TRACE)), "")

@@ -175,10 +175,10 @@ def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     allowed, headers = pixel_limit.checked(contents, spec.max_pixels)
     if spec.shrink_on_load or spec.height * spec.width > _GROUPED_PIXELS:
         return _one_by_one(allowed, headers, spec)
-    # So many large pictures as a few groups hold would not fit in memory side by side.
+    # Less than a group is faster one by one; and of large pictures, a few groups would not fit in memory side by side.
     is_large = (pixel_limit.png_pixels(contents) > _SMALL_PIXELS) | (tf.strings.length(contents) > _SMALL_BYTES)
     return tf.cond(
-        tf.reduce_any(is_large | _is_gif_or_bmp(contents)),
+        tf.reduce_any(is_large | _is_gif_or_bmp(contents)) | (tf.size(contents) < _GROUP),
         lambda: _one_by_one(allowed, headers, spec),
         lambda: _grouped(allowed, headers, spec),
     )

@@ -88,7 +88,7 @@ def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
       refusals: whether (bool scalar), and the reason in plain words; the first that holds is told.
 
     Raises:
-      tf.errors.InvalidArgumentError: one holds; the first line ends with its words, which `own_words` picks out.
+      tf.errors.InvalidArgumentError: one holds; the first line ends with its words, which `data.errors.own_words` picks out.
     """
     # No Assert and no check_numerics: TFT reads all data, as for an analyzer, where an op has a side effect. What has
     # none is dropped from a graph unless something is computed from it: the place from which the contents are taken.
@@ -97,12 +97,6 @@ def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
         number = tf.where(holds, words, number)
     zero = tf.strings.to_number(number, tf.int32)
     return tf.ensure_shape(contents[zero:] if contents.shape.rank else contents[tf.newaxis][zero], contents.shape)
-
-
-def own_words(message: str) -> str:
-    """The first line of an op's error, without the names of nodes around it, nor of the op that `unless` lets fail."""
-    line = message.strip().partition("\n")[0].rsplit("}} ", 1)[-1].split(" [Op:", 1)[0]
-    return line.removeprefix(_OURS)
 
 
 def is_ours(message: str) -> bool:

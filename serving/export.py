@@ -41,18 +41,24 @@ class Exported:
           `classes` string [N, C], the same in each row, and `scores` float32 [N, C], both in label order; for a
           number `outputs` float32 [N].
         """
-        return self._named(self._answers(raw))
+        return self._named(self._answers(self._features(raw)))
 
     def predict_batched(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`predict`, in batches of the rows of several callers where `batching` says so."""
-        answers = batched(self._answers, self.batching)(raw)
+        """`predict`, the model run on the rows of several callers together where `batching` says so.
+
+        Each call decodes its own rows before they are joined: a batch fails as a whole, and decoding is what can fail.
+        """
+        answers = batched(self._answers, self.batching)(self._features(raw))
         # The shape is lost on the way, and of no rows it comes as [0].
         return self._named(tf.reshape(answers, [-1, self.model.output_shape[-1]]))
 
-    def _answers(self, raw: tf.Tensor) -> tf.Tensor:
+    def _features(self, raw: tf.Tensor) -> tf.Tensor:
+        """What the model takes: the TransformGraph's feature, of its own dtype, [N, ...]."""
+        return tf.ensure_shape(self.transform({self.feature.name: raw})[self.feature.name], (None, *self.feature.shape))
+
+    def _answers(self, features: tf.Tensor) -> tf.Tensor:
         """The model's own output, float32 [N, width]."""
-        features = self.transform({self.feature.name: raw})[self.feature.name]
-        return tf.cast(self.model(tf.ensure_shape(features, (None, *self.feature.shape)), training=False), tf.float32)
+        return tf.cast(self.model(features, training=False), tf.float32)
 
     def _named(self, output: tf.Tensor) -> dict[str, tf.Tensor]:
         if not self.classes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from data.errors import ServingError, UsageError
+from data.errors import ServingError, UsageError, own_words
 from serving.client import Client
 from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
 from serving.client.client import SIGNATURE as DEFAULT
@@ -165,10 +164,7 @@ def _names(found: Any) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    """What went wrong, without TensorFlow's words on where in the graph."""
-    text = str(getattr(error, "message", error)).rpartition("<stack traces unavailable>")[2]
-    lines = re.sub(r"\{\{function_node [^}]*\}\} ?", "", text).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return own_words(str(getattr(error, "message", error))) or type(error).__name__
 
 
 def _route(name: str, batch: int) -> str:

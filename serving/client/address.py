@@ -83,10 +83,11 @@ def parse(text: str, tls: bool) -> Address:
             raise UsageError(f"no TLS over a socket's file: {text}", hint="Leave tls out.")
         return Address(text, rest=False, target=text, secure=False)
     scheme, mark, rest = text.rpartition("://")
-    parts = urlsplit(f"//{rest}")
     try:
+        parts = urlsplit(f"//{rest}")
         legal = bool(parts.hostname) and parts.port is not None
-    except ValueError:  # a port that is no number, or too large
+        parts.netloc.encode("idna")  # as the system looks it up
+    except ValueError:  # a port that is no number, or too large; brackets that do not close; no name
         legal = False
     if not legal or scheme not in (("grpc", "grpcs", "http", "https") if mark else ("",)):
         raise UsageError(f"'{text}' is no server's address", hint=_FORMS)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from data.errors import SkewlessError, own_words
 from serving.client.address import Address, Tls
-from serving.client.errors import Asked, Refusal, explained
+from serving.client.errors import SIGNATURE, Asked, InvalidRequest, Refusal, explained
 from serving.client.results import VersionStatus
 from serving.client.retry import persistently
 from serving.client.tensor import Tensor
 from serving.client.transport import Features, Model, Transport
 
+PAUSE_S = (0.01, 0.05)
+"""Before a row is asked about once more; most batches wait less for their rows."""
 Answer = TypeVar("Answer")
 
 
@@ -48,18 +53,35 @@ class Caller:
         self._transport.close()
 
     def predict(
-        self, signature: str, inputs: Mapping[str, Tensor], outputs: Sequence[str] = (), pictures: bool = False
+        self,
+        signature: str,
+        inputs: Mapping[str, Tensor],
+        outputs: Sequence[str] = (),
+        pictures: bool = False,
+        again: bool = True,
     ) -> dict[str, Tensor]:
-        """The named outputs, or all; `pictures` tells whether one of those may be at fault."""
-        return self._ask(lambda left: self._transport.predict(self._model, signature, inputs, outputs, left), pictures)
+        """The named outputs, or all.
 
-    def classify(self, signature: str, examples: Sequence[Features]) -> list[list[tuple[str, float]]]:
-        """For each example its classes and their scores."""
-        return self._ask(lambda left: self._transport.classify(self._model, signature, examples, left), pictures=True)
+        Args:
+          pictures: whether one of those may be at fault.
+          again: whether a refusal of what the rows hold is believed only when it comes a second time: a server that
+            batches refuses with a bad row those of other callers, too.
+        """
+        return self._ask(
+            lambda left: self._transport.predict(self._model, signature, inputs, outputs, left), pictures, again
+        )
+
+    def classify(
+        self, signature: str, examples: Sequence[Features], again: bool = True
+    ) -> list[list[tuple[str, float]]]:
+        """For each example its classes and their scores; `again` as in `predict`."""
+        return self._ask(
+            lambda left: self._transport.classify(self._model, signature, examples, left), pictures=True, again=again
+        )
 
     def regress(self, signature: str, examples: Sequence[Features]) -> list[float]:
         """A number for each example."""
-        return self._ask(lambda left: self._transport.regress(self._model, signature, examples, left))
+        return self._ask(lambda left: self._transport.regress(self._model, signature, examples, left), again=True)
 
     def status(self) -> list[VersionStatus]:
         """The model's versions, newest first."""
@@ -73,11 +95,24 @@ class Caller:
         except Refusal as refusal:
             raise explained(refusal, Asked(self._address, self._model.name, timeout)) from refusal
 
-    def _ask(self, call: Callable[[float], Answer], pictures: bool = False) -> Answer:
+    def _ask(self, call: Callable[[float], Answer], pictures: bool = False, again: bool = False) -> Answer:
         try:
+            try:
+                return persistently(call, self._timeout, self._retries)
+            except Refusal as refusal:
+                if not (again and refusal.of_rows):
+                    raise
+            time.sleep(random.uniform(*PAUSE_S))  # the next batch, and not in step with whoever was in this one
             return persistently(call, self._timeout, self._retries)
         except Refusal as refusal:
             raise explained(refusal, Asked(self._address, self._model.name, self._timeout, pictures)) from refusal
+        except (SkewlessError, MemoryError):
+            raise
+        except Exception as error:  # of a library below, which can be anything: what was given does not fit its types
+            words = own_words(str(error)) or "no words"
+            raise InvalidRequest(
+                f"no such request can be made: {type(error).__name__}: {words}", hint=SIGNATURE
+            ) from error
 
 
 def _sorted(versions: list[VersionStatus]) -> list[VersionStatus]:

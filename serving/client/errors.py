@@ -16,11 +16,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from data.errors import ServingError
+from data.errors import ServingError, own_words
 
 START = "Start one with: skewless serve TASK"
+_PIXELS = "Send it smaller: the model takes none that is larger, whatever it holds."
 _PICTURES = "Pictures must be complete JPEG, PNG, GIF or BMP files."
-_SIGNATURE = "Names, types and shapes must be those of the model's signature; GET /v1/models/NAME/metadata shows it."
+SIGNATURE = "Names, types and shapes must be those of the model's signature; GET /v1/models/NAME/metadata shows it."
 _SMALLER = "Send less in one request, or give the client a larger max_message_bytes."
 
 # gRPC's own words, where no server's answer was read.
@@ -31,15 +32,14 @@ _NO_ANSWER = re.compile(
 )
 _NO_TLS = re.compile("ssl|tls|certificate|handshake", re.IGNORECASE)
 _QUEUE = re.compile("batch(ing)? (scheduling )?queue")
-# Where in the graph, and the op with which the graph refuses a picture: of no use to who asked.
-_NODE = re.compile(r"\{\{function_node [^}]*\}\} ?|StringToNumberOp could not correctly convert string: ")
 TOO_LONG = re.compile("message larger than max")  # gRPC's words
 # Faults of a request as a whole: no picture is to blame, so it is of no use to look for it.
 _REQUEST = re.compile(
     "input size does not match|Signature input alias|Inputs contains invalid name|ModelSpec|output tensor alias"
     "|Serving signature|No (signature|classification|regression)|tensor parsing error|Expects arg|Missing "
     "|Expected (one|classification|regression|prediction|classes|scores|output|Tensor)"
-    "|JSON|Malformed request|Batching Run|Task size"
+    "|JSON|Malformed request|Batching Run|Task size|Unrecognized servable"
+    "|Name: .*Data types don't match|Name: .* is required|Could not parse example"
 )
 
 
@@ -90,6 +90,11 @@ class Refusal(Exception):
         self.code = code
         self.words = words
 
+    @property
+    def of_rows(self) -> bool:
+        """What the rows hold is refused, and not the request as a whole: it may be the rows of somebody else."""
+        return self.code == "INVALID_ARGUMENT" and not _REQUEST.match(own_words(self.words))
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -110,7 +115,7 @@ class Asked:
 
 def explained(refusal: Refusal, asked: Asked) -> ServingError:
     """The refusal as one line that tells what and where, and a hint what to do next."""
-    code, words = refusal.code, _NODE.sub("", refusal.words).partition("\n")[0]
+    code, words = refusal.code, own_words(refusal.words)
     if code == "UNAVAILABLE":
         return _unavailable(words, asked)
     if code == "DEADLINE_EXCEEDED":
@@ -128,10 +133,10 @@ def explained(refusal: Refusal, asked: Asked) -> ServingError:
         return NotFound(refused, hint="Labels are assigned in the server's --model_config_file.")
     if TOO_LONG.search(words):
         return InvalidRequest(refused, hint=_SMALLER)
-    if code == "INVALID_ARGUMENT" and asked.pictures and not _REQUEST.match(words):
-        return InvalidPicture(refused, hint=_PICTURES)
+    if asked.pictures and refusal.of_rows:
+        return InvalidPicture(refused, hint=_PIXELS if "claims more than" in words else _PICTURES)
     if code == "INVALID_ARGUMENT" or words.startswith("Serving signature"):
-        return InvalidRequest(refused, hint=_SIGNATURE)
+        return InvalidRequest(refused, hint=SIGNATURE)
     failed = f"the server at {asked.address} failed with {code}: {words}"
     if code == "RESOURCE_EXHAUSTED":
         return Overloaded(failed, hint="Ask with fewer requests at once; --grpc_max_threads is the server's limit.")

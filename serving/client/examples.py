@@ -9,7 +9,7 @@ from typing import Any
 from data.spec import IMAGE, VECTOR
 from serving.client.errors import InvalidRequest
 from serving.client.pictures import encoded
-from serving.client.tensor import buffer_of
+from serving.client.tensor import buffer_of, tensor_of
 from serving.client.transport import Features
 
 _INT64 = range(-(2**63), 2**63)
@@ -25,10 +25,17 @@ def features_of(row: Any) -> Features:
       InvalidRequest: a feature without values, or with values of several kinds.
     """
     if isinstance(row, Mapping):
+        if not all(isinstance(name, str) for name in row):
+            raise InvalidRequest(
+                f"features without names: {list(row)!r:.60}", hint="Give {'name': value}, names as text."
+            )
         return {name: _values(name, value) for name, value in row.items()}
     if isinstance(row, (list, tuple, int, float)) or _is_row_of_numbers(row):
-        values = row.tolist() if hasattr(row, "tolist") else row
-        return {VECTOR: [float(one) for one in (values if isinstance(values, (list, tuple)) else [values])]}
+        values = tensor_of(row).tolist()
+        try:
+            return {VECTOR: [float(one) for one in (values if isinstance(values, list) else [values])]}
+        except (TypeError, ValueError):
+            raise InvalidRequest(f"a row that is no numbers: {row!r:.60}", hint="Give [1.0, 2.0].") from None
     return {IMAGE: [encoded(row)]}
 
 
@@ -43,8 +50,9 @@ def _values(name: str, value: Any) -> list[bytes] | list[float] | list[int]:
     if not isinstance(value, (list, tuple, bytes, str, bool, int, float)) or isinstance(value, os.PathLike):
         return [encoded(value)]
     values: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
+    values = [one.tolist() if hasattr(one, "tolist") else one for one in values]
     if values and all(isinstance(one, (bytes, str)) for one in values):
-        return [one.encode() if isinstance(one, str) else one for one in values]
+        return list(tensor_of(values).values())
     if values and all(isinstance(one, int) and one in _INT64 for one in values):
         return [int(one) for one in values]
     if values and all(isinstance(one, (int, float)) for one in values):

@@ -133,6 +133,6 @@ def _refusal(error: BaseException) -> BaseException:
         return Refusal("UNAVAILABLE", f"TLS: {error.reason or error}")
     if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
         return Refusal("INTERNAL", "it does not speak HTTP; a gRPC port's address has no http:// in front")
-    if isinstance(error, (OSError, http.client.HTTPException)):
+    if isinstance(error, (OSError, http.client.HTTPException, UnicodeError)):
         return Refusal("UNAVAILABLE", f"connection broke: {error}")
     return error

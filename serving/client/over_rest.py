@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from serving.client.address import Address, Tls
-from serving.client.errors import InvalidRequest, Refusal
+from serving.client.errors import Refusal
 from serving.client.http import Connections
 from serving.client.results import VersionStatus
 from serving.client.tensor import STRING, Tensor, numbers
@@ -108,7 +108,7 @@ class RestTransport:
         status, answer = self._connections.request(method, path, body, timeout)
         try:
             found = json.loads(answer)
-        except ValueError:
+        except (ValueError, RecursionError):
             if status == 200:
                 raise Refusal("INTERNAL", "the answer is no JSON") from None
             found = {"error": f"HTTP status {status}"}
@@ -135,7 +135,9 @@ def _understood() -> Iterator[None]:
     """Any surprise on the way through an answer means that it is another server's."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, InvalidRequest) as error:
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:
         raise Refusal("INTERNAL", "the answer does not have TensorFlow Serving's form") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from data.errors import own_words
 from serving.client.errors import InvalidRequest, ServerFailure
 
 CODES = {
@@ -28,6 +29,8 @@ CODES = {
 _LONG = 8 * struct.calcsize("l")  # bits; the platform's own
 _DTYPES = {code: dtype for dtype, code in CODES.items()} | {"l": f"int{_LONG}", "L": f"uint{_LONG}"}
 STRING = "string"
+_MOST_DIMENSIONS = 254  # TensorFlow's
+_KINDS = (bytes, str, bool, int, float)
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,21 @@ def tensor_of(value: Any) -> Tensor:
     """
     if isinstance(value, Tensor):
         return value
-    if not isinstance(value, (bytes, str, list, tuple, bool, int, float)):
+    if not isinstance(value, (*_KINDS, list, tuple)) or _is_array(type(value)):
         return _from_buffer(value)
+    if isinstance(value, (list, tuple)) and any(_is_array(type(one)) for one in value):
+        value = _plain(value)
     shape = _shape(value)
     flat = list(_flat(value, shape))
-    kinds = {type(one) for one in flat}
+    types = {type(one) for one in flat}
+    if any(map(_is_array, types)):
+        return tensor_of(_plain(value))
+    kinds = {next((kind for kind in _KINDS if issubclass(one, kind)), one) for one in types}
     if kinds <= {bytes, str}:
-        texts = tuple(one if isinstance(one, bytes) else one.encode() for one in flat)
+        try:
+            texts = tuple(one if isinstance(one, bytes) else one.encode() for one in flat)
+        except UnicodeError as error:
+            raise InvalidRequest(f"a string is no UTF-8: {error}", hint="Give it as bytes.") from None
         return Tensor(STRING, shape, texts) if kinds else Tensor("float32", shape, b"")
     for dtype, legal in (("bool", {bool}), ("int32", {int}), ("float32", {int, float})):
         if kinds <= legal:
@@ -121,14 +132,27 @@ def tensor_of(value: Any) -> Tensor:
 
 
 def buffer_of(value: Any) -> memoryview | None:
-    """The buffer of an array, or None; an array on a device that has none is brought over by its own `__array__`."""
+    """The buffer of an array, or None; an array on a device that has none is brought over by its own `__array__`.
+
+    Raises:
+      InvalidRequest: `__array__` fails, or what it gives has no buffer.
+    """
     try:
         return memoryview(value)
-    except TypeError:
+    except (TypeError, ValueError, BufferError):
         pass
-    if hasattr(value, "__array__"):
-        return memoryview(value.__array__())
-    return None
+    try:
+        return memoryview(value.__array__()) if hasattr(value, "__array__") else None
+    except MemoryError:
+        raise
+    except Exception as error:  # of any library's own
+        words = f"no array from a {type(value).__name__}: {own_words(str(error)) or type(error).__name__}"
+        raise InvalidRequest(words, hint="Make it an array of numbers in the memory of this machine first.") from error
+
+
+def dtype_of(view: memoryview) -> str:
+    """The dtype's name, as in `CODES`; where it is none of those, the letters of its format."""
+    return _DTYPES.get(view.format.lstrip("<=@>!"), f"'{view.format}'")
 
 
 def _from_buffer(value: Any) -> Tensor:
@@ -137,15 +161,37 @@ def _from_buffer(value: Any) -> Tensor:
         raise InvalidRequest(
             f"no tensor from a {type(value).__name__}", hint="Give nested lists, or an array such as numpy's."
         )
-    dtype = _DTYPES.get(view.format.lstrip("<=@"))
-    if dtype is None:
-        raise InvalidRequest(f"no tensor from an array of '{view.format}'", hint=f"Legal: {', '.join(CODES)}")
-    return Tensor(dtype, view.shape or (), view.tobytes())
+    dtype = dtype_of(view)
+    if dtype not in CODES:
+        raise InvalidRequest(
+            f"no tensor from an array of {dtype}", hint=f"Legal: {', '.join(CODES)}; strings in lists, array.tolist()."
+        )
+    data, size = view.tobytes(), view.itemsize
+    if view.format[0] in ">!":  # big-endian
+        turned = bytearray(len(data))
+        for place in range(size):
+            turned[place::size] = data[size - 1 - place :: size]
+        data = bytes(turned)
+    return Tensor(dtype, view.shape or (), data)
+
+
+def _is_array(kind: type) -> bool:
+    """Also of numpy's scalars, but not of its strings, which are Python's, too."""
+    return hasattr(kind, "__array__") and not issubclass(kind, (bytes, str))
+
+
+def _plain(value: Any) -> Any:
+    """Lists with Python's own values where they hold arrays, or an array library's scalars."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return tensor_of(value).tolist() if _is_array(type(value)) else value
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    shape = []
+    shape: list[int] = []
     while isinstance(value, (list, tuple)):
+        if len(shape) == _MOST_DIMENSIONS:  # or a list that holds itself
+            raise InvalidRequest(f"lists in more than {len(shape)} lists", hint="Tensors have no more dimensions.")
         shape.append(len(value))
         if not value:
             break

@@ -110,7 +110,10 @@ def test_unknown_model(address: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"no picture", "Unknown image file format. One of JPEG, PNG, GIF, BMP required."), (b"", "Input is empty.")],
+    [
+        (b"no picture", "Unknown image file format. One of JPEG, PNG, GIF, BMP required. (images[1])"),
+        (b"GIF89a", "failed to open gif file"),
+    ],
 )
 def test_invalid_picture_tells_the_server_s_words(
     client: Client, picture_files: tuple[np.ndarray, list[bytes]], content: bytes, words: str

@@ -235,15 +235,16 @@ def test_one_client_in_several_threads(peer: Peer) -> None:
     ],
 )
 def test_answers_by_kind(peer: Peer, status: int, words: str, kind: type, text: str) -> None:
-    peer.answers = [_error(status, words)]
+    asked = 2 if kind is InvalidPicture else 1  # once more, alone
+    peer.answers = [_error(status, words)] * asked
     with Client(peer.address, "m", retries=0) as client, pytest.raises(kind, match=text) as caught:
         client.predict_images([b"x"])
-    assert type(caught.value) is kind and caught.value.hint and len(peer.asked) == 1
+    assert type(caught.value) is kind and caught.value.hint and len(peer.asked) == asked
 
 
 @pytest.mark.parametrize("answer", [(200, b"<html>"), (200, b"[1]"), (404, b"<html>"), (400, b""), (418, b"{}")])
 def test_answers_that_are_not_of_tensorflow_serving(peer: Peer, answer: tuple[int, bytes]) -> None:
-    peer.answers = [answer]
+    peer.answers = [answer] * 2
     kind = {200: ServerFailure, 404: NotFound, 400: InvalidPicture, 418: ServerFailure}[answer[0]]
     with Client(peer.address, "m") as client, pytest.raises(kind):
         client.predict_images([b"x"])
@@ -265,10 +266,11 @@ def test_503_is_tried_again_and_nothing_else_is(peer: Peer) -> None:
         assert len(peer.asked) == 3
         for status in (400, 404, 409, 429, 500, 501, 504):
             peer.asked.clear()
-            peer.answers = [_error(status, "words")]
+            asked = 2 if status == 400 else 1  # once more, alone
+            peer.answers = [_error(status, "words")] * asked
             with pytest.raises((InvalidRequest, NotFound, Overloaded, ServerFailure, DeadlineExceeded)):
                 client.predict_images([b"x"])
-            assert len(peer.asked) == 1, status
+            assert len(peer.asked) == asked, status
 
 
 def test_no_server_and_one_that_comes_late() -> None:
@@ -323,7 +325,7 @@ def test_message_limits(peer: Peer) -> None:
     peer.asked.clear()
     with Client(peer.address, "m", max_message_bytes=400) as client:
         with pytest.raises(InvalidRequest, match="Sent message larger than max"):
-            client.predict_images([b"x" * 500])
+            client.predict_images([b"x" * 390])
         assert not peer.asked
         peer.answers = [(200, b'{"outputs": "' + b"x" * 500 + b'"}')]
         with pytest.raises(InvalidRequest, match="Received message larger than max"):

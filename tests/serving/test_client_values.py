@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import io
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import tensorflow as tf
 from PIL import Image
 
 from data.errors import UsageError
-from serving.client import Client, InvalidPicture, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
+from serving.client import Client, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
 from serving.client.address import parse
 from serving.client.examples import features_of
 from serving.client.over_grpc import read_tensor, write_tensor
 from serving.client.over_rest import from_json, to_json
-from serving.client.pictures import UnreadablePicture, encoded
+from serving.client.pictures import encoded
+from serving.client.rows import examples_of, numbers_of
 from serving.client.tensor import CODES, numbers, tensor_of
 from serving.protocol import Tensor as TensorMessage
 
@@ -82,6 +82,10 @@ def test_top_is_the_highest_first_and_ties_in_label_order() -> None:
     prediction = Prediction({"ant": 0.2, "bee": 0.6, "cow": 0.2})
     assert prediction.top(2) == [("bee", 0.6), ("ant", 0.2)]
     assert prediction.top(9) == [("bee", 0.6), ("ant", 0.2), ("cow", 0.2)]
+
+
+LOOP: list[Any] = []
+LOOP.append(LOOP)
 
 
 def edge_values(dtype: str) -> np.ndarray:
@@ -158,6 +162,25 @@ def test_arrays_of_any_make() -> None:
     assert tensor_of(np.arange(6, dtype=np.int16).reshape(2, 3).T).tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
+@pytest.mark.parametrize("dtype", CODES)
+def test_big_endian_numbers(dtype: str) -> None:
+    wanted = edge_values(dtype)
+    np.testing.assert_array_equal(np.asarray(tensor_of(wanted.astype(wanted.dtype.newbyteorder(">")).T)), wanted.T)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[np.float32(1), 2.5], [np.array([1.0, 2.0]), [3.0, 4.0]], [[np.int32(1)], [2]], [np.str_("a"), b"b"], [np.True_]],
+)
+def test_lists_of_numpy_s_values(value: list[Any]) -> None:
+    wanted = np.asarray([one.tolist() if hasattr(one, "tolist") else one for one in value], object)
+    assert tensor_of(value).tolist() == [one.encode() if isinstance(one, str) else one for one in wanted.tolist()]
+
+
+def test_numpy_s_scalars_have_their_own_dtype() -> None:
+    assert tensor_of(np.float64(1.5)) == Tensor("float64", (), np.float64(1.5).tobytes())
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -166,7 +189,9 @@ def test_arrays_of_any_make() -> None:
         ([1, "a"], "no tensor of int, str"),
         ([2**40], "not int32"),
         (np.array(["text"]), "no tensor from an array"),
-        (np.array([1], ">i4"), "no tensor from an array"),
+        (np.array(["2020-01-01"], "datetime64[D]"), "no array from a ndarray: cannot include dtype 'M' in a buffer"),
+        ("\udce9", "a string is no UTF-8"),
+        ([LOOP], "in more than 254 lists"),
         (object(), "no tensor from a object"),
         (None, "no tensor from a NoneType"),
     ],
@@ -194,72 +219,6 @@ def test_strings_of_a_json_answer() -> None:
 
 
 PIXELS = np.random.default_rng(2).integers(0, 256, (5, 7, 3), np.uint8)
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        PIXELS,
-        PIXELS[:, :, 0],
-        PIXELS[:, :, :1],
-        PIXELS[::-1, ::2],
-        np.dstack([PIXELS, PIXELS[:, :, :1]]),
-        tf.constant(PIXELS),
-        memoryview(PIXELS),
-        Image.fromarray(PIXELS),
-        Image.fromarray(PIXELS[:, :, 0]),
-        Image.fromarray(PIXELS).quantize(7),
-        Image.fromarray(PIXELS).convert("1"),
-    ],
-    ids=["colour", "grey", "one channel", "strided", "alpha", "tf", "memoryview", "PIL", "PIL L", "PIL P", "PIL 1"],
-)
-def test_pixels_arrive_as_they_were(given: Any) -> None:
-    file = encoded(given)
-    wanted = given if isinstance(given, Image.Image) else _pil(np.asarray(given))
-    decoded = tf.io.decode_image(file, channels=3).numpy()
-    np.testing.assert_array_equal(decoded, np.asarray(wanted.convert("RGB")))
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")), wanted.convert("RGBA"))
-
-
-def _pil(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2:] == (1,) else pixels)
-
-
-def test_files_are_sent_as_they_are(tmp_path: Path) -> None:
-    content = b"\xff\xd8 whatever"
-    (tmp_path / "a.jpg").write_bytes(content)
-    for given in (content, bytearray(content), memoryview(content), tmp_path / "a.jpg", str(tmp_path / "a.jpg")):
-        assert encoded(given) == content
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        (PIXELS / 255, r"an array of 'd' \[5, 7, 3\] is no picture"),
-        (PIXELS[:, :, :2], r"an array of 'B' \[5, 7, 2\]"),
-        (PIXELS[None], r"an array of 'B' \[1, 5, 7, 3\]"),
-        (PIXELS[:0], r"\[0, 7, 3\]"),
-        (3, "a int is no picture"),
-        (Image.new("CMYK", (2, 2)), "mode CMYK"),
-        (Image.new("F", (2, 2)), "mode F"),
-    ],
-)
-def test_no_pictures(given: Any, words: str) -> None:
-    with pytest.raises(InvalidPicture, match=words) as caught:
-        encoded(given)
-    assert caught.value.hint
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UnreadablePicture, match="cannot read .*a.png: No such file or directory"):
-        encoded(tmp_path / "a.png")
-
-
-def test_a_picture_in_a_file_of_pil_s_that_is_lazy(tmp_path: Path) -> None:
-    out = io.BytesIO()
-    Image.fromarray(PIXELS).save(out, "BMP")
-    decoded = tf.io.decode_image(encoded(Image.open(out))).numpy()
-    np.testing.assert_array_equal(decoded, PIXELS)
 
 
 @pytest.mark.parametrize(
@@ -297,3 +256,37 @@ def test_a_feature_of_no_kind(value: Any) -> None:
 def test_numbers_out_of_range() -> None:
     with pytest.raises(InvalidRequest, match="not uint8"):
         numbers("uint8", (1,), [256])
+
+
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        (3, [3]),
+        (np.float32(3), [3.0]),
+        (np.array(3.0), [3.0]),
+        (np.arange(4.0).reshape(2, 2), [[0.0, 1.0], [2.0, 3.0]]),
+        ([np.array([1.0, 2.0])], [[1.0, 2.0]]),
+        (iter([[1.0], [2.0]]), [[1.0], [2.0]]),
+    ],
+)
+def test_rows_of_numbers(given: Any, rows: list[Any]) -> None:
+    assert numbers_of(given) == rows
+
+
+@pytest.mark.parametrize("given", [None, "12", b"12", {1: 2}, {1, 2}, object()])
+def test_no_rows_of_numbers(given: Any) -> None:
+    with pytest.raises(InvalidRequest, match="is no rows of numbers"):
+        numbers_of(given)
+
+
+def test_one_row_for_classify_and_regress(tmp_path: Path) -> None:
+    for one in ({"a": 1}, 3.0, b"file", PIXELS, Image.fromarray(PIXELS)):
+        (example,) = examples_of(one)
+        assert example.features == features_of(one)
+    assert [one.features for one in examples_of(np.array([[1.0, 2.0], [3.0, 4.0]]))] == [
+        {"features": [1.0, 2.0]},
+        {"features": [3.0, 4.0]},
+    ]
+    for wrong in ({1: 2}, ["a", {"a": {"b": 1}}], [[1, "a"]], [[[1], [2]]]):
+        with pytest.raises(InvalidRequest):
+            examples_of(wrong)
