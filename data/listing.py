@@ -7,6 +7,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -145,10 +146,11 @@ def _walk(
 
 
 def _identities(root: str, below: str) -> frozenset[tuple[int, int]]:
-    """The folders from `root` down to `root/below`."""
-    parts = [part for part in below.split("/") if part]
-    folders = [posixpath.join(root, *parts[:count]) for count in range(len(parts) + 1)]
-    return frozenset(one for one in map(_identity, folders) if one)
+    """The folders above and at `root/below`, those above the root included."""
+    if is_remote(root):
+        return frozenset()
+    here = Path(root, below).absolute()
+    return frozenset(one for one in map(_identity, map(str, (here, *here.parents, *here.resolve().parents))) if one)
 
 
 def _identity(folder: str) -> tuple[int, int] | None:

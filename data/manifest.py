@@ -216,7 +216,8 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
             hint="Add training examples of it, or take it out.",
         )
     if len(train) < 2:
-        raise DataError(f"only one class, '{next(iter(train))}': there is nothing to tell apart", hint="Add a second.")
+        hint = _mend(manifest) if out else "Add a second."
+        raise DataError(f"only one class, '{next(iter(train))}': there is nothing to tell apart", hint=hint)
     untrained = [name for name in names if name not in train]
     if untrained and not (isinstance(label, Classes) and label.allow_untrained):
         begins_at_1 = untrained == [names[0]] and "unknown label" in manifest.quarantined

@@ -43,7 +43,8 @@ class Either(Source):
             try:
                 plan = source.plan(folder, feature)
             except DataError as error:
-                errors.append(error)
+                setting = f"source.{('first', 'second')[number]}.splits"
+                errors.append(DataError(str(error), hint=error.hint.replace("source.splits", setting)))
                 continue
             plan.splits = {split: [(number, item) for item in items] for split, items in plan.splits.items()}
             return plan

@@ -142,14 +142,18 @@ def chosen(found: Mapping[str, Sequence[str]], where: str) -> dict[str, str]:
             f"{_listed(held_out)} in {printable(where)} looks like a split, but no training part is beside", found
         )
     if not held_out:
-        raise refusal(f"'{printable(train[0])}' in {printable(where)} has no validation beside it", found)
+        name = printable(train[0])
+        raise DataError(
+            f"'{name}' in {printable(where)} has no validation beside it",
+            hint=f'To evaluate on a part of it: --set source.splits="train={name}". {_example(name, "FOLDER")}',
+        )
     return dict(zip(SPLITS, (train[0], *held_out), strict=False))
 
 
 def refusal(message: str, found: Mapping[str, Sequence[str]]) -> DataError:
     """The error that stops a run whose splits are not plain, with the way to say them."""
-    train = next(iter(found.get("train", ())), "FOLDER")
-    held_out = next(iter((*found.get("eval", ()), *found.get("test", ()))), "FOLDER")
+    train = min(found.get("train", ()), key=len, default="FOLDER")
+    held_out = min((*found.get("eval", ()), *found.get("test", ())), key=len, default="FOLDER")
     return DataError(message, hint=_example(printable(train), printable(held_out)))
 
 

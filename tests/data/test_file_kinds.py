@@ -52,7 +52,7 @@ def _saved() -> bytes:
         (_zipped(), "a ZIP archive"),
         (_tarred(), "a tar archive"),
         (_saved(), "a NumPy array"),
-        (gzip.compress(b"x"), "gzipped data"),
+        (gzip.compress(b"x", mtime=0), "gzipped data"),
         (bz2.compress(b"x"), "bzip2 data"),
         (lzma.compress(b"x"), "xz data"),
         (b"\xef\xbb\xbf\r\n<!DOCTYPE HTML PUBLIC '-//W3C'><HTML>", "an HTML page"),

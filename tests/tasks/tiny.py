@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from components.task import Task, Train
-from data.sources import ImageFolder
+from data.sources import ImageFolder, TFRecords
 from data.spec import Feature, Image
 
 
@@ -48,3 +48,5 @@ def build_dropping(feature: Feature, classes: int) -> keras.Model:
 
 
 DROPPING = dataclasses.replace(TASK, model=build_dropping)
+
+RECORDS = dataclasses.replace(TASK, source=TFRecords())
