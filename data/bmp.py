@@ -63,6 +63,7 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
         contents,
         (length < 26, "a BMP that is cut off in its header"),
         (tf.reduce_all(header != _HEADERS), "a BMP with a header of an unknown kind"),
+        (length < 14 + header, "a BMP that is cut off in its header"),
         ((width <= 0) | (rows == 0), "a BMP without pixels"),
         (width * rows > max_pixels, pixel_limit.refusal(max_pixels)),
         (tf.reduce_any(compression == _RUN_LENGTHS), "a BMP with run-length encoding, which is not read"),
@@ -85,7 +86,7 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
     size = row_bytes * rows
 
     def as_the_op_reads_it() -> tf.Tensor:
-        """[rows, width, 1, 3 or 4], whole bytes. The op wants a long header, and no byte behind the last row nor one less."""
+        """[rows, width, 1, 3 or 4]. The op wants a long header, and no byte behind the last row nor one less."""
 
         def mended() -> tf.Tensor:
             sides_and_bits = [

@@ -28,9 +28,9 @@ def on_cpu(op: Op) -> Op:
     """Keeps ops where the bytes are: on a GPU, each would wait for a copy there and back."""
 
     @functools.wraps(op)
-    def pinned(*args: Any) -> Any:
+    def pinned(*args: Any, **kwargs: Any) -> Any:
         with tf.device("CPU:0"):
-            return op(*args)
+            return op(*args, **kwargs)
 
     return cast(Op, pinned)
 
@@ -100,9 +100,9 @@ def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
 
 
 def own_words(message: str) -> str:
-    """The first line of an op's error, without the names of nodes around it, nor of the op that `unless` lets fail."""
-    line = message.strip().partition("\n")[0].rsplit("}} ", 1)[-1].split(" [Op:", 1)[0]
-    return line.removeprefix(_OURS)
+    """The words of `unless` in an op's error, else its first line; without the names of nodes around them."""
+    words = message.partition(_OURS)[2] or message
+    return words.strip().partition("\n")[0].rsplit("}} ", 1)[-1].split(" [Op:", 1)[0]
 
 
 def is_ours(message: str) -> bool:
@@ -171,4 +171,12 @@ def first_frame(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     sides = [data[frame + low] + 256 * data[frame + low + 1] for low in (5, 7)]
     frame_end = after_blocks(frame + 11 + table(data[frame + 9]))
     pixels = tf.cast(sides[0], tf.int64) * tf.cast(sides[1], tf.int64)
-    return tf.strings.join([tf.strings.substr(contents, 0, frame_end), b";"]), pixels
+    # The frame's place on the canvas, 4 bytes, becomes 0: TensorFlow makes the canvas as large as the frame, so that it
+    # would move the frame out of it.
+    start, place = tf.minimum(frame + 1, end), tf.minimum(frame + 5, frame_end)
+    pieces = [
+        tf.strings.substr(contents, 0, start),
+        tf.strings.substr(bytes(4), 0, place - start),
+        tf.strings.substr(contents, place, frame_end - place),
+    ]
+    return tf.strings.join([*pieces, b";"]), pixels

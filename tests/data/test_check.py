@@ -164,9 +164,7 @@ def test_a_format_that_tensorflow_does_not_decode(smooth, encode, tmp_path):
     targa = tmp_path / "a.tga"
     targa.write_bytes(encode(smooth(1), "TGA"))
     (checked,) = check_files([str(targa)], 3)
-    assert checked == Checked(
-        b"", (0, 0), "unsupported format", "TensorFlow decodes JPEG, PNG, GIF and BMP, not .tga"
-    )
+    assert checked == Checked(b"", (0, 0), "unsupported format", "TensorFlow decodes JPEG, PNG, GIF and BMP, not .tga")
 
 
 def test_the_verdict_on_a_file_does_not_hang_on_its_neighbours(good, tmp_path):

@@ -61,7 +61,7 @@ def _saved() -> bytes:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
         (b"\0\5\x16\7\0\2\0\0Mac OS X        ", "macOS's companion of another file"),
         (b"\0\0\0\x20ftypisom\0\0\2\0", "a video (MP4)"),
-        ("café " .encode() * 500, "text"),
+        ("café ".encode() * 500, "text"),
         (bytes(100), "zeros and nothing else"),
     ],
 )

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from data.headers import ALPHA, CMYK, EXIF_ROTATION, PROFILE, REMARKS, SIXTEEN_BITS, Frame, Header, jpeg_frame, read_header
+from data.headers import (
+    ALPHA,
+    CMYK,
+    EXIF_ROTATION,
+    PROFILE,
+    REMARKS,
+    SIXTEEN_BITS,
+    Frame,
+    Header,
+    jpeg_frame,
+    read_header,
+)
 
 CHANNELS = {"1": 1, "L": 1, "I;16": 1, "LA": 2, "RGB": 3, "P": 3, "RGBA": 4, "CMYK": 4}
 

@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from data import image_ops
