@@ -35,6 +35,12 @@ def on_cpu(op: Op) -> Op:
     return cast(Op, pinned)
 
 
+def apart(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function that is called where it stands, and not laid out there, where each op of a branch costs time even if
+    the branch is not taken; it is made ready only when it is first called."""
+    return tf.function(function, [spec], autograph=False, experimental_attributes={"_noinline": True})
+
+
 @on_cpu
 def checked(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
     """What can be checked of many files at once, which costs next to nothing: PNGs.

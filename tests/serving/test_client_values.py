@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from data import image_ops
 from data.errors import UsageError
 from serving.client import Client, InvalidPicture, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
 from serving.client.address import parse
@@ -297,3 +298,14 @@ def test_a_feature_of_no_kind(value: Any) -> None:
 def test_numbers_out_of_range() -> None:
     with pytest.raises(InvalidRequest, match="not uint8"):
         numbers("uint8", (1,), [256])
+
+
+def test_a_refusal_by_the_graph_is_told_in_its_own_words() -> None:
+    """As TensorFlow Serving sends it: the names of the node and of the op that fails say nothing to who asked."""
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        image_ops.decode(tf.constant(b"BM" + bytes(99)), 3)
+    assert "StringToNumberOp" in raised.value.message
+    refusal = errors.Refusal("INVALID_ARGUMENT", raised.value.message)
+    told = errors.explained(refusal, errors.Asked("here:1", "m", 1.0, pictures=True))
+    assert isinstance(told, InvalidPicture)
+    assert str(told) == "the server at here:1 refused the request: a BMP with a header of an unknown kind"
