@@ -159,10 +159,20 @@ def _why(kind: str, contents: bytes, message: str) -> tuple[str, str]:
         if found.is_picture:
             return "unsupported format", f"{found.name}: {_DECODED}"
         return "not decodable", f"{found.name}, not a picture"
-    return "not decodable", {"jpeg": _why_jpeg, "png": _why_png, "gif": _why_gif}[kind](contents, words)
+    if kind == "jpeg":
+        return "not decodable", _why_jpeg(contents)
+    if kind == "png":
+        if b"IEND" not in contents:
+            return "not decodable", "a PNG that is cut off"
+        return "not decodable", "a damaged PNG" if words.startswith("Invalid PNG") else f"a PNG: {words}"
+    if kind == "gif":
+        return "not decodable", "a GIF that is cut off or damaged" if b"," in contents[
+            13:
+        ] else "a GIF without a picture"
+    return "not decodable", f"a damaged BMP: {words}"
 
 
-def _why_jpeg(contents: bytes, words: str) -> str:
+def _why_jpeg(contents: bytes) -> str:
     frame = jpeg_frame(contents)
     if frame.marker and frame.bits != 8:
         return f"a JPEG with {frame.bits} bits a sample: TensorFlow decodes 8"
@@ -173,15 +183,3 @@ def _why_jpeg(contents: bytes, words: str) -> str:
     if contents.rfind(b"\xff\xd9") <= contents.rfind(b"\xff\xda"):  # its end; the start of the pixels
         return "a JPEG that is cut off"
     return "a damaged JPEG"
-
-
-def _why_png(contents: bytes, words: str) -> str:
-    if b"IEND" not in contents:
-        return "a PNG that is cut off"
-    return "a damaged PNG" if words.startswith("Invalid PNG") else f"a PNG: {words}"
-
-
-def _why_gif(contents: bytes, words: str) -> str:
-    if b"," not in contents[13:]:
-        return "a GIF without a picture"
-    return "a GIF that is cut off or damaged"

@@ -67,13 +67,13 @@ def unknown(kind: str, name: str, legal: Iterable[str]) -> UsageError:
     return UsageError(f"no {kind} '{name}'.{guess}", hint=f"Legal: {', '.join(names)}")
 
 
-_INSIDES = re.compile(
-    r"\{\{[^}]*\}\} ?|\[\[[^\]]*\]\] ?| ?\[Op:.*|StringToNumberOp could not correctly convert string: "
-)  # names of nodes and ops; the last one before the words of the limit on pixels
+_REFUSAL = "StringToNumberOp could not correctly convert string: "  # before the words of `data.pixel_limit.unless`
+_INSIDES = re.compile(r"\{\{[^}]*\}\} ?|\[\[[^\]]*\]\] ?| ?\[Op:.*")  # names of nodes and ops
 _TRACE = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", "Traceback ", "File ")
 
 
 def own_words(message: str) -> str:
     """What an op of TensorFlow says, on one line, without the names of nodes and ops around it."""
-    lines = [_INSIDES.sub("", line).strip() for line in message.splitlines()]
+    words = message.partition(_REFUSAL)[2] or message
+    lines = [_INSIDES.sub("", line).strip() for line in words.splitlines()]
     return next((line for line in lines if line and not line.startswith(_TRACE)), "")

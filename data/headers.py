@@ -20,7 +20,7 @@ REMARKS = {
     SIXTEEN_BITS: "have 16 bits a channel, of which the model sees the higher 8, here and in serving",
     FLAT: "have 16 bits a channel and are nearly of one colour in the higher 8, which are all that the model sees;"
     " scale their values to 0..65535, or save them with 8 bits",
-    ALPHA: "have an alpha channel, which is dropped: what lies beneath transparent parts, often black, is what the model sees",
+    ALPHA: "have an alpha channel, which is dropped: the model sees what lies beneath transparent parts, often black",
     ANIMATION: "are animations, of which the model sees the first frame",
     PART: "are GIFs whose first frame fills a part of the canvas: the model sees this part alone",
     CMYK: "are CMYK, and become RGB without their colour profile",
@@ -84,7 +84,7 @@ def jpeg_frame(contents: bytes) -> Frame:
 
 
 def _segments(contents: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and payload of a JPEG's segments, up to the frame header, whose payload has six bytes (ITU T.81, B.1.1)."""
+    """Marker and payload of a JPEG's segments, up to the frame header, of which 6 bytes are given (ITU T.81, B.1.1)."""
     position = 2
     while position + 10 <= len(contents) and contents[position] == 0xFF:
         marker = contents[position + 1]

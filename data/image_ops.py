@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -55,7 +55,9 @@ def _decode(
         allowed = pixel_limit.checked_jpegs(contents, header, max_pixels, channels)
         return _decode_scaled(allowed, header, channels, at_least) if at_least else _decode_jpeg(allowed, channels)
 
-    gif_or_bmp = _apart(lambda one: _decode_gif_or_bmp(one, channels, max_pixels), tf.TensorSpec([], tf.string))
+    gif_or_bmp = pixel_limit.apart(
+        lambda one: _decode_gif_or_bmp(one, channels, max_pixels), tf.TensorSpec([], tf.string)
+    )
     image = tf.cond(_is_gif_or_bmp(contents), lambda: gif_or_bmp(contents), jpeg_or_png)
     image.set_shape([None, None, channels or None])
     return image
@@ -140,7 +142,7 @@ def _decode_and_resize(contents: tf.Tensor, header: tf.Tensor, spec: Image) -> t
 
 def _resized(images: Sequence[tf.Tensor], spec: Image) -> list[tf.Tensor]:
     """Decoded pictures, uint8 [h, w, channels], to uint8 [height, width, channels]."""
-    resized = _apart(lambda one: resize(one, spec), tf.TensorSpec([None, None, spec.channels], tf.uint8))
+    resized = pixel_limit.apart(lambda one: resize(one, spec), tf.TensorSpec([None, None, spec.channels], tf.uint8))
     # Resizing to the same size changes nothing and costs several times the decoding of a thumbnail.
     as_wanted = tf.reduce_all([tf.reduce_all(tf.shape(one)[:2] == (spec.height, spec.width)) for one in images])
     sized = tf.cond(as_wanted, lambda: list(images), lambda: [resized(one) for one in images])
@@ -160,14 +162,8 @@ def decode_batch(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     return tf.cond(
         stored_png.are_stored(contents, *spec.shape),
         lambda: stored_png.decode(contents, *spec.shape),
-        lambda: _apart(lambda some: _decode_any(some, spec), tf.TensorSpec([None], tf.string))(contents),
+        lambda: pixel_limit.apart(lambda some: _decode_any(some, spec), tf.TensorSpec([None], tf.string))(contents),
     )
-
-
-def _apart(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function that is called where it stands, and not laid out there, where each op of a branch costs time even if
-    the branch is not taken; it is made ready only when it is first called."""
-    return tf.function(function, [spec], autograph=False, experimental_attributes={"_noinline": True})
 
 
 def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:

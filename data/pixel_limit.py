@@ -28,11 +28,17 @@ def on_cpu(op: Op) -> Op:
     """Keeps ops where the bytes are: on a GPU, each would wait for a copy there and back."""
 
     @functools.wraps(op)
-    def pinned(*args: Any) -> Any:
+    def pinned(*args: Any, **kwargs: Any) -> Any:
         with tf.device("CPU:0"):
-            return op(*args)
+            return op(*args, **kwargs)
 
     return cast(Op, pinned)
+
+
+def apart(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function that is called where it stands, and not laid out there, where each op of a branch costs time even if
+    the branch is not taken; it is made ready only when it is first called."""
+    return tf.function(function, [spec], autograph=False, experimental_attributes={"_noinline": True})
 
 
 @on_cpu
@@ -88,7 +94,8 @@ def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
       refusals: whether (bool scalar), and the reason in plain words; the first that holds is told.
 
     Raises:
-      tf.errors.InvalidArgumentError: one holds; the first line ends with its words, which `data.errors.own_words` picks out.
+      tf.errors.InvalidArgumentError: one holds; the first line ends with its words, which
+        `data.errors.own_words` picks out.
     """
     # No Assert and no check_numerics: TFT reads all data, as for an analyzer, where an op has a side effect. What has
     # none is dropped from a graph unless something is computed from it: the place from which the contents are taken.
@@ -165,4 +172,12 @@ def first_frame(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     sides = [data[frame + low] + 256 * data[frame + low + 1] for low in (5, 7)]
     frame_end = after_blocks(frame + 11 + table(data[frame + 9]))
     pixels = tf.cast(sides[0], tf.int64) * tf.cast(sides[1], tf.int64)
-    return tf.strings.join([tf.strings.substr(contents, 0, frame_end), b";"]), pixels
+    # The frame's place on the canvas, 4 bytes, becomes 0: TensorFlow makes the canvas as large as the frame, so that it
+    # would move the frame out of it.
+    start, place = tf.minimum(frame + 1, end), tf.minimum(frame + 5, frame_end)
+    pieces = [
+        tf.strings.substr(contents, 0, start),
+        tf.strings.substr(bytes(4), 0, place - start),
+        tf.strings.substr(contents, place, frame_end - place),
+    ]
+    return tf.strings.join([*pieces, b";"]), pixels

@@ -161,7 +161,7 @@ def _is_see_through(contents: bytes, header: Header) -> bool:
     if ALPHA not in header.remarks:
         return False
     with Pil.open(io.BytesIO(contents)) as picture:
-        return min(picture.convert("RGBA").getchannel("A").tobytes()) < 255
+        return bool(np.asarray(picture.convert("RGBA"))[:, :, 3].min() < 255)
 
 
 def _buckets() -> dict[str, int]:

@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from data import image_ops
 from data.errors import UsageError
-from serving.client import Client, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
+from serving.client import Client, InvalidPicture, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
 from serving.client.address import parse
 from serving.client.examples import features_of
 from serving.client.over_grpc import read_tensor, write_tensor
@@ -290,3 +291,14 @@ def test_one_row_for_classify_and_regress(tmp_path: Path) -> None:
     for wrong in ({1: 2}, ["a", {"a": {"b": 1}}], [[1, "a"]], [[[1], [2]]]):
         with pytest.raises(InvalidRequest):
             examples_of(wrong)
+
+
+def test_a_refusal_by_the_graph_is_told_in_its_own_words() -> None:
+    """As TensorFlow Serving sends it: the names of the node and of the op that fails say nothing to who asked."""
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        image_ops.decode(tf.constant(b"BM" + bytes(99)), 3)
+    assert "StringToNumberOp" in raised.value.message
+    refusal = errors.Refusal("INVALID_ARGUMENT", raised.value.message)
+    told = errors.explained(refusal, errors.Asked("here:1", "m", 1.0, pictures=True))
+    assert isinstance(told, InvalidPicture)
+    assert str(told) == "the server at here:1 refused the request: a BMP with a header of an unknown kind"
