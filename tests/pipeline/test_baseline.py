@@ -161,7 +161,7 @@ def test_the_last_model_is_gone(root: Path, pictures: Path) -> None:
 
 class _ByHand(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32)])
-    def __call__(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def serve(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": x}
 
 
@@ -169,7 +169,7 @@ def _by_hand(folder: Path) -> None:
     """A model that somebody made without Skewless."""
     shutil.rmtree(folder, ignore_errors=True)
     module = _ByHand()
-    tf.saved_model.save(module, str(folder), {"serving_default": module.__call__})
+    tf.saved_model.save(module, str(folder), {"serving_default": module.serve})
 
 
 def test_numbers_after_pictures(root: Path, rows: Path) -> None:
