@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 from rich.console import Console
@@ -21,6 +21,9 @@ from serving.live import live
 from serving.program import installed
 from serving.proof import Difference, Sample, compare_routes
 from serving.routes import DEFAULT, EXAMPLES
+
+if TYPE_CHECKING:
+    from components.reference import TaskReference
 
 EMBEDDED = "the embedded one"
 
@@ -85,7 +88,7 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
 
     Raises:
       SkewError: a route differs from training's.
-      UsageError: there is no run that got as far as a model.
+      UsageError: there is no run that got as far as a model, or the task's feature, label or model changed since.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with Console(stderr=True).status("loading TensorFlow and TFX") as status:
@@ -93,9 +96,10 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
         from components.reference import TaskReference
 
         record = _last(paths)
-        task = TaskReference(path, {**record["settings"], **assignments}).load()
+        reference = TaskReference(path, {**record["settings"], **assignments})
         folder = posixpath.join(paths.run(record["run_id"]), "skew")
-        skew = gate.prove(task, _artifacts(record, paths, metadata), folder, status.update).to_dict()
+        artifacts = _artifacts(record, paths, metadata, reference)
+        skew = gate.prove(reference.load(), artifacts, folder, status.update).to_dict()
         if record["pushed"] and tf.io.gfile.isdir(record["pushed"]["path"]):
             status.update("through the pushed version")
             pushed = gate.check_pushed(folder, record["pushed"]["path"]).to_dict()
@@ -112,10 +116,12 @@ def _last(paths: Paths) -> dict[str, Any]:
     return record
 
 
-def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None) -> Any:
+def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, reference: TaskReference) -> Any:
+    """What the last run left, if it is of the task as it is now."""
     from tfx.utils.path_utils import serving_model_path
 
     from components.gate import Artifacts
+    from components.reference import KEY
     from pipeline import connection
     from pipeline.report.metadata import Metadata
 
@@ -128,6 +134,13 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None) -> An
     store = connection.connection(paths, metadata)
     connection.check(store)
     known = Metadata(store)
+    depends = reference.config("feature", "label", "model")[KEY]["depends"]
+    changed = known.changed(executions["Trainer"], depends)
+    if changed:
+        told = "; ".join(changed)
+        raise UsageError(
+            f"'{paths.task}' is not as it was in its last run: {told}", hint=f"Run it again: skewless run {paths.task}"
+        )
     found = {
         key: one.uri
         for component in ("ExampleGen", "SchemaGen", "Transform", "Trainer")

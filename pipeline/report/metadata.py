@@ -56,6 +56,20 @@ class Metadata:
         changes += self._new_inputs(before.id, execution_id)
         return "; ".join(changes) or "its earlier outputs are gone"
 
+    def changed(self, execution_id: int, depends: Mapping[str, str]) -> list[str]:
+        """What a component's task had otherwise when it ran, in a few words each.
+
+        Args:
+          execution_id: of the component.
+          depends: the task's today, from `TaskReference.config`.
+        """
+        (execution,) = self._store.get_executions_by_id([execution_id])
+        parts = {_part(name) for name in depends} - {FRAMEWORK}
+        old = {name: text for name, text in _flat(execution.custom_properties).items() if _part(name) in parts}
+        new = {name: text for name, text in depends.items() if _part(name) in parts}
+        names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        return [_change(name, old.get(name), new.get(name)) for name in names] if old else []
+
     def _new_inputs(self, before: int, now: int) -> list[str]:
         old, new = self._inputs(before), self._inputs(now)
         changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
@@ -67,6 +81,10 @@ class Metadata:
             if event.type == pb.Event.INPUT:
                 found.setdefault(event.path.steps[0].key, []).append(event.artifact_id)
         return found
+
+
+def _part(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _changes(before: Mapping[str, pb.Value], now: Mapping[str, pb.Value]) -> list[str]:
