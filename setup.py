@@ -37,6 +37,7 @@ DEV = [
     "pytest",
     "pytest-timeout",
     "pytest-xdist",
+    "hypothesis",
     "ruff",
     "mypy",
     "prometheus-client",

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UsageError
-from serving.client import Client, InvalidPicture, Prediction, Tls
-from serving.client.pictures import Picture
+from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePicture
+from serving.client.pictures import Picture, encoded, printable
 
 STDIN = "-"
 SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png")
@@ -96,6 +96,9 @@ def predict_files(question: Question) -> int:
 def listed(files: Sequence[str]) -> list[str]:
     """The pictures' names in order: folders become the pictures in and below them; hidden ones are passed over.
 
+    Links to folders are followed, but each folder is looked into once: links may run in a circle. A folder that cannot
+    be read stands in the list by its own name, and is told with the pictures that cannot be read.
+
     Raises:
       UsageError: a folder without any.
     """
@@ -112,15 +115,32 @@ def listed(files: Sequence[str]) -> list[str]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    for path, folders, files in os.walk(folder):
+    unreadable: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for path, folders, files in os.walk(
+        folder, followlinks=True, onerror=lambda error: unreadable.append(error.filename)
+    ):
+        found = os.stat(path)
+        if (found.st_dev, found.st_ino) in seen:
+            folders.clear()  # a link in a circle, or a second one to the same folder
+            continue
+        seen.add((found.st_dev, found.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield os.path.join(path, name)
+    yield from unreadable
 
 
 def _given(name: str) -> str | Picture:
-    return Picture(STDIN, sys.stdin.buffer.read()) if name == STDIN else name
+    if name != STDIN:
+        return name
+    try:
+        if sys.stdin is None:
+            raise UnreadablePicture("cannot read -: standard input is closed")
+        return Picture(STDIN, encoded(sys.stdin.buffer))
+    except InvalidPicture as error:
+        return Picture(STDIN, b"", error)
 
 
 def _lines(name: str, answer: Prediction | InvalidPicture, question: Question) -> Iterator[str]:
@@ -132,7 +152,7 @@ def _lines(name: str, answer: Prediction | InvalidPicture, question: Question) -
         yield json.dumps({"file": name, "label": answer.label, "score": answer.score, "scores": scores})
     elif isinstance(answer, Prediction):
         for label, score in answer.top(question.top or 1):
-            yield f"{label}\t{score:.4f}\t{click.format_filename(name)}"
+            yield f"{label}\t{score:.4f}\t{printable(name)}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from serving.client.transport import Features, Model, Transport
 
 PAUSE_S = (0.01, 0.05)
 """Before a row is asked about once more; most batches wait less for their rows."""
+AGAIN_AMONG_OTHERS = 4
+"""How often it is, once an answer has shown that the refusal was for the rows of others."""
 Answer = TypeVar("Answer")
 
 
@@ -47,6 +49,7 @@ class Caller:
         self._model = model
         self._timeout = timeout
         self._retries = retries
+        self._again = 1
 
     def close(self) -> None:
         """Ends requests under way, too."""
@@ -64,8 +67,8 @@ class Caller:
 
         Args:
           pictures: whether one of those may be at fault.
-          again: whether a refusal of what the rows hold is believed only when it comes a second time: a server that
-            batches refuses with a bad row those of other callers, too.
+          again: whether a refusal of what the rows hold is believed only when it comes again: a server that batches
+            refuses with a bad row those of other callers, too.
         """
         return self._ask(
             lambda left: self._transport.predict(self._model, signature, inputs, outputs, left), pictures, again
@@ -97,13 +100,7 @@ class Caller:
 
     def _ask(self, call: Callable[[float], Answer], pictures: bool = False, again: bool = False) -> Answer:
         try:
-            try:
-                return persistently(call, self._timeout, self._retries)
-            except Refusal as refusal:
-                if not (again and refusal.of_rows):
-                    raise
-            time.sleep(random.uniform(*PAUSE_S))  # the next batch, and not in step with whoever was in this one
-            return persistently(call, self._timeout, self._retries)
+            return self._of_its_own(call) if again else persistently(call, self._timeout, self._retries)
         except Refusal as refusal:
             raise explained(refusal, Asked(self._address, self._model.name, self._timeout, pictures)) from refusal
         except (SkewlessError, MemoryError):
@@ -113,6 +110,22 @@ class Caller:
             raise InvalidRequest(
                 f"no such request can be made: {type(error).__name__}: {words}", hint=SIGNATURE
             ) from error
+
+    def _of_its_own(self, call: Callable[[float], Answer]) -> Answer:
+        """Raises a refusal of what the rows hold only when it came again; more often where it once did not."""
+        refusals = 0
+        while True:
+            try:
+                answer = persistently(call, self._timeout, self._retries)
+            except Refusal as refusal:
+                if not refusal.of_rows or refusals == self._again:
+                    raise
+                refusals += 1
+                time.sleep(refusals * random.uniform(*PAUSE_S))  # not in step with whoever was in this batch, too
+            else:
+                if refusals:
+                    self._again = AGAIN_AMONG_OTHERS
+                return answer
 
 
 def _sorted(versions: list[VersionStatus]) -> list[VersionStatus]:

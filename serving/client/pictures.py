@@ -102,7 +102,7 @@ def picture(given: Any, number: int, most_bytes: int = MAX_MESSAGE_BYTES) -> Pic
     try:
         if not isinstance(given, (str, os.PathLike)):
             return Picture(name, encoded(given, most_bytes))
-        name = shown(given)
+        name = _short(given)
         return Picture(name, encoded(given, most_bytes))
     except InvalidPicture as error:
         told = str(error) if name in str(error) else f"{error} ({name})"
@@ -143,14 +143,18 @@ def encoded(given: Any, most_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
     return content
 
 
-def shown(path: str | os.PathLike[Any]) -> str:
-    """A path for a message: on one line, whatever bytes it is made of."""
+def printable(path: str | os.PathLike[Any]) -> str:
+    """A path on one line, whatever bytes it is made of."""
     try:
         text = os.fsdecode(path)
     except Exception:  # whatever a __fspath__ raises
         text = type(path).__name__
-    if not text.isprintable():
-        text = "".join(one if one.isprintable() else _escaped(one) for one in text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
+
+
+def _short(path: str | os.PathLike[Any]) -> str:
+    """The same for a message: the middle of a very long one is left out."""
+    text = printable(path)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
 
 
@@ -170,20 +174,20 @@ def _of_path(given: Any, most_bytes: int) -> bytes:
         # A pipe without a writer would be waited for without an end; a folder has an error of its own.
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
             raise UnreadablePicture(
-                f"cannot read {shown(given)}: a pipe or a device, no file", hint="Read it, and give its bytes."
+                f"cannot read {_short(given)}: a pipe or a device, no file", hint="Read it, and give its bytes."
             )
         _check_size(found.st_size, most_bytes)
         with open(given, "rb") as file:
             return file.read()
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and _ADDRESS.match(shown(given)):
+        if isinstance(error, FileNotFoundError) and _ADDRESS.match(_short(given)):
             raise UnreadablePicture(
-                f"cannot read {shown(given)}: an address, no file",
+                f"cannot read {_short(given)}: an address, no file",
                 hint="Fetch it first, and give the file or its bytes.",
             ) from error
-        raise UnreadablePicture(f"cannot read {shown(given)}: {error.strerror or error}") from error
+        raise UnreadablePicture(f"cannot read {_short(given)}: {error.strerror or error}") from error
     except (ValueError, TypeError) as error:  # a zero byte in a name; a __fspath__ that gives none
-        raise UnreadablePicture(f"cannot read {shown(given)}: {error}") from error
+        raise UnreadablePicture(f"cannot read {_short(given)}: {error}") from error
 
 
 def _of_open(file: Any, most_bytes: int) -> bytes:

@@ -6,9 +6,11 @@ import io
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,8 @@ from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from data.check import DECODABLE
-from pipeline.predict import SUFFIXES
+from pipeline.predict import SUFFIXES, listed
+from serving.client.pictures import picture
 from tests.pipeline.conftest import COMMAND, PROJECT, Skewless, environment
 
 
@@ -149,6 +152,66 @@ def test_bad_files_are_named_and_the_others_answered(peer: tuple[Peer, str], alb
     assert told.status == 6 and list(json.loads(told.out)) == ["file", "error"]
     told = skewless("predict", missing, str(album / "dark.gif"), "--server", peer[1])
     assert told.status == 2 and told.out.startswith("dark")
+
+
+def test_odd_files_are_told_and_nothing_waits(peer: tuple[Peer, str], album: Path, skewless: Skewless) -> None:
+    """A pipe without a writer, a name that is no UTF-8, an empty file, a link to nowhere, and a device."""
+    os.mkfifo(album / "pipe.png")
+    (album / "empty.png").write_bytes(b"")
+    (album / "lost.png").symlink_to("nowhere")
+    latin = os.fsdecode(os.fsencode(album) + b"/caf\xe9.png")
+    os.link(album / "bright" / "1.png", latin)
+    start = time.monotonic()
+    told = skewless("predict", str(album), "/dev/zero", "http://example.org/a.png", "--server", peer[1])
+    assert time.monotonic() - start < 30 and told.status == 6
+    names = [line.split("\t")[2].removeprefix(f"{album}/") for line in told.out.splitlines()]
+    assert sorted(names) == ["bright/1.png", "bright/deep/2.JPG", r"caf\xe9.png", "dark.gif"]
+    faults = [line for line in told.err.splitlines() if line.startswith("error: ")]
+    assert faults == [
+        f"error: a picture of 0 bytes ({album}/empty.png)",
+        f"error: cannot read {album}/lost.png: No such file or directory",
+        f"error: cannot read {album}/pipe.png: a pipe or a device, no file",
+        "error: cannot read /dev/zero: a pipe or a device, no file",
+        "error: cannot read http://example.org/a.png: an address, no file",
+        "error: 5 of 9 pictures have no answer",
+    ]
+
+
+def test_links_to_folders_are_followed_once(peer: tuple[Peer, str], album: Path, skewless: Skewless) -> None:
+    (album / "bright" / "self").symlink_to(".")
+    (album / "bright" / "up").symlink_to("..")
+    elsewhere = album.parent / "elsewhere"
+    elsewhere.mkdir()
+    os.link(album / "dark.gif", elsewhere / "3.gif")
+    (elsewhere / "back").symlink_to(album)
+    (album / "to").symlink_to(elsewhere)
+    told = skewless("predict", str(album), "--server", peer[1])
+    assert (told.status, told.err) == (0, "")
+    names = [line.split("\t")[2].removeprefix(f"{album}/") for line in told.out.splitlines()]
+    assert names == ["dark.gif", "bright/1.png", "bright/deep/2.JPG", "to/3.gif"]
+
+
+def test_a_folder_without_permission_stands_in_the_list() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        os.chmod(folder, 0o755)
+        for name in ("closed", "open"):
+            os.mkdir(f"{folder}/{name}")
+            Path(folder, name, "1.png").write_bytes(b"x")
+        os.chmod(f"{folder}/closed", 0)
+        before = os.geteuid()
+        os.seteuid(before or 65534)  # root reads everything
+        try:
+            assert listed([folder]) == [f"{folder}/open/1.png", f"{folder}/closed"]
+            assert str(picture(f"{folder}/closed", 0).error) == f"cannot read {folder}/closed: Permission denied"
+        finally:
+            os.seteuid(before)
+
+
+def test_stdin_that_holds_nothing(peer: tuple[Peer, str]) -> None:
+    for redirected, words in (("< /dev/null", "a picture of 0 bytes"), ("<&-", "standard input is closed")):
+        command = f"{shlex.join(COMMAND)} predict - --server {peer[1]} {redirected}"
+        done = subprocess.run(command, shell=True, cwd=PROJECT, env=environment(), capture_output=True, text=True)
+        assert done.returncode in (2, 6) and words in done.stderr and "Traceback" not in done.stderr
 
 
 def test_one_line_for_each_fault_of_the_call(tmp_path: Path, skewless: Skewless) -> None:

@@ -376,3 +376,65 @@ def test_numbers_on_a_real_server(serve: Callable[..., Any], numbers: Callable[[
         assert every["string"].tolist() == [b"1", b"2"]
         with pytest.raises(InvalidRequest, match="Expects arg.* to be float but double is provided"):
             client.predict({"x": np.float64([1])})
+
+
+def test_a_refusal_is_believed_when_it_came_again(started: Callable[..., str]) -> None:
+    """As of a server that batches, where the bad picture of another caller fails all of a batch."""
+    others = (grpc.StatusCode.INVALID_ARGUMENT, "Unknown image file format.")
+    peer = Peer()
+    with Client(started(peer), "m") as client:
+        peer.refusals = [others] * 2
+        with pytest.raises(InvalidPicture, match=r"\(images\[0\]\)"):
+            client.predict_images(b"x")
+        assert sizes(peer) == [1, 1]
+        for refusals in (1, 4):  # the first tells that there are others; from then on it asks more often
+            peer.requests.clear()
+            peer.refusals = [others] * refusals
+            assert client.predict_images(b"x") == [of(ord("x"))]
+            assert sizes(peer) == [1] * (refusals + 1)
+        peer.requests.clear()
+        peer.refusals = [others]
+        assert client.predict_images([b"x", b"y"]) == [of(ord("x")), of(ord("y"))]
+        assert sizes(peer) == [2, 1, 1]
+        peer.refusals = [others]
+        assert client.predict({"image_bytes": [b"x"]})["scores"].shape == (1, 3)
+
+
+def test_a_bad_picture_of_another_caller_is_not_ours(
+    serve: Callable[..., Any],
+    pictures_model: tuple[Path, keras.Model],
+    picture_files: tuple[np.ndarray, list[bytes]],
+    tmp_path: Path,
+) -> None:
+    """Two callers without and one with this client, and a bad picture beside them in the batches of a real server."""
+    (tmp_path / "batching.txt").write_text("batch_timeout_micros { value: 50000 }")
+    server = serve(pictures_model[0], "m", "--enable_batching", f"--batching_parameters_file={tmp_path}/batching.txt")
+    stub, barrier = server.stubs()[0], threading.Barrier(3)
+
+    def bare(content: bytes) -> int:
+        refused = 0
+        for _ in range(10):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "m"
+            request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([content]))
+            barrier.wait(timeout=60)
+            try:
+                stub.Predict(request, timeout=30)
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+                refused += 1
+        return refused
+
+    def ours(content: bytes) -> int:
+        with Client(server.address(), "m") as client:
+            client.wait_until_available(30)
+            for _ in range(10):
+                barrier.wait(timeout=60)
+                assert len(client.predict_images(content)) == 1
+        return 0
+
+    good = picture_files[1][0]
+    with ThreadPoolExecutor(3) as pool:
+        found = [pool.submit(call, one) for call, one in ((bare, good), (bare, b"no picture"), (ours, good))]
+        beside, bad, none = (one.result() for one in found)
+    assert bad == 10 and beside > 0 and none == 0
