@@ -244,8 +244,8 @@ def check_data(task: Task, folder: str, paths: Paths) -> None:
     Raises:
       UsageError: what a run writes would lie among the data; the data lack the split to evaluate on.
     """
-    before_pattern = task.source.folder.partition("{")
-    read = posixpath.join(folder, before_pattern[0].rpartition("/")[0] if before_pattern[1] else before_pattern[0])
+    path, pattern, _ = task.source.folder.partition("{")
+    read = posixpath.join(folder, path.rpartition("/")[0] if pattern else path).rstrip("/")
     for written in (paths.folder, posixpath.join(here(paths.root), "logs")):
         if _is_within(written, read):
             raise UsageError(
@@ -258,7 +258,7 @@ def check_data(task: Task, folder: str, paths: Paths) -> None:
                 f"the data folder {read} is one that runs of '{task.name}' write to",
                 hint="Give the data with --data DIR, or another folder for what runs write with --root DIR.",
             )
-    if not before_pattern[1] and storage.check_data(read):  # of a span, ExampleGen's driver knows the folder
+    if not pattern and storage.check_data(read):  # of a span, ExampleGen's driver knows the folder
         check_split(task.evaluate.split, task.source.split_names(read))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -18,11 +19,13 @@ from components.reference import TaskReference
 from data.errors import DataError, QualityError, SkewError, SkewlessError, UsageError
 from data.spec import Image as Pictures
 from pipeline.paths import Paths
+from pipeline.run_compiled import run_compiled
 from pipeline.runners.compiled import run
 from pipeline.runners.compiled.launch import launch
 from pipeline.runners.compiled.spec import Compiled
 from pipeline.runners.compiled.store import Store, resolve
 from pipeline.runners.kubeflow import Options, compiled
+from pipeline.verbs import Request
 from tests.dockerfile import Image
 from tests.exported import export_pictures
 from tests.pipeline.conftest import PROJECT
@@ -87,6 +90,22 @@ def test_run_parameters_have_their_defaults_below_the_root(vertex: Path, kubeflo
 def test_a_wrong_run_parameter(given: dict[str, str], words: str, vertex: Path) -> None:
     with pytest.raises(UsageError, match=re.escape(words)):
         Compiled.load(str(vertex)).parameters(given, "/root")
+
+
+def test_a_compiled_setting_that_the_data_do_not_fit_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("x,y\n1,2\n")
+    line = TaskReference("pipeline.tasks.linear_regression:TASK", {"evaluate.split": "test", "train.epochs": "7"})
+    file = tmp_path / "line.json"
+    file.write_text(json.dumps(compiled(line, Options("vertex", "i", "gs://b/r"))))
+    asked = Request("", str(tmp_path / "data"), str(tmp_path / "root"))
+    with pytest.raises(UsageError, match="evaluate.split is test, but the data have only the splits eval, train"):
+        run_compiled(asked, str(file))
+    with pytest.raises(UsageError, match="train.epochs must be at least 1, got -1"):
+        run_compiled(dataclasses.replace(asked, assignments=["train.epochs=-1"]), str(file))
+    with pytest.raises(UsageError, match="holds \\[, which"):
+        run_compiled(dataclasses.replace(asked, root=str(tmp_path / "[1]")), str(file))
+    assert [one.name for one in (tmp_path / "root").iterdir()] == ["logs"]
 
 
 @pytest.mark.parametrize("text", ["", "a: b", "{", "a: [", '{"pipelineSpec": {}}', "- 1"])

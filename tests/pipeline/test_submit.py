@@ -63,6 +63,7 @@ GOOD = {"--region": "europe-west4", "--data": "gs://b/data"}
         ({"--set": "serving=/models"}, "--set serving /models is a local path", "gs://BUCKET"),
         ({"--set": "train.epoch=3"}, "no run parameter 'train.epoch'. Did you mean 'train_epochs'?", "serving"),
         ({"--set": "train.epochs=many"}, "train_epochs is a number, as 500; got 'many'", ""),
+        ({"--set": "train.epochs=nan"}, "train_epochs is a number, as 500; got 'nan'", ""),
         ({"--set": 'serving=gs://b/"'}, 'run parameter serving must hold neither "', ""),
         ({"--set": "train.epochs"}, "train.epochs", ""),
         ({"--data": None}, "the run parameter data has no value (URI of the data folder)", "--data URI"),
