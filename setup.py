@@ -5,20 +5,38 @@ from setuptools import find_packages, setup
 # A client that only asks a server for answers needs none of TensorFlow, so the base
 # installation is empty and each use is an extra. `requirements.lock` pins `pipeline,dev`.
 CLIENT = ["grpcio>=1.60", "protobuf>=3.20.3", "pillow>=10"]
+# Two families of TFX, and Python decides: 3.10 has the older one, for systems whose C library is older than 2.39.
+NEW, OLD = "; python_version >= '3.11'", "; python_version < '3.11'"
+FAMILIES = {
+    "tfx": ("1.21.0", "1.16.0"),
+    "tensorflow": ("2.21.0", "2.16.2"),
+    "tensorflow-serving-api": ("2.19.1", "2.16.1"),
+    "tensorflow-transform": ("1.21.0", "1.16.0"),
+    "tensorflow-data-validation": ("1.21.0", "1.16.1"),
+    "tensorflow-model-analysis": ("0.52.0", "0.47.1"),
+    "tfx-bsl": ("1.21.0", "1.16.1"),
+    "ml-metadata": ("1.21.0", "1.16.0"),
+    "apache-beam": ("2.77.0", "2.59.0"),
+    "keras": ("3.15.1", "3.12.4"),
+    "numpy": ("2.4.6", "1.26.4"),
+    "protobuf": ("6.33.6", "3.20.3"),
+}
+
+
+def pinned(*names: str) -> list[str]:
+    """Requirements for both families; an extra may follow the name: "tfx[kfp]"."""
+    found = []
+    for name in names:
+        newer, older = FAMILIES[name.partition("[")[0]]
+        found += [f"{name}=={newer}{NEW}", f"{name}=={older}{OLD}"]
+    return found
+
+
 PIPELINE = [
     *CLIENT,
-    "tfx==1.16.0",
-    "tensorflow==2.16.2",
-    "tensorflow-serving-api==2.16.1",
-    "tensorflow-transform==1.16.0",
-    "tensorflow-data-validation==1.16.1",
-    "tensorflow-model-analysis==0.47.1",
-    "tfx-bsl==1.16.1",
-    "ml-metadata==1.16.0",
-    "apache-beam==2.59.0",
-    "keras==3.12.4",
-    "numpy==1.26.4",
-    "protobuf==3.20.3",
+    *pinned(*FAMILIES),
+    f"tensorboard==2.21.0{NEW}",  # no dependency of TensorFlow any more
+    "google-crc32c>=1.5",
     "scikit-learn>=1.5",
     "click>=8.1",
     "rich>=13",
@@ -27,8 +45,14 @@ PIPELINE = [
     "tornado>=6.4",
     "orjson>=3.9",
 ]
-GPU = ["tensorflow[and-cuda]==2.16.2"]
-KUBEFLOW = ["tfx[kfp]==1.16.0", "kfp==2.5.0", "apache-beam[gcp]==2.59.0"]
+GPU = pinned("tensorflow[and-cuda]")
+KUBEFLOW = [
+    *pinned("apache-beam[gcp]"),
+    f"tfx[kfp]==1.16.0{OLD}",
+    f"kfp==2.5.0{OLD}",
+    f"kfp==2.16.1{NEW}",  # TFX itself wants it below Python 3.12 alone
+    f"kfp-pipeline-spec==2.16.1{NEW}",
+]
 # To submit to Vertex AI from a machine without the pipeline; the client's REST transport is what was tested.
 VERTEX = ["google-cloud-aiplatform==1.165.1", "google-cloud-storage>=2.19", "click>=8.1", "rich>=13", "pyyaml>=6"]
 DEV = [
