@@ -19,6 +19,7 @@ from components.task import Task
 from components.trained import TrainedModel
 from data import sample
 from data.manifest import Manifest, write_aside
+from data.names import from_bytes, printable
 from data.shards import shard_files
 from data.spec import LABEL, Image
 from serving import naive, parity, proof, routes, structure
@@ -177,7 +178,7 @@ def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: 
 def _text(record: bytes, name: str) -> str:
     """Empty where the record has no such text."""
     found = tf.train.Example.FromString(record).features.feature[name].bytes_list.value
-    return found[0].decode() if found else ""
+    return printable(from_bytes(found[0])) if found else ""
 
 
 def _keep(folder: str, found: Proof, records: Sequence[bytes], reference: Answers) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data.errors import ServingError
+from data.names import from_bytes, printable
 from data.records import IMAGE
 from data.spec import LABEL
 from pipeline.report.record import RunRecord
@@ -50,7 +51,7 @@ def held_out(folder: str, count: int) -> list[tuple[str, str, bytes]]:
     for serialized in tf.data.TFRecordDataset(files).take(100 * count).as_numpy_iterator():
         feature = tf.train.Example.FromString(serialized).features.feature
         source, label, contents = (feature[key].bytes_list.value[0] for key in ("image/source", LABEL, IMAGE))
-        found = source.decode(), label.decode(), contents
+        found = printable(from_bytes(source)), label.decode(), contents
         if found[1] in firsts:
             others.append(found)
         else:

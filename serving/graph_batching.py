@@ -20,14 +20,14 @@ Rows = Callable[[tf.Tensor], tf.Tensor]
 class Batching:
     """How `serving_default` joins the calls of several callers; other signatures stay as they are.
 
-    A batch fails as a whole: where one of its pictures cannot be decoded, every call whose rows lie in it gets that
-    picture's error. Off by default for this, and since a caller alone waits for others in vain. Without it, a server's
-    own batching (`--enable_batching`) does the same outside of the graph.
+    The rows are joined after each call has decoded its own: a batch fails as a whole, and decoding is what can fail, so
+    that a bad picture fails its own call alone. A server's own batching (`--enable_batching`) joins the files, and with
+    one bad picture every call in its batch is refused. Off by default, since a caller alone waits for others in vain.
 
-    Measured in the embedded server's session, JPEGs one by one, two busy cores, batches of 16, against the same model
-    without: two dense layers on 64x64 pixels, 16 callers 2.7 times the calls/s, one caller 0.44; MobileNetV2 on 96x96,
-    16 callers 1.24, one 0.88. With the model alone in the batch, each call decoding its own picture, 16 callers have
-    1.9 and 1.22: the difference is what it costs to start the decoding of a single picture.
+    Measured in the embedded server's session, JPEGs one by one, two cores busy with other work, batches of 16, against
+    the same model without: two dense layers on 64x64 pixels, 16 callers 1.4 times the calls/s, one caller 0.5;
+    MobileNetV2 on 96x96, 16 callers 1.3, one 1.0. With the decoding in the batch, too, 16 callers would have 2.3 and
+    1.2: for a small model the safety of the others costs much of the gain, for a large one nothing.
 
     Attributes:
       max_batch_size: rows of a batch at most; 0: no batching. Larger calls are split, up to `max_enqueued_batches`

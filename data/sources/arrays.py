@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from data import stored_png
 from data.array_files import member_names, open_array
-from data.errors import DataError
+from data.errors import DataError, UsageError
 from data.headers import Header
 from data.labels import ONE_HOT, NoLabel, label_of
 from data.listing import FILE, entries
@@ -34,6 +34,13 @@ class Arrays(Source):
 
     train: tuple[str, str] = ("x_train", "y_train")
     eval: tuple[str, ...] = ("x_test", "y_test")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.eval) not in (0, 2):
+            raise UsageError(f"source.eval must name two arrays, or none, got {', '.join(self.eval)}")
+        if not all((*self.train, *self.eval)):
+            raise UsageError("source.train and source.eval must not hold an empty name")
 
     def split_names(self, folder: str) -> frozenset[str]:
         """Training and evaluation, or "" where there is no pair for the latter."""

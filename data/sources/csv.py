@@ -49,6 +49,14 @@ class Csv(SplitSource):
     label: str = "label"
     columns: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.label or not all(self.columns):
+            raise UsageError("source.label and source.columns must not hold an empty name")
+        twice = [name for name, count in Counter(self.columns).items() if count > 1]
+        if twice or self.label in self.columns:
+            raise UsageError(f"source.columns names '{twice[0] if twice else self.label}' twice, or the label")
+
     def split_names(self, folder: str) -> frozenset[str]:
         """The splits, from the names of folders and files."""
         return frozenset(split_files(self, folder, _is_csv, KIND)[0])

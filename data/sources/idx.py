@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import DataError
+from data.errors import DataError, UsageError
 from data.listing import FILE, FOLDER, Entry, entries
 from data.names import printable
 from data.records import Outcome
@@ -30,6 +30,11 @@ class Idx(Source):
 
     train: str = "train"
     eval: str = "t10k"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.train:
+            raise UsageError("source.train must not be empty: it is the prefix of the training files")
 
     def split_names(self, folder: str) -> frozenset[str]:
         """Training and evaluation, or "" where there is no prefix for the latter."""

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.check import check_bytes
-from data.errors import DataError
+from data.errors import DataError, UsageError
 from data.headers import read_header
 from data.labels import ONE_HOT, NoLabel, label_of
 from data.names import printable
@@ -40,6 +40,11 @@ class TFRecords(SplitSource):
 
     feature: str = "image"
     label: str = "label"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.feature or not self.label:
+            raise UsageError("source.feature and source.label must not be empty")
 
     def split_names(self, folder: str) -> frozenset[str]:
         """The splits, from the names of folders and files."""

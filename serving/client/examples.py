@@ -27,7 +27,7 @@ def features_of(row: Any) -> Features:
     if isinstance(row, Mapping):
         if not all(isinstance(name, str) for name in row):
             raise InvalidRequest(
-                f"features without names: {list(row)!r:.60}", hint="Give {'name': value}, names as text."
+                f"features without names: {_brief(list(row))}", hint="Give {'name': value}, names as text."
             )
         return {name: _values(name, value) for name, value in row.items()}
     if isinstance(row, (list, tuple, int, float)) or _is_row_of_numbers(row):
@@ -35,8 +35,13 @@ def features_of(row: Any) -> Features:
         try:
             return {VECTOR: [float(one) for one in (values if isinstance(values, list) else [values])]}
         except (TypeError, ValueError):
-            raise InvalidRequest(f"a row that is no numbers: {row!r:.60}", hint="Give [1.0, 2.0].") from None
+            raise InvalidRequest(f"a row that is no numbers: {_brief(row)}", hint="Give [1.0, 2.0].") from None
     return {IMAGE: [encoded(row)]}
+
+
+def _brief(value: Any) -> str:
+    """The beginning of what Python shows of it, on one line."""
+    return " ".join(repr(value).split())[:60]
 
 
 def _is_row_of_numbers(row: Any) -> bool:
@@ -58,5 +63,6 @@ def _values(name: str, value: Any) -> list[bytes] | list[float] | list[int]:
     if values and all(isinstance(one, (int, float)) for one in values):
         return [float(one) for one in values]
     raise InvalidRequest(
-        f"feature '{name}' has no values of one kind: {values!r:.60}", hint="Give numbers, or strings, at least one."
+        f"feature {_brief(name)} has no values of one kind: {_brief(values)}",
+        hint="Give numbers, or strings, at least one.",
     )

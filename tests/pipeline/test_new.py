@@ -149,9 +149,12 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
     (folder / "train" / "dogs" / "turned.jpg").write_bytes(encode_picture(smooth_pixels(2), "JPEG", exif=exif))
     clear = np.dstack([smooth_pixels(3, 40, 20), np.zeros((40, 20), np.uint8)])
     (folder / "train" / "dogs" / "clear.png").write_bytes(encode_picture(clear, "PNG"))
+    deep = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    (folder / "train" / "dogs" / "deep.png").write_bytes(encode_picture(deep, "PNG"))
     shown, source = write("pets", folder)
     for words in (
         "2 of them cannot be decoded",
+        "1 of those looked at have 16 bits a channel and are nearly of one colour in the higher 8",
         "a run leaves out what it cannot decode: train/cats/",
         "and 1 more",
         "1 of those looked at carry an EXIF rotation",

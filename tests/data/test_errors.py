@@ -1,0 +1,52 @@
+"""What is kept of TensorFlow's words: those of the op, asked of TensorFlow itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from data import image_ops, pixel_limit
+from data.errors import own_words
+from data.spec import Image
+
+SPEC = Image(4, 4)
+WIDE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (2**15).to_bytes(4, "big") * 2 + bytes(20)
+
+
+def in_dataset(contents: list[bytes]) -> None:
+    list(tf.data.Dataset.from_tensors(contents).map(lambda some: image_ops.decode_batch(some, SPEC)))
+
+
+@pytest.mark.parametrize(
+    "ask", [in_dataset, tf.function(lambda some: image_ops.decode_batch(some, SPEC)), tf.io.decode_jpeg]
+)
+def test_words_of_an_op_wherever_it_ran(ask: Callable[[Any], Any]) -> None:
+    for content, words in {
+        b"no picture": "Unknown image file format. One of JPEG, PNG, GIF, BMP required.",
+        WIDE: pixel_limit.refusal(SPEC.max_pixels),
+    }.items():
+        if ask is tf.io.decode_jpeg and content is WIDE:
+            continue  # it has no limit of ours
+        with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+            ask(content if ask is tf.io.decode_jpeg else [content])
+        assert own_words(str(caught.value)) == own_words(caught.value.message) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ""),
+        ("\n\t [[{{node a}}]]", ""),
+        ("one\ntwo", "one"),
+        (
+            "Graph execution error:\n\nDetected at node a defined at (most recent call last):\n"
+            "<stack traces unavailable>\nwords\n\t [[{{node a}}]] [Op:__inference_f_1]",
+            "words",
+        ),
+    ],
+)
+def test_lines(text: str, words: str) -> None:
+    assert own_words(text) == words
