@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.train import Train
 from data.augment import Augmentation
@@ -19,10 +19,12 @@ from serving.graph_batching import Batching
 if TYPE_CHECKING:
     import keras
 
+    BuildModel = Callable[[Feature, int], keras.Model]
+else:
+    BuildModel = Callable[..., Any]  # the checks of settings resolve type hints, and must not load Keras for it
+
 MAX_NAME = 63  # of a pipeline: tfx.orchestration.pipeline refuses more
 SOURCE = "image/source"
-
-BuildModel = Callable[[Feature, int], "keras.Model"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 from data import service
 from data.errors import UsageError, unknown
@@ -15,13 +15,16 @@ from data.fields import check_fields
 if TYPE_CHECKING:
     import keras
 
+    MakeCallback = Callable[[], keras.callbacks.Callback]
+else:
+    MakeCallback = Callable[..., Any]  # the checks of settings resolve type hints, and must not load Keras for it
+
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
 _STOP = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
 
 Steps = tuple[tuple[int, float], ...]
 Schedule = Union[Steps, Callable[[int, float], float]]
-MakeCallback = Callable[[], "keras.callbacks.Callback"]
 
 
 class StopCondition(NamedTuple):

@@ -85,8 +85,8 @@ def check_beam(root: str) -> list[Finding]:
         with beam.Pipeline(argv=list(DIRECT)) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(lambda value: value + 1)
     except Exception as error:  # whatever it is, it is what the user must hear
-        return [Finding(False, f"Beam's DirectRunner: {error}", "Call `make install` in a fresh checkout.")]
-    return [Finding(True, "Beam's DirectRunner runs")]
+        return [Finding(False, f"Beam's local runner: {error}", "Call `make install` in a fresh checkout.")]
+    return [Finding(True, "Beam's local runner runs")]
 
 
 def check_disk(root: str) -> list[Finding]:

@@ -40,11 +40,14 @@ NO_CONTAINER = "--sdk_container_image=none"
 # Portable runners read the image from the environment; that it is named here, too, keeps TFX from packing itself.
 _DOCKER = ("--environment_type=DOCKER", "--environment_config={image}", "--sdk_container_image={image}")
 
+# Beam's local runner by its own name: `DirectRunner` first tries Prism, a program that it fetches from the internet.
+LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
 RUNNERS: Mapping[Name, Runner] = {
     # All is passed always: Beam's own default has changed between versions. More workers in one process only share
     # its interpreter, and several processes were slower at every step.
     "direct": Runner(
-        ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1", NO_CONTAINER, _PICKLE)
+        (f"--runner={LOCAL}", "--direct_running_mode=in_memory", "--direct_num_workers=1", NO_CONTAINER, _PICKLE)
     ),
     "portable": Runner(
         ("--runner=PortableRunner", _PICKLE), _DOCKER, ((("job_endpoint",), "--job_endpoint=localhost:8099"),)

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool
+
+from data.families import message_class
 
 PACKAGE = "skewless"
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -42,13 +44,8 @@ def message_classes(proto: str) -> Mapping[str, Any]:
     file = _parsed(proto)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    if hasattr(message_factory, "GetMessageClass"):
-        make = message_factory.GetMessageClass
-    else:  # protobuf 3.20, which TFX needs
-        make = message_factory.MessageFactory(pool).GetPrototype  # type: ignore[attr-defined]
-    return {
-        message.name: make(pool.FindMessageTypeByName(f"{PACKAGE}.{message.name}")) for message in file.message_type
-    } | {enum.name: pool.FindEnumTypeByName(f"{PACKAGE}.{enum.name}") for enum in file.enum_type}
+    messages = {one.name: message_class(pool, f"{PACKAGE}.{one.name}") for one in file.message_type}
+    return messages | {one.name: pool.FindEnumTypeByName(f"{PACKAGE}.{one.name}") for one in file.enum_type}
 
 
 def _parsed(proto: str) -> Any:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool
+
+from data.families import message_class
 
 PACKAGE = "grpc.health.v1"
 SERVICE = f"{PACKAGE}.Health"
@@ -29,10 +31,9 @@ def _messages() -> tuple[Any, Any]:
     response.field.add(name="status", number=1, label=field.LABEL_OPTIONAL, **kind)
     pool = descriptor_pool.DescriptorPool()  # of its own: grpcio-health-checking may be loaded, too
     pool.AddSerializedFile(file.SerializeToString())
-    factory = message_factory.MessageFactory(pool)
-    return tuple(
-        factory.GetPrototype(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))  # type: ignore[attr-defined]
-        for name in ("HealthCheckRequest", "HealthCheckResponse")
+    return (
+        message_class(pool, f"{PACKAGE}.HealthCheckRequest"),
+        message_class(pool, f"{PACKAGE}.HealthCheckResponse"),
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, wrappers_pb2
 from tensorflow.core.protobuf import config_pb2
+
+from data.families import message_class
 
 # As in TensorFlow Serving's .proto files, without what this server has no use for; a map is written as its entries.
 _SOURCE = """
@@ -81,8 +83,7 @@ POOL = _pool()
 
 
 def _message(name: str) -> Any:
-    factory: Any = message_factory.MessageFactory(POOL)
-    return factory.GetPrototype(POOL.FindMessageTypeByName(f"tensorflow.serving.{name}"))
+    return message_class(POOL, f"tensorflow.serving.{name}")
 
 
 BatchingParameters = _message("BatchingParameters")

@@ -23,6 +23,7 @@ from data.errors import UsageError
 from pipeline.compile import Request, check, check_installed, compile_task, write
 from pipeline.registry import resolve
 from pipeline.runners import parameters
+from pipeline.runners.beam import LOCAL
 from pipeline.runners.kubeflow import Options, compiled
 from pipeline.tasks import linear_regression
 from tests.pipeline.conftest import environment
@@ -168,7 +169,7 @@ def test_beam_arguments_go_to_all_components_or_to_one() -> None:
     job = _job(dataclasses.replace(VERTEX, beam_args=("--a=1", "Transform:--runner=DataflowRunner")))
     for name in ("ExampleGen", "StatisticsGen", "Transform", "Evaluator", "Pusher"):
         arguments = _container(job, name)["args"]
-        assert "--a=1" in arguments and "--runner=DirectRunner" in arguments
+        assert "--a=1" in arguments and f"--runner={LOCAL}" in arguments
         assert ("--runner=DataflowRunner" in arguments) == (name == "Transform")
     assert _container(job, "Transform")["args"][-1] == "--runner=DataflowRunner"  # the last one wins
 

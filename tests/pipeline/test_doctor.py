@@ -34,7 +34,7 @@ def test_this_machine_is_fit(tmp_path: Path) -> None:
     assert fine, lines
     assert all(line.startswith("ok  ") for line in lines)
     said = "\n".join(lines)
-    assert f"Python {sys.version.split()[0]}" in said and "Beam's DirectRunner runs" in said
+    assert f"Python {sys.version.split()[0]}" in said and "Beam's local runner runs" in said
     assert {name for name in doctor.PINNED if f"{name} {importlib.metadata.version(name)}" not in said} == set()
     free, memory = (float(re.search(rf"(\d+) GB {what}", said)[1]) for what in ("free", "of memory"))  # type: ignore[index]
     assert free == pytest.approx(shutil.disk_usage(tmp_path).free / GB, abs=1)
@@ -77,7 +77,7 @@ def test_a_beam_that_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise RuntimeError("no runner [here]")
 
     monkeypatch.setattr(apache_beam, "Pipeline", broken)
-    _assert_bad(tmp_path, doctor.check_beam, "Beam's DirectRunner: no runner [here]", "make install")
+    _assert_bad(tmp_path, doctor.check_beam, "Beam's local runner: no runner [here]", "make install")
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

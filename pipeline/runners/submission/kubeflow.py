@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ServingError, UsageError
+from data.families import KFP_HEALTH
 from pipeline.runners.submission.backend import (
     FILE_REFUSED,
     Plan,
@@ -78,7 +79,7 @@ class Kubeflow:
         self._experiment, self._service_account = experiment, service_account
         with self._told():
             self._client = _connect(self._host, token, token_file)
-            answer, _, headers = self._client._healthz_api.get_healthz_with_http_info()
+            answer, _, headers = getattr(self._client._healthz_api, f"{KFP_HEALTH}_with_http_info")()
         if "json" not in headers.get("Content-Type", ""):
             raise ServingError(
                 f"{self._host} answers with a page, not as Kubeflow Pipelines: is it a login?",
@@ -162,7 +163,7 @@ def _connect(host: str, token: str, token_file: str) -> kfp.Client:
         """Asks for the server's health once; kfp asks five times in 25 seconds, even where a token has expired."""
 
         def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
-            return self.healthzs.get_healthz()
+            return getattr(self._healthz_api, KFP_HEALTH)()
 
     return Client(
         host=host,

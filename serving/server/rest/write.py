@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import json_format
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -17,6 +16,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from data.families import json_with_defaults
 from serving.server.faults import invalid
 from serving.server.rest.rapidjson import NOT_UTF8
 
@@ -130,13 +130,7 @@ def _document(key: str, value: str) -> bytes:
 
 def _message(message: Any) -> str:
     """With the fields' own names; those of a status are the same either way."""
-    text = json_format.MessageToJson(  # protobuf 3.20's name for the defaults
-        message,
-        including_default_value_fields=True,
-        preserving_proto_field_name=True,
-        indent=1,  # type: ignore[call-arg]
-    )
-    return text + "\n"
+    return json_with_defaults(message) + "\n"
 
 
 def _each(tensor: tensor_pb2.TensorProto, name: str, level: int) -> list[str]:
