@@ -26,6 +26,7 @@ PIPELINE = [
     "jinja2>=3",
     "tornado>=6.4",
     "orjson>=3.9",
+    "google-crc32c>=1.5",  # TFRecord checksums
 ]
 GPU = ["tensorflow[and-cuda]==2.16.2"]
 KUBEFLOW = ["tfx[kfp]==1.16.0", "kfp==2.5.0", "apache-beam[gcp]==2.59.0"]
