@@ -44,6 +44,7 @@ PIPELINE = [
     "jinja2>=3",
     "tornado>=6.4",
     "orjson>=3.9",
+    "google-crc32c>=1.5",  # TFRecord checksums
 ]
 GPU = pinned("tensorflow[and-cuda]")
 KUBEFLOW = [

@@ -8,6 +8,9 @@ is not read is refused: run-length encoding, and a JPEG or PNG inside of a BMP.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from data import pixel_limit
@@ -63,8 +66,13 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
             lambda: stored[:, :, :3],
         )
 
-    other = pixel_limit.apart(lambda one: _decode_other(one, max_pixels), tf.TensorSpec([], tf.string))
-    return tf.cond(is_plain, plain, lambda: other(contents))
+    return tf.cond(is_plain, plain, lambda: _other(max_pixels)(contents))
+
+
+@functools.cache
+def _other(max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`_decode_other`, traced once per process: that takes longer than all the rest of the decoding."""
+    return pixel_limit.apart(lambda one: _decode_other(one, max_pixels), tf.TensorSpec([], tf.string))
 
 
 def _coloured(indices: tf.Tensor, contents: tf.Tensor, start: tf.Tensor, end: tf.Tensor, each: int) -> tf.Tensor:
