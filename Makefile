@@ -15,12 +15,12 @@ lint: .venv/installed
 
 install: .venv/installed
 
-.venv/installed: requirements.lock setup.py scripts/install.sh
+.venv/installed: requirements.lock overrides.txt setup.py scripts/install.sh
 	@bash scripts/install.sh
 
 lock: .venv/installed  ## resolve setup.py's extras again
-	.venv/bin/uv pip compile --quiet --upgrade --python-version 3.10 --extra pipeline --extra dev \
-	  --custom-compile-command 'make lock' --output-file requirements.lock setup.py
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --override overrides.txt \
+	  --extra pipeline --extra dev --custom-compile-command 'make lock' --output-file requirements.lock setup.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

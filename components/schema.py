@@ -16,6 +16,7 @@ from tfx.utils import io_utils, json_utils
 from components.reference import task_of
 from components.task import Task
 from data import manifest
+from data.formats import FORMATS
 from data.records import FACTS
 from data.spec import IMAGE, LABEL, VECTOR, Image
 
@@ -46,7 +47,7 @@ def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) ->
             kind = schema_pb2.BYTES if name in ("image/format", "image/source") else schema_pb2.INT
             feature = _scalar(schema, name, kind)
             if name == "image/format" and name in known:
-                feature.string_domain.value.extend(("bmp", "gif", "jpeg", "png"))
+                feature.string_domain.value.extend(sorted(FORMATS))
     else:
         feature = schema.feature.add(name=VECTOR, type=schema_pb2.FLOAT)
         feature.presence.min_fraction = 1.0

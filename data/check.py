@@ -14,18 +14,18 @@ import tensorflow as tf
 from data import image_ops, pixel_limit
 from data.errors import own_words
 from data.file_kinds import file_kind
+from data.formats import DECODED, OTHERS, SUFFIXES
 from data.headers import jpeg_frame
 from data.names import printable
 from data.remote import is_remote
 from data.spec import MAX_PIXELS
 
-DECODABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp"})
 # Pictures all the same: passing over them in silence would lose data, so they go to quarantine.
-UNSUPPORTED = frozenset({".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ppm", ".tga"})
-
-
+UNSUPPORTED = (
+    frozenset({".webp", ".jxl", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ppm", ".tga"}) - SUFFIXES
+)
 MAX_BYTES = 2**31 - 2**20  # of one file: a serialized tf.train.Example has less than 2 GiB
-_DECODED = "TensorFlow decodes JPEG, PNG, GIF and BMP"
+_DECODED = f"TensorFlow decodes {DECODED}"
 _UNKNOWN = "no picture of a known kind"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
@@ -133,7 +133,7 @@ def _unreadable(message: str) -> Checked:
 def _named(path: str, checked: Checked) -> Checked:
     """The verdict, where the file's name says more than its bytes."""
     if checked.message == _UNKNOWN and suffix(path) in UNSUPPORTED:
-        return checked._replace(reason="unsupported format", message=f"{_DECODED}, not {suffix(path)}")
+        return checked._replace(reason="unsupported format", message=f"{_DECODED}, not {suffix(path)}{OTHERS}")
     return checked
 
 
@@ -152,12 +152,12 @@ def _why(kind: str, contents: bytes, message: str) -> tuple[str, str]:
     words = own_words(message)
     if pixel_limit.is_ours(message):
         return "not decodable", words
-    if kind == "png" and not contents.startswith(_PNG):  # none of the four
+    if kind == "png" and not contents.startswith(_PNG):  # of no kind that is decoded
         found = file_kind(contents)
         if found is None:
             return "not decodable", _UNKNOWN
         if found.is_picture:
-            return "unsupported format", f"{found.name}: {_DECODED}"
+            return "unsupported format", f"{found.name}: {_DECODED}{OTHERS}"
         return "not decodable", f"{found.name}, not a picture"
     if kind == "jpeg":
         return "not decodable", _why_jpeg(contents)
@@ -169,7 +169,9 @@ def _why(kind: str, contents: bytes, message: str) -> tuple[str, str]:
         return "not decodable", "a GIF that is cut off or damaged" if b"," in contents[
             13:
         ] else "a GIF without a picture"
-    return "not decodable", f"a damaged BMP: {words}"
+    if kind == "bmp":
+        return "not decodable", f"a damaged BMP: {words}"
+    return "not decodable", f"a {'WebP' if kind == 'webp' else 'JPEG XL'} that is cut off or damaged"
 
 
 def _why_jpeg(contents: bytes) -> str:

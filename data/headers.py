@@ -22,7 +22,7 @@ REMARKS = {
     " scale their values to 0..65535, or save them with 8 bits",
     ALPHA: "have an alpha channel, which is dropped: the model sees what lies beneath transparent parts, often black",
     ANIMATION: "are animations, of which the model sees the first frame",
-    PART: "are GIFs whose first frame fills a part of the canvas: the model sees this part alone",
+    PART: "are animations whose first frame fills a part of the canvas: the model sees this part alone",
     CMYK: "are CMYK, and become RGB without their colour profile",
     INKS: "are CMYK without Adobe's mark: TensorFlow takes their values as they are, most programs inverted",
     PROFILE: "have a colour profile (Display P3, Adobe RGB or the like), which TensorFlow ignores here and in serving",
@@ -33,7 +33,7 @@ class Header(NamedTuple):
     """What is known of a picture.
 
     Attributes:
-      format: "jpeg", "png", "gif", "bmp" or "".
+      format: "jpeg", "png", "gif", "bmp", "webp", "jxl" or "".
       channels: the file's own, 0 where unknown.
       orientation: EXIF's, 1 (upright) to 8.
       remarks: keys of `REMARKS`.
@@ -72,6 +72,10 @@ def read_header(contents: bytes) -> Header:
         at = 24 if contents[14:18] == b"\x0c\0\0\0" else 28
         bits = int.from_bytes(contents[at : at + 2], "little")
         return Header("bmp", {1: 3, 4: 3, 8: 3, 16: 3, 24: 3, 32: 4}.get(bits, 0))
+    if contents[:4] == b"RIFF" and contents[8:12] == b"WEBP":
+        return _webp(contents)
+    if contents.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
+        return Header("jxl", 3)
     return Header("", 0)
 
 
@@ -134,6 +138,33 @@ def _png(contents: bytes) -> Header:
         position = end
     remarks[EXIF_ROTATION] = orientation > 1
     return Header("png", channels, orientation, tuple(name for name in REMARKS if remarks.get(name)))
+
+
+def _webp(contents: bytes) -> Header:
+    """The chunks of a WebP; those in the first frame of an animation, too."""
+    remarks: set[str] = set()
+    frames, orientation, channels, canvas, position = 0, 1, 3, b"", 12
+    while position + 8 <= len(contents):
+        name, size = contents[position : position + 4], int.from_bytes(contents[position + 4 : position + 8], "little")
+        start = position + 8
+        position = start + size + size % 2
+        if name == b"VP8X":
+            canvas = contents[start + 4 : start + 10]
+        elif name == b"ANMF":
+            frames += 1
+            if frames == 1:
+                position = start + 16  # into the frame
+                remarks |= {PART} if contents[start + 6 : start + 12] != canvas else set()
+            remarks |= {ANIMATION} if frames == 2 else set()
+        elif name == b"ALPH" or (name == b"VP8L" and contents[start + 4 : start + 5] and contents[start + 4] & 0x10):
+            remarks.add(ALPHA)
+            channels = 4
+        elif name == b"EXIF":
+            orientation = _exif_orientation(contents[start : start + size].removeprefix(b"Exif\0\0"))
+        elif name == b"ICCP" and any(wide in contents[start : start + size] for wide in _WIDE_NAMES):
+            remarks.add(PROFILE)
+    remarks |= {EXIF_ROTATION} if orientation > 1 else set()
+    return Header("webp", channels, orientation, tuple(one for one in REMARKS if one in remarks))
 
 
 def _gif_remarks(contents: bytes) -> Iterator[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from data import bmp, pixel_limit, stored_png
+from data import bmp, jpeg_xl, pixel_limit, stored_png, webp
+from data.families import IS_NEW
+from data.formats import FORMATS
 from data.spec import MAX_PIXELS, Image
 
 _RATIOS = (2, 4, 8)  # by which libjpeg scales while it decodes
@@ -23,7 +26,7 @@ def decode(
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> tf.Tensor:
-    """Decodes one JPEG, PNG, GIF (its first frame) or BMP.
+    """Decodes one JPEG, PNG, GIF or BMP, and on TensorFlow 2.21 WebP or JPEG XL; of an animation its first frame.
 
     The JPEG's inverse DCT is pinned: TensorFlow's default differs from PIL's and between versions, which alone
     costs about a point of ResNet-50's accuracy (SysNoise, arXiv 2307.00280). EXIF orientation is ignored.
@@ -55,25 +58,30 @@ def _decode(
         allowed = pixel_limit.checked_jpegs(contents, header, max_pixels, channels)
         return _decode_scaled(allowed, header, channels, at_least) if at_least else _decode_jpeg(allowed, channels)
 
-    gif_or_bmp = pixel_limit.apart(
-        lambda one: _decode_gif_or_bmp(one, channels, max_pixels), tf.TensorSpec([], tf.string)
-    )
-    image = tf.cond(_is_gif_or_bmp(contents), lambda: gif_or_bmp(contents), jpeg_or_png)
+    rare = pixel_limit.apart(lambda one: _decode_rare(one, channels, max_pixels), tf.TensorSpec([], tf.string))
+    image = tf.cond(_is_rare(contents), lambda: rare(contents), jpeg_or_png)
     image.set_shape([None, None, channels or None])
     return image
 
 
-def _is_gif_or_bmp(contents: tf.Tensor) -> tf.Tensor:
+def _is_rare(contents: tf.Tensor) -> tf.Tensor:
     """Whether each file (string [...]) needs more than the one op that knows JPEG and PNG, bool [...]."""
-    return (tf.strings.substr(contents, 0, 3) == b"GIF") | (tf.strings.substr(contents, 0, 2) == b"BM")
+    return functools.reduce(operator.or_, [is_kind(contents) for is_kind in _RARE.values()])
 
 
-def _decode_gif_or_bmp(contents: tf.Tensor, channels: int, max_pixels: int) -> tf.Tensor:
-    return tf.cond(
-        tf.strings.substr(contents, 0, 2) == b"BM",
-        lambda: decode_kind("bmp", contents, channels, max_pixels),
-        lambda: decode_kind("gif", contents, channels, max_pixels),
+_RARE: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "gif": lambda contents: tf.strings.substr(contents, 0, 3) == b"GIF",
+    "bmp": lambda contents: tf.strings.substr(contents, 0, 2) == b"BM",
+    **({"webp": webp.is_webp, "jxl": jpeg_xl.is_jpeg_xl} if IS_NEW else {}),
+}
+
+
+def _decode_rare(contents: tf.Tensor, channels: int, max_pixels: int) -> tf.Tensor:
+    kinds = list(_RARE)
+    kind = tf.argmax(
+        tf.stack([tf.cast(is_kind(contents), tf.int32) for is_kind in _RARE.values()]), output_type=tf.int32
     )
+    return tf.switch_case(kind, [functools.partial(decode_kind, one, contents, channels, max_pixels) for one in kinds])
 
 
 def _decode_jpeg(contents: tf.Tensor, channels: int, ratio: int = 1) -> tf.Tensor:
@@ -95,20 +103,26 @@ def kind_of(contents: bytes) -> str:
     """The kind that `decode` takes a file for, by its first bytes: what is none of the others is tried as PNG."""
     if contents[:3] == pixel_limit.JPEG_MAGIC:
         return "jpeg"
-    return "gif" if contents[:3] == b"GIF" else "bmp" if contents[:2] == b"BM" else "png"
+    found = "gif" if contents[:3] == b"GIF" else "bmp" if contents[:2] == b"BM" else "png"
+    if contents[:4] == b"RIFF" and contents[8:12] == b"WEBP":
+        found = "webp"
+    elif contents.startswith((jpeg_xl.CODESTREAM, jpeg_xl.CONTAINER)):
+        found = "jxl"
+    return found if found in FORMATS else "png"
 
 
 def decode_kind(kind: str, contents: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
-    """`decode` where the kind of the file is known beforehand: "jpeg", "png", "gif" or "bmp"."""
+    """`decode` where the kind of the file is known beforehand, one of `data.formats.FORMATS`."""
     if kind == "jpeg":
         return _decode_jpeg(pixel_limit.checked_jpegs(contents, contents, max_pixels, channels), channels)
     if kind == "png":
         return _decode_jpeg(pixel_limit.within(contents, pixel_limit.png_pixels(contents), max_pixels), channels)
-    # These two TensorFlow decodes to one depth only.
+    # The others TensorFlow decodes to one depth only.
     if kind == "gif":
         allowed = pixel_limit.within(*pixel_limit.first_frame(contents), max_pixels)
         return _to_channels(tf.io.decode_image(allowed, expand_animations=False), channels)
-    return _to_channels(bmp.decode(contents, max_pixels), channels)
+    decoder = {"bmp": bmp.decode, "webp": webp.decode, "jxl": jpeg_xl.decode}[kind]
+    return _to_channels(decoder(contents, max_pixels), channels)
 
 
 def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
@@ -174,7 +188,7 @@ def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     # Less than a group is faster one by one; and of large pictures, a few groups would not fit in memory side by side.
     is_large = (pixel_limit.png_pixels(contents) > _SMALL_PIXELS) | (tf.strings.length(contents) > _SMALL_BYTES)
     return tf.cond(
-        tf.reduce_any(is_large | _is_gif_or_bmp(contents)) | (tf.size(contents) < _GROUP),
+        tf.reduce_any(is_large | _is_rare(contents)) | (tf.size(contents) < _GROUP),
         lambda: _one_by_one(allowed, headers, spec),
         lambda: _grouped(allowed, headers, spec),
     )

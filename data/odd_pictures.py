@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pil
 
-from data.headers import read_header
+from data.families import IS_NEW
+from data.headers import ALPHA, ANIMATION, read_header
 
 SIDE = 256  # pixels of the longer side of what is made: large enough to be resized, small enough for any message
 STRIP = 64  # how many times as wide as high a strip is
@@ -33,12 +34,16 @@ def kinds_of(contents: bytes) -> set[str]:
         "CMYK JPEG": is_jpeg and channels == 4,
         "GIF": header.format == "gif",
         "BMP": header.format == "bmp",
+        "WebP": header.format == "webp" and not header.remarks,
+        "WebP with alpha": header.format == "webp" and ALPHA in header.remarks,
+        "animated WebP": header.format == "webp" and ANIMATION in header.remarks,
+        "JPEG XL": header.format == "jxl",
         "EXIF-rotated JPEG": is_jpeg and header.orientation > 1,
         "progressive JPEG": is_jpeg and progressive,
         "one pixel": width * height == 1,
         "wide strip": width >= STRIP * height > 0,
     }
-    return {kind for kind, it_is in found.items() if it_is}
+    return {kind for kind, it_is in found.items() if it_is and kind in KINDS}
 
 
 def odd_picture(kind: str, pixels: np.ndarray, max_pixels: int) -> bytes:
@@ -68,11 +73,15 @@ def _saved(image: Pil.Image, kind: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def _rgba(image: Pil.Image, _: int) -> bytes:
+def _rgba(image: Pil.Image, kind: str = "PNG") -> bytes:
     """With an alpha that goes from nothing to all: who blends it and who drops it differ."""
     alpha = np.linspace(0, 255, image.width).astype(np.uint8)
     image.putalpha(Pil.fromarray(np.tile(alpha, (image.height, 1))))
-    return _saved(image, "PNG")
+    return _saved(image, kind)
+
+
+def _animated(image: Pil.Image, _: int) -> bytes:
+    return _saved(image, "WEBP", save_all=True, append_images=[image.transpose(Pil.Transpose.ROTATE_180)])
 
 
 def _turned(image: Pil.Image, _: int) -> bytes:
@@ -86,9 +95,12 @@ def _strip(image: Pil.Image, max_pixels: int) -> bytes:
     return _saved(image.resize((min(STRIP * height, max_pixels), height)), "PNG")
 
 
+# One pixel, made with cjxl: Pillow writes no JPEG XL.
+_JPEG_XL = bytes.fromhex("ff0a001010505c080802010034004b188b15c2411d1e4085e7c201")
+
 _MAKERS: dict[str, Callable[[Pil.Image, int], bytes]] = {
     "grey JPEG": lambda image, _: _saved(image.convert("L"), "JPEG"),
-    "RGBA PNG": _rgba,
+    "RGBA PNG": lambda image, _: _rgba(image),
     "CMYK JPEG": lambda image, _: _saved(image.convert("CMYK"), "JPEG"),
     "GIF": lambda image, _: _saved(image, "GIF"),
     "BMP": lambda image, _: _saved(image, "BMP"),
@@ -96,5 +108,15 @@ _MAKERS: dict[str, Callable[[Pil.Image, int], bytes]] = {
     "progressive JPEG": lambda image, _: _saved(image, "JPEG", progressive=True, subsampling="4:2:0"),
     "one pixel": lambda image, _: _saved(image.resize((1, 1)), "PNG"),
     "wide strip": _strip,
+    **(
+        {
+            "WebP": lambda image, _: _saved(image, "WEBP"),
+            "WebP with alpha": lambda image, _: _rgba(image, "WEBP"),
+            "animated WebP": _animated,
+            "JPEG XL": lambda *_: _JPEG_XL,
+        }
+        if IS_NEW
+        else {}
+    ),
 }
 KINDS = tuple(_MAKERS)

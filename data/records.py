@@ -8,7 +8,7 @@ has something to say about pictures:
     image/height      int64    pixels
     image/channels    int64    the file's own, before any conversion
     image/bytes       int64    size of the file
-    image/format      bytes    "jpeg", "png", "gif" or "bmp"
+    image/format      bytes    "jpeg", "png", "gif", "bmp", "webp" or "jxl"
     image/source      bytes    path below the data folder (as the file system has it), or "<file>[<row>]"
     label             bytes    the class's name (UTF-8), or float for a number
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from rich.console import Console
 from rich.markup import escape
 
@@ -17,21 +19,8 @@ from pipeline.paths import here
 
 MIN_DISK_GB = 5
 MIN_MEMORY_GB = 4
-# The versions that were run together, end to end; see setup.py for all.
-PINNED = {
-    "tfx": "1.16.0",
-    "tensorflow": "2.16.2",
-    "tensorflow-serving-api": "2.16.1",
-    "tensorflow-transform": "1.16.0",
-    "tensorflow-data-validation": "1.16.1",
-    "tensorflow-model-analysis": "0.47.1",
-    "tfx-bsl": "1.16.1",
-    "ml-metadata": "1.16.0",
-    "apache-beam": "2.59.0",
-    "keras": "3.12.4",
-    "numpy": "1.26.4",
-    "protobuf": "3.20.3",
-}
+PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
+NEEDED_GLIBC = (2, 39)  # by the wheels of TFX 1.21's family; the older one takes any
 
 
 @dataclass(frozen=True)
@@ -57,15 +46,36 @@ def examine(root: str, console: Console | None = None) -> bool:
 
 
 def check_python(root: str) -> list[Finding]:
-    """TFX 1.16 accepts Python 3.9 and 3.10, the lock file is for 3.10."""
+    """A Python that one of the two families takes, and the C library and compiler that this family needs."""
     version = ".".join(map(str, sys.version_info[:3]))
-    return [Finding(sys.version_info[:2] == (3, 10), f"Python {version}", "Call `make install`: it finds Python 3.10.")]
+    family = "TFX 1.21's family" if sys.version_info[:2] >= (3, 11) else "TFX 1.16's family"
+    fits = sys.version_info[:2] in PYTHONS
+    mend = "Call `make install`: it finds the newest Python that fits, of 3.10 to 3.13."
+    found = [Finding(fits, f"Python {version}, {family}" if fits else f"Python {version}", mend)]
+    name, libc = platform.libc_ver()
+    if sys.version_info[:2] >= (3, 11):
+        known = name == "glibc" and tuple(map(int, libc.split(".")[:2])) >= NEEDED_GLIBC
+        mend = "Take Debian 13, Ubuntu 24.04 or newer, or Python 3.10 with the older family."
+        found.append(Finding(known, f"C library {name} {libc}; this family needs glibc 2.39", mend))
+    elif not (shutil.which("c++") or shutil.which("g++")):
+        found.append(Finding(True, "no C++ compiler: installing this family again would need one"))
+    return found
+
+
+def pins() -> dict[str, str]:
+    """The versions that were run together, end to end, by name, as this package's own metadata say for this Python."""
+    found = {}
+    for line in importlib.metadata.requires("skewless") or ():
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "pipeline"}):
+            found.update({requirement.name: one.version for one in requirement.specifier if one.operator == "=="})
+    return found
 
 
 def check_packages(root: str) -> list[Finding]:
     """Every pinned package in its version."""
     found = []
-    for name, wanted in PINNED.items():
+    for name, wanted in pins().items():
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

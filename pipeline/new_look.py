@@ -16,6 +16,7 @@ from PIL import Image as Pil
 from data import image_ops
 from data.check import Checked, check_files
 from data.errors import DataError
+from data.formats import DECODED
 from data.headers import ALPHA, Header, read_header
 from data.names import printable
 from data.records import digest, remarks
@@ -112,7 +113,7 @@ def look(folder: str) -> Look:
         path, reason = found.bad[0]
         raise DataError(
             f"none of {len(found.bad)} pictures in {folder} decodes; {path}: {reason}",
-            hint="Skewless reads JPEG, PNG, GIF and BMP.",
+            hint=f"Skewless reads {DECODED}.",
         )
     found.split = _expected(counts, seen)
     _check_splits(found)

@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UsageError
+from data.formats import SUFFIXES
 from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePicture
 from serving.client.pictures import Picture, encoded, printable
 
 STDIN = "-"
-SUFFIXES = (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png")
-"""Of the files that are pictures in a folder: those that the sources of training take, too."""
 MANY = 20
 """So many pictures are worth a progress bar."""
 INTERRUPTED = 130
@@ -109,7 +108,7 @@ def listed(files: Sequence[str]) -> list[str]:
             continue
         inside = list(_below(file))
         if not inside:
-            raise UsageError(f"no picture in {file}", hint=f"Pictures in folders end in {', '.join(SUFFIXES)}.")
+            raise UsageError(f"no picture in {file}", hint=f"Pictures in folders end in {', '.join(sorted(SUFFIXES))}.")
         found += inside
     return found
 
@@ -127,7 +126,7 @@ def _below(folder: str) -> Iterator[str]:
         seen.add((found.st_dev, found.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+            if name.lower().endswith(tuple(SUFFIXES)) and not name.startswith("."):
                 yield os.path.join(path, name)
     yield from unreadable
 

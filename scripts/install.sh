@@ -1,22 +1,51 @@
 #!/usr/bin/env bash
-# Makes .venv from requirements.lock with Python 3.10 (the newest that TFX accepts) and installs the project into it.
+# Makes .venv from requirements.lock with the newest Python that fits, and installs the project into it.
+# PYTHON=python3.12 chooses another. "--choose" only prints the choice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-find_python() {
-  if python3.10 -c '' 2>/dev/null; then command -v python3.10; return; fi
-  if command -v uv >/dev/null; then
-    uv python find 3.10 2>/dev/null && return
-    uv python install --quiet 3.10 2>/dev/null && uv python find 3.10 && return
-  fi
-  echo "skewless: Python 3.10 was not found. Install it (apt install python3.10, pyenv install 3.10, or" \
-       "'pip install uv' and 'uv python install 3.10') and call make again." >&2
-  return 1
-}
+# The wheels of TFX 1.21's family want this C library; Python 3.10 has the older family, which takes any.
+needed=2.39
+has=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2 || true)
+is_new() { [ -n "$has" ] && [ "$(printf '%s\n' "$needed" "$has" | sort -V | head -n1)" = "$needed" ]; }
+runs() { "$1" -c '' 2>/dev/null; }
+minor() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+stop() { echo "skewless: $1" >&2; exit 1; }
 
-python=$(find_python)
-echo "Setting up .venv with $("$python" --version); the first time takes a few minutes."
-"$python" -m venv .venv
+if is_new; then fitting="3.13 3.12 3.11 3.10"; else fitting="3.10"; fi
+
+python=""
+if [ -n "${PYTHON:-}" ]; then
+  runs "$PYTHON" || stop "PYTHON=$PYTHON does not run. Install it, or choose another of: $fitting."
+  case " $fitting " in
+    *" $(minor "$PYTHON") "*) python=$PYTHON ;;
+    *) stop "Python $(minor "$PYTHON") does not fit a system with the C library ${has:-of another kind}: choose one of $fitting." ;;
+  esac
+  why="PYTHON chooses it"
+else
+  for version in $fitting; do
+    if runs "python$version"; then python=python$version; break; fi
+    if command -v uv >/dev/null && found=$(uv python find --no-python-downloads "$version" 2>/dev/null); then python=$found; break; fi
+  done
+  [ -n "$python" ] || stop "none of Python $fitting was found. Install one: apt-get install python${fitting%% *} python${fitting%% *}-venv, or pyenv install ${fitting%% *}."
+  if is_new; then why="the newest that fits"; else why="the C library is ${has:-unknown}; TFX 1.21 and Python 3.11 to 3.13 need $needed"; fi
+fi
+version=$(minor "$python")
+if [ "$version" = 3.10 ]; then family="TFX 1.16"; else family="TFX 1.21"; fi
+echo "Python $version, $family: $why."
+[ "${1:-}" != --choose ] || exit 0
+
+# What would otherwise end in a traceback after 3 GB of downloads.
+"$python" -c 'import ensurepip, venv' 2>/dev/null || stop "Python $version lacks venv: apt-get install python$version-venv."
+if [ "$version" = 3.10 ]; then  # pyfarmhash has no wheel for it
+  "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||
+    stop "Python's headers are missing, which pyfarmhash is compiled with: apt-get install python$version-dev."
+  command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null ||
+    stop "a C++ compiler is missing, which pyfarmhash needs: apt-get install g++."
+fi
+
+echo "Setting up .venv; the first time takes a few minutes and 3 GB."
+"$python" -m venv --clear .venv
 .venv/bin/pip install --quiet --disable-pip-version-check uv
 # Without bytecode the first import of TFX takes 50 s instead of 14 s.
 .venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.lock

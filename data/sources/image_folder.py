@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from data.check import DECODABLE, UNSUPPORTED, check_files, suffix
+from data.check import UNSUPPORTED, check_files, suffix
 from data.errors import DataError, UsageError
+from data.formats import SUFFIXES
 from data.headers import read_header
 from data.labels import NoLabel, folder_label
 from data.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
@@ -161,7 +162,7 @@ def _only_folder(listed: Sequence[Entry]) -> str | None:
 
 def _is_picture(name: str) -> bool:
     """Whether a file's name is that of a picture, be it one that can be decoded or not."""
-    return is_visible(name) and suffix(name) in DECODABLE | UNSUPPORTED
+    return is_visible(name) and suffix(name) in SUFFIXES | UNSUPPORTED
 
 
 def _kind(entry: Entry) -> str:
@@ -252,7 +253,7 @@ def _class(plan: Plan, folder: str, below: str) -> _Class:
         here = posixpath.join(folder, below)
         raise DataError(
             f"class '{posixpath.basename(below)}' has no pictures in {printable(here)}",
-            hint=f"Add pictures ({', '.join(sorted(DECODABLE))}) or remove the folder.",
+            hint=f"Add pictures ({', '.join(sorted(SUFFIXES))}) or remove the folder.",
         )
     return found
 

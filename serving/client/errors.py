@@ -20,7 +20,7 @@ from data.errors import ServingError, own_words
 
 START = "Start one with: skewless serve TASK"
 _PIXELS = "Send it smaller: the model takes none that is larger, whatever it holds."
-_PICTURES = "Pictures must be complete JPEG, PNG, GIF or BMP files."
+_PICTURES = "Pictures must be complete JPEG, PNG, GIF or BMP files; WebP and JPEG XL work from TensorFlow 2.21 on."
 SIGNATURE = "Names, types and shapes must be those of the model's signature; GET /v1/models/NAME/metadata shows it."
 _SMALLER = "Send less in one request, or give the client a larger max_message_bytes."
 

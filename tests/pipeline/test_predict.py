@@ -24,8 +24,7 @@ import pytest
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from data.check import DECODABLE
-from pipeline.predict import SUFFIXES, listed
+from pipeline.predict import listed
 from serving.client.pictures import picture
 from tests.pipeline.conftest import COMMAND, PROJECT, Skewless, environment
 
@@ -235,10 +234,6 @@ def test_interrupted_it_ends_at_once(peer: tuple[Peer, str], album: Path) -> Non
     error = process.communicate(timeout=10)[1]
     peer[0].answer.set()
     assert (process.returncode, error) == (130, "error: interrupted after 0 of 3 pictures\n")
-
-
-def test_the_suffixes_are_those_of_training() -> None:
-    assert set(SUFFIXES) == DECODABLE
 
 
 def test_no_tensorflow_and_under_a_second(album: Path, peer: tuple[Peer, str]) -> None:
