@@ -79,7 +79,7 @@ def instructions(file: Path) -> list[tuple[str, str]]:
 def build(project: Path, root: Path, uv_cache: bool = True) -> Image:
     """Carries out the Dockerfile of a project, stage after stage, each with an empty `root`.
 
-    A `FROM python:VERSION` is an environment of this Python below `/usr/local`. What comes from another image is not
+    A `FROM python:VERSION` is an environment of this Python, whatever the version, below `/usr/local`. What comes from another image is not
     to be had, and listed.
 
     Args:
@@ -96,7 +96,7 @@ def build(project: Path, root: Path, uv_cache: bool = True) -> Image:
             if root.exists():
                 stages[name] = root.rename(root.with_name(f"{root.name}-{name}"))
             base, _, name = rest.partition(" AS ")
-            assert base.startswith("python:{}.{}-".format(*sys.version_info)), base
+            assert re.match(r"python:3\.\d+-", base), base
             command = [sys._base_executable, "-m", "venv", str(root / "usr" / "local")]  # type: ignore[attr-defined]
             subprocess.run(command, check=True)
             image = Image(root, {"PATH": f"{root}/usr/local/bin:{os.environ['PATH']}"})

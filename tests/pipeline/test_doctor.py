@@ -69,7 +69,12 @@ def test_another_version_of_a_package(tmp_path: Path, monkeypatch: pytest.Monkey
         return found
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    _assert_bad(tmp_path, doctor.check_packages, f"protobuf {found or 'not installed'}", f"wanted is {doctor.pins()['protobuf']}")
+    _assert_bad(
+        tmp_path,
+        doctor.check_packages,
+        f"protobuf {found or 'not installed'}",
+        f"wanted is {doctor.pins()['protobuf']}",
+    )
 
 
 def test_a_beam_that_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

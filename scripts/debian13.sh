@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The newer family of packages on a machine whose C library is too old for it: a Debian 13 in a folder.
+#
+#   scripts/debian13.sh make DIR       # Debian and the packages of requirements.lock; needs root and debootstrap
+#   scripts/debian13.sh run DIR COMMAND...   # in it, in the checkout, with ../shared beside it
+#
+# Everything comes from the mirror in this machine's own apt sources and from its own index of Python packages.
+set -euo pipefail
+project=$(cd "$(dirname "$0")/.." && pwd)
+stop() { echo "debian13: $1" >&2; exit 3; }
+[ "$(id -u)" = 0 ] || stop "only root can make and enter a Debian in a folder"
+action=${1:?make or run}; root=${2:?a folder}; shift 2
+
+mirror() {  # the first one that apt knows, of either form of its sources
+  { grep -hoE '^URIs: *[^ ]+' /etc/apt/sources.list.d/*.sources; grep -hoE '^deb +(\[[^]]*\] +)?[^ ]+' /etc/apt/sources.list; } \
+    2>/dev/null | sed -E 's/^(URIs: *|deb +(\[[^]]*\] +)?)//' | head -n1
+}
+
+enter() {  # a private mount namespace: what is mounted goes with the command
+  unshare --mount bash -euc '
+    root=$1 project=$2; shift 2
+    mkdir -p "$root/work/project" "$root/work/shared"
+    mount -t proc proc "$root/proc"
+    mount --rbind /dev "$root/dev"
+    mount --bind "$project" "$root/work/project"
+    if [ -d "$project/../shared" ]; then mount --bind "$project/../shared" "$root/work/shared"; fi
+    keep=$(env | grep -E "^(PIP_|UV_|SSL_CERT|REQUESTS_CA|CURL_CA|CI=|SKEWLESS_|PYTEST_ARGS)" | grep -v "^PIP_FIND_LINKS" || true)
+    mapfile -t kept <<<"$keep"
+    exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "${kept[@]}" \
+      bash -ec "cd /work/project; exec \"\$@\"" bash "$@"
+  ' enter "$root" "$project" "$@"
+}
+
+case $action in
+  make)
+    command -v debootstrap >/dev/null || apt-get -qq install -y --no-install-recommends debootstrap >/dev/null 2>&1 ||
+      stop "debootstrap is not to be had"
+    if [ ! -e "$root/.ready" ]; then
+      rm -rf "$root"
+      echo "Debian 13 in $root ..."
+      debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,git,make,procps,openssl \
+        trixie "$root" "$(mirror)" >"$root.log" 2>&1 || stop "debootstrap failed; see $root.log"
+      cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+      for file in /etc/pip.conf /etc/resolv.conf /etc/hosts; do if [ -e "$file" ]; then cp -L "$file" "$root$file"; fi; done
+      touch "$root/.ready"
+    fi
+    ;;
+  run) [ -e "$root/.ready" ] || stop "no Debian in $root: make it first"; enter "$@" ;;
+  *) stop "make or run, not $action" ;;
+esac
