@@ -64,11 +64,13 @@ def check_python(root: str) -> list[Finding]:
 
 def pins() -> dict[str, str]:
     """The versions that were run together, end to end, by name, as this package's own metadata say for this Python."""
-    found = {}
+    found: dict[str, str] = {}
     for line in importlib.metadata.requires("skewless") or ():
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({"extra": "pipeline"}):
-            found.update({requirement.name: one.version for one in requirement.specifier if one.operator == "=="})
+            for one in requirement.specifier:
+                if one.operator == "==":
+                    found[requirement.name] = one.version
     return found
 
 

@@ -79,8 +79,8 @@ def instructions(file: Path) -> list[tuple[str, str]]:
 def build(project: Path, root: Path, uv_cache: bool = True) -> Image:
     """Carries out the Dockerfile of a project, stage after stage, each with an empty `root`.
 
-    A `FROM python:VERSION` is an environment of this Python, whatever the version, below `/usr/local`. What comes from another image is not
-    to be had, and listed.
+    A `FROM python:VERSION` is an environment of this Python below `/usr/local`, whatever the version. What comes from
+    another image is not to be had, and listed.
 
     Args:
       project: the context, seen through its .dockerignore.

@@ -27,8 +27,8 @@ JPEG_XL = {
     "grey": "/wooMBAUFwIIAgEAYABLOGmYyoP3KyhIigsUAI6IiIgAAAAAAAA=",
     "grey with alpha": "/wooMLAoLgQICBAAiABLKDZGH78VFCSJhAkuHsMwDMMwAAAAAACIMcYYIwAAAAAA",
     "alpha": "/wooMLCguBAICBAA7ABLOGmYyoP3KSgIKJDnGIMag6e6B1DfoQQA7PoAcH0BcE8gU+EfCQD4HwCghxH+X+/+/3WPZPUeScAWAg==",
-    "in a container": "AAAADEpYTCANCocKAAAAFGZ0eXBqeGwgAAAAAGp4bCAAAABFanhsY/8KKDAQUFwICAIBALwASzhpmMqD9ysoiBixwTEGNQZzHGMP"
-    "oOqpidOQ83Qk191+oX7wAYT8AwCZ/jbA6g0=",
+    "in a container": "AAAADEpYTCANCocKAAAAFGZ0eXBqeGwgAAAAAGp4bCAAAABFanhsY/8KKDAQUFwICAIBALwASzhpmMqD9ysoiBixwTEGNQ"
+    "ZzHGMPoOqpidOQ83Qk191+oX7wAYT8AwCZ/jbA6g0=",
     "animation": "/wooMEEAFhSXBAgIoAIAANQASzhpmMqD9ysoiBix1DEGNQZzHGNj8HoHUDkbjd7JHUiSfgdvGRiIAPD0D2BAAhv94QYS/gEI"
     "KACAAD0AEs4aZjKg/srKAiAGjE2xoioA6hFcDUGEMRRDEEQM9obRv3v4cDP/r8AAAAA7B/wPA8H+/M8zxMx+jz+wNgICKBCAAD0AEs4aZjKg/cr"
     "KAiAGjE2xoioA6ghyiUGEMREAEFQ3+4XB/8PwoCAvf8vAACA5TfwPE9nz/M8zxMF9Tz+wNg=",
@@ -149,8 +149,8 @@ def test_whatever_is_cut_or_flipped_is_refused_or_read(make) -> None:
     """No crash, no foreign words; TensorFlow's own op is memory-unsafe for animations, so it never sees one."""
     whole = make()
     rng = np.random.default_rng(0)
-    broken = [whole[:end] for end in range(len(whole))]
-    for _ in range(300):
+    broken = [whole[:end] for end in range(0, len(whole), 3)]
+    for _ in range(100):
         one = bytearray(whole)
         for place in rng.integers(0, len(one), rng.integers(1, 4)):
             one[place] = rng.integers(0, 256)
