@@ -98,9 +98,7 @@ def test_the_context_holds_what_the_dockerfile_copies_and_nothing_else(tmp_path:
 
 def test_a_failing_line_fails_the_build(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_text("")
-    (tmp_path / "Dockerfile").write_text(
-        f"FROM python:{sys.version_info[0]}.{sys.version_info[1]}-slim AS a\nRUN true \\\n  && false\n"
-    )
+    (tmp_path / "Dockerfile").write_text("FROM python:3.13-slim AS a\nRUN true \\\n  && false\n")
     with pytest.raises(Exception, match="true && false"):
         build(tmp_path, tmp_path / "root")
 
