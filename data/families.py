@@ -32,5 +32,5 @@ def message_class(pool: Any, name: str) -> Any:
 
 def json_with_defaults(message: Any) -> str:
     """Protobuf's JSON with the fields' own names, absent ones included; waits for protobuf 5.26 or later everywhere."""
-    option = "always_print_fields_with_no_presence" if IS_NEW else "including_default_value_fields"
-    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=1, **{option: True})
+    options: Any = {"always_print_fields_with_no_presence" if IS_NEW else "including_default_value_fields": True}
+    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=1, **options)
