@@ -32,7 +32,7 @@ SOURCE, FEATURE = Arrays(eval=()), Image(32, 32, 3)
 plan = SOURCE.plan(sys.argv[1], FEATURE)
 with beam.Pipeline(argv=list(DIRECT)) as pipeline:
     reports = pipeline | beam.Create(make_shards(plan, 0)) | beam.ParDo(Write()) | beam.combiners.ToList()
-    reports | beam.ParDo(example_gen._Merge(sys.argv[2], {}))
+    reports | beam.ParDo(example_gen._Merge(sys.argv[2], plan, False))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
