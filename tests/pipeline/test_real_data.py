@@ -30,7 +30,7 @@ def test_horses_and_humans_with_odd_files_among_them(shared_data: Path, skewless
     assert found["examples"] == {"train": 505 + 5, "eval": 256}
     assert found["quarantined"] == {"not decodable": 1}
     assert found["not_pictures"] == {".DS_Store": 1}
-    assert found["remarks"] == {"EXIF rotation": 1, "CMYK": 1}
+    assert found["remarks"] == {"alpha": 761, "EXIF rotation": 1, "CMYK": 1}  # the horses and humans are RGBA
     assert outcome.record["evaluation"]["slices"]["overall"]["example_count"] == 256
     for words in ("1 examples in quarantine (1 not decodable)", "1 files are not a picture (1 .DS_Store)", "EXIF"):
         assert words in outcome.out
