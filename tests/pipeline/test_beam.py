@@ -51,7 +51,8 @@ def _environment(arguments: list[str]) -> Any:
 @pytest.mark.parametrize("name", beam.NAMES)
 def test_the_runner_is_one_of_beams_and_tfx_adds_nothing(name: beam.Name) -> None:
     found = _arguments(name)
-    assert _read(found)["runner"].lower() == f"{name}runner"
+    wanted = beam.LOCAL if name == "direct" else f"{name}runner"
+    assert _read(found)["runner"].lower() == wanted.lower()
     assert make_beam_dependency_flags(found) == found
 
 
