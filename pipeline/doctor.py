@@ -53,6 +53,8 @@ def check_python(root: str) -> list[Finding]:
     mend = "Call `make install`: it finds the newest Python that fits, of 3.10 to 3.13."
     found = [Finding(fits, f"Python {version}, {family}" if fits else f"Python {version}", mend)]
     name, libc = platform.libc_ver()
+    if not fits:
+        return found
     if sys.version_info[:2] >= (3, 11):
         known = name == "glibc" and tuple(map(int, libc.split(".")[:2])) >= NEEDED_GLIBC
         mend = "Take Debian 13, Ubuntu 24.04 or newer, or Python 3.10 with the older family."
