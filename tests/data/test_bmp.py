@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from data import bmp, image_ops, pixel_limit
 from data.check import check_bytes
+from data.errors import own_words
 from data.spec import Image
 from tests.data.test_image_ops import pil
 
@@ -145,7 +146,7 @@ def refused(contents: bytes) -> str:
     """The reason that the graph gives, which is ingestion's, too."""
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         read(contents)
-    told = pixel_limit.own_words(caught.value.message)
+    told = own_words(caught.value.message)
     assert check_bytes([contents], 3, LIMIT)[0][2:] == ("not decodable", told)
     return told
 

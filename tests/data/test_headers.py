@@ -120,7 +120,7 @@ def test_the_odd_pictures_are_as_pil_sees_them(name, shared_data):
 
 
 def test_what_is_no_picture():
-    for contents in (b"", b"text", b"RIFF\0\0\0\0WEBP", b"II*\0"):
+    for contents in (b"", b"text", b"RIFF\0\0\0\0WAVE", b"II*\0"):
         assert read_header(contents) == Header("", 0)
 
 

@@ -89,7 +89,11 @@ def test_horses_and_humans_as_pil_sees_them(shared_data: Path, here: Path) -> No
     assert found.formats == {"png": 761} and not found.is_grey and not found.see_through and not found.bad
 
     shown, source = write("horses", folder)
-    for words in ("505 train from training/, 256 evaluation from validation/", "300x300 pixels", "PNG; colour, with an alpha channel (opaque)"):
+    for words in (
+        "505 train from training/, 256 evaluation from validation/",
+        "300x300 pixels",
+        "PNG; colour, with an alpha channel (opaque)",
+    ):
         assert words in shown and words in source
     told = values(source)
     assert told["feature"] == "Image(height=160, width=160, antialias=True)"
