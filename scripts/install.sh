@@ -25,6 +25,11 @@ if [ -n "${PYTHON:-}" ]; then
 else
   for version in $fitting; do
     if runs "python$version"; then python=python$version; break; fi
+    # pyenv's own command runs only where a file or a variable names the version.
+    for found in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python"$version"; do
+      if runs "$found"; then python=$found; fi
+    done
+    if [ -n "$python" ]; then break; fi
     if command -v uv >/dev/null && found=$(uv python find --no-python-downloads "$version" 2>/dev/null); then python=$found; break; fi
   done
   [ -n "$python" ] || stop "none of Python $fitting was found. Install one: apt-get install python${fitting%% *} python${fitting%% *}-venv, or pyenv install ${fitting%% *}."
