@@ -12,18 +12,13 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.schema import classes_of
 from data.errors import UsageError
+from data.names import listed
 from data.spec import IMAGE, LABEL, VECTOR
 from serving.parity import Answers
 from serving.routes import Refused, Signatures
 
 _BATCH = 32
-_NAMED = 10  # classes at most that a message lists
-
-
-def listed(names: Sequence[str]) -> str:
-    """The names, or the first of them and how many more."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+NAMED = 10  # classes at most that a message lists
 
 
 @dataclass(frozen=True)
@@ -125,15 +120,15 @@ def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
     if not known and classes:
         return Comparable("the last model answers with a number")
     if known and not classes:
-        return Comparable(f"the last model answers with classes ({listed(known)})")
+        return Comparable(f"the last model answers with classes ({listed(known, NAMED)})")
     if set(known) == set(classes):
         return Comparable("", classes)
     common = tuple(name for name in classes if name in known)
-    if len(known) <= _NAMED:
-        return Comparable(f"the last model knew {listed(known)}", common)
+    if len(known) <= NAMED:
+        return Comparable(f"the last model knew {listed(known, NAMED)}", common)
     added = [name for name in classes if name not in known]
     gone = [name for name in known if name not in classes]
-    told = [f"not {listed(added)}"] * bool(added) + [f"also {listed(gone)}"] * bool(gone)
+    told = [f"not {listed(added, NAMED)}"] * bool(added) + [f"also {listed(gone, NAMED)}"] * bool(gone)
     return Comparable(f"the last model knew {len(known)} classes: {'; '.join(told)}", common)
 
 

@@ -19,10 +19,11 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
 from components.baseline import saved_model
-from components.comparable import Comparable, comparable, listed, on_common
+from components.comparable import NAMED, Comparable, comparable, on_common
 from components.schema import read_schema
 from components.task import Evaluate, Task
 from data.errors import QualityError
+from data.names import listed
 from data.spec import LABEL
 from serving.routes import Refused
 
@@ -158,15 +159,17 @@ def _records(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str,
             yield from tf.data.TFRecordDataset(files).as_numpy_iterator()
 
 
-def _on_common(before: str, candidate: str, common: Sequence[str], records: Iterator[bytes]) -> str:
+def _on_common(baseline: str, candidate: str, common: Sequence[str], records: Iterator[bytes]) -> str:
     """What to tell of the classes that both models know."""
     try:
-        count, accuracies = on_common((before, candidate), common, records)
+        count, accuracies = on_common((baseline, candidate), common, records)
     except Refused as error:
         return f" (and refuses an example: {error})"
     if not count:
         return ""
-    return f" (on the {count:,} examples of {listed(common)}: {accuracies[0]:.4f} before, {accuracies[1]:.4f} now)"
+    return (
+        f" (on the {count:,} examples of {listed(common, NAMED)}: {accuracies[0]:.4f} before, {accuracies[1]:.4f} now)"
+    )
 
 
 class Evaluator(TfxEvaluator):

@@ -17,6 +17,7 @@ import tensorflow as tf
 from data.duplicates import Contents, source_at, without
 from data.errors import DataError
 from data.labels import NoLabel, folder_label, label_order
+from data.names import listed
 from data.shards import ShardFile, ShardReport
 from data.sources.base import Plan
 from data.spec import Classes, Label
@@ -208,7 +209,7 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
     names = label.names or tuple(train)
     strange = [name for name in manifest.labels() if name not in names]
     if strange and label.names:
-        raise DataError(f"label '{strange[0]}' is not among the task's label.names: {_few(label.names)}")
+        raise DataError(f"label '{strange[0]}' is not among the task's label.names: {listed(label.names, 12)}")
     unseen = [name for name in manifest.labels() if name not in train]
     if unseen:
         raise DataError(
@@ -252,9 +253,5 @@ def _expected(folder: str, label: Label) -> str:
     try:
         return folder_label(folder, label)
     except NoLabel as error:
-        hint = f"label.names: {_few(label.names)}. Add it there, or take the folder out."
+        hint = f"label.names: {listed(label.names, 12)}. Add it there, or take the folder out."
         raise DataError(f"the folder {error}", hint=hint) from None
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

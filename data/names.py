@@ -6,6 +6,8 @@ stands in JSON as `\\udce9`, which reads back to the same name. It cannot be pri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def to_bytes(name: str) -> bytes:
     """The name's own bytes, as the file system has them."""
@@ -20,3 +22,9 @@ def from_bytes(name: bytes) -> str:
 def printable(name: str) -> str:
     """The name as UTF-8 can hold it: a byte that is none becomes `\\xe9`. Other names stay as they are."""
     return to_bytes(name).decode("utf-8", "backslashreplace")
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """The names with commas between; beyond `most`, how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

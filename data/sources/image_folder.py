@@ -15,7 +15,7 @@ from data.formats import SUFFIXES
 from data.headers import read_header
 from data.labels import NoLabel, folder_label
 from data.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
-from data.names import printable
+from data.names import listed, printable
 from data.records import Outcome, Rejected, image_record
 from data.sources.base import Plan, ahead, chunks
 from data.sources.splits import SplitSource, chosen, refusal, roles
@@ -267,16 +267,17 @@ def _check_no_splits(folder: str, classes: Mapping[str, _Class]) -> None:
     for name, one in classes.items():
         inner = roles(one.folders)
         if inner.get("train") and set(inner) > {"train"}:
-            listed = ", ".join(sorted(one.folders))
+            splits = ", ".join(sorted(one.folders))
             raise DataError(
-                f"the folder '{name}' in {printable(folder)} holds the folders {listed}: splits below a class",
+                f"the folder '{name}' in {printable(folder)} holds the folders {splits}: splits below a class",
                 hint=f"Put the splits above the classes: {inner['train'][0]}/{name}. Or: --set source.splits=none",
             )
     if len(classes) == 1:
         ((name, one),) = classes.items()
         if not one.own and len(one.folders) > 1:
+            inner_names = listed(sorted(one.folders), 4)
             raise DataError(
-                f"only one class, '{name}', in {printable(folder)}: it holds the folders {_few(one.folders)}",
+                f"only one class, '{name}', in {printable(folder)}: it holds the folders {inner_names}",
                 hint=f"Are these the classes? --data {printable(posixpath.join(folder, name))}",
             )
     bare = [(name, one.folders) for name, one in classes.items() if not one.own and len(one.folders) > 1][:_COMPARED]
@@ -285,12 +286,7 @@ def _check_no_splits(folder: str, classes: Mapping[str, _Class]) -> None:
             if len(inner_folders & others) >= 2 and len(inner_folders & others) >= _ALIKE * len(inner_folders | others):
                 raise DataError(
                     f"'{name}' and '{other}' in {printable(folder)} look like splits, not like classes: both hold the"
-                    f" folders {_few(inner_folders & others)}",
+                    f" folders {listed(sorted(inner_folders & others), 4)}",
                     hint=f'Say which is which: --set source.splits="train={name},eval={other}"; or, if they are'
                     " classes: --set source.splits=none",
                 )
-
-
-def _few(names: set[str]) -> str:
-    shown = ", ".join(sorted(names)[:4])
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

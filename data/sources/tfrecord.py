@@ -15,7 +15,7 @@ from data.check import check_bytes
 from data.errors import DataError, UsageError
 from data.headers import read_header
 from data.labels import ONE_HOT, NoLabel, label_of
-from data.names import printable
+from data.names import listed, printable
 from data.records import Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, Plan, chunks
 from data.sources.split_files import shown, split_files
@@ -108,7 +108,7 @@ class TFRecords(SplitSource):
             return Rejected(source, "not a tf.Example", str(error))
         for key in (self.feature, self.label):
             if key not in values or values[key].WhichOneof("kind") is None:
-                return Rejected(source, "missing feature", f"no '{key}' among {_few(sorted(values))}")
+                return Rejected(source, "missing feature", f"no '{key}' among {listed(sorted(values), 8) or 'none'}")
         labels = list(getattr(values[self.label], values[self.label].WhichOneof("kind")).value)
         try:
             name = label_of(labels, label)
@@ -153,7 +153,3 @@ def _read_chunk(folder: str, chunk: Sequence[tuple[str, int]]) -> list[tuple[str
         for offset, record in zip(wanted, read_at(posixpath.join(folder, name), wanted), strict=True)
     }
     return [(f"{name}@{offset}", found[name, offset]) for name, offset in chunk]
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "none"
