@@ -41,14 +41,10 @@ def apply(task: T, settings: Mapping[str, str]) -> T:
       UsageError: an unknown name (the nearest and all legal ones told) or a value of another type.
     """
     legal = names(task)
-    for key, text in settings.items():
+    for key in settings:
         if key not in legal:
             raise unknown("setting", key, legal)
-        try:
-            task = _replace(task, key.split("."), text, key)
-        except (TypeError, ValueError) as error:  # from the checks of a user's own dataclass
-            raise UsageError(f"{key}={text}: {error}") from error
-    return task
+    return _changed(task, "", settings)
 
 
 def names(value: Any, prefix: str = "") -> list[str]:
@@ -74,11 +70,22 @@ def _is_plain(hint: Any) -> bool:
     return hint in (int, float, str, bool)
 
 
-def _replace(value: Any, path: Sequence[str], text: str, key: str) -> Any:
-    name, *rest = path
-    if rest:
-        return dataclasses.replace(value, **{name: _replace(getattr(value, name), rest, text, key)})
-    return dataclasses.replace(value, **{name: _convert(types_of(type(value))[name], text, key)})
+def _changed(value: T, prefix: str, settings: Mapping[str, str]) -> T:
+    """The dataclass with its own settings changed in one step: some fit together alone, a backbone and its width."""
+    changes: dict[str, Any] = {}
+    for name, hint in types_of(type(value)).items():
+        key = prefix + name
+        if key in settings:
+            changes[name] = _convert(hint, settings[key], key)
+        elif any(one.startswith(f"{key}.") for one in settings):
+            changes[name] = _changed(getattr(value, name), f"{key}.", settings)
+    if not changes:
+        return value
+    try:
+        return dataclasses.replace(value, **changes)  # type: ignore[type-var]
+    except (TypeError, ValueError) as error:  # from the checks of a user's own dataclass
+        given = ", ".join(f"{key}={text}" for key, text in settings.items() if key.removeprefix(prefix) in changes)
+        raise UsageError(f"{given}: {error}" if given else str(error)) from error
 
 
 def _convert(hint: Any, text: str, key: str) -> Any:

@@ -53,6 +53,8 @@ def is_visible(name: str) -> bool:
 def entries(folder: str, is_file: Callable[[str], bool] = lambda name: False) -> list[Entry]:
     """The files and folders directly in `folder`, sorted by name.
 
+    A link to a folder that it lies in is no folder: it comes as an entry of that kind.
+
     Args:
       folder: local or remote.
       is_file: names that are files in any case; on a remote file system this saves one request for each.
@@ -64,7 +66,9 @@ def entries(folder: str, is_file: Callable[[str], bool] = lambda name: False) ->
         return _remote_entries(folder, is_file)
     try:
         with os.scandir(folder) as found:
-            return sorted(Entry(one.name, _kind(one)) for one in found)
+            listed = list(found)
+        above = _and_above(folder) if any(one.is_symlink() for one in listed) else frozenset()
+        return sorted(Entry(one.name, _kind(one, above)) for one in listed)
     except (FileNotFoundError, NotADirectoryError):
         raise no_folder(folder) from None
     except OSError as error:
@@ -90,11 +94,11 @@ def _remote_entries(folder: str, is_file: Callable[[str], bool]) -> list[Entry]:
     return found
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
+def _kind(entry: os.DirEntry[str], above: frozenset[tuple[int, int]]) -> str:
     """What an entry is, links followed."""
     try:
         if entry.is_dir():
-            return FOLDER
+            return CIRCLE if entry.is_symlink() and _identity(entry) in above else FOLDER
         if entry.is_file():
             return FILE
         return _SPECIAL.get(stat.S_IFMT(entry.stat().st_mode), UNREADABLE)
@@ -112,8 +116,6 @@ def walk(
 ) -> Iterator[Entry]:
     """Everything below `root/below` that is no folder, and the folders that are not entered.
 
-    A link to a folder above itself is not followed: it comes as an entry of that kind.
-
     Args:
       root: local or remote.
       below: a folder below it; the paths of the entries begin with it.
@@ -123,42 +125,21 @@ def walk(
     Raises:
       DataError: a folder cannot be read.
     """
-    yield from _walk(root, below, enter, is_file, _identities(root, below))
-
-
-def _walk(
-    root: str,
-    below: str,
-    enter: Callable[[str], bool],
-    is_file: Callable[[str], bool],
-    above: frozenset[tuple[int, int]],
-) -> Iterator[Entry]:
     for name, kind in entries(posixpath.join(root, below), is_file):
         path = posixpath.join(below, name)
-        if kind != FOLDER or not enter(name):
-            yield Entry(path, kind)
-            continue
-        identity = _identity(posixpath.join(root, path))
-        if identity and identity in above:
-            yield Entry(path, CIRCLE)
+        if kind == FOLDER and enter(name):
+            yield from walk(root, path, enter, is_file)
         else:
-            yield from _walk(root, path, enter, is_file, above | {identity} if identity else above)
+            yield Entry(path, kind)
 
 
-def _identities(root: str, below: str) -> frozenset[tuple[int, int]]:
-    """The folders above and at `root/below`, those above the root included."""
-    if is_remote(root):
-        return frozenset()
-    here = Path(root, below).absolute()
-    return frozenset(one for one in map(_identity, map(str, (here, *here.parents, *here.resolve().parents))) if one)
+def _and_above(folder: str) -> frozenset[tuple[int, int]]:
+    """A local folder and those above it: by its path, and by where the links in its path lead."""
+    here = Path(folder).absolute()
+    return frozenset(map(_identity, (here, *here.parents, *here.resolve().parents)))
 
 
-def _identity(folder: str) -> tuple[int, int] | None:
+def _identity(folder: Path | os.DirEntry[str]) -> tuple[int, int]:
     """What two paths of the same local folder have in common: device and inode."""
-    if is_remote(folder):
-        return None
-    try:
-        found = os.stat(folder)
-    except OSError:
-        return None
+    found = folder.stat()
     return found.st_dev, found.st_ino

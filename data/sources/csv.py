@@ -192,7 +192,7 @@ def _row(line: bytes, header: _Header, label: Label, source: str) -> Outcome:
     try:
         values = next(csv.reader(io.StringIO(text.rstrip("\r"), newline=""), strict=True))
     except (csv.Error, StopIteration) as error:
-        return Rejected(source, "not a row", str(error))
+        return Rejected(source, "not a row", str(error) or "a byte-order mark and nothing else")
     if len(values) < header.columns or any(one.strip() for one in values[header.columns :]):
         return Rejected(source, "not a row", f"{len(values)} fields, the header has {header.columns}")
     try:

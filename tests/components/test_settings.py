@@ -150,3 +150,13 @@ def test_every_setting_has_an_answer_to_nothing() -> None:
             with contextlib.suppress(UsageError):
                 found = settings.flatten(settings.apply(task, {name: ""}))
                 assert found[name] in ("null", "[]", '""'), name
+
+
+def test_settings_that_fit_only_together_are_changed_together() -> None:
+    """InceptionV3 has no width 0.35; the backbone and its width may come in any order."""
+    wanted = {"model.backbone": "MobileNetV2", "model.alpha": "0.35"}
+    for given in (wanted, dict(reversed(wanted.items()))):
+        found = settings.flatten(settings.apply(cifar10_inception.TASK, given))
+        assert found["model.backbone"] == '"MobileNetV2"' and found["model.alpha"] == "0.35"
+    with pytest.raises(UsageError, match="no such width"):
+        settings.apply(cifar10_inception.TASK, {"model.alpha": "0.35"})

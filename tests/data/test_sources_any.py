@@ -34,9 +34,12 @@ often = settings(
 
 @contextmanager
 def a_folder() -> Iterator[str]:
+    """A folder with nothing beside it, so that a link to its parent leads to it alone."""
     made = tempfile.mkdtemp()
+    folder = os.path.join(made, "data")
+    os.mkdir(folder)
     try:
-        yield made
+        yield folder
     finally:
         shutil.rmtree(os.fsencode(made), ignore_errors=True)
 

@@ -85,7 +85,7 @@ def test_the_extra_s_packages_are_enough(asked: Callable[[str], None], tmp_path:
     (extra,) = (
         ast.literal_eval(node.value)
         for node in ast.parse((PROJECT / "setup.py").read_text()).body
-        if isinstance(node, ast.Assign) and node.targets[0].id == "CLIENT"  # type: ignore[attr-defined]
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CLIENT"
     )
     python = str(tmp_path / "venv" / "bin" / "python")
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "venv")], check=True, timeout=60)
