@@ -4,7 +4,7 @@
 #   docker build -t IMAGE --build-arg extras="--extra pipeline --extra kubeflow --extra gpu" .   # with CUDA
 #   docker build -t IMAGE --build-arg user=0 .   # for workers on Dataflow, which mounts folders that only root may write
 
-FROM python:3.10-bookworm AS build
+FROM python:3.13-slim-trixie AS build
 ARG extras="--extra pipeline --extra kubeflow"
 ENV VIRTUAL_ENV=/opt/skewless UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1
 WORKDIR /source
@@ -19,10 +19,10 @@ COPY components components
 COPY pipeline pipeline
 RUN uv build --quiet --wheel --out-dir dist && uv pip install --quiet --no-deps dist/*.whl
 
-FROM python:3.10-slim-bookworm
+FROM python:3.13-slim-trixie
 ARG user=1000
 # A Beam worker starts with Beam's own program; the components are started by their command, whatever the entry point.
-COPY --from=apache/beam_python3.10_sdk:2.59.0 /opt/apache/beam /opt/apache/beam
+COPY --from=apache/beam_python3.13_sdk:2.77.0 /opt/apache/beam /opt/apache/beam
 COPY --from=build /opt/skewless /opt/skewless
 # The user has a number and no name: a home that is writable, and a name for those who ask. Beam's program would make
 # an environment of its own.

@@ -89,7 +89,7 @@ def compile_task(request: Request) -> None:
         for parameter, about in sorted(job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"].items()):
             console.print(f"parameter   {parameter} = {about.get('defaultValue', '(to be given at submission)')}")
         if any((uri or "").startswith("s3://") for uri in (request.pipeline_root, request.data, request.baseline)):
-            console.print("note        TensorFlow 2.16 knows no s3:// of its own: see docs/deploy.md on buckets")
+            console.print("note        TensorFlow knows no s3:// of its own: see docs/deploy.md on buckets")
 
 
 def write(job: dict[str, Any], file: str, target: str) -> None:

@@ -18,7 +18,7 @@ from serving.program import BINARY, free_port
 
 Name = Literal["auto", "embedded", "binary", "docker"]
 NAMES: tuple[Name, ...] = ("auto", "embedded", "binary", "docker")
-IMAGE = "tensorflow/serving:2.16.1"  # the release of the SavedModels' TensorFlow
+IMAGE = "tensorflow/serving:2.21.0"  # the newer family's TensorFlow: it knows the ops of both families' graphs
 INFO_TIMEOUT_S = 5.0  # an engine that takes longer to say its version would not serve soon either
 
 

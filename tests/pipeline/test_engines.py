@@ -54,7 +54,7 @@ def test_auto_prefers_the_program_then_docker_then_the_embedded_server(on_path: 
     stand_in(on_path, "docker", DOCKER)
     assert chosen().command[0] == docker
     assert chosen().about == (
-        "tensorflow/serving:2.16.1 in Docker, as no tensorflow_model_server is on PATH and Docker 24.0.7 answers"
+        "tensorflow/serving:2.21.0 in Docker, as no tensorflow_model_server is on PATH and Docker 24.0.7 answers"
     )
     program = stand_in(on_path, "tensorflow_model_server")
     assert chosen().command[0] == program
@@ -88,12 +88,12 @@ def test_the_same_flags_for_each(on_path: Path) -> None:
     assert embedded.about == "embedded server, as asked for"
     docker = stand_in(on_path, "docker", DOCKER)
     found = engines.choose("docker", "m", "/root of all/m", options)
-    assert found.about == "tensorflow/serving:2.16.1 in Docker, as asked for"
+    assert found.about == "tensorflow/serving:2.21.0 in Docker, as asked for"
     assert found.command == (
         docker,
         *("run", "--rm", "--init", "--publish=127.0.0.2:8700:8500", "--publish=127.0.0.2:8701:8501"),
         *("--volume=/root of all/m:/models/m:ro", "--env=MODEL_NAME=m", "--volume=/etc/b.txt:/etc/b.txt:ro"),
-        *("tensorflow/serving:2.16.1", *options.flags),
+        *("tensorflow/serving:2.21.0", *options.flags),
     )
 
 
