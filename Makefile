@@ -1,26 +1,34 @@
 # Each target does all its own set-up; a second call reinstalls nothing.
 .PHONY: demo test install lint lock clean
 .DEFAULT_GOAL := demo
+export VENV ?= .venv
 
-demo: .venv/installed  ## real pictures -> SavedModel -> answers over gRPC
-	.venv/bin/skewless demo digits
+demo: $(VENV)/installed  ## real pictures -> SavedModel -> answers over gRPC
+	$(VENV)/bin/skewless demo digits
 
-test: .venv/installed  ## the whole suite; PYTEST_ARGS="-m 'not slow'" for the quick part
-	.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+test: $(VENV)/installed  ## the whole suite; PYTEST_ARGS="-m 'not slow'" for the quick part
+	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-lint: .venv/installed
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
-install: .venv/installed
+install: $(VENV)/installed
 
-.venv/installed: requirements.lock overrides.txt setup.py scripts/install.sh
+$(VENV)/installed: requirements.lock overrides.txt setup.py scripts/install.sh
 	@bash scripts/install.sh
 
-lock: .venv/installed  ## resolve setup.py's extras again
-	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --override overrides.txt \
+# Another PYTHON than the one it was made with makes it anew.
+ifdef PYTHON
+ifneq ($(shell $(PYTHON) -V 2>&1),$(shell $(VENV)/bin/python -V 2>&1))
+.PHONY: $(VENV)/installed
+endif
+endif
+
+lock: $(VENV)/installed  ## resolve setup.py's extras again
+	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --override overrides.txt \
 	  --extra pipeline --extra dev --custom-compile-command 'make lock' --output-file requirements.lock setup.py
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

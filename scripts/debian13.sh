@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The newer family of packages on a machine whose C library is too old for it: a Debian 13 in a folder.
 #
-#   scripts/debian13.sh make DIR       # Debian and the packages of requirements.lock; needs root and debootstrap
+#   scripts/debian13.sh make DIR             # Debian and what the README asks for; needs root
 #   scripts/debian13.sh run DIR COMMAND...   # in it, in the checkout, with ../shared beside it
 #
-# Everything comes from the mirror in this machine's own apt sources and from its own index of Python packages.
+# Its virtual environment is /opt/venv, in the folder, so that the checkout's own one stays. Everything comes from the
+# mirror in this machine's own apt sources and from its own index of Python packages.
 set -euo pipefail
 project=$(cd "$(dirname "$0")/.." && pwd)
 stop() { echo "debian13: $1" >&2; exit 3; }
@@ -24,9 +25,10 @@ enter() {  # a private mount namespace: what is mounted goes with the command
     mount --rbind /dev "$root/dev"
     mount --bind "$project" "$root/work/project"
     if [ -d "$project/../shared" ]; then mount --bind "$project/../shared" "$root/work/shared"; fi
-    keep=$(env | grep -E "^(PIP_|UV_|SSL_CERT|REQUESTS_CA|CURL_CA|CI=|SKEWLESS_|PYTEST_ARGS)" | grep -v "^PIP_FIND_LINKS" || true)
-    mapfile -t kept <<<"$keep"
-    exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "${kept[@]}" \
+    # How to reach the index; a folder of wheels on this machine is not seen from there.
+    mapfile -t kept < <(env | grep -E "^(PIP_|UV_|SSL_CERT|REQUESTS_CA|CURL_CA|http|HTTP|no_proxy|NO_PROXY)" |
+      grep -v "^PIP_FIND_LINKS" || true)
+    exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 VENV=/opt/venv PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "${kept[@]}" \
       bash -ec "cd /work/project; exec \"\$@\"" bash "$@"
   ' enter "$root" "$project" "$@"
 }

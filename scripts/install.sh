@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Makes .venv from requirements.lock with the newest Python that fits, and installs the project into it.
+# Makes .venv, or VENV, from requirements.lock with the newest Python that fits, and installs the project into it.
 # PYTHON=python3.12 chooses another. "--choose" only prints the choice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+venv=${VENV:-.venv}
 
 # The wheels of TFX 1.21's family want this C library; Python 3.10 has the older family, which takes any.
 needed=2.39
@@ -49,10 +50,10 @@ if [ "$version" = 3.10 ]; then  # pyfarmhash has no wheel for it
     stop "a C++ compiler is missing, which pyfarmhash needs: apt-get install g++."
 fi
 
-echo "Setting up .venv; the first time takes a few minutes and 3 GB."
-"$python" -m venv --clear .venv
-.venv/bin/pip install --quiet --disable-pip-version-check uv
+echo "Setting up $venv; the first time takes a few minutes and 3 GB."
+"$python" -m venv --clear "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check uv
 # Without bytecode the first import of TFX takes 50 s instead of 14 s.
-.venv/bin/uv pip sync --quiet --compile-bytecode --python .venv/bin/python requirements.lock
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
-touch .venv/installed
+"$venv/bin/uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" requirements.lock
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
+touch "$venv/installed"
