@@ -11,6 +11,7 @@ import builtins
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import inspect
 import sys
@@ -21,6 +22,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 FRAMEWORK = ("data", "serving", "components")
+PACKAGES = ("keras", "tensorflow", "tfx")
+"""What computes the results; another version of one may compute others."""
 
 
 def describe(value: Any, prefix: str) -> dict[str, str]:
@@ -46,7 +49,7 @@ def code_hash(target: Any) -> str:
     """Hash of a function's or class's source and of the user's code and constants that it refers to.
 
     Comments, docstrings and layout do not count; neither does code outside of the user's own modules: installed
-    packages are told apart by their versions, Skewless by `framework_hash`.
+    packages are told apart by their versions (`packages`), Skewless by `framework_hash`.
     """
     parts: dict[str, str] = {}
     _collect(target, parts)
@@ -122,7 +125,19 @@ def _dump(tree: ast.AST) -> str:
             node
         ):
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return _text(tree)
+
+
+def _text(node: Any) -> str:
+    """A syntax tree as text, the same in each Python: fields that are empty, as new ones are in old code, left out."""
+    if isinstance(node, ast.Constant):
+        return repr(node.value)
+    if isinstance(node, list):
+        return f"[{', '.join(map(_text, node))}]"
+    if isinstance(node, ast.AST):
+        fields = (f"{name}={_text(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({', '.join(fields)})"
+    return repr(node)
 
 
 def _is_ours(module: str) -> bool:
@@ -155,6 +170,11 @@ def framework_hash() -> str:
         for location in (spec.submodule_search_locations if spec else None) or []:
             files += sorted(Path(location).rglob("*.py"))
     return _digest(f"{file.name}\n{_dump(ast.parse(file.read_text()))}" for file in files)
+
+
+def packages() -> dict[str, str]:
+    """`packages.NAME` -> version, of the installed packages that compute the results."""
+    return {f"packages.{name}": importlib.metadata.version(name) for name in PACKAGES}
 
 
 def _digest(texts: Iterable[str]) -> str:

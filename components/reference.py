@@ -50,7 +50,7 @@ class TaskReference:
         """A component's custom_config: only what concerns the named fields of the task, so that a change of `train`
         leaves ingestion in the cache."""
         task = self.load()
-        depends = {"framework": fingerprint.framework_hash()}
+        depends = {"framework": fingerprint.framework_hash(), **fingerprint.packages()}
         for part in parts:
             depends.update(fingerprint.describe(getattr(task, part), part))
         concerns = {key: text for key, text in self.settings.items() if key.partition(".")[0] in parts}

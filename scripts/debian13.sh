@@ -25,8 +25,10 @@ enter() {  # a private mount namespace: what is mounted goes with the command
     mount --rbind /dev "$root/dev"
     mount --bind "$project" "$root/work/project"
     if [ -d "$project/../shared" ]; then mount --bind "$project/../shared" "$root/work/shared"; fi
+    older=${SKEWLESS_OLDER_ROOT:-}
+    if [ -d "$older" ]; then mkdir -p "$root$older"; mount --bind "$older" "$root$older"; fi
     # How to reach the index; a folder of wheels on this machine is not seen from there.
-    mapfile -t kept < <(env | grep -E "^(PIP_|UV_|SSL_CERT|REQUESTS_CA|CURL_CA|http|HTTP|no_proxy|NO_PROXY)" |
+    mapfile -t kept < <(env | grep -E "^(SKEWLESS_OLDER_ROOT|PYTEST_ARGS|PIP_|UV_|SSL_CERT|REQUESTS_CA|CURL_CA|http|HTTP|no_proxy|NO_PROXY)" |
       grep -v "^PIP_FIND_LINKS" || true)
     exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 VENV=/opt/venv PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "${kept[@]}" \
       bash -ec "cd /work/project; exec \"\$@\"" bash "$@"

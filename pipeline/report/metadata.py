@@ -9,7 +9,7 @@ from typing import Any
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
-FRAMEWORK = "framework"
+FRAMEWORK, PACKAGES = "framework", "packages"
 
 
 class Metadata:
@@ -64,7 +64,7 @@ class Metadata:
           depends: the task's today, from `TaskReference.config`.
         """
         (execution,) = self._store.get_executions_by_id([execution_id])
-        parts = {_part(name) for name in depends} - {FRAMEWORK}
+        parts = {_part(name) for name in depends} - {FRAMEWORK, PACKAGES}
         old = {name: text for name, text in _flat(execution.custom_properties).items() if _part(name) in parts}
         new = {name: text for name, text in depends.items() if _part(name) in parts}
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
@@ -99,6 +99,8 @@ def _change(key: str, old: str | None, new: str | None) -> str:
         return "the data have changed"
     if key == FRAMEWORK:
         return "Skewless itself has changed"
+    if _part(key) == PACKAGES:
+        return f"{key.removeprefix(f'{PACKAGES}.')} {old} -> {new}"
     if old and new and (old + new).count("code ") == 2:
         return f"the code of {key} has changed"
     if old is None or new is None or len(old) + len(new) > 60:

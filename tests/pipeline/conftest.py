@@ -8,7 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,33 +51,20 @@ def environment(**more: str) -> dict[str, str]:
 def skewless() -> Skewless:
     """Calls `skewless` in a process of its own."""
 
-    def call(*arguments: str, root: Path | None = None, task: str = "", cwd: Path = PROJECT) -> Outcome:
-        command = [*COMMAND, *arguments, *(["--root", str(root)] if root else [])]
+    def call(
+        *arguments: str,
+        root: Path | None = None,
+        task: str = "",
+        cwd: Path = PROJECT,
+        prefix: Sequence[str] = (),
+    ) -> Outcome:
+        command = [*prefix, *COMMAND, *arguments, *(["--root", str(root)] if root else [])]
         done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300)
         record = root / task / "run.json" if root and task else None
         found = json.loads(record.read_text()) if record and record.exists() else {}
         return Outcome(done.returncode, done.stdout, done.stderr, found)
 
     return call
-
-
-@dataclass(frozen=True)
-class Digits:
-    """A finished first run of `digits`: its root and outcome."""
-
-    root: Path
-    outcome: Outcome
-
-    @property
-    def versions(self) -> list[str]:
-        return sorted(path.name for path in (self.root / "digits" / "serving" / "digits").iterdir())
-
-
-@pytest.fixture(scope="session")
-def digits(skewless: Skewless, tmp_path_factory: pytest.TempPathFactory) -> Digits:
-    """`skewless run digits` on an empty root, once for all tests."""
-    root = tmp_path_factory.mktemp("root")
-    return Digits(root, skewless("run", "digits", root=root, task="digits"))
 
 
 @pytest.fixture(scope="session")

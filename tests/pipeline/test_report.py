@@ -14,11 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 from google.protobuf import json_format
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from rich.console import Console
 
+from components import fingerprint
 from components.evaluator import eval_config
 from components.progress import LOGGER, say
 from components.reference import TaskReference
@@ -103,6 +105,10 @@ def test_the_reasons_of_real_runs(
 
     (data / "cats" / "0000.jpg").unlink()
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == "the data have changed"
+
+    others = {**fingerprint.packages(), "packages.tensorflow": "2.99.0"}
+    monkeypatch.setattr("components.fingerprint.packages", lambda: others)
+    assert _run(tmp_path, **changed)[0]["ExampleGen"] == f"tensorflow {tf.__version__} -> 2.99.0"
 
     monkeypatch.setattr("components.fingerprint.framework_hash", lambda: "another")
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == "Skewless itself has changed"
