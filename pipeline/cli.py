@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
+from data.silence import silent_imports
 from pipeline import engines
 from pipeline.paths import DEFAULT_ROOT, Paths, absolute, check_path, check_pattern
 from pipeline.runners import beam
@@ -201,7 +202,8 @@ def demo(task: str, data: str | None, root: str) -> None:
 @click.option("--data", required=True, help="Folder of pictures, with a folder for each class.")
 def new(name: str, data: str) -> None:
     """Look at a folder of pictures, and write NAME.py: a task that `skewless run NAME` trains as it is."""
-    from pipeline.new import new_task
+    with silent_imports():
+        from pipeline.new import new_task
 
     new_task(name, data)
 
@@ -297,15 +299,13 @@ def skew(
     """
     if bool(task) == bool(model) or bool(model) != bool(files):
         raise UsageError("skew takes TASK, or --model DIR with --examples FILES")
+    with silent_imports():
+        from components import settings
+        from pipeline.registry import resolve
+        from pipeline.skew import Question, prove_model, prove_task
     if model:
-        from pipeline.skew import Question, prove_model
-
         prove_model(Question(model, files, feature, limit))
         return
-    from components import settings
-    from pipeline.registry import resolve
-    from pipeline.skew import prove_task
-
     assert task
     prove_task(resolve(task), Paths(root, task_name(task, root)), settings.parse(assignments), metadata)
 
@@ -325,7 +325,8 @@ def task_name(task: str, root: str) -> str:
 
     if os.path.isdir(Paths(root, task).here) or task in builtin():
         return task
-    from components.reference import TaskReference
+    with silent_imports():
+        from components.reference import TaskReference
 
     return TaskReference(resolve(task)).load().name
 

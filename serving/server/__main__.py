@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 
+from data.silence import silent_imports
 from serving.server.flags import Flags, parse, usage
 
 FAILED = 255  # TensorFlow Serving's exit status for a server that cannot start
@@ -58,8 +59,9 @@ def _run(flags: Flags, stop: threading.Event) -> int:
         print(f"Failed to start server. Error: INVALID_ARGUMENT: {text}", file=sys.stderr)
         return FAILED
     # TensorFlow takes seconds to import: only now, with the flags read, its log silenced and the signals caught.
-    from serving.server.faults import Fault
-    from serving.server.serve import serve
+    with silent_imports():
+        from serving.server.faults import Fault
+        from serving.server.serve import serve
 
     try:
         serve(flags, stop)
