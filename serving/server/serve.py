@@ -127,10 +127,11 @@ def _answer(
 ) -> None:
     """Opens the ports, answers until `stop`, and lets the requests under way end."""
     status = ModelService(models, predictor.metrics.value, flags.file_system_poll_wait_seconds >= 0)
+    prediction = PredictionService(predictor, flags.enable_serialization_as_tensor_content)
     host = f"[{flags.bind}]" if ":" in flags.bind else flags.bind
     server = transport.start(
         [
-            partial(add_PredictionServiceServicer_to_server, PredictionService(predictor)),
+            partial(add_PredictionServiceServicer_to_server, prediction),
             partial(add_ModelServiceServicer_to_server, status),
         ],
         transport.TransportOptions(

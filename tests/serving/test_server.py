@@ -320,6 +320,21 @@ def test_tensors_are_read(asked: Asked, tensor: tensor_pb2.TensorProto, answer: 
     assert not got.tensor_shape.unknown_rank and not got.tensor_content
 
 
+def test_outputs_come_as_content_where_a_flag_says_so(
+    serve: Callable[..., Any], numbers: Callable[[float], Path], tmp_path: Path
+) -> None:
+    """PostProcessPredictionResult of tensorflow_serving/servables/tensorflow/predict_util.cc."""
+    publish(numbers(1.0), tmp_path, 1)
+    outputs = (
+        Asked(serve(tmp_path, "m", "--enable_serialization_as_tensor_content"))
+        .predict({"x": tf.make_tensor_proto([1.0, 20.0])}, signature_name="typed")
+        .outputs
+    )
+    assert outputs["float32"].tensor_content == np.float32([1, 20]).tobytes() and not outputs["float32"].float_val
+    assert outputs["string"].tensor_content == b"\x01\x02" + b"120" and not outputs["string"].string_val
+    assert [dim.size for dim in outputs["string"].tensor_shape.dim] == [2]
+
+
 @pytest.mark.parametrize(
     ("kind", "field"),
     [
