@@ -12,7 +12,7 @@ from serving.server.servable import Servable
 from serving.server.warmup import has_requests, warm_up
 
 Wrap = Callable[[Servable, str], Any]
-Warmed = Callable[[str, str, int], None]
+Warmed = Callable[[str, str, int, int], None]
 
 
 class Loader:
@@ -22,7 +22,8 @@ class Loader:
         """Args:
         platform: how to load.
         wrap: puts batching around a Servable, given also its folder.
-        warmed: told of each warm-up: the version's folder, its status OK and how many microseconds it took.
+        warmed: told of each warm-up: the version's folder, its status OK, how many microseconds it took and of how many
+          records.
         """
         self._platform = platform
         self._wrap = wrap
@@ -47,9 +48,9 @@ class Loader:
     def _warm_up(self, model: Any, folder: str) -> None:
         start = time.perf_counter_ns()
         try:
-            warm_up(model, folder, self._platform.warm_up_times)
+            records = warm_up(model, folder, self._platform.warm_up_times)
         except Exception:
             model.close()
             raise
         if self._warmed is not None:
-            self._warmed(folder, "OK", (time.perf_counter_ns() - start) // 1000)
+            self._warmed(folder, "OK", (time.perf_counter_ns() - start) // 1000, records)

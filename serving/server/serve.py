@@ -94,11 +94,7 @@ def _models(flags: Flags, platform: Platform, metrics: Metrics) -> Models[Any]:
     wrap = None
     if platform.batching is not None:
         wrap = Batching(Parameters.of(platform.batching), flags.enable_per_model_batching_parameters).wrap
-    loader = Loader(
-        platform,
-        wrap,
-        lambda folder, status, micros: metrics.model_warmup_latency.add(micros, folder, status),
-    )
+    loader = Loader(platform, wrap, metrics.warmed_up)
     retries = Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
     return Models(loader, retries, flags.allow_version_labels_for_unavailable_models)
 
