@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import posixpath
 import time
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
 from serving.server.faults import Fault
 from serving.server.platform_config import Platform
+from serving.server.protos import SavedModelConfig
 from serving.server.servable import Servable
 from serving.server.warmup import has_requests, warm_up
 
+log = logging.getLogger(__name__)
+OVERRIDES = "assets.extra/saved_model_config.pb"  # in a version's folder: a SavedModelConfig
 Wrap = Callable[[Servable, str], Any]
 Warmed = Callable[[str, str, int, int], None]
 
@@ -35,7 +43,7 @@ class Loader:
         Raises:
           Fault: it does not load, or its warm-up failed.
         """
-        servable = Servable(folder, self._platform.tags, self._platform.session)
+        servable = Servable(folder, self._platform.tags, session_config(folder, self._platform.session))
         try:
             model = servable if self._wrap is None else self._wrap(servable, folder)
         except Fault:
@@ -54,3 +62,26 @@ class Loader:
             raise
         if self._warmed is not None:
             self._warmed(folder, "OK", (time.perf_counter_ns() - start) // 1000, records)
+
+
+def session_config(folder: str, config: Any) -> Any:
+    """The server's ConfigProto with what a version's own file sets; a broken file is told and changes nothing.
+
+    Of its overrides only the optimizer's switch is known here: the others need optimizers that TensorFlow lacks.
+    """
+    path = posixpath.join(folder, OVERRIDES)
+    try:
+        if not tf.io.gfile.exists(path):
+            return config
+        with tf.io.gfile.GFile(path, "rb") as file:
+            own = SavedModelConfig.FromString(file.read())
+    except (tf.errors.OpError, DecodeError) as error:
+        log.warning("Failed to load saved model config: %s: %s", path, error)
+        return config
+    if not own.HasField("session_overrides"):
+        return config
+    changed = tf.compat.v1.ConfigProto()
+    if config is not None:
+        changed.CopyFrom(config)
+    changed.graph_options.rewrite_options.disable_meta_optimizer = own.session_overrides.disable_meta_optimizer
+    return changed

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.server.faults import Fault
-from serving.server.loading import Loader
+from serving.server.loading import OVERRIDES, Loader, session_config
 from serving.server.metrics import Metrics
 from serving.server.platform_config import Platform
 from serving.server.servable import Servable
@@ -187,3 +187,23 @@ def test_tags_choose_the_graph(folder: Path) -> None:
     assert str(caught.value).startswith(
         "NOT_FOUND: Could not find meta graph def matching supplied tags: { serve gpu }. To inspect available tag-sets"
     )
+
+
+def test_a_version_s_own_session_overrides(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As InternalCreateSavedModelBundle of tensorflow_serving/servables/tensorflow/saved_model_bundle_factory.cc."""
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1)
+    assert session_config(str(folder), config) is config
+    (folder / OVERRIDES).parent.mkdir(exist_ok=True)
+    for content, disabled in ((b"", False), (b"\x0a\x02\x18\x01", True), (b"\x0a\x00\x18\x01", False)):
+        (folder / OVERRIDES).write_bytes(content)
+        changed = session_config(str(folder), config)
+        assert changed.intra_op_parallelism_threads == 1
+        assert changed.graph_options.rewrite_options.disable_meta_optimizer is disabled
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    assert not session_config(str(folder), config).graph_options.rewrite_options.disable_meta_optimizer
+    assert session_config(str(folder), None) == tf.compat.v1.ConfigProto(graph_options={"rewrite_options": {}})
+    Loader(Platform(("serve",), config, None, 0))(str(folder)).close()
+    assert caplog.messages == []
+    (folder / OVERRIDES).write_bytes(b"no config")
+    assert session_config(str(folder), config) is config
+    assert caplog.messages[0].startswith(f"Failed to load saved model config: {folder}/{OVERRIDES}: ")
