@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 
+from serving.server import REFERENCE
 from serving.server.flags import Flags, parse, usage
 
 FAILED = 255  # TensorFlow Serving's exit status for a server that cannot start
@@ -47,8 +48,7 @@ def _silence() -> None:
 def _version() -> int:
     from importlib.metadata import version
 
-    server = version("tensorflow-serving-api")  # the release that this server answers like
-    print(f"TensorFlow ModelServer: {server}+skewless\nTensorFlow Library: {version('tensorflow')}")
+    print(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: {version('tensorflow')}")
     return 0
 
 

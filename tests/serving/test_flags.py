@@ -6,9 +6,13 @@ The reference is tensorflow_serving/model_servers/main.cc, its defaults model_se
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from serving.server import REFERENCE
 from serving.server.flags import Flags, parse, usage
 
 TABLE = {
@@ -119,6 +123,14 @@ def test_a_value_of_another_type(argument: str, text: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse([argument])
     assert str(caught.value) == text
+
+
+def test_the_version_is_that_of_the_reference_which_the_readme_names_too() -> None:
+    told = subprocess.run([sys.executable, "-m", "serving.server", "--version"], capture_output=True, text=True)
+    assert told.returncode == 0
+    assert told.stdout.startswith(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: 2.")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"stands in for TensorFlow Serving {REFERENCE.rpartition('.')[0]} on" in readme
 
 
 def test_usage_names_every_flag_and_owns_up_to_those_without_effect() -> None:
