@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
     get_model_status_pb2,
     predict_pb2,
 )
@@ -213,6 +214,15 @@ def test_defaults_fill_what_is_missing(asked: Asked) -> None:
     assert asked.predict({}, signature_name="serving_default_defaults").outputs["y"].float_val[:] == [15.0]
     assert asked.predict(signature_name="serving_default_defaults").outputs["y"].float_val[:] == [3.0]
     assert asked.predict({"b": ONE}, signature_name="two_defaults").outputs["sum"].float_val[:] == [8.0]
+
+
+def test_metadata_has_the_defaults(asked: Asked) -> None:
+    """The reference leaves them out in tfrt_servable.cc alone, and not in get_model_metadata_impl.cc, which serves."""
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = "m"
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert asked.prediction.GetModelMetadata(request, timeout=20).metadata["signature_def"].Unpack(signatures)
+    assert signatures.signature_def["two_defaults"].defaults["a"] == tf.make_tensor_proto([7.0])
 
 
 @pytest.mark.parametrize(
