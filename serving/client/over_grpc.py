@@ -10,7 +10,7 @@ import grpc
 
 from serving import protocol
 from serving.client.address import Address, Tls
-from serving.client.errors import Refusal
+from serving.client.errors import Refusal, ServerFailure
 from serving.client.results import VersionStatus
 from serving.client.tensor import CODES, STRING, Tensor, numbers
 from serving.client.transport import Features, Model
@@ -130,9 +130,15 @@ def write_tensor(message: Any, tensor: Tensor) -> None:
 
 
 def read_tensor(message: Any) -> Tensor:
-    """A Tensor from its message, whichever of its two forms a server uses."""
+    """A Tensor from its message, whichever of its two forms a server uses.
+
+    Raises:
+      ServerFailure: strings in one piece that is too short for them.
+    """
     dtype = _DTYPE.get(message.dtype, f"number {message.dtype} of TensorFlow's DataType")
     shape = tuple(dim.size for dim in message.tensor_shape.dim)
+    if message.tensor_content and dtype == STRING:
+        return Tensor(dtype, shape, _strings(message.tensor_content, prod(shape)))
     if message.tensor_content or message.dtype not in _DTYPE:
         return Tensor(dtype, shape, message.tensor_content)
     values = list(getattr(message, "half_val" if dtype == "float16" else _FIELD.get(dtype, "int_val")))
@@ -143,6 +149,24 @@ def read_tensor(message: Any) -> Tensor:
     if dtype == "float16":  # comes as its bits
         return Tensor(dtype, shape, numbers("uint16", shape, values).data)
     return numbers(dtype, shape, values)
+
+
+def _strings(content: bytes, count: int) -> tuple[bytes, ...]:
+    """From all lengths as varints, and then all strings: how TensorFlow puts strings into one piece."""
+    lengths, at = [], 0
+    for _ in range(count):
+        length, shift, more = 0, 0, True
+        while more and at < len(content):
+            length |= (content[at] & 127) << shift
+            more, shift, at = content[at] > 127, shift + 7, at + 1
+        lengths.append(length)
+    if at + sum(lengths) != len(content):
+        raise ServerFailure(f"{count} strings in {len(content)} bytes that are too few or too many for them")
+    found = []
+    for length in lengths:
+        found.append(content[at : at + length])
+        at += length
+    return tuple(found)
 
 
 def _specify(spec: Any, model: Model, signature: str) -> None:

@@ -1,8 +1,9 @@
 """TensorFlow Serving's messages as this house's client speaks them: only those that it sends or reads.
 
 Field numbers and types are those of tensorflow/serving (`apis/*.proto`) and tensorflow/core (`tensor.proto`,
-`tensor_shape.proto`, `types.proto`, `example.proto`, `feature.proto`) of 2.16; numbers and types are all that goes over
-the wire, so names are free, nesting is not needed, and a field that is left out here is kept, unread, in a message.
+`tensor_shape.proto`, `types.proto`, `example.proto`, `feature.proto`), the same since 2.16; numbers and types are all
+that goes over the wire, so names are free, nesting is not needed, and a field that is left out here is kept, unread,
+in a message.
 """
 
 PROTO = """

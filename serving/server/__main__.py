@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from data.silence import silent_imports
+from serving.server import REFERENCE
 from serving.server.flags import Flags, parse, usage
 
 FAILED = 255  # TensorFlow Serving's exit status for a server that cannot start
@@ -48,8 +49,7 @@ def _silence() -> None:
 def _version() -> int:
     from importlib.metadata import version
 
-    server = version("tensorflow-serving-api")  # the release that this server answers like
-    print(f"TensorFlow ModelServer: {server}+skewless\nTensorFlow Library: {version('tensorflow')}")
+    print(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: {version('tensorflow')}")
     return 0
 
 

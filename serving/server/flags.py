@@ -60,6 +60,9 @@ class Flags:
     enable_model_warmup: bool = _flag(True, "Run the requests in assets.extra before a version serves.")
     num_request_iterations_for_warmup: int = _flag(0, "How often each of them is run; 0 is once.")
     enable_signature_method_name_check: bool = _flag(False, "Refuse signatures of another method_name.")
+    enable_serialization_as_tensor_content: bool = _flag(
+        False, "Answer Predict over gRPC with tensor_content, not with float_val and its like."
+    )
     monitoring_config_file: str = _flag("", "Text MonitoringConfig: Prometheus metrics on the HTTP/REST port.")
     ssl_config_file: str = _flag("", "Text SSLConfig: key and certificates for gRPC over TLS.")
     grpc_channel_arguments: str = _flag("", "gRPC's own options, as in grpc.max_connection_age_ms=2000,...")

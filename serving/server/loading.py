@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import posixpath
 import time
 from collections.abc import Callable
 from typing import Any
 
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
 from serving.server.faults import Fault
 from serving.server.platform_config import Platform
+from serving.server.protos import SavedModelConfig
 from serving.server.servable import Servable
 from serving.server.warmup import has_requests, warm_up
 
+log = logging.getLogger(__name__)
+OVERRIDES = "assets.extra/saved_model_config.pb"  # in a version's folder: a SavedModelConfig
 Wrap = Callable[[Servable, str], Any]
-Warmed = Callable[[str, str, int], None]
+Warmed = Callable[[str, str, int, int], None]
 
 
 class Loader:
@@ -22,7 +30,8 @@ class Loader:
         """Args:
         platform: how to load.
         wrap: puts batching around a Servable, given also its folder.
-        warmed: told of each warm-up: the version's folder, its status OK and how many microseconds it took.
+        warmed: told of each warm-up: the version's folder, its status OK, how many microseconds it took and of how many
+          records.
         """
         self._platform = platform
         self._wrap = wrap
@@ -34,7 +43,7 @@ class Loader:
         Raises:
           Fault: it does not load, or its warm-up failed.
         """
-        servable = Servable(folder, self._platform.tags, self._platform.session)
+        servable = Servable(folder, self._platform.tags, session_config(folder, self._platform.session))
         try:
             model = servable if self._wrap is None else self._wrap(servable, folder)
         except Fault:
@@ -47,9 +56,32 @@ class Loader:
     def _warm_up(self, model: Any, folder: str) -> None:
         start = time.perf_counter_ns()
         try:
-            warm_up(model, folder, self._platform.warm_up_times)
+            records = warm_up(model, folder, self._platform.warm_up_times)
         except Exception:
             model.close()
             raise
         if self._warmed is not None:
-            self._warmed(folder, "OK", (time.perf_counter_ns() - start) // 1000)
+            self._warmed(folder, "OK", (time.perf_counter_ns() - start) // 1000, records)
+
+
+def session_config(folder: str, config: Any) -> Any:
+    """The server's ConfigProto with what a version's own file sets; a broken file is told and changes nothing.
+
+    Of its overrides only the optimizer's switch is known here: the others need optimizers that TensorFlow lacks.
+    """
+    path = posixpath.join(folder, OVERRIDES)
+    try:
+        if not tf.io.gfile.exists(path):
+            return config
+        with tf.io.gfile.GFile(path, "rb") as file:
+            own = SavedModelConfig.FromString(file.read())
+    except (tf.errors.OpError, DecodeError) as error:
+        log.warning("Failed to load saved model config: %s: %s", path, error)
+        return config
+    if not own.HasField("session_overrides"):
+        return config
+    changed = tf.compat.v1.ConfigProto()
+    if config is not None:
+        changed.CopyFrom(config)
+    changed.graph_options.rewrite_options.disable_meta_optimizer = own.session_overrides.disable_meta_optimizer
+    return changed

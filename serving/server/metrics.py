@@ -107,7 +107,7 @@ class Metrics:
       request_latency: of those that ended OK; the entry point is GRPC or REST.
       runtime_latency: of the session's run alone.
       request_example_counts: tf.Examples in a request; `request_example_count_total` is their sum.
-      model_warmup_latency: of the whole warm-up of one version.
+      model_warmup_latency: of the whole warm-up of one version; `model_warmup_records_read` counts its requests.
       queuing_latency, wrapped_run_count: of the batching session.
     """
 
@@ -119,6 +119,7 @@ class Metrics:
         self.request_example_counts = Histogram(f"{root}/request_example_counts", POWERS_OF_2, "model")
         self.request_example_count_total = Counter(f"{root}/request_example_count_total", "model")
         self.model_warmup_latency = Histogram(f"{root}/model_warmup_latency", LATENCY_US, "model_path", "status")
+        self.model_warmup_records_read = Counter(f"{root}/model_warmup_records_read", "model_path", "status")
         self.queuing_latency = Histogram(f"{root}/batching_session/queuing_latency", LATENCY_US)
         self.wrapped_run_count = Counter(f"{root}/batching_session/wrapped_run_count")
 
@@ -147,6 +148,11 @@ class Metrics:
         """Counts the tf.Examples of one request."""
         self.request_example_counts.add(count, model)
         self.request_example_count_total.add(count, model)
+
+    def warmed_up(self, folder: str, status: str, micros: int, records: int) -> None:
+        """Counts the warm-up of one version."""
+        self.model_warmup_latency.add(micros, folder, status)
+        self.model_warmup_records_read.add(records, folder, status)
 
     def value(self, name: str) -> int:
         """A counter's total by TensorFlow's name; 0 for one that is not there, and for a histogram."""

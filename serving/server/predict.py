@@ -18,13 +18,18 @@ METHODS = tuple(f"tensorflow/serving/{method}" for method in ("predict", "classi
 
 
 def predict(
-    model: Model, request: predict_pb2.PredictRequest, timeout: float | None, check_method: bool = False
+    model: Model,
+    request: predict_pb2.PredictRequest,
+    timeout: float | None,
+    check_method: bool = False,
+    as_content: bool = False,
 ) -> predict_pb2.PredictResponse:
     """The outputs of the signature that the request names; which model it names does not matter here.
 
     Args:
       timeout: of the run, in seconds; None waits for ever.
       check_method: refuse a signature whose method_name is none of TensorFlow Serving's.
+      as_content: answer with `tensor_content` and not with the typed value fields.
 
     Returns:
       The response, with the signature's name and nothing else of the model_spec.
@@ -48,7 +53,7 @@ def predict(
     response = predict_pb2.PredictResponse()
     response.model_spec.signature_name = key
     for alias, tensor, value in zip(aliases, fetches, model.run(feeds, fetches, timeout), strict=True):
-        response.outputs[alias].CopyFrom(tensors.write(value, model.dtype(tensor)))
+        response.outputs[alias].CopyFrom(tensors.write(value, model.dtype(tensor), as_content))
     return response
 
 

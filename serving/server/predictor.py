@@ -50,11 +50,13 @@ class Predictor:
         self._check = check_method_names
         self.metrics = metrics or Metrics()
 
-    def predict(self, request: predict_pb2.PredictRequest, timeout: float | None) -> predict_pb2.PredictResponse:
-        """Feeds the request's tensors to a signature; raises Fault."""
+    def predict(
+        self, request: predict_pb2.PredictRequest, timeout: float | None, as_content: bool = False
+    ) -> predict_pb2.PredictResponse:
+        """Feeds the request's tensors to a signature; raises Fault. `as_content` as in `predict.predict`."""
         with self._models.use(spec_of(request)) as version:
             model = _Timed(_loaded(version), self.metrics, request.model_spec.name, "Predict")
-            response = predict(model, request, timeout, self._check)
+            response = predict(model, request, timeout, self._check, as_content)
             response.model_spec.name = request.model_spec.name
             response.model_spec.version.value = version.number
         return response
@@ -129,14 +131,19 @@ class Predictor:
 class PredictionService(PredictionServiceServicer):
     """The gRPC side of a Predictor; the RPC's deadline is that of the run."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, as_content: bool = False) -> None:
+        """Args:
+        predictor: what answers.
+        as_content: whether Predict answers with `tensor_content` (`--enable_serialization_as_tensor_content`).
+        """
         self._predictor = predictor
+        self._as_content = as_content
 
     @answering
     def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:  # noqa: N802
         """See `Predictor.predict`."""
         with self._predictor.metrics.request(request.model_spec.name, "Predict", "GRPC"):
-            return self._predictor.predict(request, _time_left(context))
+            return self._predictor.predict(request, _time_left(context), self._as_content)
 
     @answering
     def Classify(  # noqa: N802

@@ -38,6 +38,8 @@ message SessionBundleConfig {
   ModelWarmupOptions model_warmup_options = 782;
 }
 message SavedModelBundleSourceAdapterConfig { SessionBundleConfig legacy_config = 1000; }
+message SessionOverrides { bool disable_meta_optimizer = 3; }
+message SavedModelConfig { SessionOverrides session_overrides = 1; }
 message PlatformConfig { google.protobuf.Any source_adapter_config = 1; }
 message PlatformConfigsEntry { string key = 1; PlatformConfig value = 2; }
 message PlatformConfigMap { repeated PlatformConfigsEntry platform_configs = 1; }
@@ -89,5 +91,6 @@ def _message(name: str) -> Any:
 BatchingParameters = _message("BatchingParameters")
 MonitoringConfig = _message("MonitoringConfig")
 PlatformConfigMap = _message("PlatformConfigMap")
+SavedModelConfig = _message("SavedModelConfig")
 SavedModelBundleSourceAdapterConfig = _message("SavedModelBundleSourceAdapterConfig")
 SSLConfig = _message("SSLConfig")

@@ -94,11 +94,7 @@ def _models(flags: Flags, platform: Platform, metrics: Metrics) -> Models[Any]:
     wrap = None
     if platform.batching is not None:
         wrap = Batching(Parameters.of(platform.batching), flags.enable_per_model_batching_parameters).wrap
-    loader = Loader(
-        platform,
-        wrap,
-        lambda folder, status, micros: metrics.model_warmup_latency.add(micros, folder, status),
-    )
+    loader = Loader(platform, wrap, metrics.warmed_up)
     retries = Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
     return Models(loader, retries, flags.allow_version_labels_for_unavailable_models)
 
@@ -127,10 +123,11 @@ def _answer(
 ) -> None:
     """Opens the ports, answers until `stop`, and lets the requests under way end."""
     status = ModelService(models, predictor.metrics.value, flags.file_system_poll_wait_seconds >= 0)
+    prediction = PredictionService(predictor, flags.enable_serialization_as_tensor_content)
     host = f"[{flags.bind}]" if ":" in flags.bind else flags.bind
     server = transport.start(
         [
-            partial(add_PredictionServiceServicer_to_server, PredictionService(predictor)),
+            partial(add_PredictionServiceServicer_to_server, prediction),
             partial(add_ModelServiceServicer_to_server, status),
         ],
         transport.TransportOptions(

@@ -110,23 +110,39 @@ _KINDS = {
 }
 
 
-def write(value: Any, dtype: tf.DType) -> tensor_pb2.TensorProto:
+def write(value: Any, dtype: tf.DType, as_content: bool = False) -> tensor_pb2.TensorProto:
     """An array as a TensorProto with the typed value fields: peers read `float_val[0]`.
 
     Args:
       value: what a session run gave: array, number, or bytes.
       dtype: of the output in the graph.
+      as_content: put all values into `tensor_content` instead, as TensorFlow's own code does: shorter and quicker.
     """
-    if dtype not in _FIELDS:  # quantised numbers and the like have no plain field
+    if not as_content and dtype not in _FIELDS:  # quantised numbers and the like have no plain field
         return tf.make_tensor_proto(value, dtype)
     array = np.asarray(value, object if dtype == tf.string else None)
     proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    field, values = _FIELDS[dtype]
-    getattr(proto, field).extend(values(array.ravel()))
+    if as_content:
+        proto.tensor_content = _content(array.ravel().tolist()) if dtype == tf.string else array.tobytes()
+    else:
+        field, values = _FIELDS[dtype]
+        getattr(proto, field).extend(values(array.ravel()))
     return proto
+
+
+def _content(texts: list[bytes]) -> bytes:
+    """All lengths as protobuf's varints, and then all strings."""
+    lengths = bytearray()
+    for text in texts:
+        rest = len(text)
+        while rest > 127:
+            lengths.append(rest & 127 | 128)
+            rest >>= 7
+        lengths.append(rest)
+    return bytes(lengths) + b"".join(texts)
 
 
 def _plain(array: Array) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -13,7 +14,7 @@ import tensorflow as tf
 from serving.server.faults import Fault, from_tensorflow
 
 log = logging.getLogger(__name__)
-_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 
 
 def find_versions(base_path: str) -> dict[int, str]:
@@ -53,6 +54,10 @@ def aspired(name: str, base_path: str, policy: Any) -> dict[int, str]:
       Fault: NOT_FOUND, there is no such folder; or whatever else keeps it from being listed.
     """
     try:
+        if policy.WhichOneof("policy_choice") == "specific":
+            folders = _specific_folders(name, base_path, policy.specific.versions)
+            if folders is not None:
+                return folders
         found = find_versions(base_path)
     except Fault as fault:
         _warn_of_none(name, base_path)
@@ -63,6 +68,23 @@ def aspired(name: str, base_path: str, policy: Any) -> dict[int, str]:
     if not wanted:
         _warn_of_none(name, base_path)
     return {number: posixpath.join(base_path, found[number]) for number in wanted}
+
+
+def _specific_folders(name: str, base_path: str, numbers: Sequence[int]) -> dict[int, str] | None:
+    """Without a listing, which a bucket takes its time for; None unless each is there under its plain number."""
+    if not _is_there(base_path):
+        return None
+    if not numbers:
+        log.warning("No specific versions requested for servable %s.", name)
+    folders = {number: posixpath.join(base_path, str(number)) for number in sorted(numbers)}
+    return folders if all(map(_is_there, folders.values())) else None
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return tf.io.gfile.exists(path)
+    except tf.errors.OpError:
+        return False
 
 
 def _choose(name: str, found: dict[int, str], policy: Any) -> list[int]:

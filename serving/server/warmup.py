@@ -28,13 +28,16 @@ def has_requests(folder: str) -> bool:
     return tf.io.gfile.exists(posixpath.join(folder, FILE))
 
 
-def warm_up(model: Any, folder: str, times: int = 1) -> None:
+def warm_up(model: Any, folder: str, times: int = 1) -> int:
     """Runs the requests in a version's folder, in their order.
 
     Args:
       model: what was loaded from it, with the interface of Servable.
       folder: the version's.
       times: how often each request is run.
+
+    Returns:
+      How many requests there are.
 
     Raises:
       Fault: a request failed; UNIMPLEMENTED for one of a kind that is not run; INVALID_ARGUMENT for too many or for one
@@ -58,6 +61,7 @@ def warm_up(model: Any, folder: str, times: int = 1) -> None:
         raise from_tensorflow(error) from error
     seconds = time.monotonic() - start
     log.info("Finished reading warmup data for model at %s: %d records in %.3f s", path, count, seconds)
+    return count
 
 
 def _parse(record: bytes, path: str) -> prediction_log_pb2.PredictionLog:

@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from data import image_ops, pixel_limit
 from data.errors import own_words
+from data.families import IS_NEW
 from data.spec import Image
 
 SPEC = Image(4, 4)
+KINDS = "JPEG, JPEG XL, PNG, GIF, BMP, WebP" if IS_NEW else "JPEG, PNG, GIF, BMP"  # TensorFlow's words
 WIDE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (2**15).to_bytes(4, "big") * 2 + bytes(20)
 
 
@@ -25,7 +27,7 @@ def in_dataset(contents: list[bytes]) -> None:
 )
 def test_words_of_an_op_wherever_it_ran(ask: Callable[[Any], Any]) -> None:
     for content, words in {
-        b"no picture": "Unknown image file format. One of JPEG, PNG, GIF, BMP required.",
+        b"no picture": f"Unknown image file format. One of {KINDS} required.",
         WIDE: pixel_limit.refusal(SPEC.max_pixels),
     }.items():
         if ask is tf.io.decode_jpeg and content is WIDE:

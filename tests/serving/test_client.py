@@ -111,7 +111,7 @@ def test_unknown_model(address: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"no picture", "Unknown image file format. One of JPEG, PNG, GIF, BMP required. (images[1])"),
+        (b"no picture", "Unknown image file format. One of JPEG, "),
         (b"GIF89a", "failed to open gif file"),
     ],
 )
@@ -120,7 +120,7 @@ def test_invalid_picture_tells_the_server_s_words(
 ) -> None:
     error = error_of(client.predict_images, [picture_files[1][0], content])
     assert str(error).startswith(f"the server at {client.address} refused the request: ")
-    assert words in str(error)
+    assert words in str(error) and str(error).endswith(" (images[1])")
     assert "JPEG, PNG, GIF or BMP" in error.hint
 
 

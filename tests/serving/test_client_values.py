@@ -22,6 +22,7 @@ from serving.client.pictures import encoded
 from serving.client.rows import examples_of, numbers_of
 from serving.client.tensor import CODES, numbers, tensor_of
 from serving.protocol import Tensor as TensorMessage
+from serving.server.tensors import write
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,21 @@ def test_both_forms_of_a_server_s_tensor(dtype: str, form: str) -> None:
         getattr(proto, f"{field}_val")[:] = values.reshape(-1).tolist()
     message = TensorMessage.FromString(proto.SerializeToString())
     np.testing.assert_array_equal(np.asarray(read_tensor(message)), wanted)
+
+
+def test_strings_in_one_piece_as_a_server_told_to_sends_them() -> None:
+    """--enable_serialization_as_tensor_content of tensorflow_serving/model_servers/main.cc; TensorFlow reads it too."""
+    for words in ([[b"ant", b""], [b"\xff\0" * 100, b"x" * 20_000]], [], [b""]):
+        proto = write(np.array(words, object), tf.string, as_content=True)
+        assert tf.io.parse_tensor(proto.SerializeToString(), tf.string).numpy().tolist() == words
+        assert proto.tensor_content or not words
+        message = TensorMessage.FromString(proto.SerializeToString())
+        assert read_tensor(message).tolist() == words
+        for broken in (message.tensor_content[:-1], message.tensor_content + b"x"):
+            if words and broken:
+                message.tensor_content = broken
+                with pytest.raises(ServerFailure, match="too few or too many"):
+                    read_tensor(message)
 
 
 def test_fewer_values_than_elements_repeat_the_last() -> None:

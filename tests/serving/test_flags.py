@@ -1,14 +1,20 @@
-"""The flags: names and defaults as the reference's table has them, read as TensorFlow reads them."""
+"""The flags: names and defaults as the reference has them, read as TensorFlow reads them.
+
+The reference is tensorflow_serving/model_servers/main.cc, its defaults model_servers/server.h.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from serving.server import REFERENCE
 from serving.server.flags import Flags, parse, usage
 
-# The table in the reference, flag by flag.
 TABLE = {
     "port": 8500,
     "rest_api_port": 0,
@@ -41,6 +47,7 @@ TABLE = {
     "thread_pool_factory_config_file": "",
     "allow_version_labels_for_unavailable_models": False,
     "enable_signature_method_name_check": False,
+    "enable_serialization_as_tensor_content": False,
     "enable_profiler": True,
     "enable_grpc_healthcheck_service": False,
     "prefer_tflite_model": False,
@@ -79,6 +86,24 @@ def test_the_last_one_counts() -> None:
     assert parse(["--port=1", "--port=2"])[0].port == 2
 
 
+# Experiments, TPUs, TFLite's pools and Google's own credentials.
+WITHOUT_A_PART_HERE = [
+    "mixed_precision",
+    "num_tflite_interpreters_per_pool",
+    "num_tflite_pools",
+    "remove_unused_fields_from_bundle_metagraph",
+    "skip_initialize_tpu",
+    "use_alts_credentials",
+    "xla_cpu_compilation_enabled",
+    "xla_gpu_compilation_enabled",
+]
+
+
+def test_the_reference_s_other_flags_are_told_as_unknown() -> None:
+    sent = [f"--{name}=1" for name in WITHOUT_A_PART_HERE]
+    assert parse(sent) == (Flags(), sent)
+
+
 @pytest.mark.parametrize(
     "argument", ["--no_such_flag=1", "port=1", "-port=1", "--port", "--model_name", "x", "--ports=1"]
 )
@@ -98,6 +123,14 @@ def test_a_value_of_another_type(argument: str, text: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse([argument])
     assert str(caught.value) == text
+
+
+def test_the_version_is_that_of_the_reference_which_the_readme_names_too() -> None:
+    told = subprocess.run([sys.executable, "-m", "serving.server", "--version"], capture_output=True, text=True)
+    assert told.returncode == 0
+    assert told.stdout.startswith(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: 2.")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"stands in for TensorFlow Serving {REFERENCE.rpartition('.')[0]} on" in readme
 
 
 def test_usage_names_every_flag_and_owns_up_to_those_without_effect() -> None:

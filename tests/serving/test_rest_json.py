@@ -1,4 +1,7 @@
-"""rapidjson's rules and texts: offsets counted by hand, values against the standard library."""
+"""rapidjson's rules and texts: offsets counted by hand and seen at rapidjson 1.1, values against the standard library.
+
+Which rules: tensorflow_serving/util/json_tensor.cc, ParseJson and JsonValueToDebugString.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from typing import Any
 import pytest
 
 from serving.server.faults import Fault
-from serving.server.rest.document import EXACT_BYTES, load, shown
+from serving.server.rest.document import EXACT_BYTES, load
 from serving.server.rest.rapidjson import NOT_UTF8, Parser
+from serving.server.rest.shown import SHOWN_BYTES, shown
 
 
 def fault(body: bytes) -> str:
@@ -25,8 +29,11 @@ def fault(body: bytes) -> str:
     ("body", "text", "offset"),
     [
         (b"  ", "The document is empty.", 2),
-        (b'{"a":1} 2', "The document root must not be followed by other values.", 8),
-        (b'\xef\xbb\xbf{"a":1}]', "The document root must not be followed by other values.", 10),
+        (b"]", "The document is empty.", 0),
+        (b" }{}", "The document is empty.", 1),
+        (b',"a":1', "The document is empty.", 0),
+        (b"\xef\xbb\xbf :1", "The document is empty.", 4),
+        (b"1.x", "Miss fraction part in number.", 2),
         (b'{"a":tru}', "Invalid value.", 8),
         (b'{"a":nul', "Invalid value.", 8),
         (b'{"a":-}', "Invalid value.", 6),
@@ -38,10 +45,10 @@ def fault(body: bytes) -> str:
         (b'{"a":1,}', "Missing a name for object member.", 7),
         (b"{", "Missing a name for object member.", 1),
         (b'{"a" 1}', "Missing a colon after a name of object member.", 5),
-        (b'{"a":1 "b":2}', "Missing a comma or } after an object member.", 7),
-        (b'{"a":01}', "Missing a comma or } after an object member.", 6),
-        (b'{"a":[1 2]}', "Missing a comma or ] after an array element.", 8),
-        (b'{"a":[1,2', "Missing a comma or ] after an array element.", 9),
+        (b'{"a":1 "b":2}', "Missing a comma or '}' after an object member.", 7),
+        (b'{"a":01}', "Missing a comma or '}' after an object member.", 6),
+        (b'{"a":[1 2]}', "Missing a comma or ']' after an array element.", 8),
+        (b'{"a":[1,2', "Missing a comma or ']' after an array element.", 9),
         (b'{"a":[1,]}', "Invalid value.", 8),
         (b'{"a":"\\u00g0"}', "Incorrect hex digit after \\u escape in string.", 6),
         (b'{"a":"\\ud800"}', "The surrogate pair in string is invalid.", 6),
@@ -111,9 +118,41 @@ def test_a_large_broken_document_is_told_soon() -> None:
     assert fault(body).startswith("Invalid value. at offset: ")
 
 
-def test_a_shown_value_is_short_and_read_no_further() -> None:
-    assert shown(["a" * 1000]) == '[\n    "' + "a" * 249
-    assert len(shown([[0.5] * 10] * 1_000_000)) == 256
-    assert [shown(value) for value in (1, 0.1, 1e39, "é", None, True, math.nan, -math.inf, [], {})] == [
-        *("1", "0.1", "1e+39", '"é"', "null", "true", "NaN", "-Infinity", "[]", "{}")
-    ]
+@pytest.mark.parametrize("rest", [b"x", b" 2", b"]", b'{"a":2}', b" NaN", b"\xff", b"\0"])
+@pytest.mark.parametrize("document", [b'{"a":1}', b'\xef\xbb\xbf {"a":1}', b'{"a":1,"b":NaN}', b'{"a":1,"b":-NaN}'])
+def test_what_follows_the_document_is_not_read(document: bytes, rest: bytes) -> None:
+    assert load(document + rest)["a"] == 1
+
+
+@pytest.mark.parametrize("depth", [300, 2000, 200_000])
+def test_a_document_may_be_nested_as_deep_as_it_likes(depth: int) -> None:
+    document = load(b'{"instances":[1],"nested":' + b"[" * depth + b"]" * depth + b"}")
+    assert document["instances"] == [1]
+    start = '{\n    "instances": [1],\n    "nested": '
+    assert shown(document) == start + "[" * (SHOWN_BYTES - len(start))
+    assert fault(b'{"a":' + b'{"b":' * depth).startswith("Invalid value.")
+
+
+def test_a_shown_value_breaks_off_after_so_many_bytes() -> None:
+    assert shown({"a": [1, {"b": [2.5, "c"]}], "d": {}, "e": []}) == (
+        '{\n    "a": [1, {\n            "b": [2.5, "c"]\n        }],\n    "d": {},\n    "e": []\n}'
+    )
+    assert shown(["a" * 1000, 1]) == '["' + "a" * 1000 + '"'  # written whole, and nothing behind it
+    assert shown(["a" * (SHOWN_BYTES - 3)]) == '["' + "a" * (SHOWN_BYTES - 3) + '"'
+    assert shown(["a" * (SHOWN_BYTES - 4)]) == '["' + "a" * (SHOWN_BYTES - 4) + '"]'
+    assert shown({"a" * 300: 1}) == '{\n    "' + "a" * 300 + '"'
+    assert len(shown([[0.5] * 10] * 1_000_000)) == SHOWN_BYTES + 2  # a number that was begun
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((1, "1"), (2**64 - 1, "18446744073709551615"), (10**22, "1e22"), (None, "null")),
+        *((True, "true"), (False, "false"), ("é", '"é"'), ("\x1f\t/", '"\\u001F\\t/"'), ([], "[]"), ({}, "{}")),
+        *((0.0, "0.0"), (-0.0, "-0.0"), (0.1, "0.1"), (100.0, "100.0"), (1e20, "100000000000000000000.0")),
+        *((1e21, "1e21"), (-1.5e300, "-1.5e300"), (1e-5, "0.00001"), (1.25e-6, "0.00000125"), (1e-7, "1e-7")),
+        *((1 / 3, "0.3333333333333333"), (123.456, "123.456"), (math.nan, ""), ([1, -math.inf, 2], "[1, ")),
+    ],
+)
+def test_shown_values(value: Any, text: str) -> None:
+    assert shown(value) == text

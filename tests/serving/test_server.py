@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
     get_model_status_pb2,
     predict_pb2,
 )
@@ -215,6 +216,15 @@ def test_defaults_fill_what_is_missing(asked: Asked) -> None:
     assert asked.predict({"b": ONE}, signature_name="two_defaults").outputs["sum"].float_val[:] == [8.0]
 
 
+def test_metadata_has_the_defaults(asked: Asked) -> None:
+    """The reference leaves them out in tfrt_servable.cc alone, and not in get_model_metadata_impl.cc, which serves."""
+    request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    request.model_spec.name = "m"
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert asked.prediction.GetModelMetadata(request, timeout=20).metadata["signature_def"].Unpack(signatures)
+    assert signatures.signature_def["two_defaults"].defaults["a"] == tf.make_tensor_proto([7.0])
+
+
 @pytest.mark.parametrize(
     "tensor",
     [
@@ -318,6 +328,21 @@ def test_tensors_are_read(asked: Asked, tensor: tensor_pb2.TensorProto, answer: 
     assert got.float_val[:] == answer
     assert [dim.size for dim in got.tensor_shape.dim] == sizes
     assert not got.tensor_shape.unknown_rank and not got.tensor_content
+
+
+def test_outputs_come_as_content_where_a_flag_says_so(
+    serve: Callable[..., Any], numbers: Callable[[float], Path], tmp_path: Path
+) -> None:
+    """PostProcessPredictionResult of tensorflow_serving/servables/tensorflow/predict_util.cc."""
+    publish(numbers(1.0), tmp_path, 1)
+    outputs = (
+        Asked(serve(tmp_path, "m", "--enable_serialization_as_tensor_content"))
+        .predict({"x": tf.make_tensor_proto([1.0, 20.0])}, signature_name="typed")
+        .outputs
+    )
+    assert outputs["float32"].tensor_content == np.float32([1, 20]).tobytes() and not outputs["float32"].float_val
+    assert outputs["string"].tensor_content == b"\x01\x02" + b"120" and not outputs["string"].string_val
+    assert [dim.size for dim in outputs["string"].tensor_shape.dim] == [2]
 
 
 @pytest.mark.parametrize(

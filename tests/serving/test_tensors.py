@@ -90,6 +90,19 @@ def test_strings_come_as_bytes_however_they_are_sent() -> None:
     assert tensors.read(few).tolist() == [b"a", b"b", b"b"]
 
 
+@pytest.mark.parametrize("sizes", [(), (0,), (3,), (2, 3)])
+def test_content_is_what_tensorflow_reads(sizes: tuple[int, ...]) -> None:
+    kinds = "float16 bfloat16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64"
+    for kind in (tf.string, *map(tf.as_dtype, kinds.split())):
+        value = np.arange(np.prod(sizes, dtype=int)).reshape(sizes)
+        if kind == tf.string:
+            value = np.array([b"w" * 100 * int(one) for one in value.ravel()], object).reshape(sizes)
+        value = value.astype(kind.as_numpy_dtype)
+        proto = tensors.write(value, kind, as_content=True)
+        assert [field.name for field, _ in proto.ListFields() if field.name.endswith("_val")] == []
+        assert meant(by_tensorflow, proto) == meant(lambda _, sent=value: sent, proto)
+
+
 @pytest.mark.parametrize("sizes", [(2**40,), (2**31, 2**31), (2**62, 4), (2**20, 2**20, 1)])
 def test_one_value_that_stands_for_terabytes_is_refused_at_once(sizes: tuple[int, ...]) -> None:
     proto = tensor_pb2.TensorProto(dtype=tf.float32.as_datatype_enum, float_val=[1.0])

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.server.faults import Fault
-from serving.server.loading import Loader
+from serving.server.loading import OVERRIDES, Loader, session_config
+from serving.server.metrics import Metrics
 from serving.server.platform_config import Platform
 from serving.server.servable import Servable
 from serving.server.warmup import FILE
@@ -159,15 +160,25 @@ def test_what_is_no_record_and_what_is_no_log(folder: Path) -> None:
     assert text.endswith(". Please verify your warmup data is in TFRecord format.")
 
 
-def test_warm_up_is_timed(folder: Path) -> None:
-    told: list[tuple[str, str, int]] = []
-    loader = Loader(Platform(("serve",), None, None, 1), warmed=lambda *what: told.append(what))
+def test_warm_up_is_timed_and_its_requests_are_counted(folder: Path) -> None:
+    """model_warmup_records_read of tensorflow_serving/servables/tensorflow/saved_model_warmup_util.cc."""
+    told: list[tuple[str, str, int, int]] = []
+    metrics = Metrics()
+
+    def warmed(*what: Any) -> None:
+        told.append(what)
+        metrics.warmed_up(*what)
+
+    loader = Loader(Platform(("serve",), None, None, 3), warmed=warmed)
     loader(str(folder)).close()
     assert told == []
-    write(folder, predict_log())
+    write(folder, predict_log(), b"")
     loader(str(folder)).close()
-    assert [(path, status) for path, status, _ in told] == [(str(folder), "OK")]
+    assert [(path, status, records) for path, status, _, records in told] == [(str(folder), "OK", 2)]
     assert told[0][2] > 0
+    labels = f'model_path="{folder}",status="OK"'
+    assert metrics.model_warmup_records_read.lines() == [f":tensorflow:serving:model_warmup_records_read{{{labels}}} 2"]
+    assert metrics.model_warmup_latency.lines()[-1] == f":tensorflow:serving:model_warmup_latency_count{{{labels}}} 1"
 
 
 def test_tags_choose_the_graph(folder: Path) -> None:
@@ -176,3 +187,23 @@ def test_tags_choose_the_graph(folder: Path) -> None:
     assert str(caught.value).startswith(
         "NOT_FOUND: Could not find meta graph def matching supplied tags: { serve gpu }. To inspect available tag-sets"
     )
+
+
+def test_a_version_s_own_session_overrides(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As InternalCreateSavedModelBundle of tensorflow_serving/servables/tensorflow/saved_model_bundle_factory.cc."""
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1)
+    assert session_config(str(folder), config) is config
+    (folder / OVERRIDES).parent.mkdir(exist_ok=True)
+    for content, disabled in ((b"", False), (b"\x0a\x02\x18\x01", True), (b"\x0a\x00\x18\x01", False)):
+        (folder / OVERRIDES).write_bytes(content)
+        changed = session_config(str(folder), config)
+        assert changed.intra_op_parallelism_threads == 1
+        assert changed.graph_options.rewrite_options.disable_meta_optimizer is disabled
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    assert not session_config(str(folder), config).graph_options.rewrite_options.disable_meta_optimizer
+    assert session_config(str(folder), None) == tf.compat.v1.ConfigProto(graph_options={"rewrite_options": {}})
+    Loader(Platform(("serve",), config, None, 0))(str(folder)).close()
+    assert caplog.messages == []
+    (folder / OVERRIDES).write_bytes(b"no config")
+    assert session_config(str(folder), config) is config
+    assert caplog.messages[0].startswith(f"Failed to load saved model config: {folder}/{OVERRIDES}: ")

@@ -21,9 +21,10 @@ from serving.server.faults import Fault, invalid
 from serving.server.models import Models
 from serving.server.predictor import Predictor
 from serving.server.rest import write
-from serving.server.rest.document import load, shown
+from serving.server.rest.document import load
 from serving.server.rest.examples import examples
 from serving.server.rest.rapidjson import NOT_UTF8
+from serving.server.rest.shown import shown
 from serving.server.rest.tensors import tensors
 from serving.server.servable import Servable
 from serving.server.status import model_status

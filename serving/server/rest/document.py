@@ -1,4 +1,4 @@
-"""The JSON of a REST request: read as TensorFlow Serving reads it, and quoted in error texts.
+"""The JSON of a REST request, read as TensorFlow Serving reads it: what follows the document is not looked at.
 
 The common request goes through orjson; NaN and Infinity, or strings that are no UTF-8, go through the standard
 library; only what neither takes is read by `rapidjson.Parser`, which is slow and knows the rules to the byte.
@@ -14,10 +14,10 @@ import orjson
 
 from serving.server.faults import invalid
 from serving.server.rest.rapidjson import NOT_UTF8, Broken, Parser
+from serving.server.rest.shown import shown
 
 EXACT_BYTES = 1 << 20  # a longer broken document gets an approximate text: the slow parser takes 0.3 s a megabyte
-SHOWN_BYTES = 256
-_PRETTY = json.JSONEncoder(indent=4, ensure_ascii=False)
+_DECODER = json.JSONDecoder()
 # What the standard library takes and rapidjson does not: surrogates without their half, and numbers beyond a double.
 _SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?0*[1-9]\d\d|\d{300}")
 _BOM = b"\xef\xbb\xbf"
@@ -39,28 +39,6 @@ def load(body: bytes) -> dict[str, Any]:
     return value
 
 
-def shown(value: Any) -> str:
-    """A JSON value in an error text: indented by four, at most `SHOWN_BYTES` of it."""
-    if isinstance(value, float):
-        return decimal(value)
-    text = b""
-    for part in _PRETTY.iterencode(value):  # not the whole of what may be gigabytes
-        text += part.encode("utf-8", NOT_UTF8)
-        if len(text) >= SHOWN_BYTES:
-            break
-    return text[:SHOWN_BYTES].decode("utf-8", "ignore")
-
-
-def decimal(value: float) -> str:
-    """A number in an error text, as a float32 where it fits: six digits, or nine where six do not give it back."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return json.dumps(value)
-    text = f"{value:.6g}"
-    if float(text) != value:
-        text = f"{value:.9g}"
-    return text if "." in text or "e" in text else text + ".0"
-
-
 def _value(body: bytes) -> Any:
     start = len(_BOM) if body.startswith(_BOM) else 0
     try:
@@ -70,14 +48,15 @@ def _value(body: bytes) -> Any:
     exact = len(body) <= EXACT_BYTES
     if not exact or not _SUSPECT.search(body):
         try:
-            return json.loads(body[start:].decode("utf-8", NOT_UTF8))
+            text = body[start:].decode("utf-8", NOT_UTF8)
+            value, _ = _DECODER.raw_decode(text, len(text) - len(text.lstrip(" \n\r\t")))
+            if isinstance(value, dict | list):  # it takes `1.x` for a 1 with something behind it
+                return value
         except (json.JSONDecodeError, RecursionError) as error:
             if not exact:
                 where = getattr(error, "pos", 0)
                 raise invalid(f"JSON Parse error: Invalid value. at offset: {where}") from error
     try:
         return Parser(body, start).document()
-    except RecursionError as error:
-        raise invalid("JSON Parse error: Terminate parsing due to Handler error. at offset: 0") from error
     except Broken as broken:
         raise invalid(f"JSON Parse error: {broken.text} at offset: {broken.offset}") from broken

@@ -10,12 +10,11 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import input_pb2
 
 from serving.server.faults import invalid
-from serving.server.rest.document import shown
 from serving.server.rest.rapidjson import NOT_UTF8
+from serving.server.rest.shown import shown
 from serving.server.rest.values import decoded, is_b64, type_name
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def examples(body: Mapping[str, Any]) -> input_pb2.Input:
@@ -66,9 +65,8 @@ def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
         feature.bytes_list.value.append(content)
     elif kind == "int64_list":
         if value >= 2**63:
-            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+            raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
         feature.int64_list.value.append(int(value))
     else:
-        if np.isfinite(float(value)) and abs(value) > _LARGEST:
-            raise invalid(f"Cannot convert JSON value: {shown(value)} to float without loss of precision.")
-        feature.float_list.value.append(value)
+        with np.errstate(over="ignore"):
+            feature.float_list.value.append(np.float32(float(value)))

@@ -1,6 +1,7 @@
-"""rapidjson 1.1's reader with kParseNanAndInfFlag: TensorFlow Serving answers with its texts and offsets.
+"""rapidjson 1.1's reader as TensorFlow Serving sets it: its texts and offsets go into the answers.
 
-The texts are those of rapidjson's `error/en.h`, the offsets those of its `reader.h`.
+The flags are kParseIterativeFlag (nesting may be as deep as it likes), kParseNanAndInfFlag and kParseStopWhenDoneFlag
+(what follows the value is not read). The texts are those of rapidjson's `error/en.h`, the offsets of its `reader.h`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ _DIGITS = re.compile(rb"[0-9]*")
 _NUMBER = re.compile(rb"(-?(?:0|[1-9][0-9]{0,17}))(\.[0-9]+)?(?=[,\]} \n\r\t])")  # the common one
 _ESCAPES = {34: b'"', 47: b"/", 92: b"\\", 98: b"\b", 102: b"\f", 110: b"\n", 114: b"\r", 116: b"\t"}
 _WORDS = {b"null": None, b"true": True, b"false": False}
+_NO_VALUE = b"\0]},:"  # a document that begins with one of them is told to be empty
 
 
 class Broken(Exception):
@@ -27,7 +29,7 @@ class Broken(Exception):
 
 
 class Parser:
-    """Reads a document by recursive descent; a zero byte ends it, as there."""
+    """Reads a document's first value; a zero byte ends it, as there."""
 
     def __init__(self, body: bytes, start: int) -> None:
         """Args:
@@ -42,16 +44,35 @@ class Parser:
 
         Raises:
           Broken: it is not JSON as rapidjson takes it.
-          RecursionError: it is nested too deep.
         """
         self._skip()
-        if self._peek() == 0:
+        if self._peek() in _NO_VALUE:
             raise Broken("The document is empty.", self._at)
-        value = self._any()
-        self._skip()
-        if self._peek() != 0:
-            raise Broken("The document root must not be followed by other values.", self._at)
-        return value
+        opened: list[tuple[dict[str, Any] | list[Any], str]] = []  # each with the name of the member to come
+        while True:
+            is_object = self._peek() == ord("{")
+            if is_object or self._peek() == ord("["):
+                self._at += 1
+                self._skip()
+                value: Any = {} if is_object else []
+                if not self._take(b"}" if is_object else b"]"):
+                    opened.append((value, self._name() if is_object else ""))
+                    continue
+            else:
+                value = self._scalar()
+            while opened:
+                container, name = opened.pop()
+                if isinstance(container, dict):
+                    container[name] = value
+                else:
+                    container.append(value)
+                is_object = isinstance(container, dict)
+                if self._goes_on(is_object):
+                    opened.append((container, self._name() if is_object else ""))
+                    break
+                value = container
+            else:
+                return value
 
     def _peek(self) -> int:
         return self._body[self._at]
@@ -67,12 +88,30 @@ class Parser:
             self._at += 1
         return True
 
-    def _any(self) -> Any:
+    def _goes_on(self, is_object: bool) -> bool:
+        """Whether another member or element follows the one that was read; else the container is closed."""
+        self._skip()
+        if self._take(b","):
+            self._skip()
+            return True
+        if self._take(b"}" if is_object else b"]"):
+            return False
+        what = "'}' after an object member." if is_object else "']' after an array element."
+        raise Broken(f"Missing a comma or {what}", self._at)
+
+    def _name(self) -> str:
+        """A member's name with its colon."""
+        if self._peek() != ord('"'):
+            raise Broken("Missing a name for object member.", self._at)
+        name = self._string()
+        self._skip()
+        if not self._take(b":"):
+            raise Broken("Missing a colon after a name of object member.", self._at)
+        self._skip()
+        return name
+
+    def _scalar(self) -> Any:
         first = self._peek()
-        if first == ord("{"):
-            return self._object()
-        if first == ord("["):
-            return self._array()
         if first == ord('"'):
             return self._string()
         for word, value in _WORDS.items():
@@ -81,43 +120,6 @@ class Parser:
                     return value
                 raise Broken("Invalid value.", self._at)
         return self._number()
-
-    def _object(self) -> dict[str, Any]:
-        self._at += 1
-        self._skip()
-        members: dict[str, Any] = {}
-        if self._take(b"}"):
-            return members
-        while True:
-            if self._peek() != ord('"'):
-                raise Broken("Missing a name for object member.", self._at)
-            name = self._string()
-            self._skip()
-            if not self._take(b":"):
-                raise Broken("Missing a colon after a name of object member.", self._at)
-            self._skip()
-            members[name] = self._any()
-            self._skip()
-            if self._take(b"}"):
-                return members
-            if not self._take(b","):
-                raise Broken("Missing a comma or } after an object member.", self._at)
-            self._skip()
-
-    def _array(self) -> list[Any]:
-        self._at += 1
-        self._skip()
-        elements: list[Any] = []
-        if self._take(b"]"):
-            return elements
-        while True:
-            elements.append(self._any())
-            self._skip()
-            if self._take(b"]"):
-                return elements
-            if not self._take(b","):
-                raise Broken("Missing a comma or ] after an array element.", self._at)
-            self._skip()
 
     def _string(self) -> str:
         self._at += 1

@@ -14,9 +14,9 @@ import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from serving.server.faults import Fault, invalid
-from serving.server.rest.document import shown
 from serving.server.rest.rapidjson import NOT_UTF8
-from serving.server.rest.values import FLOATS, INTEGERS, decoded, is_b64, is_lossless, is_named
+from serving.server.rest.shown import shown
+from serving.server.rest.values import FLOATS, INTEGERS, decoded, is_b64, is_named
 from serving.server.rest.walk import Infos, check, check_rows
 
 Tensors = dict[str, tensor_pb2.TensorProto]
@@ -136,14 +136,8 @@ def _numbers(flat: list[Any], types: set[type], dtype: int) -> np.ndarray | None
         wide = np.uint64 if dtype == types_pb2.DT_UINT64 else np.int64
         return np.array(flat, wide).astype(numpy_type) if fits else None
     if dtype in FLOATS and types <= {int, float}:
-        numpy_type, largest_int, largest = FLOATS[dtype]
-        values = np.array(flat, np.float64)
-        size = np.abs(values)
-        if np.any(size[np.isfinite(size)] > largest):
-            return None
-        if int in types and np.any(size > largest_int) and not all(is_lossless(one, dtype) for one in flat):
-            return None
-        return values.astype(numpy_type)
+        with np.errstate(over="ignore"):
+            return np.array(flat, np.float64).astype(FLOATS[dtype])
     return None
 
 

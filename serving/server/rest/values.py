@@ -23,11 +23,8 @@ INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
     types_pb2.DT_UINT32: (np.uint32, (0, 2**32 - 1)),
     types_pb2.DT_UINT64: (np.uint64, (0, 2**64 - 1)),
 }
-# By dtype: numpy's, and the largest integer and float that fit.
-FLOATS: dict[int, tuple[Any, int, float]] = {
-    types_pb2.DT_FLOAT: (np.float32, 2**24 - 1, float(np.finfo(np.float32).max)),
-    types_pb2.DT_DOUBLE: (np.float64, 2**53 - 1, float(np.finfo(np.float64).max)),
-}
+# Any number is taken and rounded, an integer too; one beyond the type's range is infinite.
+FLOATS: dict[int, Any] = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
 
 
 def is_b64(value: Any) -> bool:
@@ -68,11 +65,3 @@ def type_name(value: Any) -> str:
 def is_named(value: Any) -> bool:
     """Whether this is an object of values by name, and not bytes."""
     return isinstance(value, dict) and not is_b64(value)
-
-
-def is_lossless(value: float, dtype: int) -> bool:
-    """Whether a number fits a float dtype; integers must be exact, NaN and Infinity always fit."""
-    _, largest_int, largest = FLOATS[dtype]
-    if isinstance(value, int) and -(2**63) <= value < 2**64:
-        return abs(value) <= largest_int
-    return not np.isfinite(float(value)) or abs(value) <= largest

@@ -11,8 +11,8 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.server.faults import Fault, invalid
-from serving.server.rest.document import shown
-from serving.server.rest.values import FLOATS, INTEGERS, decoded, is_b64, is_lossless, is_named, type_name
+from serving.server.rest.shown import shown
+from serving.server.rest.values import FLOATS, INTEGERS, decoded, is_b64, is_named, type_name
 
 Infos = Mapping[str, meta_graph_pb2.TensorInfo]
 
@@ -102,8 +102,6 @@ def _check_value(value: Any, dtype: int) -> None:
     if not known or not _is_of(value, dtype):
         text = f"JSON Value: {shown(value)} Type: {type_name(value)} is not of expected type: {name}"
         raise invalid(text)
-    if dtype in FLOATS and not is_lossless(value, dtype):
-        raise invalid(f"Cannot convert JSON value: {shown(value)} to {name} without loss of precision.")
 
 
 def _is_of(value: Any, dtype: int) -> bool:
