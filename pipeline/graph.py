@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tfx import v1 as tfx
+from tfx.orchestration.pipeline import Pipeline
 
 from components.baseline import baseline_resolver
 from components.evaluator import evaluator
@@ -31,7 +31,7 @@ def build(
     *,
     baseline_of: Baseline = baseline_resolver,
     metadata: Any = None,
-) -> tfx.dsl.Pipeline:
+) -> Pipeline:
     """Assembles the pipeline of a task.
 
     Args:
@@ -83,7 +83,7 @@ def build(
     )
     pusher = Pusher(train.outputs["model"], evaluate.outputs["blessing"], gate.outputs["blessing"], paths.serving)
     components = [examples, statistics, schema, validator, transform, train, baseline, evaluate, gate, pusher]
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=task.name,
         pipeline_root=paths.artifacts,
         components=[node for node in components if node],

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tfx import v1 as tfx
+from tfx.dsl.components.common.importer import Importer
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.types import standard_artifacts
+from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.types import Channel, standard_artifacts
 
 from components.reference import TaskReference
 from data.errors import UsageError, unknown
@@ -77,10 +79,10 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
         baseline_of=lambda _: _baseline(options),
     )
     pipeline.pipeline_info.pipeline_name = name
-    config = tfx.orchestration.experimental.KubeflowV2DagRunnerConfig(
+    config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
         display_name=task.name, default_image=options.image, use_pipeline_spec_2_1=True
     )
-    job = tfx.orchestration.experimental.KubeflowV2DagRunner(config).run(pipeline, write_out=False)
+    job = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config).run(pipeline, write_out=False)
     spec = job["pipelineSpec"]
     _adapt(spec, options)
     parameters.open_settings(spec, list(given))
@@ -105,14 +107,14 @@ def _beam_arguments(options: Options) -> list[str]:
 def _baseline(options: Options) -> Any:
     """Vertex looks for the latest blessed model itself; TFX compiles this one strategy into queries for it."""
     if options.target == "vertex":
-        return tfx.dsl.Resolver(
+        return Resolver(
             strategy_class=LatestBlessedModelStrategy,
-            model=tfx.dsl.Channel(type=standard_artifacts.Model),
-            model_blessing=tfx.dsl.Channel(type=standard_artifacts.ModelBlessing),
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         ).with_id("Baseline")
     if options.baseline is None:
         return None
-    return tfx.dsl.Importer(
+    return Importer(
         source_uri=RuntimeParameter(name=BASELINE, ptype=str),
         artifact_type=standard_artifacts.Model,
         output_key="model",

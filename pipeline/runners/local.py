@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from tfx import v1 as tfx
 from tfx.orchestration.local import local_dag_runner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import data_types, launcher
 
 
@@ -27,14 +27,14 @@ class Observer(Protocol):
         """It raised."""
 
 
-def run(pipeline: tfx.dsl.Pipeline, observer: Observer) -> None:
+def run(pipeline: Pipeline, observer: Observer) -> None:
     """Runs the components in order in this process.
 
     Raises:
       Exception: whatever the first failing component raises; TFX has recorded it as failed.
     """
     with _watched(observer), _without_passwords():
-        tfx.orchestration.LocalDagRunner().run(pipeline)
+        local_dag_runner.LocalDagRunner().run(pipeline)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests import dockerfile
+from tests.preloaded import Process
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "pipeline.cli"]
@@ -49,7 +50,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def skewless() -> Skewless:
-    """Calls `skewless` in a process of its own."""
+    """Calls `skewless` in a process of its own; with a prefix, which names a program, in one that imports all anew."""
 
     def call(
         *arguments: str,
@@ -58,11 +59,18 @@ def skewless() -> Skewless:
         cwd: Path = PROJECT,
         prefix: Sequence[str] = (),
     ) -> Outcome:
-        command = [*prefix, *COMMAND, *arguments, *(["--root", str(root)] if root else [])]
-        done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300)
+        arguments = (*arguments, *(["--root", str(root)] if root else []))
+        if prefix:
+            command = [*prefix, *COMMAND, *arguments]
+            done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300)
+            status, out, err = done.returncode, done.stdout, done.stderr
+        else:
+            process = Process("pipeline.cli", *arguments, cwd=cwd, env=environment())
+            out, err = process.communicate(timeout=300)
+            status = process.wait()
         record = root / task / "run.json" if root and task else None
         found = json.loads(record.read_text()) if record and record.exists() else {}
-        return Outcome(done.returncode, done.stdout, done.stderr, found)
+        return Outcome(status, out, err, found)
 
     return call
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,35 +13,29 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from tests.pipeline.conftest import COMMAND, PROJECT, environment
+from tests.pipeline.conftest import environment
+from tests.preloaded import Process
 
 pytestmark = pytest.mark.slow
 
 ORDER = ["ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform", "Trainer", "Evaluator", "Pusher"]
-# Seconds into the component; those that last some milliseconds are hit at their beginning.
-DELAYS = {"ExampleGen": 1.0, "StatisticsGen": 1.5, "Transform": 0.7, "Trainer": 2.0, "Evaluator": 2.0}
 
 
-def _run(data: Path, root: Path, *settings: str) -> subprocess.Popen[str]:
-    command = [*COMMAND, "run", "tests.tasks.tiny", "--data", str(data), "--root", str(root)]
-    command += [part for setting in settings for part in ("--set", setting)]
-    return subprocess.Popen(command, cwd=PROJECT, env=environment(), stdout=subprocess.PIPE, text=True)
+def _run(data: Path, root: Path, *settings: str) -> Process:
+    given = [part for setting in settings for part in ("--set", setting)]
+    return Process(
+        "pipeline.cli", "run", "tests.tasks.tiny", "--data", str(data), "--root", str(root), *given, env=environment()
+    )
 
 
-def _kill_in(component: str, process: subprocess.Popen[str]) -> dict[str, str]:
-    """Waits until the component before has ended, then kills; gives what was seen to end: "done" or "cached"."""
-    before = "Baseline" if component == "Evaluator" else (["log", *ORDER])[ORDER.index(component)]
-    ended = {}
-    assert process.stdout is not None
-    for line in process.stdout:
-        state, name, *_ = line.split()
-        ended[name] = state
-        if before in (state, name):
-            break
-    time.sleep((6.0 if component == "ExampleGen" else 0.0) + DELAYS.get(component, 0.0))
+def _kill_in(component: str, process: Process, root: Path) -> dict[str, str]:
+    """Kills when the component has made its first file; gives what was seen to end: "done" or "cached"."""
+    folder = root / "tiny" / "artifacts" / component
+    while process.poll() is None and not any(map(os.path.isfile, glob.iglob(f"{folder}/**", recursive=True))):
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    return ended
+    out, _ = process.communicate()
+    return {name: state for state, name, *_ in map(str.split, out.splitlines())}
 
 
 @pytest.mark.timeout(600)
@@ -50,7 +45,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, picture_folder: Calla
     serving = root / "tiny" / "serving" / "tiny"
     finished: set[str] = set()
     for component in ORDER:
-        ended = _kill_in(component, _run(data, root))
+        ended = _kill_in(component, _run(data, root), root)
         assert {name for name in finished if ended.get(name) == "done"} == set(), f"done twice: {ended}"
         finished |= ended.keys() & set(ORDER)
         for version in serving.glob("[0-9]*"):
@@ -64,7 +59,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, picture_folder: Calla
     assert all(states[name] == "cached" for name in ORDER[:-1]), states
     assert [path.name for path in serving.iterdir()] == [str(record["pushed"]["version"])]
     tf.saved_model.load(record["pushed"]["path"])
-    assert not list((root / "tiny" / "artifacts").rglob("*.partial"))
+    read = (record["data"]["folder"], record["pushed"]["path"])  # what was killed has left its own folders behind
+    assert not [path for folder in read for path in Path(folder).rglob("*.partial")]
 
 
 def test_a_training_that_was_killed_goes_on_from_its_checkpoint(
@@ -77,7 +73,6 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("*/checkpoint")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    time.sleep(1.0)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert list(checkpoints.glob("*/checkpoint")), "it was not killed within its training"

@@ -11,7 +11,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +27,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from data.spec import Classes, Image
 from serving import export
+from tests.preloaded import Process
 
 ANNOUNCED = re.compile(r"Running gRPC ModelServer at (\S+:\d+) \.\.\.")
 REAL = shlex.split(os.environ.get("SKEWLESS_MODEL_SERVER", ""))  # such as tensorflow_model_server; else ours
@@ -43,15 +43,17 @@ class Server:
     """
 
     def __init__(self, base: Path, name: str = "m", *flags: str, poll: float = 0.1) -> None:
-        command = REAL or [sys.executable, "-m", "serving.server"]
         if REAL:  # takes whole seconds, and no port 0
             poll = max(1, round(poll))
-        command = [*command, f"--port={_free_port() if REAL else 0}", f"--model_name={name}"]
-        command += [f"--model_base_path={base}", f"--file_system_poll_wait_seconds={poll}", *flags]
+        given = [f"--port={_free_port() if REAL else 0}", f"--model_name={name}"]
+        given += [f"--model_base_path={base}", f"--file_system_poll_wait_seconds={poll}", *flags]
         environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+        self.process: Process | subprocess.Popen[str]
+        if REAL:
+            pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            self.process = subprocess.Popen([*REAL, *given], text=True, env=environment, **pipes)
+        else:
+            self.process = Process("serving.server", *given, env=environment)
         self.errors: queue.Queue[str] = queue.Queue()
         self._announced: queue.Queue[str] = queue.Queue()
         self._address = ""
