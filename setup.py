@@ -36,7 +36,6 @@ PIPELINE = [
     *CLIENT,
     *pinned(*FAMILIES),
     f"tensorboard==2.21.0{NEW}",  # no dependency of TensorFlow any more
-    "google-crc32c>=1.5",
     "scikit-learn>=1.5",
     "click>=8.1",
     "rich>=13",
@@ -76,7 +75,7 @@ setup(
     name="skewless",
     version="0.1.0",
     description="TFX image pipelines whose training and serving cannot drift apart",
-    python_requires=">=3.10",  # the pipeline: 3.10 alone, as TFX says itself
+    python_requires=">=3.10",  # the client; the pipeline ends at 3.13, as TFX does
     packages=find_packages(
         include=[f"{top}{rest}" for top in ("data", "serving", "components", "pipeline") for rest in ("", ".*")]
     ),

@@ -38,8 +38,8 @@ if "SdkHarness" in arguments:
     from apache_beam.runners.worker import bundle_processor
     stock = bundle_processor.BundleProcessor.process_bundle
 
-    def process_bundle(self, instruction_id):
-        result = stock(self, instruction_id)
+    def process_bundle(self, *arguments, **named):
+        result = stock(self, *arguments, **named)
         transforms = self.process_bundle_descriptor.transforms.values()
         made_by = {collection: one.unique_name for one in transforms for collection in one.outputs.values()}
         counts = {}
