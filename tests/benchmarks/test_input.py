@@ -26,7 +26,7 @@ def verdict(name: str, *options: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_input(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
     folder = picture_folder(tmp_path / "pets", {"cats": 20, "dogs": 20})
-    found = verdict("input", "--data", str(folder), "--rounds", "1", "--photographs", "1", "--window", "0.1")
+    found = verdict("input", "--data", str(folder), "--rounds", "1", "--photographs", "4", "--window", "0.1")
     assert set(found["ratios"]["pets"]) == {
         "ours/bare",
         "ours/image_dataset_from_directory",
