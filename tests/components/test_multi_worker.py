@@ -25,7 +25,7 @@ from data.errors import SkewlessError, UsageError
 from tests.tasks import watched
 
 PROJECT = Path(__file__).resolve().parents[2]
-EPOCHS, KILLED_AT = 12, 26  # of 5 steps each; and the evaluation counts as one
+EPOCHS, KILLED_AT = 6, 14  # of 5 steps each; and the evaluation counts as one
 TRAIN = {"epochs": str(EPOCHS), "cache_mb": "0"}
 
 
@@ -149,7 +149,7 @@ def test_all_workers_end_with_the_same_weights(trained: SimpleNamespace) -> None
 @pytest.mark.slow
 def test_the_loss_is_that_of_one_worker_with_the_same_batches(trained: SimpleNamespace) -> None:
     """33 examples in batches of 8, the last one of 1, which leaves a worker without any; streamed. Only the order
-    of the sums differs, 6e-8 each, which 60 steps of Adam carry on (measured: 4e-7); one example more or less would be
+    of the sums differs, 6e-8 each, which 30 steps of Adam carry on (measured: 4e-7); one example more or less would be
     seen in the first digits."""
     assert not trained.report["in_memory"] and trained.report["history"].keys() == trained.alone["history"].keys()
     for name, values in trained.alone["history"].items():

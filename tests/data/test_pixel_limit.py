@@ -48,16 +48,24 @@ def gif(encode, *sizes: tuple[int, int], corner: int = 0, colour: int = 1) -> by
     return out + b";"
 
 
+@functools.cache
+def in_graph(op, spec, *shape):
+    """The op traced once, for the tests that ask it about several kinds of files."""
+    signature = [tf.TensorSpec(shape, tf.string)]
+    return tf.function(functools.partial(op, spec=spec), input_signature=signature).get_concrete_function()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shrink", [False, True])
 def test_the_limit_is_exact_and_the_line_tells_it(kind, shrink, smooth, encode):
-    contents = encode(smooth(1, 23, 37), kind)
+    contents = tf.constant(encode(smooth(1, 23, 37), kind))
     at, below = (Image(5, 6, max_pixels=limit, shrink_on_load=shrink) for limit in (23 * 37, 23 * 37 - 1))
-    whole = image_ops.decode_and_resize(tf.constant(contents), Image(5, 6, shrink_on_load=shrink))
-    np.testing.assert_array_equal(image_ops.decode_and_resize(tf.constant(contents), at), whole)
-    for run in (image_ops.decode_and_resize, tf.function(image_ops.decode_and_resize)):
+    op = image_ops.decode_and_resize
+    whole = in_graph(op, Image(5, 6, shrink_on_load=shrink))(contents)
+    np.testing.assert_array_equal(in_graph(op, at)(contents), whole)
+    for run in (in_graph(op, below), functools.partial(op, spec=below)):
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-            run(tf.constant(contents), below)
+            run(contents)
         assert "a picture claims more than 850 pixels (feature.max_pixels)" in caught.value.message
 
 
@@ -66,8 +74,7 @@ def test_the_limit_is_exact_and_the_line_tells_it(kind, shrink, smooth, encode):
 def test_one_too_large_fails_its_batch_in_tf_data_too(kind, size, count, smooth, encode):
     """In groups and one by one; of the batch nothing is answered."""
     files = [encode(smooth(i, 9, 9), "PNG") for i in range(count - 1)]
-    spec = Image(*size, max_pixels=99)
-    decode = functools.partial(image_ops.decode_batch, spec=spec)
+    decode = in_graph(image_ops.decode_batch, Image(*size, max_pixels=99), None)
     (good,) = tf.data.Dataset.from_tensors([*files, encode(smooth(1, 9, 11), kind)]).map(decode)
     assert good.shape == (count, *size, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="a picture claims more than 99 pixels"):
