@@ -20,12 +20,14 @@ KFP_HEALTH = "healthz_service_get_healthz" if IS_NEW else "get_healthz"
 def message_class(pool: Any, name: str) -> Any:
     """The class of a message in a descriptor pool; waits for protobuf 4.22 or later everywhere.
 
+    The client takes any protobuf, whichever the Python.
+
     Args:
       pool: a `descriptor_pool.DescriptorPool`.
       name: full name of the message.
     """
     descriptor = pool.FindMessageTypeByName(name)
-    if IS_NEW:
+    if hasattr(message_factory, "GetMessageClass"):
         return message_factory.GetMessageClass(descriptor)
     return message_factory.MessageFactory(pool).GetPrototype(descriptor)  # type: ignore[attr-defined]
 
