@@ -16,9 +16,9 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components import schema
 from components.task import Task
+from data.families import IS_NEW
 from data.records import FACTS, parse_spec, vector_record
 from data.sources import Csv
-from data.families import IS_NEW
 from data.spec import Classes, Number, Vector
 from tests.tasks.tiny import TASK
 
