@@ -100,7 +100,7 @@ def _one_by_one(
     decode: Callable[[tf.Tensor], tf.Tensor], resize: Callable[[tf.Tensor], tf.Tensor]
 ) -> Callable[[Tensors], Tensors]:
     def one(content: tf.Tensor) -> tf.Tensor:
-        pixels = tf.io.decode_image(content, 3, expand_animations=False)
+        pixels = image_ops.decode(content, 3)
         is_jpeg = tf.strings.substr(content, 0, 2) == b"\xff\xd8"
         pixels = tf.cond(is_jpeg, lambda: decode(content), lambda: pixels)
         return tf.saturate_cast(tf.round(resize(pixels)), tf.uint8)
