@@ -11,12 +11,14 @@ from PIL import Image as Pil
 
 from data import image_ops
 from data.errors import DataError
+from data.families import IS_NEW
 from data.headers import read_header
 from data.odd_pictures import KINDS, kinds_of
 from data.records import image_record, vector_record
 from data.sample import choose, made
 from data.spec import Classes, Image, Number, Vector
 
+NEW = ("WebP", "WebP with alpha", "animated WebP", "JPEG XL") if IS_NEW else ()
 FEATURE = Image(8, 8)
 
 
@@ -90,7 +92,7 @@ def test_what_is_special_is_chosen_and_says_why(odd, shards):
 def test_only_what_is_missing_is_made(shards):
     whys = [one.why for one in choose(shards, FEATURE, Classes()) if one.why.startswith("made")]
     lacking = ("RGBA PNG", "CMYK JPEG", "GIF", "progressive JPEG", "one pixel", "wide strip")
-    assert whys == [f"made: {kind}" for kind in lacking]
+    assert whys == [f"made: {kind}" for kind in (*lacking, *NEW)]
 
 
 def test_the_rest_is_random_without_repeats_up_to_the_limit(odd, shards):
@@ -168,12 +170,14 @@ def test_what_is_made_is_what_it_says(label, smooth, encode):
         features, contents = parsed(one.record), contents_of(one.record)
         value = features["label"]
         assert (value.bytes_list.value or value.float_list.value)[0] == (b"horse" if label == "horse" else 2.5)
+        assert one.why[6:] in kinds_of(contents)
+        if one.why[6:] in NEW:  # Pillow here reads no JPEG XL; see test_new_formats
+            continue
         image = Pil.open(io.BytesIO(contents))
         facts = [features[f"image/{name}"].int64_list.value[0] for name in ("width", "height", "bytes")]
         assert facts == [*image.size, len(contents)]
         assert image_ops.decode(tf.constant(contents), 3).shape == (image.height, image.width, 3)
         seen[one.why[6:]] = (image.format, image.mode, image.size, image.getexif().get(0x0112), image)
-        assert one.why[6:] in kinds_of(contents)
     assert {kind: facts[:4] for kind, facts in seen.items()} == {
         "grey JPEG": ("JPEG", "L", (256, 192), None),
         "RGBA PNG": ("PNG", "RGBA", (256, 192), None),

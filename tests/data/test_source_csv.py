@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from data.errors import DataError, UsageError
+from data.families import IS_NEW
 from data.records import Record, Rejected
 from data.sources import Csv
 from data.spec import Classes, Image, Number, Vector
@@ -76,7 +77,7 @@ def test_the_models_order_of_columns(read):
         ("1,nan,x", "not numeric", "not a finite number"),
         ("1,-inf,x", "not numeric", "not a finite number"),
         ("1,1e39,x", "not numeric", "not a finite number"),
-        ("1,\0,x", "not a row", "NUL"),
+        ("1,\0,x", "not numeric", "") if IS_NEW else ("1,\0,x", "not a row", "NUL"),  # Python's csv takes it since 3.11
         ("1,2,\xff\xfe", "not UTF-8", "byte 4 of the line is 0xff"),
         ("1,2,", "unknown label", "empty"),
         ("1,2,nan", "unknown label", "NaN"),
