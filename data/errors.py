@@ -71,7 +71,7 @@ _REFUSAL = "StringToNumberOp could not correctly convert string: "  # before the
 # Names of nodes and ops; and what TensorFlow 2.21 puts before the words of an op that ran in `Dataset.map`.
 _INSIDES = re.compile(
     r"\{\{[^}]*\}\} ?|\[\[[^\]]*\]\] ?| ?\[Op:.*"
-    r"|^Error in user-defined function passed to \S+ transformation with iterator: \S+: "
+    r"|Error in user-defined function passed to \S+ transformation with iterator: \S+: "
 )
 _TRACE = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", "Traceback ", "File ")
 

@@ -16,6 +16,9 @@ IS_NEW = sys.version_info >= (3, 11)
 KFP_HEALTH = "healthz_service_get_healthz" if IS_NEW else "get_healthz"
 """The method of `kfp_server_api` that asks for a server's health; waits for kfp 2.16 everywhere."""
 
+MAX_RANK = 64 if IS_NEW else 32
+"""Dimensions that a numpy array may have; waits for numpy 2 everywhere."""
+
 
 def message_class(pool: Any, name: str) -> Any:
     """The class of a message in a descriptor pool; waits for protobuf 4.22 or later everywhere.

@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 
+from data.families import MAX_RANK
+
 Array = np.ndarray[Any, Any]
 LARGEST = 2**31 - 1  # bytes: the largest message. One value that stands for more would take the memory of all others.
-_RANK = 32  # numpy's limit
 
 
 def read(proto: tensor_pb2.TensorProto) -> Array:
@@ -32,7 +33,7 @@ def read(proto: tensor_pb2.TensorProto) -> Array:
     if count * (kind.dtype.itemsize if kind else 1) > LARGEST:
         raise ValueError(f"a tensor of {count} elements is larger than any message")
     content = proto.tensor_content
-    if kind is None or proto.tensor_shape.unknown_rank or len(shape) > _RANK or min(shape, default=0) < 0:
+    if kind is None or proto.tensor_shape.unknown_rank or len(shape) > MAX_RANK or min(shape, default=0) < 0:
         return _parse(proto)
     if content and count:
         if kind.dtype.kind in "Ob":  # strings are coded in a way of TensorFlow's own, and a truth of 2 is refused

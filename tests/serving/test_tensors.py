@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
+from data.families import MAX_RANK
 from serving.server import tensors
 
 FIELDS = {
@@ -112,13 +113,13 @@ def test_one_value_that_stands_for_terabytes_is_refused_at_once(sizes: tuple[int
         tensors.read(proto)
 
 
-@pytest.mark.parametrize("ranks", [32, 33, 254, 255])
+@pytest.mark.parametrize("ranks", [MAX_RANK, MAX_RANK + 1, 254, 255])
 def test_many_dimensions(ranks: int) -> None:
     proto = tensor_pb2.TensorProto(dtype=tf.float32.as_datatype_enum, float_val=[1.0])
     for _ in range(ranks):
         proto.tensor_shape.dim.add(size=1)
-    if ranks == 32:
-        assert tensors.read(proto).shape == (1,) * 32
+    if ranks == MAX_RANK:
+        assert tensors.read(proto).shape == (1,) * MAX_RANK
     else:
         with pytest.raises(ValueError):
             tensors.read(proto)
