@@ -37,7 +37,8 @@ enter() {  # a private mount namespace: what is mounted goes with the command
 
 case $action in
   make)
-    command -v debootstrap >/dev/null || apt-get -qq install -y --no-install-recommends debootstrap >/dev/null 2>&1 ||
+    command -v debootstrap >/dev/null ||
+      { apt-get -qq update && apt-get -qq install -y --no-install-recommends debootstrap; } >/dev/null 2>&1 ||
       stop "debootstrap is not to be had"
     if [ ! -e "$root/.ready" ]; then
       rm -rf "$root"
@@ -48,6 +49,7 @@ case $action in
       for file in /etc/pip.conf /etc/resolv.conf /etc/hosts; do if [ -e "$file" ]; then cp -L "$file" "$root$file"; fi; done
       touch "$root/.ready"
     fi
+    enter true || stop "$root cannot be entered: this machine lets root mount nothing"
     ;;
   run) [ -e "$root/.ready" ] || stop "no Debian in $root: make it first"; enter "$@" ;;
   *) stop "make or run, not $action" ;;
