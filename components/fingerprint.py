@@ -48,8 +48,8 @@ def describe(value: Any, prefix: str) -> dict[str, str]:
 def code_hash(target: Any) -> str:
     """Hash of a function's or class's source and of the user's code and constants that it refers to.
 
-    Comments, docstrings and layout do not count; neither does code outside of the user's own modules: installed
-    packages are told apart by their versions (`packages`), Skewless by `framework_hash`.
+    Comments, docstrings and layout do not count; neither does code outside of the user's own modules. For installed
+    packages see `packages`, for Skewless itself `framework_hash`.
     """
     parts: dict[str, str] = {}
     _collect(target, parts)

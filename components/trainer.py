@@ -7,12 +7,13 @@ import json
 import posixpath
 import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
 from tfx import types
 from tfx.components import Trainer as TfxTrainer
+from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.proto import trainer_pb2
 
 from components import multi_worker
@@ -31,9 +32,6 @@ from data import manifest, reader, service
 from data.shards import shard_files
 from data.stages import stage_shares
 from serving import export, warmup
-
-if TYPE_CHECKING:
-    from tfx.v1.components import FnArgs  # loads all of Vertex AI's client
 
 REPORT = "training.json"  # in the ModelRun artifact
 WORTH_A_LOOK = 0.05  # share of waiting from which on the report says what for

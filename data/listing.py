@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
@@ -53,7 +54,7 @@ def is_visible(name: str) -> bool:
 def entries(folder: str, is_file: Callable[[str], bool] = lambda name: False) -> list[Entry]:
     """The files and folders directly in `folder`, sorted by name.
 
-    A link to a folder that it lies in is no folder: it comes as an entry of that kind.
+    A link to a folder above itself does not count as a folder: its kind is "link to a folder above it".
 
     Args:
       folder: local or remote.
@@ -135,8 +136,11 @@ def walk(
 
 def _and_above(folder: str) -> frozenset[tuple[int, int]]:
     """A local folder and those above it: by its path, and by where the links in its path lead."""
-    here = Path(folder).absolute()
-    return frozenset(map(_identity, (here, *here.parents, *here.resolve().parents)))
+    here, found = Path(folder).absolute(), set()
+    for one in (here, *here.parents, *here.resolve().parents):
+        with contextlib.suppress(OSError):  # a folder on the way may be closed to this user
+            found.add(_identity(one))
+    return frozenset(found)
 
 
 def _identity(folder: Path | os.DirEntry[str]) -> tuple[int, int]:

@@ -125,6 +125,16 @@ def test_a_limit_of_the_evaluation_is_named_by_its_place() -> None:
     assert change.startswith("evaluate.metricsSpecs[0].metrics[0]") and "->" in change
 
 
+def test_packages_that_were_not_noted_before_are_not_named() -> None:
+    def properties(**depends: str) -> dict[str, pb.Value]:
+        noted = {name.replace("__", "."): text for name, text in depends.items()}
+        return {"custom_config": pb.Value(string_value=json.dumps({"skewless": {"depends": noted}}))}
+
+    now = properties(framework="b", packages__tfx="1.21.0")
+    assert _changes(properties(framework="a"), now) == ["Skewless itself has changed"]
+    assert _changes(properties(framework="b", packages__tfx="1.16.0"), now) == ["tfx 1.16.0 -> 1.21.0"]
+
+
 # The log
 
 

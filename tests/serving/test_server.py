@@ -526,6 +526,17 @@ def test_waiting_server_stops_on_sigterm(serve: Callable[..., Any], tmp_path: Pa
     assert server.stop(signal.SIGTERM) == 0
 
 
+def test_its_first_line_is_its_own(tmp_path: Path) -> None:
+    """TensorFlow 2.21 prints some while it is imported, whatever the log level."""
+    command = [sys.executable, "-m", "serving.server", "--port=0", "--model_name=m", f"--model_base_path={tmp_path}"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None and "No versions of servable m" in server.stderr.readline()
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_base_path_is_required() -> None:
     command = [sys.executable, "-m", "serving.server", "--port=0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
