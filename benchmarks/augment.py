@@ -18,7 +18,7 @@ from pipeline.cli import reported
 
 GOALS = {"ours/generator": 18.0, "ours/keras_layers": 8.0, "ours/projective": 3.0, "ours/opencv": 0.6}
 ABOUT = {
-    "ours": "data.augment",
+    "ours": "data.augmentation.ops",
     "generator": "ImageDataGenerator",
     "keras_layers": "chain of Keras layers",
     "projective": "ImageProjectiveTransformV3",

@@ -19,9 +19,9 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from PIL import Image as PilImage
 
 from benchmarks.pictures import FEATURE, Pictures, limited, recognise
-from data.augment import Augmentation, matrices
+from data.augmentation.ops import Augmentation, matrices
 from data.errors import DataError
-from data.image_ops import decode
+from data.images.ops import decode
 from data.sources import ImageFolder
 
 ARGUMENTS: dict[str, Any] = {

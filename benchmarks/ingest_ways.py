@@ -19,7 +19,7 @@ from benchmarks import stock_examples
 from benchmarks.pictures import FEATURE, Pictures, idx_arrays, idx_pairs, unseen
 from components.example_gen import ExampleGen
 from components.reference import TaskReference
-from data.manifest import Manifest
+from data.ingest.manifest import Manifest
 from pipeline.runners.beam import DIRECT
 
 OURS, STOCK, CHECKED, BARE = "ours", "stock", "bare_checked", "bare_unchecked"

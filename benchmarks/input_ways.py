@@ -18,7 +18,8 @@ from PIL import Image as Pil
 from benchmarks.pictures import Pictures
 from benchmarks.prepared import Prepared, prepare
 from components.reference import TaskReference
-from data import image_ops, reader
+from data.images import ops
+from data.input import reader
 from data.records import parse_spec
 from data.spec import Image
 
@@ -150,10 +151,10 @@ def stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
 
     def sizes(serialized: tf.Tensor) -> tf.Tensor:
         contents = tf.io.parse_example(serialized, spec)[feature.name]
-        return tf.map_fn(lambda one: tf.shape(image_ops.decode(one, 3)), contents, fn_output_signature=tf.int32)
+        return tf.map_fn(lambda one: tf.shape(ops.decode(one, 3)), contents, fn_output_signature=tf.int32)
 
     def resized(serialized: tf.Tensor) -> tf.Tensor:
-        return image_ops.decode_batch(tf.io.parse_example(serialized, spec)[feature.name], feature)
+        return ops.decode_batch(tf.io.parse_example(serialized, spec)[feature.name], feature)
 
     return {
         "read": until(None),

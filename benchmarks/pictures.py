@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.array_files import open_array
 from data.errors import DataError
+from data.files.array_files import open_array
 from data.sources import ImageFolder
 from data.spec import Image
 

@@ -12,9 +12,9 @@ from components.reference import TaskReference
 from components.schema import SchemaGen, classes_of, read_schema
 from components.statistics import statistics_gen
 from components.transform import Preprocessing, Transform
-from data.manifest import Manifest
-from data.reader import Reading
-from data.shards import shard_files
+from data.ingest.manifest import Manifest
+from data.ingest.shards import shard_files
+from data.input.reader import Reading
 from pipeline.runners.beam import DIRECT
 
 

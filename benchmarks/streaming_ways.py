@@ -14,7 +14,7 @@ from benchmarks.prepared import prepare
 from components import compiling
 from components.input_meter import InputMeter
 from components.reference import TaskReference
-from data import reader
+from data.input import reader
 
 
 @dataclass(frozen=True)

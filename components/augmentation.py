@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from data.augment import Augmentation
+from data.augmentation.ops import Augmentation
 
 
 @keras.saving.register_keras_serializable(package="skewless")

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.augmentation import Augment
 from components.task import Task
-from data.augment import Augmentation
+from data.augmentation.ops import Augmentation
 from data.errors import UsageError, unknown
 from data.spec import Image
 

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from components.replicas import Replicas
-from data import reader
+from data.input import reader
 
 Step = Callable[[Any, Any], dict[str, tf.Tensor]]
 

@@ -22,12 +22,12 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components.reference import task_of
-from data import manifest
 from data.errors import DataError, UsageError
-from data.listing import walk
+from data.files.listing import walk
+from data.files.remote import is_remote
+from data.ingest import manifest
+from data.ingest.shards import Shard, ShardReport, make_shards, write_shard
 from data.names import printable
-from data.remote import is_remote
-from data.shards import Shard, ShardReport, make_shards, write_shard
 from data.sources import Plan, Source
 
 log = logging.getLogger(__name__)

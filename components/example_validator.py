@@ -13,8 +13,8 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from tfx.utils import io_utils, json_utils
 
 from components.reference import task_of
-from data import manifest
 from data.errors import DataError, UsageError
+from data.ingest import manifest
 
 
 class _Executor(executor.Executor):

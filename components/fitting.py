@@ -17,7 +17,7 @@ from components.progress import say
 from components.replicas import Replicas
 from components.task import Task
 from components.train import Train
-from data import reader
+from data.input import reader
 
 
 @dataclass(frozen=True)

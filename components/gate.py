@@ -17,10 +17,10 @@ import tensorflow as tf
 from components.schema import classes_of, read_schema
 from components.task import Task
 from components.trained import TrainedModel
-from data import sample
-from data.manifest import Manifest, write_aside
+from data.ingest.manifest import Manifest, write_aside
+from data.ingest.shards import shard_files
+from data.input import probe_sample
 from data.names import from_bytes, printable
-from data.shards import shard_files
 from data.spec import LABEL, Image
 from serving import naive, parity, proof, routes, structure
 from serving.diagnosis import diagnose
@@ -107,7 +107,7 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
     classes = classes_of(read_schema(artifacts.schema))
     shards = Manifest.load(artifacts.examples)
     files = shard_files(artifacts.examples, shards.splits[task.evaluate.split])
-    picked = sample.choose(files, task.feature, task.label, task.gate.sample)
+    picked = probe_sample.choose(files, task.feature, task.label, task.gate.sample)
     records, program = [one.record for one in picked], installed()
     with live(artifacts.model, (program,) if program else ()) as server:
         say("through training's own route")

@@ -20,8 +20,9 @@ from typing import Any
 import tensorflow as tf
 
 from components.progress import say
-from data import errors, manifest
+from data import errors
 from data.errors import SkewlessError, UsageError
+from data.ingest import manifest
 
 LOST = 75  # exit status of a training whose cluster has broken: EX_TEMPFAIL
 RESTARTS = 10  # one after the other; a training that went well for so many seconds is told from one that cannot

@@ -19,8 +19,8 @@ from tfx.utils import io_utils, proto_utils
 
 from components import gate
 from data.errors import SkewError
-from data.remote import is_remote
-from data.trees import copy_tree
+from data.files.copy_tree import copy_tree
+from data.files.remote import is_remote
 from serving.parity import Comparison
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from components.compiling import leaves
-from data.reader import Part
+from data.input.reader import Part
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from tfx.utils import io_utils, json_utils
 
 from components.reference import task_of
 from components.task import Task
-from data import manifest
-from data.formats import FORMATS
+from data.images.formats import FORMATS
+from data.ingest import manifest
 from data.records import FACTS
 from data.spec import IMAGE, LABEL, VECTOR, Image
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.train import Train
-from data.augment import Augmentation
+from data.augmentation.ops import Augmentation
 from data.errors import UsageError, unknown
 from data.fields import check_fields
+from data.ingest.shards import Ingest
 from data.records import FACTS
-from data.shards import Ingest
 from data.sources import ImageFolder, Source
 from data.spec import LABEL, Classes, Feature, Image, Label
 from serving.graph_batching import Batching

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
-from data import service
 from data.errors import UsageError, unknown
 from data.fields import check_fields
+from data.input import service
 
 if TYPE_CHECKING:
     import keras

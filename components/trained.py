@@ -20,8 +20,8 @@ import tensorflow as tf
 from components.scaling import on_floats, scaling_of
 from components.task import Task
 from components.transform import Preprocessing
-from data import reader
 from data.errors import DataError
+from data.input import reader
 from data.spec import Image
 from serving.export import class_scores
 from serving.fault import Trained

@@ -28,9 +28,10 @@ from components.schema import classes_of, read_schema
 from components.task import Task
 from components.trained import keep_weights
 from components.transform import Preprocessing
-from data import manifest, reader, service
-from data.shards import shard_files
-from data.stages import stage_shares
+from data.ingest import manifest
+from data.ingest.shards import shard_files
+from data.input import reader, service
+from data.input.profile import stage_shares
 from serving import export, warmup
 
 REPORT = "training.json"  # in the ModelRun artifact

@@ -20,7 +20,7 @@ from tfx.utils import json_utils
 
 from components.reference import task_of
 from components.schema import classes_of, read_schema
-from data import image_ops
+from data.images import ops
 from data.spec import IMAGE, LABEL, VECTOR, Image
 
 CLASSES = "classes"  # of the schema, handed to preprocessing_fn in the custom_config
@@ -40,7 +40,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
     task = task_of(custom_config)
     outputs = {}
     if isinstance(task.feature, Image):
-        outputs[IMAGE] = tf.cast(image_ops.decode_batch(inputs[IMAGE], task.feature), tf.float32)
+        outputs[IMAGE] = tf.cast(ops.decode_batch(inputs[IMAGE], task.feature), tf.float32)
     else:
         outputs[VECTOR] = tf.identity(inputs[VECTOR])
     outputs[LABEL] = (

@@ -24,7 +24,7 @@ import tensorflow as tf
 from components import multi_worker
 from components.progress import LOGGER, say
 from data.errors import SkewlessError
-from data.reader import Part
+from data.input.reader import Part
 
 _BROKEN = (
     tf.errors.UnavailableError,

@@ -67,7 +67,9 @@ def unknown(kind: str, name: str, legal: Iterable[str]) -> UsageError:
     return UsageError(f"no {kind} '{name}'.{guess}", hint=f"Legal: {', '.join(names)}")
 
 
-_REFUSAL = "StringToNumberOp could not correctly convert string: "  # before the words of `data.pixel_limit.unless`
+_REFUSAL = (
+    "StringToNumberOp could not correctly convert string: "  # before the words of `data.images.pixel_limit.unless`
+)
 # Names of nodes and ops; and what TensorFlow 2.21 puts before the words of an op that ran in `Dataset.map`.
 _INSIDES = re.compile(
     r"\{\{[^}]*\}\} ?|\[\[[^\]]*\]\] ?| ?\[Op:.*"

@@ -27,7 +27,7 @@ from typing import Union
 import numpy as np
 import tensorflow as tf
 
-from data.headers import FLAT, SIXTEEN_BITS, Header
+from data.images.headers import FLAT, SIXTEEN_BITS, Header
 from data.names import printable, to_bytes
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data.errors import ServingError
-from data.remote import is_remote
+from data.files.remote import is_remote
 from serving import program as real
 from serving.program import BINARY, free_port
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UsageError
-from data.remote import is_remote
+from data.files.remote import is_remote
 from pipeline.new_choice import Choice, choose
 from pipeline.new_look import Look, look
 from pipeline.new_words import advice, facts, table

@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image as Pil
 
-from data import image_ops
-from data.check import Checked, check_files
 from data.errors import DataError
-from data.formats import DECODED
-from data.headers import ALPHA, Header, read_header
+from data.images import ops
+from data.images.formats import DECODED
+from data.images.headers import ALPHA, Header, read_header
+from data.images.validate import Checked, check_files
+from data.ingest.shards import Ingest, split_of
 from data.names import printable
 from data.records import digest, remarks
-from data.shards import Ingest, split_of
 from data.sources import ImageFolder
 from data.sources.base import ahead, chunks
 from data.spec import Image
@@ -152,7 +152,7 @@ def _take(found: Look, checked: Checked) -> None:
     found.channels[header.channels] += 1
     found.remarks.update(remarks(checked.contents, header))
     if found.is_grey and header.channels not in (1, 2) and len(found.sizes) <= COLOURS:
-        pixels = image_ops.decode(tf.constant(checked.contents), 3).numpy()
+        pixels = ops.decode(tf.constant(checked.contents), 3).numpy()
         found.is_grey = int(np.ptp(pixels, axis=2).max()) <= GREY
     if not found.see_through and len(found.sizes) <= COLOURS:
         found.see_through = _is_see_through(checked.contents, header)

@@ -6,9 +6,9 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from data.headers import ALPHA, REMARKS
+from data.images.headers import ALPHA, REMARKS
+from data.ingest.shards import Ingest
 from data.names import printable
-from data.shards import Ingest
 from pipeline.new_choice import Choice
 from pipeline.new_look import Look
 from pipeline.report.summary import counted

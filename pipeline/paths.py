@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from data.errors import UsageError
-from data.remote import is_remote
+from data.files.remote import is_remote
 
 _FOLDER = "skewless-root"
 DEFAULT_ROOT = os.environ.get("SKEWLESS_ROOT") or _FOLDER

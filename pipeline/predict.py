@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UsageError
-from data.formats import SUFFIXES
+from data.images.formats import SUFFIXES
 from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePicture
 from serving.client.pictures import Picture, encoded, printable
 

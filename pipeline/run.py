@@ -26,10 +26,10 @@ from components.reference import TaskReference
 from components.task import Task
 from components.train import Train
 from components.trainer import REPORT
-from data import service
 from data.errors import DataError, SkewError, SkewlessError, UsageError
-from data.manifest import Manifest
-from data.remote import is_remote
+from data.files.remote import is_remote
+from data.ingest.manifest import Manifest
+from data.input import service
 from pipeline import connection, graph, storage
 from pipeline.paths import Paths, absolute, check_path, check_root, here
 from pipeline.report import plots

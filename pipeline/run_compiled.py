@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from components import settings
 from data.errors import UsageError
-from data.remote import is_remote
+from data.files.remote import is_remote
 from pipeline.paths import Paths, absolute, check_root
 from pipeline.registry import resolve
 from pipeline.report.display import Display

@@ -8,7 +8,7 @@ import sys
 import click
 
 from data.errors import ServingError
-from data.remote import is_remote
+from data.files.remote import is_remote
 from pipeline import engines
 from pipeline.paths import Paths, absolute
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from data.errors import UsageError
-from data.manifest import write_aside
-from data.remote import is_remote
-from data.trees import copy_tree
+from data.files.copy_tree import copy_tree
+from data.files.remote import is_remote
+from data.ingest.manifest import write_aside
 from pipeline.paths import Paths
 
 

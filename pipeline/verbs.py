@@ -15,7 +15,7 @@ from rich.console import Console
 
 from components import settings
 from data.errors import SkewlessError
-from data.remote import is_remote
+from data.files.remote import is_remote
 from pipeline.compile import check_installed
 from pipeline.paths import Paths, absolute, check_root, here
 from pipeline.registry import resolve

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from data.errors import ServingError
-from data.remote import is_remote
-from data.trees import copy_tree
+from data.files.copy_tree import copy_tree
+from data.files.remote import is_remote
 from serving.client import Client
 from serving.program import free_port
 

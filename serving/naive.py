@@ -1,6 +1,6 @@
 """Clients seen in the wild, which preprocess on their own, and what each would have cost with this model.
 
-Each one sends pixels as its own code made them, where the model was trained on those of `data.image_ops`: the fault
+Each one sends pixels as its own code made them, where the model was trained on those of `data.images.ops`: the fault
 that serving encoded files avoids.
 """
 
@@ -19,8 +19,8 @@ import tensorflow as tf
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from data import image_ops
-from data.headers import read_header
+from data.images import ops
+from data.images.headers import read_header
 from data.spec import Image
 
 
@@ -159,7 +159,7 @@ def _opencv_area(contents: bytes, spec: Image, _: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _our_resize(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
     signature = [tf.TensorSpec([None, None, spec.channels], tf.uint8)]
-    return tf.function(lambda pixels: image_ops.resize(pixels, spec), signature, autograph=False)
+    return tf.function(lambda pixels: ops.resize(pixels, spec), signature, autograph=False)
 
 
 def _bgr(_: bytes, __: Image, ours: np.ndarray) -> np.ndarray:
@@ -175,7 +175,7 @@ def _exif_turned(contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray:
 
 
 def _default_dct(contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray:
-    if image_ops.kind_of(contents) != "jpeg":
+    if ops.kind_of(contents) != "jpeg":
         return ours
     return _our_resize(spec)(tf.io.decode_jpeg(contents, channels=spec.channels)).numpy()
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from data import image_ops
-from data.headers import read_header
+from data.images import ops
+from data.images.headers import read_header
 from data.spec import Image
 from serving.fault import Stage
 from serving.scaling import Scaling, wrong
@@ -93,7 +93,7 @@ def _decodings(spec: Image) -> list[Skew]:
 
     def jpeg(**options: Any) -> Decode:
         def decode(contents: bytes) -> np.ndarray:
-            if image_ops.kind_of(contents) != "jpeg":
+            if ops.kind_of(contents) != "jpeg":
                 return plain(contents)
             given = {"ratio": _ratio(contents, spec), "dct_method": "INTEGER_ACCURATE", **options}
             return tf.io.decode_jpeg(contents, spec.channels, **given).numpy()
@@ -141,7 +141,7 @@ def _ratio(contents: bytes, spec: Image) -> int:
 def _decoder(spec: Image, shrink: bool) -> Decode:
     at_least = (spec.height, spec.width) if shrink else None
     decode = tf.function(
-        lambda contents: image_ops.decode(contents, spec.channels, at_least, spec.max_pixels),
+        lambda contents: ops.decode(contents, spec.channels, at_least, spec.max_pixels),
         [tf.TensorSpec([], tf.string)],
         autograph=False,
     )

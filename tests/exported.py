@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from data.image_ops import decode_batch
+from data.images.ops import decode_batch
 from data.spec import Classes, Image
 from serving import export
 

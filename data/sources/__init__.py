@@ -3,7 +3,7 @@
 from data.sources.arrays import Arrays
 from data.sources.base import Plan, Source
 from data.sources.csv import Csv
-from data.sources.either import Either
+from data.sources.first_match import Either
 from data.sources.idx import Idx
 from data.sources.image_folder import ImageFolder
 from data.sources.tfrecord import TFRecords

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data import stored_png
-from data.array_files import member_names, open_array
 from data.errors import DataError, UsageError
-from data.headers import Header
-from data.labels import ONE_HOT, NoLabel, label_of
-from data.listing import FILE, entries
+from data.files.array_files import member_names, open_array
+from data.files.listing import FILE, entries
+from data.images import stored_png
+from data.images.headers import Header
 from data.names import printable
 from data.records import Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, Plan, Source, ahead, blocks, chunks, shuffled_rows
+from data.sources.labels import ONE_HOT, NoLabel, label_of
 from data.spec import Feature, Image, Label
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from data.errors import DataError, UsageError
-from data.labels import NoLabel, label_of, number_of
+from data.files.open_file import opened
 from data.names import printable
-from data.open_file import opened
 from data.records import Outcome, Rejected, vector_record
 from data.sources.base import BLOCK, Plan
+from data.sources.labels import NoLabel, label_of, number_of
 from data.sources.split_files import shown, split_files
 from data.sources.splits import SplitSource
 from data.spec import Feature, Label, Vector

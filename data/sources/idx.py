@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import DataError, UsageError
-from data.listing import FILE, FOLDER, Entry, entries
+from data.files.listing import FILE, FOLDER, Entry, entries
 from data.names import printable
 from data.records import Outcome
 from data.sources.arrays import one_of, plan_pairs, read_pairs

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from data.check import UNSUPPORTED, check_files, suffix
 from data.errors import DataError, UsageError
-from data.formats import SUFFIXES
-from data.headers import read_header
-from data.labels import NoLabel, folder_label
-from data.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
+from data.files.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
+from data.images.formats import SUFFIXES
+from data.images.headers import read_header
+from data.images.validate import UNSUPPORTED, check_files, suffix
 from data.names import listed, printable
 from data.records import Outcome, Rejected, image_record
 from data.sources.base import Plan, ahead, chunks
+from data.sources.labels import NoLabel, folder_label
 from data.sources.splits import SplitSource, chosen, refusal, roles
 from data.spec import Classes, Feature, Image, Label
 

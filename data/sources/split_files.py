@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from data.errors import DataError
-from data.listing import FILE, Entry, entries, is_visible, walk
+from data.files.listing import FILE, Entry, entries, is_visible, walk
 from data.names import printable
 from data.sources.splits import SplitSource, chosen, file_splits, matching, refusal, roles
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data.check import check_bytes
 from data.errors import DataError, UsageError
-from data.headers import read_header
-from data.labels import ONE_HOT, NoLabel, label_of
+from data.images.headers import read_header
+from data.images.validate import check_bytes
 from data.names import listed, printable
 from data.records import Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, Plan, chunks
+from data.sources.labels import ONE_HOT, NoLabel, label_of
 from data.sources.split_files import shown, split_files
 from data.sources.splits import SplitSource
 from data.sources.tfrecord_file import Damaged, offsets, read_at, records

@@ -15,8 +15,8 @@ from typing import BinaryIO
 import google_crc32c
 
 from data.errors import DataError
+from data.files.open_file import opened
 from data.names import printable
-from data.open_file import opened
 
 _HEAD, _TAIL = 12, 4
 _PIECE = 1 << 20

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.manifest import Manifest, write_aside
+from data.ingest.manifest import Manifest, write_aside
 
 
 @dataclass

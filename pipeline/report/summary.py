@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from data.headers import REMARKS
+from data.images.headers import REMARKS
 from data.names import printable
 from pipeline.paths import Paths
 from pipeline.report.record import RunRecord

@@ -29,7 +29,7 @@ import numpy as np
 from components.progress import say
 from components.task import Evaluate, Task, Train
 from components.transfer import Transfer
-from data.download import File, fetch
+from data.files.download import File, fetch
 from data.sources import Arrays, Either, ImageFolder
 from data.spec import Classes, Image
 

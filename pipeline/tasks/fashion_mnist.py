@@ -14,7 +14,7 @@ import keras
 
 from components.progress import say
 from components.task import Evaluate, Task, Train
-from data.download import File, fetch
+from data.files.download import File, fetch
 from data.sources import Idx
 from data.spec import Classes, Feature, Image
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 from components.models import ConvNet
 from components.progress import say
 from components.task import Evaluate, Task, Train
-from data.download import File
-from data.image_data_generator import from_image_data_generator
+from data.augmentation.image_data_generator import from_image_data_generator
+from data.files.archives import fetch_archives
+from data.files.download import File
 from data.sources import ImageFolder
 from data.spec import Image
-from data.unpack import fetch_archives
 
 URL = "https://storage.googleapis.com/download.tensorflow.org/data"
 ARCHIVES = {  # as tensorflow_datasets lists them

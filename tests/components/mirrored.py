@@ -24,7 +24,7 @@ from components.fitting import fit
 from components.replicas import Replicas
 from components.task import Task
 from components.train import FineTune, Train
-from data.reader import Batches, Part
+from data.input.reader import Batches, Part
 from data.sources import Csv
 from data.spec import Classes, Feature, Vector
 from tests.tasks.tiny import TASK

@@ -11,7 +11,7 @@ import pytest
 from components import compiling
 from components.augmentation import Augment
 from components.task import Task, Train
-from data.augment import Augmentation
+from data.augmentation.ops import Augmentation
 from data.errors import UsageError
 from data.sources import Csv
 from data.spec import Classes, Feature, Number, Vector

@@ -15,8 +15,8 @@ from components import example_validator
 from components.reference import TaskReference
 from components.schema import read_schema
 from data.errors import DataError, UsageError
-from data.manifest import Manifest
-from data.shards import ShardFile
+from data.ingest.manifest import Manifest
+from data.ingest.shards import ShardFile
 
 
 def _manifest(examples: int, **quarantined: int) -> Manifest:

@@ -23,7 +23,7 @@ from components.replicas import Replicas
 from components.task import Task
 from components.train import FineTune, Train
 from data.errors import QualityError, UsageError
-from data.reader import Batches
+from data.input.reader import Batches
 from data.sources import Csv
 from data.spec import Classes, Feature, Vector
 from tests.tasks.tiny import TASK

@@ -20,8 +20,8 @@ from components.pusher import prove_pushed
 from components.reference import TaskReference
 from components.schema import classes_of, read_schema
 from components.trained import WEIGHTS, TrainedModel
-from data import image_ops
 from data.errors import DataError, SkewError
+from data.images import ops
 from data.spec import IMAGE, Image
 from serving import export
 from tests.components.conftest import examples_to_transform, run_components
@@ -93,14 +93,14 @@ def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
 def _pixels(**changes: Any) -> Callable[[Tensors], Tensors]:
     spec = dataclasses.replace(TASK.feature, **changes)
     assert isinstance(spec, Image)
-    return lambda raw: {IMAGE: image_ops.decode_batch(raw[IMAGE], spec)}
+    return lambda raw: {IMAGE: ops.decode_batch(raw[IMAGE], spec)}
 
 
 def _one_by_one(
     decode: Callable[[tf.Tensor], tf.Tensor], resize: Callable[[tf.Tensor], tf.Tensor]
 ) -> Callable[[Tensors], Tensors]:
     def one(content: tf.Tensor) -> tf.Tensor:
-        pixels = image_ops.decode(content, 3)
+        pixels = ops.decode(content, 3)
         is_jpeg = tf.strings.substr(content, 0, 2) == b"\xff\xd8"
         pixels = tf.cond(is_jpeg, lambda: decode(content), lambda: pixels)
         return tf.saturate_cast(tf.round(resize(pixels)), tf.uint8)

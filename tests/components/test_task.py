@@ -9,7 +9,7 @@ import pytest
 
 from components.task import Evaluate, Gate, Task, Train
 from components.transfer import Transfer
-from data.augment import Augmentation
+from data.augmentation.ops import Augmentation
 from data.errors import UsageError
 from data.sources import Csv, ImageFolder
 from data.spec import Classes, Image, Number, Vector

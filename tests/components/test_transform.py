@@ -14,7 +14,7 @@ import tensorflow as tf
 from components import transform
 from components.reference import TaskReference
 from components.transform import Preprocessing, class_index, preprocessing_fn
-from data import image_ops
+from data.images import ops
 from data.sources import Csv
 from data.spec import Classes, Number, Vector
 from tests.tasks.tiny import TASK
@@ -69,7 +69,7 @@ def test_pictures_are_decoded_and_resized_by_image_ops(files: list[bytes], in_bo
 
     found = in_both(run, files)
     assert found.dtype == np.float32 and found.shape == (4, 8, 8, 3)
-    expected = [image_ops.decode_and_resize(tf.constant(one), TASK.feature).numpy() for one in files]
+    expected = [ops.decode_and_resize(tf.constant(one), TASK.feature).numpy() for one in files]
     np.testing.assert_array_equal(found, np.stack(expected))
     assert (found == np.round(found)).all() and found.min() >= 0 and found.max() <= 255
 
@@ -133,7 +133,7 @@ def test_the_graph_gives_bit_for_bit_what_image_ops_gives(
 ) -> None:
     found = Preprocessing(digit_named.transform)(raw)
     assert found["image"].dtype == tf.uint8 and found["image"].shape == (42, 8, 8, 3)
-    np.testing.assert_array_equal(found["image"], image_ops.decode_batch(raw["image"], TASK.feature))
+    np.testing.assert_array_equal(found["image"], ops.decode_batch(raw["image"], TASK.feature))
     index = {b"1": 0, b"2": 1, b"10": 2}
     assert found["label"].dtype == tf.int64
     assert found["label"].numpy().tolist() == [index[label] for label in raw["label"].numpy()]

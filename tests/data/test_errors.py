@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from data import image_ops, pixel_limit
 from data.errors import own_words
 from data.families import IS_NEW
+from data.images import ops, pixel_limit
 from data.spec import Image
 
 SPEC = Image(4, 4)
@@ -19,12 +19,10 @@ WIDE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (2**15).to_bytes(4, "big") * 2 + bytes
 
 
 def in_dataset(contents: list[bytes]) -> None:
-    list(tf.data.Dataset.from_tensors(contents).map(lambda some: image_ops.decode_batch(some, SPEC)))
+    list(tf.data.Dataset.from_tensors(contents).map(lambda some: ops.decode_batch(some, SPEC)))
 
 
-@pytest.mark.parametrize(
-    "ask", [in_dataset, tf.function(lambda some: image_ops.decode_batch(some, SPEC)), tf.io.decode_jpeg]
-)
+@pytest.mark.parametrize("ask", [in_dataset, tf.function(lambda some: ops.decode_batch(some, SPEC)), tf.io.decode_jpeg])
 def test_words_of_an_op_wherever_it_ran(ask: Callable[[Any], Any]) -> None:
     for content, words in {
         b"no picture": f"Unknown image file format. One of {KINDS} required.",

@@ -18,14 +18,14 @@ INGEST = """
 import resource, sys
 import apache_beam as beam
 from components import example_gen
-from data.shards import Ingest, make_shards
+from data.ingest.shards import Ingest, make_shards
 from data.sources import Arrays
 from data.spec import Classes, Image
 from pipeline.runners.beam import DIRECT
 
 class Write(beam.DoFn):
     def process(self, shard):
-        from data.shards import write_shard
+        from data.ingest.shards import write_shard
         return [write_shard(shard, sys.argv[1], sys.argv[2], SOURCE, FEATURE, Classes(), Ingest())]
 
 SOURCE, FEATURE = Arrays(eval=()), Image(32, 32, 3)

@@ -104,7 +104,7 @@ def test_horses_and_humans_as_pil_sees_them(shared_data: Path, here: Path) -> No
 def test_the_split_by_content_is_foretold_as_a_run_makes_it(
     tmp_path: Path, picture_folder: Make, read_all: Callable[..., dict]
 ) -> None:
-    from data.shards import split_of
+    from data.ingest.shards import split_of
     from data.spec import Classes, Image
 
     folder = picture_folder(tmp_path / "data", {"cats": 31, "dogs": 17, ".hidden": 2})
@@ -392,7 +392,7 @@ def test_a_new_task_runs_as_it_is_to_a_pushed_model(here: Path, tmp_path: Path, 
 def test_a_module_for_few_pictures_augments_them(
     names: tuple[str, str], tmp_path: Path, picture_folder: Make, here: Path
 ) -> None:
-    pytest.importorskip("data.augment", reason="no augmentation yet")
+    pytest.importorskip("data.augmentation.ops", reason="no augmentation yet")
     write("few", picture_folder(tmp_path / "data", dict.fromkeys(names, 30)))
     task = load(here / "few.py").TASK
     assert task.augment.rotation_range == 15 and task.augment.horizontal_flip == (names == ("cats", "dogs"))

@@ -18,9 +18,9 @@ from apache_beam.io import filesystem
 from tensorflow.python.lib.io import file_io
 
 from components import pusher
-from data import manifest
 from data.errors import UsageError
-from data.trees import copy_tree
+from data.files.copy_tree import copy_tree
+from data.ingest import manifest
 from pipeline import demo, paths, storage
 from pipeline.paths import Paths
 from pipeline.skew import prove_task

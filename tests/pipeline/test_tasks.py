@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.download import File
-from data.unpack import fetch_archives
+from data.files.archives import fetch_archives
+from data.files.download import File
 from pipeline.registry import builtin
 from pipeline.tasks import cifar10_inception, fashion_mnist, horse_or_human, rock_paper_scissors
 from tests.pipeline.conftest import Skewless

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image as Pil
 
-from data import image_ops
+from data.images import ops
 from data.spec import Image
 from serving.diagnosis import Scaling, Trained
 from serving.parity import Answers
@@ -61,7 +61,7 @@ class Planted:
 @functools.lru_cache(maxsize=8)  # eagerly, each call would trace the branches that it takes
 def _decoder(spec: Image) -> Op:
     return tf.function(
-        lambda contents: image_ops.decode_batch(contents, spec), [tf.TensorSpec([None], tf.string)], autograph=False
+        lambda contents: ops.decode_batch(contents, spec), [tf.TensorSpec([None], tf.string)], autograph=False
     )
 
 
@@ -86,7 +86,7 @@ def _cropped(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _turned(contents: tf.Tensor) -> tf.Tensor:
-    pixels = image_ops.decode(contents, 3)
+    pixels = ops.decode(contents, 3)
     tag = r"\C*\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\C*"  # EXIF's orientation is 6, big-endian as PIL writes it
     return tf.cond(tf.strings.regex_full_match(contents, tag), lambda: tf.image.rot90(pixels, 3), lambda: pixels)
 
@@ -104,11 +104,11 @@ def _blurred(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _shrunk(contents: tf.Tensor) -> tf.Tensor:
-    return image_ops.decode(contents, 3, (SPEC.height, SPEC.width))
+    return ops.decode(contents, 3, (SPEC.height, SPEC.width))
 
 
 def _whole(contents: tf.Tensor) -> tf.Tensor:
-    return image_ops.decode(contents, 3)
+    return ops.decode(contents, 3)
 
 
 ANTIALIASED = dataclasses.replace(SPEC, antialias=True)
@@ -274,7 +274,7 @@ def _preprocessing(spec: Image, served: dict[str, Any]) -> Op:
     """Encoded pictures to pixels, float32 [N, height, width, 3], 0..255."""
     channels = served.get("channels", tf.identity)
     if not {"decode", "resize", "round"} & set(served):
-        return lambda contents: channels(tf.cast(image_ops.decode_batch(contents, spec), tf.float32))
+        return lambda contents: channels(tf.cast(ops.decode_batch(contents, spec), tf.float32))
 
     def one(content: tf.Tensor) -> tf.Tensor:
         pixels = served.get("decode", _shrunk if spec.shrink_on_load else _whole)(content)

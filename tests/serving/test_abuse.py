@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from data.image_ops import decode_batch
+from data.images.ops import decode_batch
 from data.spec import Classes, Image
 from serving import export
 

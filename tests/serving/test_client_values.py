@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data import image_ops
 from data.errors import UsageError
+from data.images import ops
 from serving.client import Client, InvalidPicture, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
 from serving.client.address import parse
 from serving.client.examples import features_of
@@ -312,7 +312,7 @@ def test_one_row_for_classify_and_regress(tmp_path: Path) -> None:
 def test_a_refusal_by_the_graph_is_told_in_its_own_words() -> None:
     """As TensorFlow Serving sends it: the names of the node and of the op that fails say nothing to who asked."""
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
-        image_ops.decode(tf.constant(b"BM" + bytes(99)), 3)
+        ops.decode(tf.constant(b"BM" + bytes(99)), 3)
     assert "StringToNumberOp" in raised.value.message
     refusal = errors.Refusal("INVALID_ARGUMENT", raised.value.message)
     told = errors.explained(refusal, errors.Asked("here:1", "m", 1.0, pictures=True))

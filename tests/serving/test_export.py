@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import image_ops
-from data.headers import read_header
+from data.images import ops
+from data.images.headers import read_header
 from data.records import image_record, vector_record
 from data.spec import Classes, Feature, Image, Label, Number, Vector
 from serving import export
@@ -31,7 +31,7 @@ class Transform(tf.Module):
     def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = dict(raw)
         if "image" in raw:
-            outputs["image"] = image_ops.decode_batch(raw["image"], self._feature)
+            outputs["image"] = ops.decode_batch(raw["image"], self._feature)
         if "label" in raw and self._classes:
             outputs["label"] = tf.argmax(raw["label"][:, None] == tf.constant(self._classes)[None], axis=1)
         return outputs
@@ -109,7 +109,7 @@ def test_the_signatures_of_a_picture_model(pictures: tuple[keras.Model, Signatur
 
 def test_every_way_in_gives_the_models_own_answer(pictures: tuple[keras.Model, Signatures], files: list[bytes]) -> None:
     model, signatures = pictures
-    pixels = np.stack([image_ops.decode_and_resize(tf.constant(one), SPEC).numpy() for one in files])
+    pixels = np.stack([ops.decode_and_resize(tf.constant(one), SPEC).numpy() for one in files])
     expected = model(pixels, training=False).numpy()
     by_bytes = signatures["serving_default"](image_bytes=tf.constant(files))
     by_example = signatures["serving_examples"](inputs=_examples(files, ["ant"] * 4))
@@ -137,7 +137,7 @@ def test_transform_features_gives_pixels_and_label(
 ) -> None:
     _, signatures = pictures
     found = signatures["transform_features"](examples=_examples(files, ["10", "ant", "été", "ant"]))
-    np.testing.assert_array_equal(found["image"], image_ops.decode_batch(tf.constant(files), SPEC))
+    np.testing.assert_array_equal(found["image"], ops.decode_batch(tf.constant(files), SPEC))
     assert found["label"].numpy().tolist() == [2, 1, 0, 1]
 
 
@@ -153,7 +153,7 @@ def test_serving_examples_needs_no_label(pictures: tuple[keras.Model, Signatures
 def test_a_sigmoid_gives_the_scores_of_both_classes(tmp_path: Path, files: list[bytes]) -> None:
     model = _model(SPEC, 1, "sigmoid")
     signatures = _export(tmp_path / "1", model, SPEC, Classes(), ("cat", "dog"))
-    second = model(image_ops.decode_batch(tf.constant(files), SPEC), training=False).numpy()[:, 0]
+    second = model(ops.decode_batch(tf.constant(files), SPEC), training=False).numpy()[:, 0]
     answer = signatures["serving_default"](image_bytes=tf.constant(files))
     np.testing.assert_allclose(answer["scores"], np.stack([1 - second, second], axis=1), rtol=1e-6)
     assert answer["classes"].numpy().tolist() == [[b"cat", b"dog"]] * 4
@@ -191,7 +191,7 @@ def test_augmentation_is_exported_and_sleeps(tmp_path: Path, files: list[bytes])
     plain = _model(SPEC, 3, "softmax")
     plain.set_weights([weight.numpy() for weight in model.trainable_variables])
     signatures = _export(tmp_path / "1", model, SPEC, Classes(), CLASSES)
-    expected = plain(image_ops.decode_batch(tf.constant(files), SPEC), training=False)
+    expected = plain(ops.decode_batch(tf.constant(files), SPEC), training=False)
     for _ in range(2):
         scores = signatures["serving_default"](image_bytes=tf.constant(files))["scores"]
         np.testing.assert_allclose(scores, expected, rtol=1e-6)

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import image_ops
 from data.errors import UsageError
+from data.images import ops as image_ops
 from data.spec import Classes, Image
 from serving import export
 from serving.graph_batching import Batching, batched

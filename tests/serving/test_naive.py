@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from data import image_ops
+from data.images import ops
 from data.spec import Image
 from serving.naive import CLIENTS, Cost, avoided
 
@@ -19,7 +19,7 @@ BY_NAME = {client.name: client for client in CLIENTS}
 
 
 def served(contents: bytes, spec: Image = SPEC) -> np.ndarray:
-    return image_ops.decode_and_resize(tf.constant(contents), spec).numpy()
+    return ops.decode_and_resize(tf.constant(contents), spec).numpy()
 
 
 def opened(contents: bytes) -> Pil.Image:

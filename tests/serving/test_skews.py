@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from data import image_ops
+from data.images import ops
 from data.spec import Image
 from serving import skews
 from serving.scaling import TO_1, TO_PLUS_MINUS_1, Scaling, wrong
@@ -36,7 +36,7 @@ def test_the_route_is_trainings(
     spec = dataclasses.replace(SPEC, resize=method, antialias=antialias, shrink_on_load=shrink)
     route = skews.training_route(spec)
     for content in (encode(smooth(1, 43, 51), "JPEG"), encode(smooth(2, 7, 9), "PNG")):
-        np.testing.assert_array_equal(_run(route, content), image_ops.decode_and_resize(tf.constant(content), spec))
+        np.testing.assert_array_equal(_run(route, content), ops.decode_and_resize(tf.constant(content), spec))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -13,8 +13,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform import impl_helper
 
-from data import image_ops
 from data.errors import UsageError
+from data.images import ops
 from data.spec import Classes, Image
 from serving import export
 from serving.graph_batching import Batching
@@ -29,7 +29,7 @@ Preprocess = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 def _preprocess(spec: Image = SPEC) -> Preprocess:
     def preprocess(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        image = tf.cast(image_ops.decode_batch(inputs["image"], spec), tf.float32)
+        image = tf.cast(ops.decode_batch(inputs["image"], spec), tf.float32)
         return {"image": image, "label": tf.argmax(inputs["label"][:, None] == tf.constant([CLASSES]), axis=1)}
 
     return preprocess

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 from components.task import Gate, Task, Train
-from data.augment import Augmentation
+from data.augmentation.ops import Augmentation
 from data.sources import ImageFolder
 from data.spec import Feature, Image
 

@@ -1,0 +1,1 @@
+"""Random changes of images in training, as Keras' ImageDataGenerator makes them."""

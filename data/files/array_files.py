@@ -1,0 +1,132 @@
+"""Arrays on disk: `.npy`, members of `.npz`, and IDX files, memory-mapped, never loaded whole.
+
+What cannot be mapped as it lies (compressed, or on a remote file system) is first copied, piece by piece, to a
+temporary folder that goes with this process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gzip
+import hashlib
+import math
+import re
+import shutil
+import tempfile
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from data.errors import DataError
+from data.files.remote import is_remote
+from data.names import printable
+
+_BROKEN = (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile, tf.errors.OpError)
+_MEMBER = re.compile(r"(.+\.npz)!(.+)", re.IGNORECASE | re.DOTALL)
+_IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+
+def open_array(path: str) -> np.ndarray:
+    """Memory-maps `<file>.npy`, `<file>.npz!<member>`, or an IDX file (`.gz` or not).
+
+    Raises:
+      DataError: no such file or member, cut off, or not an array.
+    """
+    is_member = _MEMBER.fullmatch(path)
+    file = is_member[1] if is_member else path
+    try:
+        if is_member:
+            return np.load(_unpacked(file, is_member[2]), mmap_mode="r", allow_pickle=False)
+        if file.lower().endswith(".npy"):
+            return np.load(_local(file), mmap_mode="r", allow_pickle=False)
+        return _map_idx(_unpacked(file, "") if file.endswith(".gz") else _local(file), file)
+    except _BROKEN as error:
+        if "Object arrays" in str(error) or "Python objects" in str(error):
+            raise DataError(
+                f"{printable(path)} holds Python objects, not text or numbers",
+                hint="As pandas' .values saves text. Save str or int: numpy.save(file, values.astype(str)).",
+            ) from None
+        raise DataError(
+            f"cannot read the array {printable(path)}: {(str(error) or type(error).__name__).splitlines()[0]}",
+            hint="Is the file whole? Fetch it again.",
+        ) from error
+
+
+def member_names(archive: str) -> list[str]:
+    """The names of the arrays in an `.npz`; none where it cannot be read, which `open_array` tells."""
+    try:
+        with zipfile.ZipFile(_local(archive)) as found:
+            return [name.removesuffix(".npy") for name in found.namelist() if name.endswith(".npy")]
+    except _BROKEN:
+        return []
+
+
+def _map_idx(local: Path, name: str) -> np.ndarray:
+    """Maps an IDX file: two zero bytes, a type, the number of dimensions, their sizes (big-endian), the values."""
+    with local.open("rb") as file:
+        magic = file.read(4)
+        if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_DTYPES:
+            raise DataError(f"{name} is not an IDX file: it begins with {magic.hex(' ') or 'nothing'}")
+        shape = tuple(int.from_bytes(file.read(4), "big") for _ in range(magic[3]))
+    dtype = np.dtype(_IDX_DTYPES[magic[2]])
+    offset = 4 + 4 * len(shape)
+    expected, actual = offset + math.prod(shape) * dtype.itemsize, local.stat().st_size
+    if actual < expected:
+        raise DataError(f"{name} is cut off: {actual} bytes of {expected}", hint="Fetch it again.")
+    return np.memmap(local, dtype, "r", offset, shape)
+
+
+@functools.cache
+def _scratch() -> Path:
+    """A temporary folder that goes with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="skewless-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _cached(file: str, member: str) -> Path:
+    """Where the copy of this state of the file lies."""
+    stat = tf.io.gfile.stat(file)
+    key = hashlib.sha256(f"{file}!{member}:{stat.length}:{stat.mtime_nsec}".encode()).hexdigest()[:24]
+    return _scratch() / key
+
+
+def _local(file: str) -> Path:
+    """The file itself where it is local, else a copy."""
+    if not is_remote(file):
+        return Path(file)
+    target = _cached(file, "")
+    if not target.exists():
+        partial = _aside(target)
+        tf.io.gfile.copy(file, str(partial))
+        partial.rename(target)
+    return target
+
+
+def _aside(target: Path) -> Path:
+    """Where one thread writes the copy before it is whole."""
+    return target.with_suffix(f".{threading.get_ident()}.partial")
+
+
+def _unpacked(file: str, member: str) -> Path:
+    """A member of an .npz, or the content of a .gz, as a file."""
+    target = _cached(file, f"unpacked {member}")
+    if target.exists():
+        return target
+    partial = _aside(target)
+    if not member:
+        with gzip.open(_local(file), "rb") as packed, partial.open("wb") as out:
+            shutil.copyfileobj(packed, out, 1 << 20)
+        return partial.rename(target)
+    with zipfile.ZipFile(_local(file)) as archive:
+        names = member_names(file)
+        if member not in names:
+            raise DataError(f"no array '{member}' in {file}", hint=f"It holds: {', '.join(names)}.")
+        with archive.open(f"{member}.npy") as packed, partial.open("wb") as out:
+            shutil.copyfileobj(packed, out, 1 << 20)
+    return partial.rename(target)

@@ -1,0 +1,1 @@
+"""Image files: formats, headers, decoding in the graph, validation."""

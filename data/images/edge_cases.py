@@ -1,0 +1,122 @@
+"""Pictures that real data often lack and users send all the same: how to know one, and how to make one."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pil
+
+from data.families import IS_NEW
+from data.images.headers import ALPHA, ANIMATION, read_header
+
+SIDE = 256  # pixels of the longer side of what is made: large enough to be resized, small enough for any message
+STRIP = 64  # how many times as wide as high a strip is
+_TURN = 6  # EXIF: to be shown turned by 90 degrees clockwise, the usual one of a telephone held upright
+
+
+def kinds_of(contents: bytes) -> set[str]:
+    """Which of `KINDS` an encoded picture is; never raises, whatever the bytes are."""
+    header = read_header(contents)
+    try:
+        with Pil.open(io.BytesIO(contents)) as image:  # reads the header only
+            (width, height), progressive = image.size, "progressive" in image.info
+    except Exception:  # PIL has many ways to refuse a file
+        width = height = 0
+        progressive = False
+    is_jpeg, channels = header.format == "jpeg", header.channels
+    found = {
+        "grey JPEG": is_jpeg and channels == 1,
+        "RGBA PNG": header.format == "png" and channels == 4,
+        "CMYK JPEG": is_jpeg and channels == 4,
+        "GIF": header.format == "gif",
+        "BMP": header.format == "bmp",
+        "WebP": header.format == "webp" and not header.remarks,
+        "WebP with alpha": header.format == "webp" and ALPHA in header.remarks,
+        "animated WebP": header.format == "webp" and ANIMATION in header.remarks,
+        "JPEG XL": header.format == "jxl",
+        "EXIF-rotated JPEG": is_jpeg and header.orientation > 1,
+        "progressive JPEG": is_jpeg and progressive,
+        "one pixel": width * height == 1,
+        "wide strip": width >= STRIP * height > 0,
+    }
+    return {kind for kind, it_is in found.items() if it_is and kind in KINDS}
+
+
+def odd_picture(kind: str, pixels: np.ndarray, max_pixels: int) -> bytes:
+    """Makes a picture of one of `KINDS` out of another.
+
+    Args:
+      kind: one of `KINDS`.
+      pixels: uint8 [height, width, 3].
+      max_pixels: that it may have; a larger one is made smaller, and never is a side above `SIDE` (but a strip's).
+
+    Returns:
+      The encoded file.
+    """
+    image = Pil.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE))
+    if image.width * image.height > max_pixels:
+        scale = math.sqrt(max_pixels / (image.width * image.height))
+        # At least one pixel a side, so that the other one has to give way where so few are allowed.
+        width = min(max(1, int(image.width * scale)), max_pixels)
+        image = image.resize((width, max(1, min(int(image.height * scale), max_pixels // width))))
+    return _MAKERS[kind](image, max_pixels)
+
+
+def _saved(image: Pil.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def _rgba(image: Pil.Image, kind: str = "PNG") -> bytes:
+    """With an alpha that goes from nothing to all: who blends it and who drops it differ."""
+    alpha = np.linspace(0, 255, image.width).astype(np.uint8)
+    image.putalpha(Pil.fromarray(np.tile(alpha, (image.height, 1))))
+    return _saved(image, kind)
+
+
+def _animated(image: Pil.Image, _: int) -> bytes:
+    return _saved(image, "WEBP", save_all=True, append_images=[image.transpose(Pil.Transpose.ROTATE_180)])
+
+
+def _turned(image: Pil.Image, _: int) -> bytes:
+    exif = Pil.Exif()
+    exif[0x0112] = _TURN
+    return _saved(image, "JPEG", exif=exif)
+
+
+def _strip(image: Pil.Image, max_pixels: int) -> bytes:
+    height = max(1, min(8, math.isqrt(max_pixels // STRIP)))
+    return _saved(image.resize((min(STRIP * height, max_pixels), height)), "PNG")
+
+
+# One pixel, made with cjxl: Pillow writes no JPEG XL.
+_JPEG_XL = bytes.fromhex("ff0a001010505c080802010034004b188b15c2411d1e4085e7c201")
+
+_MAKERS: dict[str, Callable[[Pil.Image, int], bytes]] = {
+    "grey JPEG": lambda image, _: _saved(image.convert("L"), "JPEG"),
+    "RGBA PNG": lambda image, _: _rgba(image),
+    "CMYK JPEG": lambda image, _: _saved(image.convert("CMYK"), "JPEG"),
+    "GIF": lambda image, _: _saved(image, "GIF"),
+    "BMP": lambda image, _: _saved(image, "BMP"),
+    "EXIF-rotated JPEG": _turned,
+    "progressive JPEG": lambda image, _: _saved(image, "JPEG", progressive=True, subsampling="4:2:0"),
+    "one pixel": lambda image, _: _saved(image.resize((1, 1)), "PNG"),
+    "wide strip": _strip,
+    **(
+        {
+            "WebP": lambda image, _: _saved(image, "WEBP"),
+            "WebP with alpha": lambda image, _: _rgba(image, "WEBP"),
+            "animated WebP": _animated,
+            "JPEG XL": lambda *_: _JPEG_XL,
+        }
+        if IS_NEW
+        else {}
+    ),
+}
+KINDS = tuple(_MAKERS)

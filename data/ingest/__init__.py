@@ -1,0 +1,1 @@
+"""Write records into shards, with a manifest that counts them."""

@@ -1,0 +1,1 @@
+"""Stream the records of the shards as batches."""

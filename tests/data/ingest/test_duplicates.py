@@ -1,0 +1,119 @@
+"""Equal pictures: found against a plain count in Python, and removed from the shards."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.ingest.manifest import Manifest, merge
+from data.ingest.shards import Ingest, make_shards, write_shard
+from data.sources import Arrays, ImageFolder
+from data.spec import Classes, Image
+
+
+def ingest(folder: Path, target: Path, source=ImageFolder(), feature=Image(4, 4), remove=False) -> Manifest:  # noqa: B008
+    plan = source.plan(str(folder), feature)
+    parts = [
+        write_shard(shard, str(folder), str(target), source, feature, Classes(), Ingest())
+        for shard in make_shards(plan, 0)
+    ]
+    return merge(parts, plan, str(target), remove_duplicates=remove)
+
+
+def sources(target: Path, split: str) -> list[str]:
+    """`image/source` of what lies in the shards of a split."""
+    files = sorted(map(str, (target / f"Split-{split}").glob("data_tfrecord-*")))
+    return sorted(
+        tf.train.Example.FromString(record).features.feature["image/source"].bytes_list.value[0].decode()
+        for record in tf.data.TFRecordDataset(files).as_numpy_iterator()
+    )
+
+
+@pytest.fixture
+def folder(picture_folder, tmp_path) -> Path:
+    """train and val with copies across splits, under two labels, and within a split."""
+    made = picture_folder(tmp_path / "in", {f"{split}/{name}": 4 for split in ("train", "val") for name in "ab"})
+    for original, copy in (
+        ("train/a/0001.png", "val/a/across.png"),
+        ("train/a/0000.jpg", "train/b/two_labels.jpg"),
+        ("train/b/0002.jpg", "train/b/again.jpg"),
+        ("train/b/0002.jpg", "train/b/and_again.jpg"),
+        ("val/b/0003.png", "val/a/two_labels.png"),
+    ):
+        (made / copy).write_bytes((made / original).read_bytes())
+    return made
+
+
+def test_they_are_told(folder, tmp_path):
+    manifest = ingest(folder, tmp_path / "out")
+    assert manifest.duplicate_count == 1
+    assert manifest.duplicates == [{"train": "train/a/0001.png", "eval": "val/a/across.png"}]
+    assert manifest.contradiction_count == 4
+    assert sorted(manifest.contradictions, key=str) == [
+        {"a": "train/a/0000.jpg", "b": "train/b/two_labels.jpg"},
+        {"a": "val/a/two_labels.png", "b": "val/b/0003.png"},
+    ]
+    assert manifest.removed == 0 and manifest.examples() == 16 + 5
+
+
+def test_they_are_removed(folder, tmp_path):
+    manifest = ingest(folder, tmp_path / "out", remove=True)
+    train = sources(tmp_path / "out", "train")
+    # Which of three equal ones stays is the order in the shards; the other names are certain.
+    of_three = {"train/b/0002.jpg", "train/b/again.jpg", "train/b/and_again.jpg"}
+    assert len(of_three & set(train)) == 1
+    assert set(train) - of_three == {
+        *("train/a/0002.jpg", "train/a/0003.png"),
+        *("train/b/0000.jpg", "train/b/0001.png", "train/b/0003.png"),
+    }
+    assert sources(tmp_path / "out", "eval") == [
+        *("val/a/0000.jpg", "val/a/0001.png", "val/a/0002.jpg", "val/a/0003.png", "val/a/across.png"),
+        *("val/b/0000.jpg", "val/b/0001.png", "val/b/0002.jpg"),
+    ]
+    assert manifest.labels("train") == {"a": 2, "b": 4} and manifest.labels("eval") == {"a": 5, "b": 3}
+    assert manifest.removed == 21 - 14 == 16 + 5 - manifest.examples()
+    assert Manifest.load(str(tmp_path / "out")) == manifest
+    again = ingest(folder, tmp_path / "again", remove=True)
+    for shard in manifest.splits["train"]:  # the counts and checksums are those of the new files
+        path = tmp_path / "out" / shard.file
+        assert shard.bytes == path.stat().st_size
+        assert sum(1 for _ in tf.data.TFRecordDataset(str(path))) == shard.examples
+    assert dataclasses.asdict(again) == dataclasses.asdict(manifest)
+
+
+def test_a_shard_of_copies_alone_goes(tmp_path):
+    x = np.tile(np.random.default_rng(0).integers(0, 256, (1, 4, 4), np.uint8), (200, 1, 1))
+    other = np.random.default_rng(1).integers(0, 256, (40, 4, 4), np.uint8)
+    np.savez(
+        tmp_path / "d.npz",
+        x_train=np.concatenate([x, other]),
+        y_train=np.arange(240) % 1,
+        x_test=other[:5],
+        y_test=np.zeros(5),
+    )
+    manifest = ingest(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1), remove=True)
+    assert manifest.examples("train") == 1 + 35 and manifest.examples("eval") == 5
+    assert manifest.removed == 199 + 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_against_plain_python(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (12, 4, 4), np.uint8)
+    picks, labels = rng.integers(0, 12, 60), rng.integers(0, 2, 60)
+    test_picks, test_labels = rng.integers(0, 12, 20), rng.integers(0, 2, 20)
+    np.savez(tmp_path / "d.npz", x_train=pixels[picks], y_train=labels, x_test=pixels[test_picks], y_test=test_labels)
+    manifest = ingest(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1))
+    seen: dict[int, set[int]] = {}
+    for pick, label in zip([*picks, *test_picks], [*labels, *test_labels], strict=True):
+        seen.setdefault(int(pick), set()).add(int(label))
+    assert manifest.contradiction_count == sum(len(seen[int(pick)]) > 1 for pick in [*picks, *test_picks])
+    assert manifest.duplicate_count == sum(pick in picks for pick in test_picks)
+    removed = ingest(tmp_path, tmp_path / "removed", Arrays(), Image(4, 4, 1), remove=True)
+    sure = {pick for pick, found in seen.items() if len(found) == 1}
+    assert removed.examples("eval") == len(sure & set(test_picks.tolist()))
+    assert removed.examples("train") == len((sure & set(picks.tolist())) - set(test_picks.tolist()))

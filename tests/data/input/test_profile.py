@@ -1,0 +1,41 @@
+"""Which stage of the input binds: found where it was planted."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import tensorflow as tf
+
+from data.input.profile import stage_shares
+from data.input.reader import Reading
+from data.records import vector_record
+from data.spec import LABEL, VECTOR, Number, Vector
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory) -> str:
+    path = str(tmp_path_factory.mktemp("shard") / "data")
+    with tf.io.TFRecordWriter(path) as writer:
+        for number in range(300):
+            writer.write(vector_record([1.0] * 400, float(number), "s").example)
+    return path
+
+
+def slow(raw):
+    def wait(values):
+        time.sleep(0.2)
+        return values
+
+    return {VECTOR: tf.ensure_shape(tf.numpy_function(wait, [raw[VECTOR]], tf.float32), (None, 400)), LABEL: raw[LABEL]}
+
+
+def test_a_slow_transform_binds(shard):
+    found = stage_shares(Reading([shard], 300, Vector(400), Number(), slow, 10))
+    assert set(found) == {"read", "parse", "transform"} and sum(found.values()) == pytest.approx(1, abs=0.01)
+    assert found["transform"] > 0.5
+
+
+def test_a_transform_that_does_nothing_does_not(shard):
+    found = stage_shares(Reading([shard], 300, Vector(400), Number(), dict, 10))
+    assert found["transform"] < 0.5
