@@ -14,8 +14,8 @@ from components.schema import classes_of
 from data.errors import UsageError
 from data.names import listed
 from data.spec import IMAGE, LABEL, VECTOR
-from serving.parity import Answers
-from serving.routes import Refused, Signatures
+from serving.parity.compare import Answers
+from serving.parity.routes import Refused, Signatures
 
 _BATCH = 32
 NAMED = 10  # classes at most that a message lists

@@ -25,7 +25,7 @@ from components.task import Evaluate, Task
 from data.errors import QualityError
 from data.names import listed
 from data.spec import LABEL
-from serving.routes import Refused
+from serving.parity.routes import Refused
 
 log = logging.getLogger(__name__)
 ACCURACY = "sparse_categorical_accuracy"

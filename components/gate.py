@@ -22,13 +22,14 @@ from data.ingest.shards import shard_files
 from data.input import probe_sample
 from data.names import from_bytes, printable
 from data.spec import LABEL, Image
-from serving import naive, parity, proof, routes, structure
-from serving.diagnosis import diagnose
-from serving.live import live
-from serving.model_faults import diagnose_weights
-from serving.parity import Answers, Comparison
+from serving.diagnosis.diagnose import diagnose
+from serving.diagnosis.model import diagnose_weights
+from serving.graph import checks as structure
+from serving.graph.checks import Finding
+from serving.parity import client_skew, compare, proof, routes
+from serving.parity.compare import Answers, Comparison
+from serving.parity.live_server import live
 from serving.program import installed
-from serving.structure import Finding
 
 REPORT = "skew.json"
 SAMPLE, ANSWERS = "sample.tfrecord", "answers.npz"  # beside it: the records, and what training says of them
@@ -76,7 +77,7 @@ class Proof:
     routes: list[Comparison] = field(default_factory=list)
     structure: list[Finding] = field(default_factory=list)
     diagnosis: dict[str, Any] | None = None
-    avoided: list[naive.Cost] = field(default_factory=list)
+    avoided: list[client_skew.Cost] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -129,7 +130,7 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
         sum(one.why.startswith("made: ") for one in picked),
         program or "the embedded one",
         reference.route,
-        parity.tolerance(reference, again),
+        compare.tolerance(reference, again),
         compared,
         _structure(task, artifacts, trained, records, labels),
         diagnosis,
@@ -162,7 +163,7 @@ def _structure(
     return found
 
 
-def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[naive.Cost]:
+def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[client_skew.Cost]:
     """On evaluation pictures at even distances, so that every class has its share."""
     step = max(1, -(-examples // task.gate.pictures))
     drawn = list(tf.data.TFRecordDataset(list(files)).shard(step, 0).as_numpy_iterator())
@@ -172,7 +173,7 @@ def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: 
     names = [_text(one, LABEL) for one in drawn]
     labels = [trained.classes.index(name) if name in trained.classes else -1 for name in names]
     assert isinstance(task.feature, Image)
-    return naive.avoided(contents, labels, task.feature, trained.pixels(contents), trained.score)
+    return client_skew.avoided(contents, labels, task.feature, trained.pixels(contents), trained.score)
 
 
 def _text(record: bytes, name: str) -> str:
@@ -217,4 +218,4 @@ def check_pushed(folder: str, pushed: str) -> Comparison:
     model = routes.Signatures(pushed)
     found = model.default(routes.values_of(records, report["feature"], model.input.dtype), len(records))
     reference = Answers(report["reference"], kept["scores"], names)
-    return parity.compare(reference, dataclasses.replace(found, route="the pushed version"), report["tolerance"])
+    return compare.compare(reference, dataclasses.replace(found, route="the pushed version"), report["tolerance"])

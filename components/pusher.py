@@ -21,7 +21,7 @@ from components import gate
 from data.errors import SkewError
 from data.files.copy_tree import copy_tree
 from data.files.remote import is_remote
-from serving.parity import Comparison
+from serving.parity.compare import Comparison
 
 log = logging.getLogger(__name__)
 PROOF = "proof"  # custom property of the PushedModel: the comparison as JSON

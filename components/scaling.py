@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from serving.scaling import Scaling
+from serving.diagnosis.scaling import Scaling
 
 _PROBES = (0.0, 255.0)
 _ROUNDING = 1e-4  # of the values' range: what float32 may add in a few steps

@@ -14,7 +14,7 @@ from data.ingest.shards import Ingest
 from data.records import FACTS
 from data.sources import ImageFolder, Source
 from data.spec import LABEL, Classes, Feature, Image, Label
-from serving.graph_batching import Batching
+from serving.export.batching import Batching
 
 if TYPE_CHECKING:
     import keras

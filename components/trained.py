@@ -23,9 +23,9 @@ from components.transform import Preprocessing
 from data.errors import DataError
 from data.input import reader
 from data.spec import Image
-from serving.export import class_scores
-from serving.fault import Trained
-from serving.parity import Answers
+from serving.diagnosis.base import Trained
+from serving.export.saved_model import class_scores
+from serving.parity.compare import Answers
 
 log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"  # in the ModelRun artifact

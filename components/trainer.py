@@ -32,7 +32,7 @@ from data.ingest import manifest
 from data.ingest.shards import shard_files
 from data.input import reader, service
 from data.input.profile import stage_shares
-from serving import export, warmup
+from serving.export import saved_model, warmup
 
 REPORT = "training.json"  # in the ModelRun artifact
 WORTH_A_LOOK = 0.05  # share of waiting from which on the report says what for
@@ -90,8 +90,8 @@ def _write(
 ) -> None:
     """The SavedModel with its warm-up requests, the weights, and the report."""
     report["layers"] = describe(model)
-    exported = export.Exported(model, transform, task.feature, task.label, classes, task.serving.batching)
-    export.write(exported, fn_args.serving_model_dir)
+    exported = saved_model.Exported(model, transform, task.feature, task.label, classes, task.serving.batching)
+    saved_model.write(exported, fn_args.serving_model_dir)
     records = tf.data.TFRecordDataset(list(held_out.files)).as_numpy_iterator()
     warmup.write(fn_args.serving_model_dir, task.name, task.feature, task.is_classification, records)
     keep_weights(model, fn_args.model_run_dir)

@@ -16,11 +16,12 @@ from rich.console import Console
 from data.errors import DataError, SkewError, UsageError
 from pipeline.paths import Paths
 from pipeline.report import skew as report
-from serving import diagnosis, structure
-from serving.live import live
+from serving.diagnosis import diagnose
+from serving.graph import checks
+from serving.parity.live_server import live
+from serving.parity.proof import Difference, Sample, compare_routes
+from serving.parity.routes import DEFAULT, EXAMPLES
 from serving.program import installed
-from serving.proof import Difference, Sample, compare_routes
-from serving.routes import DEFAULT, EXAMPLES
 
 if TYPE_CHECKING:
     from components.reference import TaskReference
@@ -56,13 +57,13 @@ def prove_model(question: Question) -> None:
     records, program = _records(question), installed()
 
     def explain(difference: Difference) -> dict[str, Any]:
-        fault = diagnosis.diagnose(difference, None)
+        fault = diagnose.diagnose(difference, None)
         return {**vars(fault), "route": difference.served.route, "why": "", "source": ""}
 
     with Console(stderr=True).status("") as status, live(question.model, (program,) if program else ()) as server:
         sample = Sample(records, question.feature)
         routes, fault = compare_routes(question.model, server, sample, status.update, explain)
-    graph = structure.random_ops(question.model, (DEFAULT, EXAMPLES))
+    graph = checks.random_ops(question.model, (DEFAULT, EXAMPLES))
     _tell(
         {
             "passed": not graph and not any(one.fault for one in routes),

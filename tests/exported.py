@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from data.images.ops import decode_batch
 from data.spec import Classes, Image
-from serving import export
+from serving.export import saved_model
 
 
 class _Decode(tf.Module):
@@ -27,5 +27,5 @@ def export_pictures(folder: Path, feature: Image, names: tuple[str, ...]) -> str
     """Writes a linear model of pictures that knows these classes; returns the folder."""
     dense = keras.layers.Dense(len(names), "softmax")
     model = keras.Sequential([keras.Input(feature.shape), keras.layers.Flatten(), dense])
-    export.write(export.Exported(model, _Decode(feature), feature, Classes(), names), str(folder))
+    saved_model.write(saved_model.Exported(model, _Decode(feature), feature, Classes(), names), str(folder))
     return str(folder)

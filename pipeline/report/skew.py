@@ -1,7 +1,7 @@
 """The skew gate's verdict for the terminal: the routes, the graph, the first stage that differs, what was avoided.
 
-A verdict is the entry `skew` of `run.json`: routes are `serving.parity.Comparison`s, structure
-`serving.structure.Finding`s, avoided `serving.naive.Cost`s, each as a dict.
+A verdict is the entry `skew` of `run.json`: routes are `serving.parity.compare.Comparison`s, structure
+`serving.graph.checks.Finding`s, avoided `serving.parity.client_skew.Cost`s, each as a dict.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from data.errors import ServingError, UsageError
 from data.spec import VECTOR
 from serving.client.address import Tls, parse
 from serving.client.batches import Limit, batches, in_order
-from serving.client.caller import Caller, connect
+from serving.client.calls import Caller, connect
 from serving.client.errors import START, InvalidPicture, InvalidRequest, ServerFailure, Unavailable
 from serving.client.pictures import Picture, picture, pictures_of
 from serving.client.results import Prediction, VersionStatus

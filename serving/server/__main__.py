@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from data.silence import silent_imports
 from serving.server import REFERENCE
-from serving.server.flags import Flags, parse, usage
+from serving.server.config.flags import Flags, parse, usage
 
 FAILED = 255  # TensorFlow Serving's exit status for a server that cannot start
 PROGRAM = "python -m serving.server"
@@ -60,7 +60,7 @@ def _run(flags: Flags, stop: threading.Event) -> int:
         return FAILED
     # TensorFlow takes seconds to import: only now, with the flags read, its log silenced and the signals caught.
     with silent_imports():
-        from serving.server.faults import Fault
+        from serving.server.rpc_error import Fault
         from serving.server.serve import serve
 
     try:

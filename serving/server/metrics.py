@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from serving.server.faults import Fault
+from serving.server.rpc_error import Fault
 
 Labels = tuple[str, ...]
 LATENCY_US = tuple(10 * 1.8**power for power in range(33))  # TF Serving's buckets: 10 us to about 25 min

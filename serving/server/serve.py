@@ -15,22 +15,23 @@ from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServi
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server import protos, transport
 from serving.server.batching.batched import Batching
 from serving.server.batching.parameters import Parameters
-from serving.server.config import read_text, single
-from serving.server.control import Control
-from serving.server.faults import Fault
-from serving.server.flags import Flags
-from serving.server.loading import Loader
-from serving.server.manager import Retries
+from serving.server.config import protos
+from serving.server.config.flags import Flags
+from serving.server.config.model_config import read_text, single
+from serving.server.config.platform_config import Platform, platform_of
+from serving.server.lifecycle.control import Control
+from serving.server.lifecycle.loading import Loader
+from serving.server.lifecycle.models import Models
+from serving.server.lifecycle.version_manager import Retries
 from serving.server.metrics import Metrics
-from serving.server.models import Models
 from serving.server.monitoring import prometheus_path
-from serving.server.platform_config import Platform, platform_of
-from serving.server.predictor import PredictionService, Predictor
 from serving.server.rest.server import RestServer
-from serving.server.status import ModelService
+from serving.server.rpc import server as transport
+from serving.server.rpc_error import Fault
+from serving.server.services.model_service import ModelService
+from serving.server.services.predictor import PredictionService, Predictor
 
 log = logging.getLogger(__name__)
 GRACE_S = 5.0  # for the requests under way when the server is told to stop

@@ -21,7 +21,7 @@ from components.task import Task
 from data.records import vector_record
 from data.sources import Csv
 from data.spec import Classes, Image, Number, Vector
-from serving import export
+from serving.export import saved_model
 from tests.conftest import encode_picture, smooth_pixels
 from tests.exported import export_pictures
 from tests.tasks.tiny import TASK
@@ -48,8 +48,8 @@ def _model(folder: Path, names: tuple[str, ...], size: int = 3) -> str:
     """A model of rows; of a number where there are no names."""
     dense = keras.layers.Dense(len(names) or 1, "softmax" if names else None)
     model = keras.Sequential([keras.Input((size,)), dense])
-    exported = export.Exported(model, _AsTheyAre(), Vector(size), Classes() if names else Number(), names)
-    export.write(exported, str(folder))
+    exported = saved_model.Exported(model, _AsTheyAre(), Vector(size), Classes() if names else Number(), names)
+    saved_model.write(exported, str(folder))
     return str(folder)
 
 

@@ -24,7 +24,7 @@ from data.records import vector_record
 from data.sources import Csv
 from data.spec import Classes, Number, Vector
 from pipeline.runners.beam import DIRECT
-from serving import export
+from serving.export import saved_model
 from tests.tasks.tiny import TASK
 
 CLASSES = ("1", "2", "10")
@@ -65,8 +65,8 @@ def _model(
     model = keras.Sequential([keras.Input((3,)), dense])
     dense.set_weights([weights])
     classes = names if task.is_classification else ()
-    exported = export.Exported(model, transform or _AsTheyAre(), task.feature, task.label, classes)
-    export.write(exported, str(folder / "Format-Serving"))
+    exported = saved_model.Exported(model, transform or _AsTheyAre(), task.feature, task.label, classes)
+    saved_model.write(exported, str(folder / "Format-Serving"))
     return _artifact("Model", folder)
 
 

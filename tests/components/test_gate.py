@@ -23,7 +23,7 @@ from components.trained import WEIGHTS, TrainedModel
 from data.errors import DataError, SkewError
 from data.images import ops
 from data.spec import IMAGE, Image
-from serving import export
+from serving.export import saved_model
 from tests.components.conftest import examples_to_transform, run_components
 from tests.tasks import skewable
 
@@ -208,7 +208,7 @@ SKEWS: dict[str, tuple[str, str, Callable[[SimpleNamespace], dict[str, Any]]]] =
 
 
 def _export(trained: SimpleNamespace, folder: Path, **changes: Any) -> None:
-    """What `serving.export` would have written, had the skew been in the project's own code."""
+    """What `serving.export.saved_model` would have written, had the skew been in the project's own code."""
     parts = {"model": trained.model, "transform": trained.transform, "classes": trained.classes, **changes}
     transform = parts.pop("transform")
     if not isinstance(transform, tf.Module):
@@ -225,7 +225,9 @@ def _export(trained: SimpleNamespace, folder: Path, **changes: Any) -> None:
                 return {**found, **({"label": tf.zeros_like(raw["label"])} if "label" in raw else {})}
 
         transform = _Transform()
-    export.write(export.Exported(transform=transform, feature=TASK.feature, label=TASK.label, **parts), str(folder))
+    saved_model.write(
+        saved_model.Exported(transform=transform, feature=TASK.feature, label=TASK.label, **parts), str(folder)
+    )
 
 
 @pytest.mark.parametrize("name", SKEWS)

@@ -24,8 +24,8 @@ from data.ingest import manifest
 from pipeline import demo, paths, storage
 from pipeline.paths import Paths
 from pipeline.skew import prove_task
-from serving import live
 from serving.client import Client
+from serving.parity import live_server
 from serving.program import free_port
 from tests.pipeline.in_process import TINY, attempt
 
@@ -151,7 +151,7 @@ def test_a_run_that_finds_no_disk(
     assert on_disk == {f"{here}/log", f"{here}/tiny/.lock", f"{here}/tiny/metadata.db"}
 
     flags = ["--model_name=tiny", f"--model_base_path={SERVING}", f"--port={(port := free_port())}"]
-    with live._thread(flags, str(tmp_path)), Client(f"127.0.0.1:{port}", "tiny") as client:
+    with live_server._thread(flags, str(tmp_path)), Client(f"127.0.0.1:{port}", "tiny") as client:
         client.wait_until_available(30)
         contents = tf.io.gfile.GFile("ram://bucket/data/cats/0000.jpg", "rb").read()
         assert client.predict_images([contents])[0].label in ("cats", "dogs")

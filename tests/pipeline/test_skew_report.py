@@ -17,9 +17,9 @@ from pipeline.report import plots, skew
 from pipeline.report.avoided import LEAST_SCALE, avoided
 from pipeline.report.record import RunRecord
 from pipeline.report.summary import summarize
-from serving.naive import Cost
-from serving.parity import Answers, Comparison, compare
-from serving.structure import Finding
+from serving.graph.checks import Finding
+from serving.parity.client_skew import Cost
+from serving.parity.compare import Answers, Comparison, compare
 
 REFERENCE = "training, batches of 73"
 

@@ -26,7 +26,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from data.spec import Classes, Image
-from serving import export
+from serving.export import saved_model
 from tests.preloaded import Process
 
 ANNOUNCED = re.compile(r"Running gRPC ModelServer at (\S+:\d+) \.\.\.")
@@ -204,7 +204,9 @@ def pictures_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, kera
     )
 
     base = tmp_path_factory.mktemp("pictures")
-    export.write(export.Exported(model, _Decode(), Image(*PIXELS), Classes(CLASSES), CLASSES), str(base / "1"))
+    saved_model.write(
+        saved_model.Exported(model, _Decode(), Image(*PIXELS), Classes(CLASSES), CLASSES), str(base / "1")
+    )
     return base, model
 
 

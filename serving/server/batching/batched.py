@@ -14,8 +14,8 @@ import tensorflow as tf
 from serving.server.batching.parameters import Parameters, of_version
 from serving.server.batching.rows import Feeds, merge, rows, split
 from serving.server.batching.threads import Batch, BatchThreads, Queue
-from serving.server.faults import Fault
-from serving.server.servable import Servable
+from serving.server.rpc_error import Fault
+from serving.server.saved_model.servable import Servable
 
 
 class BatchedServable:

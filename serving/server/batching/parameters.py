@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf import text_format
 
-from serving.server.faults import from_tensorflow, invalid
-from serving.server.protos import BatchingParameters
+from serving.server.config.protos import BatchingParameters
+from serving.server.rpc_error import from_tensorflow, invalid
 
 FILE = "batching_params.pbtxt"  # in a version's folder
 

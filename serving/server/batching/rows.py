@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from serving.server.batching.parameters import Parameters
-from serving.server.faults import Fault, invalid
-from serving.server.tensors import Array
+from serving.server.rpc_error import Fault, invalid
+from serving.server.saved_model.tensors import Array
 
 Feeds = Mapping[str, Array]
 _TYPES = {"float32": "float", "float64": "double", "float16": "half"}  # as TensorFlow's texts call them

@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 
 from serving.server.batching.parameters import Parameters
-from serving.server.faults import Fault, invalid
-from serving.server.tensors import Array
+from serving.server.rpc_error import Fault, invalid
+from serving.server.saved_model.tensors import Array
 
 
 class Task:

@@ -17,17 +17,17 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server.faults import Fault, invalid
-from serving.server.models import Models
-from serving.server.predictor import Predictor
-from serving.server.rest import write
-from serving.server.rest.document import load
+from serving.server.lifecycle.models import Models
+from serving.server.rest import responses
 from serving.server.rest.examples import examples
-from serving.server.rest.rapidjson import NOT_UTF8
+from serving.server.rest.json_body import load
+from serving.server.rest.rapidjson_reader import NOT_UTF8
 from serving.server.rest.shown import shown
 from serving.server.rest.tensors import tensors
-from serving.server.servable import Servable
-from serving.server.status import model_status
+from serving.server.rpc_error import Fault, invalid
+from serving.server.saved_model.servable import Servable
+from serving.server.services.model_service import model_status
+from serving.server.services.predictor import Predictor
 
 log = logging.getLogger(__name__)
 JSON, HTML, TEXT = "application/json", "text/html", "text/plain"
@@ -84,10 +84,10 @@ class RestApi:
         except _Silent:
             return Answer(400, b"")
         except Fault as fault:
-            return Answer(_HTTP.get(fault.code, 500), write.error(fault.message))
+            return Answer(_HTTP.get(fault.code, 500), responses.error(fault.message))
         except Exception as error:  # a mistake of ours, and not the end of the server
             log.exception("%s %s failed", method, path)
-            return Answer(500, write.error(str(error)))
+            return Answer(500, responses.error(str(error)))
 
     def _answer(self, method: str, path: str, body: bytes) -> bytes:
         asked = _ASKED.fullmatch(path) if method == "POST" else None
@@ -113,26 +113,26 @@ class RestApi:
         for alias, tensor in inputs.items():
             request.inputs[alias].CopyFrom(tensor)
         outputs = self._predictor.predict(request, self._timeout).outputs
-        return write.rows(outputs) if in_rows else write.columns(outputs)
+        return responses.rows(outputs) if in_rows else responses.columns(outputs)
 
     def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
         document = load(body)
         spec = _signed(spec, document)
         request = classification_pb2.ClassificationRequest(model_spec=spec, input=examples(document))
-        return write.classifications(self._predictor.classify(request, self._timeout).result)
+        return responses.classifications(self._predictor.classify(request, self._timeout).result)
 
     def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
         document = load(body)
         spec = _signed(spec, document)
         request = regression_pb2.RegressionRequest(model_spec=spec, input=examples(document))
-        return write.regressions(self._predictor.regress(request, self._timeout).result)
+        return responses.regressions(self._predictor.regress(request, self._timeout).result)
 
     def _status(self, spec: model_pb2.ModelSpec) -> bytes:
-        return write.status(model_status(self._models, get_model_status_pb2.GetModelStatusRequest(model_spec=spec)))
+        return responses.status(model_status(self._models, get_model_status_pb2.GetModelStatusRequest(model_spec=spec)))
 
     def _metadata(self, spec: model_pb2.ModelSpec) -> bytes:
         request = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=["signature_def"])
-        return write.metadata(self._predictor.metadata(request))
+        return responses.metadata(self._predictor.metadata(request))
 
 
 class _Silent(Exception):

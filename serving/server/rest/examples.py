@@ -9,10 +9,10 @@ import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import input_pb2
 
-from serving.server.faults import invalid
-from serving.server.rest.rapidjson import NOT_UTF8
+from serving.server.rest.rapidjson_reader import NOT_UTF8
 from serving.server.rest.shown import shown
 from serving.server.rest.values import decoded, is_b64, type_name
+from serving.server.rpc_error import invalid
 
 _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 

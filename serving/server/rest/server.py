@@ -24,12 +24,12 @@ from tornado.httputil import (
 from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 
+from serving.server.lifecycle.models import Models
 from serving.server.metrics import Metrics
-from serving.server.models import Models
-from serving.server.predictor import Predictor
-from serving.server.rest import write
+from serving.server.rest import responses
 from serving.server.rest.api import HTML, JSON, TEXT, Answer, RestApi
-from serving.server.servable import Servable
+from serving.server.saved_model.servable import Servable
+from serving.server.services.predictor import Predictor
 
 log = logging.getLogger(__name__)
 BODY_BYTES = 2**31 - 1
@@ -162,7 +162,7 @@ class RestServer(HTTPServerConnectionDelegate):
         if method == "OPTIONS" and self._cors:
             if request.headers.get("Origin", "").startswith(("http://", "https://")):
                 return Answer(200, b"")
-            return Answer(400, write.error("Origin header is missing in CORS preflight"))
+            return Answer(400, responses.error("Origin header is missing in CORS preflight"))
         return self._api.answer(method, path, request.body())
 
 

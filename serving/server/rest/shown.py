@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.server.rest.write import INDENT, quoted
+from serving.server.rest.responses import INDENT, quoted
 
 SHOWN_BYTES = 256
 _PLAIN_DIGITS = 21  # before the point; longer numbers have an exponent

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.server.faults import Fault, invalid
-from serving.server.rest.rapidjson import NOT_UTF8
+from serving.server.rest.first_fault import Infos, check, check_rows
+from serving.server.rest.rapidjson_reader import NOT_UTF8
 from serving.server.rest.shown import shown
 from serving.server.rest.values import FLOATS, INTEGERS, decoded, is_b64, is_named
-from serving.server.rest.walk import Infos, check, check_rows
+from serving.server.rpc_error import Fault, invalid
 
 Tensors = dict[str, tensor_pb2.TensorProto]
 

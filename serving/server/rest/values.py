@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
-from serving.server.faults import invalid
+from serving.server.rpc_error import invalid
 
 B64 = "b64"
 

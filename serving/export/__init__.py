@@ -1,0 +1,1 @@
+"""Export a trained model as a SavedModel that TF Serving loads."""

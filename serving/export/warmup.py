@@ -1,0 +1,104 @@
+"""Warm-up requests: what a server asks a new version before it serves it, so that no caller waits for its first run.
+
+They lie in the SavedModel as TensorFlow Serving expects them: a TFRecord file of `tensorflow.serving.PredictionLog`.
+A version whose warm-up fails is never served, so that the requests are real records that the Evaluator answers, too.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    classification_pb2,
+    input_pb2,
+    model_pb2,
+    predict_pb2,
+    prediction_log_pb2,
+    regression_pb2,
+)
+
+from data.spec import Feature, Image
+
+PATH = ("assets.extra", "tf_serving_warmup_requests")
+BATCH = 4  # the other batch size than 1
+LOOK_AT = 100  # records, of which the smallest are taken
+MAX_BYTES = 2**20  # of all examples taken; each is in the file at most three times
+
+
+def write(folder: str, model: str, feature: Feature, is_classification: bool, records: Iterable[bytes]) -> int:
+    """Adds warm-up requests to a SavedModel of `serving.export.saved_model`: the same bytes for the same records.
+
+    Predict on `serving_default` with one example and with a few; Classify, or Regress for a number, on
+    `serving_examples` with the few. Where even the smallest of the first records is larger than `MAX_BYTES`, none.
+
+    Args:
+      folder: of the SavedModel.
+      model: its name, which servers do not compare.
+      feature: what the records hold.
+      is_classification: whether `serving_examples` answers Classify or Regress.
+      records: serialized tf.Examples; held-out ones.
+
+    Returns:
+      The number of requests written.
+    """
+    requests = _requests(model, feature, is_classification, _chosen(feature, records))
+    if requests:
+        target = posixpath.join(folder, *PATH)
+        tf.io.gfile.makedirs(posixpath.dirname(target))
+        with tf.io.TFRecordWriter(target) as writer:
+            for request in requests:
+                writer.write(request.SerializeToString(deterministic=True))
+    return len(requests)
+
+
+def _chosen(feature: Feature, records: Iterable[bytes]) -> list[tf.train.Example]:
+    """A few small examples, of the feature alone."""
+    found = []
+    for record in islice(records, LOOK_AT):
+        example = tf.train.Example()
+        example.features.feature[feature.name].CopyFrom(
+            tf.train.Example.FromString(record).features.feature[feature.name]
+        )
+        found.append(example)
+    chosen, left = [], MAX_BYTES
+    for example in sorted(found, key=tf.train.Example.ByteSize)[:BATCH]:
+        left -= example.ByteSize()
+        if left >= 0:
+            chosen.append(example)
+    return chosen
+
+
+def _requests(
+    model: str, feature: Feature, is_classification: bool, examples: Sequence[tf.train.Example]
+) -> list[prediction_log_pb2.PredictionLog]:
+    if not examples:
+        return []
+    default = model_pb2.ModelSpec(name=model, signature_name="serving_default")
+    logs = []
+    for batch in (examples[:1], examples):
+        request = predict_pb2.PredictRequest(model_spec=default)
+        alias, tensor = _tensor(feature, batch)
+        request.inputs[alias].CopyFrom(tensor)
+        logs.append(prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request)))
+    by_example = {
+        "model_spec": model_pb2.ModelSpec(name=model, signature_name="serving_examples"),
+        "input": input_pb2.Input(example_list=input_pb2.ExampleList(examples=examples)),
+    }
+    if is_classification:
+        classify = prediction_log_pb2.ClassifyLog(request=classification_pb2.ClassificationRequest(**by_example))
+        return [*logs, prediction_log_pb2.PredictionLog(classify_log=classify)]
+    regress = prediction_log_pb2.RegressLog(request=regression_pb2.RegressionRequest(**by_example))
+    return [*logs, prediction_log_pb2.PredictionLog(regress_log=regress)]
+
+
+def _tensor(feature: Feature, examples: Sequence[tf.train.Example]) -> tuple[str, Any]:
+    """Name and TensorProto of the input of `serving_default`."""
+    values = [example.features.feature[feature.name] for example in examples]
+    if isinstance(feature, Image):
+        return "image_bytes", tf.make_tensor_proto([one.bytes_list.value[0] for one in values], shape=[len(values)])
+    rows = [list(one.float_list.value) for one in values]
+    return feature.name, tf.make_tensor_proto(rows, tf.float32)

@@ -1,0 +1,1 @@
+"""Prove that every route to a model gives the same answers."""

@@ -1,0 +1,94 @@
+"""How models are loaded: what flags, or a PlatformConfigMap, say of sessions, tags, batching and warm-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from serving.server.config import protos
+from serving.server.config.flags import Flags
+from serving.server.config.model_config import PLATFORM, read_text
+from serving.server.rpc_error import invalid
+from serving.server.saved_model.servable import SERVE
+
+
+@dataclass(frozen=True)
+class Platform:
+    """How models are loaded.
+
+    Attributes:
+      tags: of the MetaGraph.
+      session: tf.compat.v1.ConfigProto.
+      batching: BatchingParameters; None is without batching.
+      warm_up_times: how often each warm-up request is run; 0 is without warm-up.
+    """
+
+    tags: tuple[str, ...]
+    session: Any
+    batching: Any
+    warm_up_times: int
+
+
+def platform_of(flags: Flags) -> Platform:
+    """What the flags, and the files that they name, say.
+
+    Raises:
+      Fault: a file that cannot be read or parsed, or flags that exclude each other.
+    """
+    if flags.platform_config_file:
+        return _from_file(flags.platform_config_file)
+    batching = None
+    if flags.enable_batching:
+        batching = protos.BatchingParameters()
+        if flags.batching_parameters_file:
+            read_text(flags.batching_parameters_file, batching)
+        else:
+            batching.thread_pool_name.value = "model_server_batch_threads"
+    elif flags.batching_parameters_file:
+        raise invalid(
+            "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
+        )
+    times = max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0
+    return Platform(tuple(flags.saved_model_tags.split(",")), _session(flags), batching, times)
+
+
+def _session(flags: Flags) -> Any:
+    config = tf.compat.v1.ConfigProto()
+    if flags.tensorflow_session_config_file:
+        read_text(flags.tensorflow_session_config_file, config)
+    if flags.per_process_gpu_memory_fraction:
+        config.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
+    both = flags.tensorflow_session_parallelism
+    intra, inter = flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+    if both > 0 and intra > 0 and inter > 0:
+        raise invalid(
+            "Either configure server_options.tensorflow_session_parallelism or "
+            "(server_options.tensorflow_intra_op_parallelism, server_options.tensorflow_inter_op_parallelism) "
+            "separately. You cannot configure all."
+        )
+    if intra <= 0 and inter <= 0:
+        intra = inter = both
+    if intra > 0:
+        config.intra_op_parallelism_threads = intra
+    if inter > 0:
+        config.inter_op_parallelism_threads = inter
+    return config
+
+
+def _from_file(path: str) -> Platform:
+    """From the entry of `tensorflow` in a PlatformConfigMap."""
+    platforms = read_text(path, protos.PlatformConfigMap(), descriptor_pool=protos.POOL).platform_configs
+    found = {one.key: one.value.source_adapter_config for one in platforms}
+    if PLATFORM not in found:
+        raise invalid(f"PlatformConfigMap has no entry for platform {PLATFORM}")
+    adapter = protos.SavedModelBundleSourceAdapterConfig()
+    if not found[PLATFORM].Unpack(adapter):
+        raise invalid(f"Invalid protobuf file: '{path}'")
+    bundle = adapter.legacy_config
+    session = tf.compat.v1.ConfigProto.FromString(bundle.session_config.SerializeToString())
+    batching = bundle.batching_parameters if bundle.HasField("batching_parameters") else None
+    iterations = bundle.model_warmup_options.num_request_iterations
+    times = max(1, iterations.value) if bundle.enable_model_warmup else 0
+    return Platform(tuple(bundle.saved_model_tags) or SERVE, session, batching, times)

@@ -1,0 +1,1 @@
+"""Predict, Classify, Regress, MultiInference and GetModelMetadata on a loaded model."""

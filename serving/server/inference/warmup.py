@@ -1,0 +1,90 @@
+"""Warm-up: the requests that came with a version are run before it serves."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import posixpath
+import time
+from typing import Any
+
+import grpc
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving.server.inference.examples import classify, regress
+from serving.server.inference.multi_inference import multi_inference
+from serving.server.inference.predict import DEFAULT_SIGNATURE, predict
+from serving.server.rpc_error import Fault, from_tensorflow, invalid
+
+log = logging.getLogger(__name__)
+FILE = "assets.extra/tf_serving_warmup_requests"  # in a version's folder: a TFRecord of PredictionLogs
+MOST = 1000
+
+
+def has_requests(folder: str) -> bool:
+    """Whether a version brings requests to warm up with."""
+    return tf.io.gfile.exists(posixpath.join(folder, FILE))
+
+
+def warm_up(model: Any, folder: str, times: int = 1) -> int:
+    """Runs the requests in a version's folder, in their order.
+
+    Args:
+      model: what was loaded from it, with the interface of Servable.
+      folder: the version's.
+      times: how often each request is run.
+
+    Returns:
+      How many requests there are.
+
+    Raises:
+      Fault: a request failed; UNIMPLEMENTED for one of a kind that is not run; INVALID_ARGUMENT for too many or for one
+        that does not parse; DATA_LOSS where the file is no TFRecord.
+    """
+    path = posixpath.join(folder, FILE)
+    start = time.monotonic()
+    count = 0
+    try:
+        for record in tf.compat.v1.io.tf_record_iterator(path):
+            request = _parse(record, path)
+            for _ in itertools.repeat(None, times):
+                _run(model, request)
+            count += 1
+            if count > MOST:
+                raise invalid(f"Number of warmup records exceeds the maximum ({MOST}) at {path}")
+    except tf.errors.DataLossError as error:
+        text = f"{error.message}. Please verify your warmup data is in TFRecord format."
+        raise Fault(grpc.StatusCode.DATA_LOSS, text) from error
+    except tf.errors.OpError as error:
+        raise from_tensorflow(error) from error
+    seconds = time.monotonic() - start
+    log.info("Finished reading warmup data for model at %s: %d records in %.3f s", path, count, seconds)
+    return count
+
+
+def _parse(record: bytes, path: str) -> prediction_log_pb2.PredictionLog:
+    try:
+        return prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        text = record.decode("utf-8", "replace")
+        raise invalid(f"Failed to parse warmup record: {text} from {path}") from error
+
+
+def _run(model: Any, log_entry: prediction_log_pb2.PredictionLog) -> None:
+    """One request by its own signature; the name and version in its spec do not matter."""
+    kind = log_entry.WhichOneof("log_type")
+    if kind is None:
+        return
+    request = getattr(log_entry, kind).request
+    if kind == "predict_log":
+        predict(model, request, None)
+    elif kind in ("classify_log", "regress_log"):
+        answer = classify if kind == "classify_log" else regress
+        answer(model, request.model_spec.signature_name or DEFAULT_SIGNATURE, request.input, None)
+    elif kind == "multi_inference_log":
+        multi_inference(model, request.tasks, request.input, None)
+    else:
+        number = log_entry.DESCRIPTOR.fields_by_name[kind].number
+        raise Fault(grpc.StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")

@@ -1,0 +1,1 @@
+"""Load, keep and unload the versions of models."""

@@ -1,0 +1,1 @@
+"""The gRPC server, its threads and its health service."""

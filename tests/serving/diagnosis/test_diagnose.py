@@ -1,0 +1,133 @@
+"""Each planted skew is named for what it is, and what nothing explains is told as that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.diagnosis.diagnose import Diagnosis, Trained, diagnose
+from serving.diagnosis.labels import diagnose_names, stale_assets
+from serving.parity.compare import Answers, compare, tolerance
+from serving.parity.proof import Difference
+from serving.parity.routes import Signatures
+from tests.serving.diagnosis import planted
+
+RARE = {f"resize {one}" for one in ("gaussian", "mitchellcubic", "lanczos5", "lanczos3", "bilinear")}
+RARE |= {"align_corners", "crop", "shrink_on_load off", "augmentation, one seed", "truncated", "-1..1 for 0..1"}
+RARE |= {"/255 before Normalization", "columns permuted", "not rounded and BGR"}
+DETAILS = {
+    "vocabulary reordered": "dog, cat, elk instead of cat, dog, elk; they are those of assets/labels.txt",
+    "stale vocabulary": "has emu and lacks elk; they are those of assets/labels.txt",
+    "columns permuted": "cat's under ",
+    "sigmoid swapped": "cat's under dog, dog's under cat",
+    "augmentation": "RandomUniform in ",
+    "augmentation, one seed": "the same draw each time: StatelessRandomUniform",
+    "batch norm": "AssignVariableOp in ",
+    "model version": "1 of 7 weights are not the trained ones: kernel",
+    "unheard of": "the nearest of ",
+}
+
+
+@pytest.fixture(scope="module")
+def values() -> list[bytes]:
+    return planted.pictures()
+
+
+def _diagnosed(found: planted.Planted, values: list[bytes], is_known: bool = True) -> Diagnosis | None:
+    """None where the served answers are training's."""
+    batch, model = len(values), Signatures(found.folder)
+    reference = found.reference(values, batch)
+    allowed = tolerance(reference, [found.reference(values, 1)])
+    served = model.default(values, batch)
+    if not compare(reference, served, allowed).fault:
+        return None
+    trained = found.trained if is_known else None
+
+    def ask(rows: Sequence[int], size: int) -> Answers:
+        return model.default([values[row] for row in rows], size)
+
+    return diagnose(Difference(found.folder, values, reference, served, ask, allowed), trained)
+
+
+def test_the_clean_model_has_no_fault(tmp_path: Path, values: list[bytes]) -> None:
+    assert _diagnosed(planted.plant("clean", str(tmp_path)), values) is None
+
+
+@pytest.mark.parametrize(
+    "skew", [pytest.param(skew, marks=[pytest.mark.slow] * (skew in RARE)) for skew in planted.SKEWS]
+)
+def test_each_planted_skew_is_named(tmp_path: Path, values: list[bytes], skew: str) -> None:
+    found = _diagnosed(planted.plant(skew, str(tmp_path)), values)
+    assert found is not None
+    expected = planted.SKEWS[skew]
+    assert (found.stage, found.skew[: len(expected.skew)]) == (expected.stage, expected.skew)
+    assert " or " not in found.skew
+    assert DETAILS.get(skew, "") in found.detail
+
+
+@pytest.mark.parametrize(
+    ("skew", "stage"),
+    [("columns permuted", "label order"), ("augmentation, one seed", "model"), ("BGR", "unknown")],
+)
+def test_of_a_foreign_model_what_needs_no_pixels_is_told(
+    tmp_path: Path, values: list[bytes], skew: str, stage: str
+) -> None:
+    found = _diagnosed(planted.plant(skew, str(tmp_path)), values, is_known=False)
+    assert found is not None and found.stage == stage
+
+
+def test_one_picture_is_enough_for_most(tmp_path: Path, values: list[bytes]) -> None:
+    found = _diagnosed(planted.plant("BGR", str(tmp_path)), values[:1])
+    assert found is not None and "BGR instead of RGB" in found.skew
+
+
+def test_numbers_are_no_pictures(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.weight = tf.Variable([[2.0], [1.0]])
+    serve = tf.function(lambda features: {"outputs": (features @ module.weight)[:, 0]}, autograph=False)
+    signature = serve.get_concrete_function(tf.TensorSpec([None, 2], tf.float32, "features"))
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": signature})
+    rows = [[1.0, 2.0], [3.0, -4.0]]
+
+    def ask(some: Sequence[int], size: int) -> Answers:
+        return Answers("serving_default", serve(tf.constant([rows[one] for one in some]))["outputs"].numpy()[:, None])
+
+    reference = Answers("training", np.float32([[4.0], [7.0]]))
+    trained = Trained(None, lambda pixels: pixels, None, {"weight": module.weight.numpy()})
+    difference = Difference(str(tmp_path), rows, reference, ask([0, 1], 2), ask, 1e-3)
+    found = diagnose(difference, trained)
+    assert (found.stage, found.record) == ("unknown", 1) and "no pictures" in found.detail
+    other = Trained(None, lambda pixels: pixels, None, {"w": np.float32([[2.5], [1.0]]), "seed": np.uint32([1])})
+    found = diagnose(difference, other)
+    assert (found.skew, found.detail) == (
+        "a different model version",
+        "1 of 1 weights are not the trained ones: w",
+    )
+
+
+def test_names_that_come_with_their_scores_in_another_order(tmp_path: Path) -> None:
+    reference = Answers("training", np.float32([[0.2, 0.8]]), np.array([[b"a", b"b"]], object))
+    served = Answers("serving_default", np.float32([[0.8, 0.2]]), np.array([[b"b", b"a"]], object))
+    found = diagnose_names(str(tmp_path), reference, served, 1e-6)
+    assert found is not None and found.skew == "names and scores in another order, alike"
+    assert diagnose_names(str(tmp_path), reference, reference, 1e-6) is None
+    fewer = Answers("serving_default", served.scores[:, :1], np.array([[b"a"]], object))
+    found = diagnose_names(str(tmp_path), reference, fewer, 1e-6)
+    assert found is not None and (found.skew, found.detail.split(";")[0]) == ("stale vocabulary", "lacks b")
+    found = diagnose_names(str(tmp_path), reference, Answers("x", served.scores), 1e-6)
+    assert found is not None and found.skew == "no names"
+
+
+def test_assets_that_hold_other_names_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    for name, text in {"ok": "a\nb\n", "turned": "b\na\n", "old": "a\nc\n", "others": "x\ny\n"}.items():
+        (folder / name).write_text(text)
+    assert stale_assets(str(tmp_path), [b"a", b"b"]) == [
+        "assets/old has c and lacks b",
+        "assets/turned has them in another order",
+    ]

@@ -1,0 +1,190 @@
+"""Naive clients against PIL, OpenCV and TensorFlow called directly, and costs worked out by hand."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image as Pil
+from PIL import ImageOps
+
+from data.images import ops
+from data.spec import Image
+from serving.parity.client_skew import CLIENTS, Cost, avoided
+
+SPEC = Image(9, 14)
+BY_NAME = {client.name: client for client in CLIENTS}
+
+
+def served(contents: bytes, spec: Image = SPEC) -> np.ndarray:
+    return ops.decode_and_resize(tf.constant(contents), spec).numpy()
+
+
+def opened(contents: bytes) -> Pil.Image:
+    return Pil.open(io.BytesIO(contents))
+
+
+def sent(name: str, contents: bytes, spec: Image) -> np.ndarray:
+    return BY_NAME[name].prepare(contents, spec, served(contents, spec))
+
+
+def costs_of(contents: list[bytes], labels, spec: Image, score) -> list[Cost]:
+    return avoided(contents, labels, spec, np.stack([served(one, spec) for one in contents]), score)
+
+
+def of(costs: list[Cost], name: str) -> Cost:
+    (found,) = [cost for cost in costs if cost.client == name]
+    return found
+
+
+@pytest.fixture(scope="module")
+def turned(smooth, encode) -> bytes:
+    exif = Pil.Exif()
+    exif[0x0112] = 6
+    return encode(smooth(2), "JPEG", quality=95, exif=exif)
+
+
+@pytest.fixture(scope="module")
+def upright(smooth, encode) -> bytes:
+    return encode(smooth(1), "JPEG", quality=95)
+
+
+@pytest.mark.parametrize(("name", "method"), [("PIL nearest", Pil.NEAREST), ("PIL bilinear", Pil.BILINEAR)])
+def test_pil(name, method, upright):
+    got = sent(name, upright, SPEC)
+    np.testing.assert_array_equal(got, np.asarray(opened(upright).resize((14, 9), method)))
+    assert (got != served(upright)).any()
+
+
+def test_pils_bilinear_is_tensorflows_with_antialias(upright):
+    """The same but for rounding: else the difference found would be another."""
+    with_antialias = served(upright, Image(9, 14, antialias=True))
+    got = sent("PIL bilinear", upright, SPEC)
+    assert np.abs(got.astype(int) - with_antialias).max() <= 1
+
+
+def test_opencv(upright, turned):
+    cv2 = pytest.importorskip("cv2")
+    for contents in (upright, turned):
+        bgr = cv2.imdecode(np.frombuffer(contents, np.uint8), cv2.IMREAD_COLOR)
+        expected = cv2.resize(bgr, (14, 9), interpolation=cv2.INTER_AREA)[..., ::-1]
+        np.testing.assert_array_equal(sent("OpenCV area", contents, SPEC), expected)
+    with pytest.raises(ValueError, match="cannot read"):
+        BY_NAME["OpenCV area"].prepare(b"no picture", SPEC, np.empty(0))
+
+
+def test_a_block_of_four_is_averaged_by_area_and_met_by_nearest(encode):
+    """2x2 to 1x1: area is the mean, (0 + 10 + 20 + 30) / 4; nearest is one of the four."""
+    contents = encode(np.uint8([[0, 10], [20, 30]])[..., np.newaxis].repeat(3, axis=2), "PNG")
+    if "OpenCV area" in BY_NAME:
+        assert sent("OpenCV area", contents, Image(1, 1)).tolist() == [[[15, 15, 15]]]
+    assert sent("PIL nearest", contents, Image(1, 1)).tolist() == [[[30, 30, 30]]]
+
+
+def test_bgr_is_right_but_for_the_order(upright):
+    np.testing.assert_array_equal(sent("BGR", upright, SPEC), served(upright)[..., [2, 1, 0]])
+
+
+def test_exif_turns_only_what_says_so(upright, turned, encode):
+    np.testing.assert_array_equal(sent("EXIF turned", upright, SPEC), served(upright))
+    lossless = encode(ImageOps.exif_transpose(opened(turned)), "PNG")
+    assert opened(lossless).size == opened(turned).size[::-1]
+    np.testing.assert_array_equal(sent("EXIF turned", turned, SPEC), served(lossless))
+
+
+def test_default_dct(smooth, encode, upright):
+    whole = Image(23, 37)
+    np.testing.assert_array_equal(sent("default DCT", upright, whole), tf.io.decode_jpeg(upright, channels=3))
+    lossless = encode(smooth(1), "PNG")
+    np.testing.assert_array_equal(sent("default DCT", lossless, SPEC), served(lossless))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_every_client_gives_what_the_model_takes(name, channels, smooth, encode, turned):
+    spec = Image(9, 14, channels=channels)
+    image = Pil.fromarray(smooth(3))
+    for contents in (turned, encode(image.convert("L"), "JPEG"), encode(image.convert("RGBA"), "PNG")):
+        got = sent(name, contents, spec)
+        assert (got.shape, got.dtype) == (spec.shape, np.uint8)
+
+
+def red_or_blue(pixels: np.ndarray) -> np.ndarray:
+    """A linear model: the mean red and the mean blue, 0..1."""
+    assert pixels.dtype == np.uint8
+    return pixels.mean(axis=(1, 2))[:, [0, 2]] / 255
+
+
+def flat(encode, red: int, blue: int, kind: str = "PNG") -> bytes:
+    return encode(np.full((6, 8, 3), (red, 0, blue), np.uint8), kind)
+
+
+def test_costs_by_hand(encode):
+    """Of one colour, so that no resizing changes anything; the order of the channels changes every top-1."""
+    contents = [flat(encode, 200, 30), flat(encode, 10, 250), flat(encode, 90, 80)]
+    costs = costs_of(contents, [0, 1, 1], SPEC, red_or_blue)  # served: 0, 1, 0, of which the last is wrong
+    assert [cost.client for cost in costs] == list(BY_NAME)
+    for cost in costs:
+        flipped, accuracy, largest = (3, 1 / 3, 240 / 255) if cost.client == "BGR" else (0, 2 / 3, 0.0)
+        assert (cost.pictures, cost.flipped) == (3, flipped)
+        assert cost.accuracy == pytest.approx(accuracy)
+        assert cost.accuracy_served == pytest.approx(2 / 3)
+        assert cost.largest == pytest.approx(largest)
+
+
+def test_without_labels_there_is_no_accuracy(encode):
+    cost = of(costs_of([flat(encode, 200, 30)], None, SPEC, red_or_blue), "BGR")
+    assert cost == Cost("BGR", 1, 1, None, None, pytest.approx(170 / 255))
+
+
+def test_what_a_client_cannot_read_counts_as_flipped_and_wrong(smooth, encode):
+    """A PNG with a broken checksum in a chunk of text: TensorFlow does not care, PIL refuses."""
+    sound = encode(np.full((6, 8, 3), (9, 0, 1), np.uint8), "PNG")
+    chunk = b"\x00\x00\x00\x01gAMAx\x00\x00\x00\x00"
+    broken = sound[:33] + chunk + sound[33:]
+    served(broken)
+    with pytest.raises(Exception):  # noqa: B017
+        opened(broken).load()
+    for contents, others in (([broken], 0), ([sound, broken], 1)):
+        costs = costs_of(contents, [0] * len(contents), SPEC, red_or_blue)
+        cost = of(costs, "PIL nearest")
+        assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (1, others / len(contents), 1.0)
+        assert cost.largest == 0.0
+        assert of(costs, "default DCT").flipped == 0
+
+
+def test_flips_are_those_of_a_direct_computation(smooth, encode):
+    contents = [encode(smooth(seed), "JPEG") for seed in range(40)]
+    weights = np.random.default_rng(0).normal(size=(9 * 14 * 3, 5))
+
+    def score(pixels: np.ndarray) -> np.ndarray:
+        return (pixels.reshape(len(pixels), -1) / 255 - 0.5) @ weights
+
+    by_pil = np.stack([np.asarray(opened(one).resize((14, 9), Pil.NEAREST)) for one in contents])
+    by_us = np.stack([served(one) for one in contents])
+    theirs, ours = score(by_pil), score(by_us)
+    cost = of(costs_of(contents, ours.argmax(axis=1).tolist(), SPEC, score), "PIL nearest")
+    flips = int((theirs.argmax(axis=1) != ours.argmax(axis=1)).sum())
+    assert 0 < cost.flipped == flips < 40
+    assert (cost.accuracy, cost.accuracy_served) == (pytest.approx(1 - flips / 40), 1.0)
+    assert cost.largest == pytest.approx(np.abs(theirs - ours).max())
+
+
+def test_one_score_has_no_top(encode):
+    with pytest.raises(ValueError, match="C at least 2, got \\[1, 1\\]"):
+        costs_of([flat(encode, 1, 2)], None, SPEC, lambda pixels: red_or_blue(pixels)[:, :1])
+
+
+def test_horses_and_humans(shared_data):
+    """300x300 to 150x150; to 100x100, each third pixel is what bilinear without antialias takes, too."""
+    files = sorted((shared_data / "horse-or-human").rglob("*.png"))[::100]
+    assert len(files) >= 4
+    contents = [file.read_bytes() for file in files]
+    costs = costs_of(contents, None, Image(150, 150), red_or_blue)
+    by_pil = np.stack([np.asarray(opened(one).convert("RGB").resize((150, 150), Pil.NEAREST)) for one in contents])
+    by_us = np.stack([served(one, Image(150, 150)) for one in contents])
+    difference = np.abs(red_or_blue(by_pil) - red_or_blue(by_us)).max()
+    assert of(costs, "PIL nearest").largest == pytest.approx(difference) and difference > 0
+    assert of(costs, "EXIF turned") == Cost("EXIF turned", len(files), 0, None, None, 0.0)

@@ -1,0 +1,193 @@
+"""The proof on SavedModels: a faithful one passes by every route, and skewed ones do not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.errors import ServingError, UsageError
+from serving.parity import routes
+from serving.parity.compare import compare, tolerance
+from serving.parity.live_server import live
+from serving.parity.proof import Sample, compare_routes
+
+CLASSES = [b"ant", b"bee", b"cow"]
+SIZE = (4, 5)
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def records(encode: Callable[..., bytes], smooth: Callable[..., np.ndarray]) -> list[bytes]:
+    """Examples of pictures larger than the model's, JPEG and PNG in turn."""
+    found = []
+    for number in range(COUNT):
+        example = tf.train.Example()
+        content = encode(smooth(number, 9, 12), ("JPEG", "PNG")[number % 2])
+        example.features.feature["image"].bytes_list.value.append(content)
+        found.append(example.SerializeToString())
+    return found
+
+
+class _Model(tf.Module):
+    """A dense model with signatures of its own: none of Skewless's code is in it. `skew` plants a fault."""
+
+    def __init__(self, skew: str) -> None:
+        super().__init__()
+        self.skew = skew
+        self.weights = tf.Variable(np.random.default_rng(1).normal(0, 2, (60, 3)).astype(np.float32))
+
+    def _scores(self, pixels: tf.Tensor) -> tf.Tensor:
+        flat = tf.reshape(pixels, [-1, 60]) / 255.0
+        if self.skew == "batch statistics":
+            flat = flat - tf.reduce_mean(flat, axis=0)
+        if self.skew == "noise":
+            flat = flat + tf.random.normal(tf.shape(flat), stddev=0.1)
+        return tf.nn.softmax(flat @ self.weights)
+
+    def _named(self, scores: tf.Tensor, names: list[bytes]) -> dict[str, tf.Tensor]:
+        return {"classes": tf.tile([names], [tf.shape(scores)[0], 1]), "scores": scores}
+
+    def _pixels(self, contents: tf.Tensor, **how: Any) -> tf.Tensor:
+        def one(content: tf.Tensor) -> tf.Tensor:
+            pixels = tf.io.decode_image(content, 3, expand_animations=False)
+            return tf.cast(tf.image.resize(pixels, SIZE, **how), tf.float32)
+
+        return tf.map_fn(one, contents, fn_output_signature=tf.TensorSpec([*SIZE, 3]))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    def examples(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        contents = tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})["image"]
+        return self._named(self._scores(self._pixels(contents)), CLASSES)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
+    def default(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = self._pixels(contents, **({"method": "nearest"} if self.skew == "resize" else {}))
+        if self.skew == "BGR":
+            pixels = pixels[..., ::-1]
+        names = [b"bee", b"ant", b"cow"] if self.skew == "names" else CLASSES
+        return self._named(self._scores(pixels), names)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    def save(skew: str) -> str:
+        folder = str(tmp_path_factory.mktemp("skew"))
+        model = _Model(skew)
+        signatures = {"serving_default": model.default, "serving_examples": model.examples}
+        tf.saved_model.save(model, folder, signatures=signatures)
+        return folder
+
+    return save
+
+
+def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], records: list[bytes]) -> None:
+    with live(saved("")) as server:
+        found, told = compare_routes(saved(""), server, Sample(records))
+    assert [one.route for one in found] == [
+        "serving_examples, one by one",
+        "serving_default, one by one",
+        "serving_default, batches of 6",
+        "gRPC, one by one",
+        "gRPC, batches of 6",
+        "REST, one by one",
+        "REST, batches of 6",
+    ]
+    assert not [one for one in found if one.fault] and told is None
+    assert all(one.largest <= one.tolerance < 1e-3 and one.names_agree for one in found)
+
+
+def in_process(folder: str, records: list[bytes]) -> dict[str, str]:
+    """Faults of the signatures by route, without a server."""
+    model = routes.Signatures(folder)
+    values = routes.values_of(records, "image", tf.string)
+    reference, again = model.examples(records, COUNT), model.examples(records, 1)
+    allowed = tolerance(reference, [again])
+    others = [again, model.default(values, 1), model.default(values, COUNT)]
+    return {one.route: compare(reference, one, allowed).fault for one in others}
+
+
+@pytest.mark.parametrize("skew", ["resize", "BGR", "names"])
+def test_a_skewed_signature_is_found_at_every_batch_size(
+    saved: Callable[[str], str], records: list[bytes], skew: str
+) -> None:
+    faults = in_process(saved(skew), records)
+    assert not faults["serving_examples, one by one"]
+    assert faults["serving_default, one by one"]
+    assert faults["serving_default, batches of 6"]
+
+
+@pytest.mark.parametrize("skew", ["batch statistics", "noise"])
+def test_a_layer_in_training_mode_cannot_excuse_itself_with_its_noise(
+    saved: Callable[[str], str], records: list[bytes], skew: str
+) -> None:
+    assert in_process(saved(skew), records)["serving_examples, one by one"]
+
+
+@pytest.mark.parametrize("command", [(), (sys.executable, "-m", "serving.server")], ids=["thread", "process"])
+def test_the_live_server_answers_from_the_very_folder(
+    saved: Callable[[str], str], records: list[bytes], command: tuple[str, ...]
+) -> None:
+    folder = saved("names")
+    values = routes.values_of(records, "image", tf.string)
+    with live(folder, command) as server:
+        over = routes.over(server()["REST"], "REST", "bytes", values, 4)
+    assert over.route == "REST, batches of 4"
+    assert over.classes is not None
+    assert over.classes.tolist() == [[b"bee", b"ant", b"cow"]] * COUNT
+
+
+def test_numbers_go_down_every_route(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+    def default(features: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": tf.reshape(model(features), [-1])}
+
+    def examples(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return default(tf.io.parse_example(inputs, {"features": tf.io.FixedLenFeature([2], tf.float32)})["features"])
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", default, [tf.TensorSpec([None, 2], tf.float32, "features")])
+    archive.add_endpoint("serving_examples", examples, [tf.TensorSpec([None], tf.string, "inputs")])
+    archive.write_out(str(tmp_path / "m"), verbose=False)
+    records = []
+    for row in ([1.0, 2.0], [-3.5, 1e-3], [0.1, 700.0]):
+        example = tf.train.Example()
+        example.features.feature["features"].float_list.value.extend(row)
+        records.append(example.SerializeToString())
+    with live(str(tmp_path / "m")) as server:
+        found, told = compare_routes(str(tmp_path / "m"), server, Sample(records))
+    assert [one.fault for one in found] == [""] * 7 and told is None
+
+
+def test_what_is_no_model_or_no_example_is_told(
+    saved: Callable[[str], str], records: list[bytes], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no SavedModel at"):
+        routes.Signatures(str(tmp_path))
+    with pytest.raises(UsageError, match="record 0 has no bytes 'photo'"):
+        routes.values_of(records, "photo", tf.string)
+    with pytest.raises(UsageError, match="record 1 is no tf.Example"):
+        routes.values_of([records[0], b"\xff"], "image", tf.string)
+    module = tf.Module()
+    only = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(module, str(tmp_path / "other"), signatures={"serving_default": only.get_concrete_function()})
+    with pytest.raises(UsageError, match="has no signature 'serving_examples'"):
+        routes.Signatures(str(tmp_path / "other"))
+
+
+def test_a_server_that_cannot_serve_is_told_in_its_words(tmp_path: Path) -> None:
+    told = pytest.raises(ServingError, match="did not come to serve the model; it said: sorry")
+    with told, live(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")) as server:
+        server()
+    (tmp_path / "saved_model.pb").write_bytes(b"no model")
+    told = pytest.raises(ServingError, match=r"did not come to serve the model; it said: .*saved_model.pb")
+    with told, live(str(tmp_path)) as server:
+        server()
