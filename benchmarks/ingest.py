@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GOALS = {"ours/stock": 10.0, "ours/bare_checked": 1.0}
 ABOUT = {
-    "ours": "components.example_gen, whole",
+    "ours": "components.prepare.example_gen, whole",
     "stock": "stock ExampleGen, one example per Beam element",
     "bare_checked": "bare loop, decodes each file",
     "bare_unchecked": "bare loop, no checks",

@@ -17,8 +17,8 @@ from tfx.types import standard_artifacts
 
 from benchmarks import stock_examples
 from benchmarks.pictures import FEATURE, Pictures, idx_arrays, idx_pairs, unseen
-from components.example_gen import ExampleGen
-from components.reference import TaskReference
+from components.prepare.example_gen import ExampleGen
+from components.task.reference import TaskReference
 from data.ingest.manifest import Manifest
 from pipeline.runners.beam import DIRECT
 

@@ -17,7 +17,7 @@ from PIL import Image as Pil
 
 from benchmarks.pictures import Pictures
 from benchmarks.prepared import Prepared, prepare
-from components.reference import TaskReference
+from components.task.reference import TaskReference
 from data.images import ops
 from data.input import reader
 from data.records import parse_spec

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tfx import v1 as tfx
 
-from components.example_gen import ExampleGen
-from components.reference import TaskReference
-from components.schema import SchemaGen, classes_of, read_schema
-from components.statistics import statistics_gen
-from components.transform import Preprocessing, Transform
+from components.prepare.example_gen import ExampleGen
+from components.prepare.schema import SchemaGen, classes_of, read_schema
+from components.prepare.statistics import statistics_gen
+from components.prepare.transform import Preprocessing, Transform
+from components.task.reference import TaskReference
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_files
 from data.input.reader import Reading

@@ -62,7 +62,7 @@ def ours(data: str, root: str, min_accuracy: float) -> Measured:
     start = time.perf_counter()
     from rich.console import Console
 
-    from components.reference import TaskReference
+    from components.task.reference import TaskReference
     from pipeline.paths import Paths
     from pipeline.run import run
 
@@ -102,7 +102,7 @@ def stock(data: str, root: str, min_accuracy: float) -> Measured:
 
 def _with_results(measured: Measured, evaluator: str, serving: str) -> Measured:
     """Adds what came of the run."""
-    from components.evaluator import ACCURACY, Evaluation
+    from components.release.evaluator import ACCURACY, Evaluation
 
     (folder,) = glob.glob(f"{evaluator}/evaluation/*")
     measured.accuracy = Evaluation.load(folder, ACCURACY).metrics["overall"][ACCURACY]

@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.pictures import Pictures, idx_arrays, idx_pairs
 from benchmarks.prepared import prepare
-from components import compiling
-from components.input_meter import InputMeter
-from components.reference import TaskReference
+from components.models import build
+from components.task.reference import TaskReference
+from components.training.input_meter import InputMeter
 from data.input import reader
 
 
@@ -76,7 +76,7 @@ class Ways:
         return Epochs(clock.seconds)
 
     def reader(self, batch_size: int, epochs: int, cache_bytes: int) -> Epochs:
-        """As `components.trainer` reads."""
+        """As `components.training.trainer` reads."""
         model = self._model()
         started = time.perf_counter()
         reading = replace(self._reading, batch_size=batch_size)
@@ -90,4 +90,4 @@ class Ways:
 
     def _model(self) -> keras.Model:
         keras.utils.set_random_seed(0)
-        return compiling.built(self._task, len(self._prepared.classes))
+        return build.built(self._task, len(self._prepared.classes))

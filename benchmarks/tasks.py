@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.pictures import FEATURE
-from components.task import Task
+from components.task.task import Task
 from data.sources import Idx, ImageFolder
 from data.spec import Feature
 

@@ -300,14 +300,14 @@ def skew(
     if bool(task) == bool(model) or bool(model) != bool(files):
         raise UsageError("skew takes TASK, or --model DIR with --examples FILES")
     with silent_imports():
-        from components import settings
+        from components.task import overrides
         from pipeline.registry import resolve
         from pipeline.skew import Question, prove_model, prove_task
     if model:
         prove_model(Question(model, files, feature, limit))
         return
     assert task
-    prove_task(resolve(task), Paths(root, task_name(task, root)), settings.parse(assignments), metadata)
+    prove_task(resolve(task), Paths(root, task_name(task, root)), overrides.parse(assignments), metadata)
 
 
 @cli.command()
@@ -326,7 +326,7 @@ def task_name(task: str, root: str) -> str:
     if os.path.isdir(Paths(root, task).here) or task in builtin():
         return task
     with silent_imports():
-        from components.reference import TaskReference
+        from components.task.reference import TaskReference
 
     return TaskReference(resolve(task)).load().name
 

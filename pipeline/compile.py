@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from components import settings
+from components.task import overrides
 from data.errors import UsageError, unknown
 from pipeline.paths import check_path, check_pattern
 from pipeline.registry import resolve
@@ -60,11 +60,11 @@ def compile_task(request: Request) -> None:
     check(request)
     if importlib.util.find_spec("kfp") is None:
         raise UsageError("compiling needs kfp", hint="pip install 'skewless[kubeflow]', here and in the image.")
-    path, values = resolve(request.task), settings.parse(request.assignments)
+    path, values = resolve(request.task), overrides.parse(request.assignments)
     check_installed(path)
     with quiet_console() as console:
         with console.status("loading TensorFlow and TFX"):
-            from components.reference import TaskReference
+            from components.task.reference import TaskReference
             from pipeline.runners.kubeflow import Options, Target, compiled
 
             options = Options(

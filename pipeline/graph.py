@@ -7,17 +7,17 @@ from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
 
-from components.baseline import baseline_resolver
-from components.evaluator import evaluator
-from components.example_gen import ExampleGen
-from components.example_validator import ExampleValidator
-from components.pusher import Pusher
-from components.reference import TaskReference
-from components.schema import SchemaGen
-from components.skew_gate import SkewGate
-from components.statistics import statistics_gen
-from components.trainer import trainer
-from components.transform import Transform
+from components.prepare.example_gen import ExampleGen
+from components.prepare.example_validator import ExampleValidator
+from components.prepare.schema import SchemaGen
+from components.prepare.statistics import statistics_gen
+from components.prepare.transform import Transform
+from components.release.baseline import baseline_resolver
+from components.release.evaluator import evaluator
+from components.release.pusher import Pusher
+from components.release.skew_gate import SkewGate
+from components.task.reference import TaskReference
+from components.training.trainer import trainer
 from pipeline.paths import Paths
 
 Baseline = Callable[[Any], Any]  # (channel of the candidate) -> node with an output `model`, or None

@@ -15,7 +15,7 @@ _FOLDER = "skewless-root"
 DEFAULT_ROOT = os.environ.get("SKEWLESS_ROOT") or _FOLDER
 # Beam and TensorFlow look for files by patterns: such a root would find other folders, or nothing.
 _PATTERN = "*?[\\"
-_MAX_NAME = 63  # of a task, see `components.task`, which would load all of TensorFlow
+_MAX_NAME = 63  # of a task, see `components.task.task`, which would load all of TensorFlow
 _LONGEST = 503  # bytes of a file of sqlite, which ML Metadata opens, and of 511 with its journal's suffix
 
 

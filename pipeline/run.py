@@ -18,14 +18,14 @@ from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
 from tfx.utils.io_utils import read_string_file
 
-from components import gate, pusher
-from components.evaluator import NO_BASELINE, Evaluation, check, metric_of
-from components.example_validator import check_split
-from components.multi_worker import Cluster
-from components.reference import TaskReference
-from components.task import Task
-from components.train import Train
-from components.trainer import REPORT
+from components.prepare.example_validator import check_split
+from components.release import pusher, skew_check
+from components.release.evaluator import NO_BASELINE, Evaluation, check, metric_of
+from components.task.reference import TaskReference
+from components.task.task import Task
+from components.task.train_config import Train
+from components.training.multi_worker import Cluster
+from components.training.trainer import REPORT
 from data.errors import DataError, SkewError, SkewlessError, UsageError
 from data.files.remote import is_remote
 from data.ingest.manifest import Manifest
@@ -100,7 +100,7 @@ class _Run:
             }
             check(found, self._task, record.blessed)
         elif component == "SkewGate":
-            record.skew = gate.read(outputs["blessing"].uri)
+            record.skew = skew_check.read(outputs["blessing"].uri)
             self._blessing = outputs["blessing"].uri
             if not record.skew["passed"]:
                 hint = f"The model before keeps serving. All of it: skewless skew {record.task}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components import settings
+from components.task import overrides as settings
 from data.errors import UsageError
 from data.files.remote import is_remote
 from pipeline.paths import Paths, absolute, check_root
@@ -19,7 +19,7 @@ from pipeline.runners.compiled.spec import Compiled
 from pipeline.verbs import Request, Terminal, terminal
 
 if TYPE_CHECKING:
-    from components.reference import TaskReference
+    from components.task.reference import TaskReference
 
 
 def run_compiled(request: Request, file: str) -> None:
@@ -63,7 +63,7 @@ def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, 
 
 def _reference(compiled: Compiled) -> TaskReference:
     """The task and the settings that were compiled, out of the components' custom_configs."""
-    from components.reference import TaskReference
+    from components.task.reference import TaskReference
     from pipeline.runners.parameters import is_placeholder, references
 
     path, values = "", dict[str, str]()

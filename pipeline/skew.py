@@ -24,7 +24,7 @@ from serving.parity.routes import DEFAULT, EXAMPLES
 from serving.program import installed
 
 if TYPE_CHECKING:
-    from components.reference import TaskReference
+    from components.task.reference import TaskReference
 
 EMBEDDED = "the embedded one"
 
@@ -93,17 +93,17 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with Console(stderr=True).status("loading TensorFlow and TFX") as status:
-        from components import gate
-        from components.reference import TaskReference
+        from components.release import skew_check
+        from components.task.reference import TaskReference
 
         record = _last(paths)
         reference = TaskReference(path, {**record["settings"], **assignments})
         folder = posixpath.join(paths.run(record["run_id"]), "skew")
         artifacts = _artifacts(record, paths, metadata, reference)
-        skew = gate.prove(reference.load(), artifacts, folder, status.update).to_dict()
+        skew = skew_check.prove(reference.load(), artifacts, folder, status.update).to_dict()
         if record["pushed"] and tf.io.gfile.isdir(record["pushed"]["path"]):
             status.update("through the pushed version")
-            pushed = gate.check_pushed(folder, record["pushed"]["path"]).to_dict()
+            pushed = skew_check.check_pushed(folder, record["pushed"]["path"]).to_dict()
             skew |= {"routes": [*skew["routes"], pushed], "passed": skew["passed"] and not pushed["fault"]}
     _tell(skew)
 
@@ -121,8 +121,8 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, refer
     """What the last run left, if it is of the task as it is now."""
     from tfx.utils.path_utils import serving_model_path
 
-    from components.gate import Artifacts
-    from components.reference import KEY
+    from components.release.skew_check import Artifacts
+    from components.task.reference import KEY
     from pipeline import connection
     from pipeline.report.metadata import Metadata
 

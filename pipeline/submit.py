@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from components import settings
+from components.task import overrides
 from data.errors import UsageError, unknown
 from data.fields import is_finite
 from pipeline.compile import TARGETS, check_uri
@@ -162,7 +162,7 @@ def planned(request: Request, compiled: Compiled, now: datetime.datetime) -> Pla
     base = (request.pipeline_root or compiled.base).rstrip("/")
     check_uri("--pipeline-root", base, target)
     check_pattern("--pipeline-root", base)
-    given = settings.parse(request.assignments)
+    given = overrides.parse(request.assignments)
     if request.data is not None:
         given["data"] = request.data
     values = compiled.parameters(given, base)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from components import settings
+from components.task import overrides
 from data.errors import SkewlessError
 from data.files.remote import is_remote
 from pipeline.compile import check_installed
@@ -96,12 +96,12 @@ def terminal(root: str) -> Iterator[Terminal]:
 
 
 def _run(request: Request, out: Terminal) -> RunRecord:
-    path, values = resolve(request.task), settings.parse(request.assignments)
+    path, values = resolve(request.task), overrides.parse(request.assignments)
     beam_args = _beam_arguments(request, path)
     console = out.console
     console.print(f"[dim]log  {out.log}[/]")
     with console.status("loading TensorFlow and TFX"):
-        from components.reference import TaskReference
+        from components.task.reference import TaskReference
         from pipeline.report.summary import summarize
         from pipeline.run import run
 

@@ -19,7 +19,14 @@ from typing import TextIO
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
-    ["pipeline.verbs", "pipeline.run", "pipeline.skew", "components.trainer", "components.gate", "serving.server.serve"]
+    [
+        "pipeline.verbs",
+        "pipeline.run",
+        "pipeline.skew",
+        "components.training.trainer",
+        "components.release.skew_check",
+        "serving.server.serve",
+    ]
 )
 
 

@@ -36,7 +36,7 @@ class RunRecord:
       data: examples by split, quarantined by reason, files that are no pictures, duplicates, remarks on pictures.
       training: epochs, images_per_second, waiting_share (of the time, for input), history, best_epoch, phases, layers.
       evaluation: the deciding metric, metrics by slice, the baseline's value, why a model before is no baseline.
-      skew: the proof of no skew (`components.gate.Proof`), the pushed version's route at its end.
+      skew: the proof of no skew (`components.release.skew_check.Proof`), the pushed version's route at its end.
       pushed: version and path of the model that is served after the run.
       plots: the PNGs drawn.
     """

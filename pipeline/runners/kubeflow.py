@@ -14,7 +14,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.types import Channel, standard_artifacts
 
-from components.reference import TaskReference
+from components.task.reference import TaskReference
 from data.errors import UsageError, unknown
 from pipeline import graph
 from pipeline.paths import Paths
@@ -22,7 +22,7 @@ from pipeline.runners import beam, parameters, resources
 
 Target = Literal["vertex", "kubeflow"]
 DATA, SERVING, BASELINE = "data", "serving", "baseline"  # run parameters beside the settings
-_DRIVER = ["python", "-m", "components.driver"]
+_DRIVER = ["python", "-m", "components.prepare.example_gen_driver"]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components import settings
-from components.reference import KEY, TaskReference
+from components.task import overrides
+from components.task.reference import KEY, TaskReference
 from data.errors import UsageError, unknown
 
 CHANNEL = "pipelinechannel--"
@@ -42,11 +42,11 @@ def defaults(reference: TaskReference, chosen: Sequence[str]) -> dict[str, str]:
       UsageError: no setting, or one that is fixed when a pipeline is compiled.
     """
     task = reference.load()
-    legal = [name for name in settings.names(task) if name.partition(".")[0] in _PARTS]
+    legal = [name for name in overrides.names(task) if name.partition(".")[0] in _PARTS]
     found = {}
     for name in dict.fromkeys((*ALWAYS, *chosen)):
         if name not in legal:
-            if name in settings.names(task):
+            if name in overrides.names(task):
                 raise UsageError(
                     f"{name} cannot be a run parameter: it shapes the pipeline",
                     hint=f"Compile with --set {name}=VALUE. Run parameters may begin with {', '.join(_PARTS)}.",

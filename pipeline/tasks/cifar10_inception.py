@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
+from components.models.transfer import Transfer
 from components.progress import say
-from components.task import Evaluate, Task, Train
-from components.transfer import Transfer
+from components.task.task import Evaluate, Task, Train
 from data.files.download import File, fetch
 from data.sources import Arrays, Either, ImageFolder
 from data.spec import Classes, Image

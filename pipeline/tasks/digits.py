@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.task import Evaluate, Task, Train
+from components.task.task import Evaluate, Task, Train
 from data.sources import ImageFolder
 from data.spec import Feature, Image
 

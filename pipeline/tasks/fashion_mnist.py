@@ -13,7 +13,7 @@ from __future__ import annotations
 import keras
 
 from components.progress import say
-from components.task import Evaluate, Task, Train
+from components.task.task import Evaluate, Task, Train
 from data.files.download import File, fetch
 from data.sources import Idx
 from data.spec import Classes, Feature, Image

@@ -14,9 +14,9 @@ decoding and augmentation included, 1 % of the time waiting for input; 15 minute
 
 from __future__ import annotations
 
-from components.models import ConvNet
+from components.models.conv_net import ConvNet
 from components.progress import say
-from components.task import Evaluate, Task, Train
+from components.task.task import Evaluate, Task, Train
 from data.augmentation.image_data_generator import from_image_data_generator
 from data.files.archives import fetch_archives
 from data.files.download import File

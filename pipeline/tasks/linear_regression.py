@@ -15,7 +15,7 @@ from pathlib import Path
 
 import keras
 
-from components.task import Evaluate, Task, Train
+from components.task.task import Evaluate, Task, Train
 from data.ingest.shards import Ingest
 from data.sources import Arrays, Csv, Either
 from data.spec import Feature, Number, Vector

@@ -12,11 +12,11 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from tfx import v1 as tfx
 
-from components.example_gen import ExampleGen
-from components.reference import TaskReference
-from components.schema import SchemaGen
-from components.statistics import statistics_gen
-from components.transform import Transform
+from components.prepare.example_gen import ExampleGen
+from components.prepare.schema import SchemaGen
+from components.prepare.statistics import statistics_gen
+from components.prepare.transform import Transform
+from components.task.reference import TaskReference
 from pipeline.runners.beam import DIRECT
 
 RunComponents = Callable[[Sequence[Any], Path], dict[str, pb.Artifact]]

@@ -18,12 +18,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.data.experimental import service
 
-from components.checkpoints import Checkpoints
-from components.compiling import built
-from components.fitting import fit
-from components.replicas import Replicas
-from components.task import Task
-from components.train import FineTune, Train
+from components.models.build import built
+from components.task.task import Task
+from components.task.train_config import FineTune, Train
+from components.training.checkpoints import Checkpoints
+from components.training.fit import fit
+from components.training.replicas import Replicas
 from data.input.reader import Batches, Part
 from data.sources import Csv
 from data.spec import Classes, Feature, Vector
@@ -84,7 +84,7 @@ class Killed(BaseException):
 
 def run_trainer(arguments: dict[str, Any]) -> None:
     """The component's own entry point, with a service of two workers in this process."""
-    from components import trainer  # loads TFX
+    from components.training import trainer  # loads TFX
 
     dispatcher = service.DispatchServer()
     address = dispatcher.target.partition("://")[2]

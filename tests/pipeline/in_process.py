@@ -12,7 +12,7 @@ import tensorflow as tf
 from rich.console import Console
 from tfx.utils.io_utils import read_string_file
 
-from components.reference import TaskReference
+from components.task.reference import TaskReference
 from data.errors import SkewlessError
 from pipeline.paths import Paths, here
 from pipeline.report.quiet import logged_to

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from components.reference import TaskReference
+from components.task.reference import TaskReference
 from pipeline.cli import cli, reported
 from pipeline.compile import write
 from pipeline.runners.kubeflow import Options, compiled

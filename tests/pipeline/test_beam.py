@@ -12,7 +12,7 @@ from apache_beam.options import pipeline_options as options
 from apache_beam.transforms.environments import DockerEnvironment, Environment, ExternalEnvironment
 from tfx.utils.dependency_utils import make_beam_dependency_flags
 
-from components.reference import TaskReference
+from components.task.reference import TaskReference
 from data.errors import UsageError
 from pipeline.run import _cause
 from pipeline.runners import beam

@@ -17,8 +17,8 @@ from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components.reference import TaskReference
-from components.settings import apply
+from components.task.overrides import apply
+from components.task.reference import TaskReference
 from data.errors import UsageError
 from pipeline.compile import Request, check, check_installed, compile_task, write
 from pipeline.registry import resolve
@@ -187,7 +187,7 @@ def test_caching_is_on_or_off(vertex: dict[str, Any], kubeflow: dict[str, Any]) 
 
 def test_our_driver_looks_at_the_data(vertex: dict[str, Any]) -> None:
     driver = _container(vertex, "ExampleGen")["lifecycle"]["preCacheCheck"]
-    assert driver["command"] == ["python", "-m", "components.driver"] and "{{$}}" in driver["args"]
+    assert driver["command"] == ["python", "-m", "components.prepare.example_gen_driver"] and "{{$}}" in driver["args"]
 
 
 def test_labels_are_the_jobs() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.evaluator import ACCURACY, Evaluation
-from components.reference import TaskReference
+from components.release.evaluator import ACCURACY, Evaluation
+from components.task.reference import TaskReference
 from data.errors import DataError, QualityError, SkewError, SkewlessError, UsageError
 from data.spec import Image as Pictures
 from pipeline.paths import Paths

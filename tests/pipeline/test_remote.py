@@ -17,7 +17,7 @@ import tensorflow as tf
 from apache_beam.io import filesystem
 from tensorflow.python.lib.io import file_io
 
-from components import pusher
+from components.release import pusher
 from data.errors import UsageError
 from data.files.copy_tree import copy_tree
 from data.ingest import manifest

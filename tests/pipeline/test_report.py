@@ -20,12 +20,12 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from rich.console import Console
 
-from components import fingerprint
-from components.evaluator import eval_config
+from components.prepare.schema import SchemaGen
+from components.prepare.statistics import statistics_gen
 from components.progress import LOGGER, say
-from components.reference import TaskReference
-from components.schema import SchemaGen
-from components.statistics import statistics_gen
+from components.release.evaluator import eval_config
+from components.task import fingerprint
+from components.task.reference import TaskReference
 from pipeline.paths import Paths
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata, _changes
@@ -107,10 +107,10 @@ def test_the_reasons_of_real_runs(
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == "the data have changed"
 
     others = {**fingerprint.packages(), "packages.tensorflow": "2.99.0"}
-    monkeypatch.setattr("components.fingerprint.packages", lambda: others)
+    monkeypatch.setattr("components.task.fingerprint.packages", lambda: others)
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == f"tensorflow {tf.__version__} -> 2.99.0"
 
-    monkeypatch.setattr("components.fingerprint.framework_hash", lambda: "another")
+    monkeypatch.setattr("components.task.fingerprint.framework_hash", lambda: "another")
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == "Skewless itself has changed"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from components.task import Evaluate, Task, Train
+from components.task.task import Evaluate, Task, Train
 from data.sources import Csv
 from data.spec import Feature, Number, Vector
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import keras
 
-from components.task import Evaluate, Task, Train
+from components.task.task import Evaluate, Task, Train
 from data.sources import Csv
 from data.spec import Feature, Number, Vector
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from components.task import Gate, Task, Train
+from components.task.task import Gate, Task, Train
 from data.augmentation.ops import Augmentation
 from data.sources import ImageFolder
 from data.spec import Feature, Image

@@ -7,7 +7,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from components.task import Gate, Task, Train
+from components.task.task import Gate, Task, Train
 from data.sources import ImageFolder, TFRecords
 from data.spec import Feature, Image
 

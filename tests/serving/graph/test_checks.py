@@ -43,7 +43,7 @@ def _transform_graph(folder: Path, preprocess: Preprocess) -> str:
 
 
 class _Layer(tf.Module):
-    """A TransformGraph as `components.transform.Preprocessing` calls it."""
+    """A TransformGraph as `components.prepare.transform.Preprocessing` calls it."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()

@@ -1,0 +1,1 @@
+"""Build and describe Keras models."""

@@ -1,0 +1,1 @@
+"""TFX components before training: ExampleGen to Transform."""

@@ -1,0 +1,248 @@
+"""ExampleGen: files to shards of checked records. One Beam element is one shard."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import posixpath
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from google.protobuf import json_format, struct_pb2
+from tfx import types
+from tfx.components.example_gen import component, driver, input_processor
+from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import proto_utils
+
+from components.task.reference import task_of
+from data.errors import DataError, UsageError
+from data.files.listing import walk
+from data.files.remote import is_remote
+from data.ingest import manifest
+from data.ingest.shards import Shard, ShardReport, make_shards, write_shard
+from data.names import printable
+from data.sources import Plan, Source
+
+log = logging.getLogger(__name__)
+
+
+class InputProcessor(input_processor.FileBasedInputProcessor):
+    """TFX's resolution of span and version, with a fingerprint that sees every file below the folder.
+
+    TFX's own looks at the files one pattern matches, and at whole seconds of their time stamps: a picture replaced
+    within a second, or one folder deeper, would go unnoticed and give a stale cache hit.
+    """
+
+    def resolve_span_and_version(self) -> tuple[int, int | None]:
+        """The latest span, and its latest version; 0 and None where the folder has no pattern.
+
+        Raises:
+          DataError: nothing fits the pattern, or what fits it holds no number.
+        """
+        pattern = posixpath.dirname(self._splits[0].pattern)
+        if not (self._is_match_span or self._is_match_date):
+            return 0, None  # TFX would stat every file for its fingerprint, and fails at a dangling link
+        try:
+            span, version = super().resolve_span_and_version()
+        except (ValueError, fileio.NotFoundError) as error:
+            raise DataError(
+                f"no span of '{pattern}' in {self._input_base_uri}: {error or 'a link there leads nowhere'}",
+                hint="Give the folder above the spans with --data DIR, or another pattern with --set source.folder=...",
+            ) from None
+        folder = self._data_folder(span, version)
+        if not tf.io.gfile.isdir(folder):
+            raise DataError(
+                f"'{pattern}' has span {span} as its latest, but there is no folder {folder}",
+                hint="Numbers that start with zeros need their width: {SPAN:2}, {VERSION:2}.",
+            )
+        return span, version
+
+    def _data_folder(self, span: int | None, version: int | None) -> str:
+        pattern = self.get_pattern_for_span_version(self._splits[0].pattern, span, version)
+        return posixpath.dirname(posixpath.join(self._input_base_uri, pattern))
+
+    def get_input_fingerprint(self, span: int | None, version: int | None) -> str:
+        """Hash of the paths, sizes and modification times below the folder, and their number."""
+        folder = self._data_folder(span, version)
+        found, count = hashlib.sha256(), 0
+        for entry in walk(folder):
+            name = os.fsencode(entry.path)
+            try:
+                size, modified = _size_and_time(posixpath.join(folder, entry.path))
+            except (OSError, tf.errors.OpError):  # a dangling link: its name counts
+                found.update(b"%s\n" % name)
+                continue
+            found.update(b"%s %d %d\n" % (name, size, modified))
+            count += 1
+        return f"files:{count},sha256:{found.hexdigest()[:16]}"
+
+
+def _size_and_time(path: str) -> tuple[int, int]:
+    """Bytes, and nanoseconds since 1970 of the last modification.
+
+    TensorFlow's `stat` of a local file cuts the time to whole seconds, in spite of the name `mtime_nsec`.
+    """
+    if is_remote(path):
+        stat = tf.io.gfile.stat(path)
+        return stat.length, stat.mtime_nsec
+    local = os.stat(path)
+    return local.st_size, local.st_mtime_ns
+
+
+class Driver(driver.FileBasedDriver):
+    """The stock driver with that input processor."""
+
+    def get_input_processor(
+        self, splits: Any, range_config: Any = None, input_base_uri: str | None = None
+    ) -> InputProcessor:
+        """See the base class.
+
+        Raises:
+          UsageError: the folder's pattern is malformed, a version without a span for example.
+        """
+        try:
+            return InputProcessor(input_base_uri, splits, range_config)
+        except ValueError as error:
+            raise UsageError(f"source.folder: {error}") from None
+
+
+class _WriteShard(beam.DoFn):
+    """Shard -> ShardReport; all reading, checking and writing happens in here."""
+
+    def __init__(self, folder: str, target: str, config: str) -> None:
+        self._folder, self._target, self._config = folder, target, config
+
+    def setup(self) -> None:
+        self._task = task_of(self._config)
+
+    def process(self, shard: Shard) -> list[ShardReport]:
+        task = self._task
+        return [write_shard(shard, self._folder, self._target, task.source, task.feature, task.label, task.ingest)]
+
+
+class _Merge(beam.DoFn):
+    """All reports -> the manifest beside the shards."""
+
+    def __init__(self, target: str, plan: Plan, remove_duplicates: bool) -> None:
+        self._target, self._remove = target, remove_duplicates
+        self._plan = dataclasses.replace(plan, splits={})  # what is left to do is not needed here, and may be large
+
+    def process(self, reports: list[ShardReport]) -> list[str]:
+        manifest.merge(reports, self._plan, self._target, remove_duplicates=self._remove)
+        return [self._target]
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Plans the shards, has Beam's workers write them, and checks the whole."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Writes `Split-*/data_tfrecord-*`, `manifest.json` and `quarantine.jsonl` into the Examples artifact.
+
+        Raises:
+          DataError: no data, no examples for a split, one class, a class seen only in evaluation.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
+        config = custom_config(exec_properties)
+        task = task_of(config)
+        folder = _folder(exec_properties)
+        plan = task.source.plan(folder, task.feature)
+        shards = make_shards(plan, task.ingest.seed)
+        log.info("%d shards planned from %s", len(shards), folder)
+        with self._make_beam_pipeline() as pipeline:
+            # fmt: off
+            (pipeline
+             | "Plan" >> beam.Create(shards, reshuffle=len(shards) > 1)
+             | "WriteShard" >> beam.ParDo(_WriteShard(folder, examples.uri, config))
+             | "Collect" >> beam.combiners.ToList()
+             | "Manifest" >> beam.ParDo(_Merge(examples.uri, plan, task.ingest.duplicates == "remove")))
+            # fmt: on
+        partial = posixpath.join(examples.uri, ".partial")
+        if tf.io.gfile.exists(partial):
+            tf.io.gfile.rmtree(partial)
+        written = manifest.Manifest.load(examples.uri)
+        try:
+            manifest.check(written, task.label, plan.classes)
+        except DataError as error:
+            raise DataError(f"{error}{_first_rejected(examples.uri)}", hint=error.hint) from None
+        examples.split_names = artifact_utils.encode_split_names(sorted(written.splits, key=_split_rank))
+        examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
+        examples.set_string_custom_property("file_format", "tfrecords_gzip")  # TFX knows no other; Beam goes by suffix
+        examples.set_int_custom_property("examples", written.examples())
+
+
+def _first_rejected(folder: str) -> str:
+    """An example from the quarantine report, which TFX deletes with the rest of a failed component's outputs."""
+    with tf.io.gfile.GFile(posixpath.join(folder, manifest.QUARANTINE)) as report:
+        line = report.readline()
+    if not line:
+        return ""
+    first = json.loads(line)
+    return f"; in quarantine e.g. {printable(first['source'])}: {first['reason']} ({first['message']})"
+
+
+def _split_rank(name: str) -> int:
+    return ("train", "eval", "test").index(name)
+
+
+def custom_config(exec_properties: dict[str, Any]) -> str:
+    """JSON of the reference to the task, out of the `CustomConfig` message that ExampleGens carry."""
+    message = example_gen_pb2.CustomConfig()
+    proto_utils.json_to_proto(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], message)
+    packed = struct_pb2.Struct()
+    message.custom_config.Unpack(packed)
+    return json.dumps(json_format.MessageToDict(packed))
+
+
+def _folder(exec_properties: dict[str, Any]) -> str:
+    """The data folder, with span and version filled in by the driver."""
+    config = example_gen_pb2.Input()
+    proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
+    base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
+    folder = posixpath.dirname(posixpath.join(base, config.splits[0].pattern))
+    if not tf.io.gfile.isdir(folder):
+        raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
+    return folder
+
+
+class ExampleGen(component.FileBasedExampleGen):
+    """TFX's FileBasedExampleGen over the sources of `data.sources`; spans and versions come from its driver."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(self, input_base: str, source: Source, ingest: Any, config: dict[str, Any]) -> None:
+        """Args:
+        input_base: the data folder.
+        source: tells the folder below it, with TFX's span and version patterns.
+        ingest: its buckets become TFX's `SplitConfig`.
+        config: from `TaskReference.config`.
+        """
+        pattern = posixpath.join(source.folder, "*")
+        splits = (("train", ingest.train_buckets), ("eval", ingest.eval_buckets))
+        packed = struct_pb2.Struct()
+        packed.update(config)
+        custom = example_gen_pb2.CustomConfig()
+        custom.custom_config.Pack(packed)
+        super().__init__(
+            input_base=input_base,
+            input_config=example_gen_pb2.Input(splits=[example_gen_pb2.Input.Split(name="all", pattern=pattern)]),
+            output_config=example_gen_pb2.Output(
+                split_config=example_gen_pb2.SplitConfig(
+                    splits=[example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=n) for name, n in splits]
+                )
+            ),
+            custom_config=custom,
+        )

@@ -1,0 +1,123 @@
+"""ExampleValidator, as TFX has it, and a gate: the run stops here when the data are not fit to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx import types
+from tfx.components.example_validator import executor
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
+from tfx.utils import io_utils, json_utils
+
+from components.task.reference import task_of
+from data.errors import DataError, UsageError
+from data.ingest import manifest
+
+
+class _Executor(executor.Executor):
+    """The stock validation, then the verdict."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Raises:
+        DataError: more pictures in quarantine than allowed, or statistics that the schema does not allow.
+        UsageError: there is no such split as the one to evaluate on.
+        """
+        config = json_utils.loads(exec_properties["custom_config"])
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        found = manifest.Manifest.load(examples.uri)
+        check_split(config["split"], found.splits)
+        check_quarantine(found, task_of(config).ingest.max_quarantine, examples.uri)
+        super().Do(input_dict, output_dict, exec_properties)
+        anomalies = artifact_utils.get_single_instance(output_dict[standard_component_specs.ANOMALIES_KEY])
+        for split in artifact_utils.decode_split_names(anomalies.split_names):
+            path = f"{anomalies.uri}/Split-{split}/SchemaDiff.pb"
+            found = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
+            for name, info in found.anomaly_info.items():
+                if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
+                    raise DataError(f"the {split} data do not fit the schema: {name}: {info.description}")
+
+
+def check_split(wanted: str, splits: Collection[str]) -> None:
+    """Whether the data have the split to evaluate on.
+
+    Args:
+      wanted: `evaluate.split`.
+      splits: those of the data; "" stands for training and evaluation, told by the content.
+
+    Raises:
+      UsageError: they do not.
+    """
+    found = sorted({"train", "eval"} if "" in splits else splits)
+    if wanted not in found:
+        raise UsageError(
+            f"evaluate.split is {wanted}, but the data have only the splits {', '.join(found)}",
+            hint="Evaluate on eval, or give the data a test split beside those of training and validation.",
+        )
+
+
+def check_quarantine(found: manifest.Manifest, limit: float, folder: str) -> None:
+    """Compares the share of pictures left out with the limit.
+
+    Raises:
+      DataError: it is above; tells the numbers, the reasons, the report, and how to raise the limit.
+    """
+    share = found.quarantine_share()
+    if share > limit:
+        count = sum(found.quarantined.values())
+        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(found.quarantined.items()))
+        raise DataError(
+            f"{count} of {count + found.examples()} examples ({share:.1%}) are in quarantine, more than"
+            f" {limit:.1%}: {reasons}; named in {folder}/{manifest.QUARANTINE}",
+            hint=f"Mend or remove them, or allow more with --set ingest.max_quarantine={min(1.0, share + 0.01):.2f}",
+        )
+
+
+class _ExampleValidatorSpec(standard_component_specs.ExampleValidatorSpec):
+    PARAMETERS = {
+        **standard_component_specs.ExampleValidatorSpec.PARAMETERS,
+        "custom_config": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        **standard_component_specs.ExampleValidatorSpec.INPUTS,
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+    }
+
+
+class ExampleValidator(base_component.BaseComponent):
+    """TFX's component with the manifest of the examples as a further input."""
+
+    SPEC_CLASS = _ExampleValidatorSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+
+    def __init__(
+        self,
+        examples: types.Channel,
+        statistics: types.Channel,
+        schema: types.Channel,
+        config: dict[str, Any],
+        split: str,
+    ) -> None:
+        """Args:
+        examples: for their manifest.
+        statistics, schema: what is compared.
+        config: from `TaskReference.config`.
+        split: the one that the Evaluator will look for, after the training.
+        """
+        super().__init__(
+            _ExampleValidatorSpec(
+                examples=examples,
+                statistics=statistics,
+                schema=schema,
+                exclude_splits=json_utils.dumps([]),
+                custom_config=json_utils.dumps({**config, "split": split}),
+                anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
+            )
+        )

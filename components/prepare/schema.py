@@ -1,0 +1,131 @@
+"""The schema: TFDV's inference, then what the task knows better."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx import types
+from tfx.components.statistics_gen import stats_artifact_utils
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import io_utils, json_utils
+
+from components.task.reference import task_of
+from components.task.task import Task
+from data.images.formats import FORMATS
+from data.ingest import manifest
+from data.records import FACTS
+from data.spec import IMAGE, LABEL, VECTOR, Image
+
+FILE_NAME = "schema.pbtxt"
+
+
+def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) -> schema_pb2.Schema:
+    """Puts the task's knowledge in the place of guesses.
+
+    Inference turns digit-named classes into integers and pictures into long strings, and cannot know the order of the
+    classes: here the label's domain lists them in the order of the model's outputs.
+
+    Args:
+      inferred: TFDV's schema of the training split.
+      task: tells the feature and the kind of label.
+      classes: their names in order; empty for a number.
+    """
+    schema = schema_pb2.Schema()
+    known = {feature.name: feature for feature in inferred.feature}
+    if isinstance(task.feature, Image):
+        # The bytes are kept out of the statistics (`components.prepare.statistics`), so nothing may be demanded of their
+        # presence; the representation says what a fixed shape would.
+        schema.feature.add(name=IMAGE, type=schema_pb2.BYTES).image_domain.SetInParent()
+        representations = schema.tensor_representation_group[""].tensor_representation
+        representations[IMAGE].dense_tensor.column_name = IMAGE
+        representations[IMAGE].dense_tensor.shape.SetInParent()
+        for name in FACTS:
+            kind = schema_pb2.BYTES if name in ("image/format", "image/source") else schema_pb2.INT
+            feature = _scalar(schema, name, kind)
+            if name == "image/format" and name in known:
+                feature.string_domain.value.extend(sorted(FORMATS))
+    else:
+        feature = schema.feature.add(name=VECTOR, type=schema_pb2.FLOAT)
+        feature.presence.min_fraction = 1.0
+        feature.shape.dim.add(size=task.feature.size)
+    if task.is_classification:
+        _scalar(schema, LABEL, schema_pb2.BYTES).string_domain.value.extend(classes)
+    else:
+        _scalar(schema, LABEL, schema_pb2.FLOAT)
+    return schema
+
+
+def _scalar(schema: schema_pb2.Schema, name: str, kind: int) -> schema_pb2.Feature:
+    feature = schema.feature.add(name=name, type=kind)
+    feature.presence.min_fraction = 1.0
+    feature.shape.SetInParent()
+    return feature
+
+
+def classes_of(schema: schema_pb2.Schema) -> tuple[str, ...]:
+    """The classes in the order of the model's outputs; none where the label is a number."""
+    label = next(feature for feature in schema.feature if feature.name == LABEL)
+    return tuple(label.string_domain.value)
+
+
+def read_schema(folder_or_file: str) -> schema_pb2.Schema:
+    """Reads a Schema artifact (its folder) or file."""
+    path = folder_or_file
+    if not path.endswith(FILE_NAME):
+        path = posixpath.join(path, FILE_NAME)
+    return io_utils.SchemaReader().read(path)
+
+
+class _Executor(base_executor.BaseExecutor):
+    """Statistics and manifest to a schema."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        task = task_of(json_utils.loads(exec_properties["custom_config"]))
+        statistics = stats_artifact_utils.load_statistics(
+            artifact_utils.get_single_instance(input_dict["statistics"]), "train"
+        )
+        examples = artifact_utils.get_single_uri(input_dict["examples"])
+        classes = manifest.check(manifest.Manifest.load(examples), task.label)
+        schema = curate(tfdv.infer_schema(statistics.proto()), task, classes)
+        folder = artifact_utils.get_single_uri(output_dict["schema"])
+        io_utils.write_pbtxt_file(posixpath.join(folder, FILE_NAME), schema)
+
+
+class _SchemaSpec(component_spec.ComponentSpec):
+    PARAMETERS = {"custom_config": component_spec.ExecutionParameter(type=str)}
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
+    }
+    OUTPUTS = {"schema": component_spec.ChannelParameter(type=standard_artifacts.Schema)}
+
+
+class SchemaGen(base_component.BaseComponent):
+    """In the place of TFX's SchemaGen, which only infers."""
+
+    SPEC_CLASS = _SchemaSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+
+    def __init__(self, examples: types.Channel, statistics: types.Channel, config: dict[str, Any]) -> None:
+        """Args:
+        examples: for their manifest.
+        statistics: of the same examples.
+        config: from `TaskReference.config`.
+        """
+        super().__init__(
+            _SchemaSpec(
+                examples=examples,
+                statistics=statistics,
+                custom_config=json_utils.dumps(config),
+                schema=types.Channel(type=standard_artifacts.Schema),
+            )
+        )

@@ -1,0 +1,1 @@
+"""TFX components after training: Evaluator, SkewGate, Pusher."""

@@ -1,0 +1,152 @@
+"""Whether the model of an earlier run can be compared with the candidate: it must answer the same question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from components.prepare.schema import classes_of
+from data.errors import UsageError
+from data.names import listed
+from data.spec import IMAGE, LABEL, VECTOR
+from serving.parity.compare import Answers
+from serving.parity.routes import Refused, Signatures
+
+_BATCH = 32
+NAMED = 10  # classes at most that a message lists
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """Whether a model can be compared, and if not, why.
+
+    Attributes:
+      reason: why not, in words about the last model; empty: it can be compared.
+      common: classes that both know, in the candidate's order.
+    """
+
+    reason: str
+    common: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return not self.reason
+
+
+def comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) -> Comparable:
+    """Asks a model about examples of this run.
+
+    The order of the classes may differ: TFMA looks labels up by name. The size of pictures may, too: a signature takes
+    their bytes.
+
+    Args:
+      model: folder of its SavedModel.
+      schema: of this run's data.
+      records: serialized tf.Examples of this run; all of them must be answered.
+
+    Raises:
+      tf.errors.OpError: the file system does not answer, which says nothing about the model.
+    """
+    try:
+        signatures = Signatures(model)
+        takes = _input(signatures)
+    except UsageError as error:
+        return Comparable(f"the last model cannot be used: {error}")
+    if takes != _feature(schema):
+        return Comparable(f"the last model takes {takes}")
+    known: tuple[str, ...] | None = None
+    for some in _batches(records):
+        try:
+            found = signatures.examples(some, len(some))
+        except Refused as error:
+            return Comparable(f"the last model refuses examples of this run: {error}")
+        except (UsageError, TypeError, ValueError) as error:  # not one input, or answers of another make
+            return Comparable(f"the last model is of another kind: {error}")
+        known = _classes(found)
+        if known is None:
+            return Comparable("the last model is of another kind: it answers neither classes and scores nor a number")
+    return Comparable("") if known is None else _compare(known, classes_of(schema))
+
+
+def _classes(found: Answers) -> tuple[str, ...] | None:
+    """Names of the classes, none for a number; None where the answers are neither."""
+    if found.classes is None:
+        return () if found.scores.shape[1] == 1 else None
+    if found.classes.shape != found.scores.shape or not all(isinstance(name, bytes) for name in found.classes[0]):
+        return None
+    return tuple(name.decode(errors="replace") for name in found.classes[0])
+
+
+def on_common(models: Sequence[str], common: Sequence[str], records: Iterable[bytes]) -> tuple[int, list[float]]:
+    """How often models with different classes are right on the examples of those that all of them know.
+
+    Each may answer with any of its own classes, so that the one with more of them has the harder question: the
+    numbers are told, and decide nothing.
+
+    Args:
+      models: folders of SavedModels that answer with classes.
+      common: the classes.
+      records: serialized tf.Examples; those of other classes are passed over.
+
+    Returns:
+      The number of examples, and the accuracy of each model on them, 0..1; none without an example.
+
+    Raises:
+      Refused: a model gives no answer to one of them.
+    """
+    signatures = [Signatures(model) for model in models]
+    count, right = 0, np.zeros(len(models), int)
+    names = {name.encode() for name in common}
+    for some in _batches(record for record in records if _label(record) in names):
+        labels = np.array([_label(record) for record in some], object)
+        count += len(some)
+        for place, model in enumerate(signatures):
+            found = model.examples(some, len(some))
+            assert found.classes is not None
+            right[place] += (found.classes[np.arange(len(some)), found.scores.argmax(axis=1)] == labels).sum()
+    return count, list(right / count) if count else []
+
+
+def _label(record: bytes) -> bytes:
+    return tf.train.Example.FromString(record).features.feature[LABEL].bytes_list.value[0]
+
+
+def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
+    """By the classes that the model knows and those of this run; none: a number."""
+    if not known and classes:
+        return Comparable("the last model answers with a number")
+    if known and not classes:
+        return Comparable(f"the last model answers with classes ({listed(known, NAMED)})")
+    if set(known) == set(classes):
+        return Comparable("", classes)
+    common = tuple(name for name in classes if name in known)
+    if len(known) <= NAMED:
+        return Comparable(f"the last model knew {listed(known, NAMED)}", common)
+    added = [name for name in classes if name not in known]
+    gone = [name for name in known if name not in classes]
+    told = [f"not {listed(added, NAMED)}"] * bool(added) + [f"also {listed(gone, NAMED)}"] * bool(gone)
+    return Comparable(f"the last model knew {len(known)} classes: {'; '.join(told)}", common)
+
+
+def _input(signatures: Signatures) -> str:
+    """What the model takes, in words."""
+    spec = signatures.input
+    if spec.dtype == tf.string:
+        return "pictures"
+    return f"{spec.shape[-1]} numbers" if spec.shape.rank == 2 else f"{spec.name} {spec.dtype.name} {spec.shape}"
+
+
+def _feature(schema: schema_pb2.Schema) -> str:
+    """What this run's records hold, in the same words."""
+    features = {feature.name: feature for feature in schema.feature}
+    return "pictures" if IMAGE in features else f"{features[VECTOR].shape.dim[0].size} numbers"
+
+
+def _batches(records: Iterable[bytes]) -> Iterator[list[bytes]]:
+    left = iter(records)
+    while some := list(islice(left, _BATCH)):
+        yield some

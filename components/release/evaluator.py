@@ -1,0 +1,269 @@
+"""Evaluator, as TFX has it: TFMA on the exported signature, against thresholds and the blessed baseline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_model_analysis as tfma
+from google.protobuf import wrappers_pb2
+from tfx import types
+from tfx.components import Evaluator as TfxEvaluator
+from tfx.components.evaluator import constants, executor
+from tfx.dsl.components.base import executor_spec
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import io_utils, json_utils, path_utils
+
+from components.prepare.schema import read_schema
+from components.release.baseline import saved_model
+from components.release.comparable import NAMED, Comparable, comparable, on_common
+from components.task.task import Evaluate, Task
+from data.errors import QualityError
+from data.names import listed
+from data.spec import LABEL
+from serving.parity.routes import Refused
+
+log = logging.getLogger(__name__)
+ACCURACY = "sparse_categorical_accuracy"
+ERROR = "mean_squared_error"
+NO_BASELINE = "no_baseline"  # custom property of the ModelBlessing: why the model before was not compared with
+_ROUNDING = 1e-6  # TFMA's metrics come out of float32: 7 of 10 are 0.69999999, which must do where the limit is 0.7
+
+
+def metric_of(task: Task) -> str:
+    """TFMA's name of the metric that decides."""
+    return ACCURACY if task.is_classification else ERROR
+
+
+def eval_config(task: Task) -> tfma.EvalConfig:
+    """The configuration of TFMA.
+
+    The model's own signature is evaluated on the raw records, and the label is read from them: nothing in the
+    measurement repeats the preprocessing.
+    """
+    settings = task.evaluate
+    spec = tfma.ModelSpec(
+        signature_name="serving_examples",
+        label_key=LABEL,
+        prediction_key="scores" if task.is_classification else "outputs",
+    )
+    names = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"] if task.is_classification else []
+    names += [] if task.is_classification else ["MeanSquaredError", "MeanAbsoluteError"]
+    metrics = [tfma.MetricConfig(class_name=name) for name in [*names, "ExampleCount"]]
+    metrics[0].per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(task))
+    # The default's label: of a number there are no slices.
+    by = [name for name in settings.slices if task.is_classification or name != LABEL]
+    slices = [tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in by)]
+    return tfma.EvalConfig(model_specs=[spec], metrics_specs=[tfma.MetricsSpec(metrics=metrics)], slicing_specs=slices)
+
+
+def _threshold(task: Task) -> tfma.MetricThreshold:
+    """The limit on the value, and on the change from the baseline; TFMA drops the latter where there is none."""
+    limit, drop = _limit(task.evaluate, task.is_classification), task.evaluate.max_drop + _ROUNDING
+    if task.is_classification:
+        value = tfma.GenericValueThreshold(lower_bound=wrappers_pb2.DoubleValue(value=limit))
+        change = tfma.GenericChangeThreshold(
+            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute=wrappers_pb2.DoubleValue(value=-drop)
+        )
+    else:
+        value = tfma.GenericValueThreshold(upper_bound=wrappers_pb2.DoubleValue(value=limit))
+        change = tfma.GenericChangeThreshold(
+            direction=tfma.MetricDirection.LOWER_IS_BETTER, relative=wrappers_pb2.DoubleValue(value=drop)
+        )
+    return tfma.MetricThreshold(value_threshold=value, change_threshold=change)
+
+
+def _limit(settings: Evaluate, is_classification: bool) -> float:
+    """The least accuracy or the largest error, with room for rounding."""
+    if is_classification:
+        return settings.min_accuracy - _ROUNDING
+    return float("inf") if settings.max_error is None else settings.max_error * (1 + _ROUNDING)
+
+
+class _Executor(executor.Executor):
+    """The stock evaluation, with a baseline only where it can be compared (`components.release.comparable`).
+
+    Where it cannot, the limits on the candidate alone decide, and the blessing says why under `NO_BASELINE`: a first
+    model of a new kind must not be kept back by one that answers another question.
+    """
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        found = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
+        if not found:
+            return super().Do(input_dict, output_dict, exec_properties)
+        folder = saved_model(found[0].uri)
+        if folder is None:  # the first run, before anything was pushed; or somebody deleted it
+            verdict = Comparable(f"there is no model at {found[0].uri}")
+        else:
+            schema = read_schema(artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY]))
+            records = _records(input_dict, exec_properties)
+            verdict = comparable(folder, schema, islice(records, 1))
+            if verdict:
+                try:
+                    return self._beside(folder, input_dict, output_dict, exec_properties)
+                except Exception:
+                    verdict = comparable(folder, schema, records)
+                    if verdict:  # the baseline answers all the records: the failure is not its own
+                        raise
+        reason = verdict.reason
+        if folder and verdict.common:
+            candidate = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+            reason += _on_common(folder, candidate, verdict.common, _records(input_dict, exec_properties))
+        log.warning("no baseline: %s", reason)
+        inputs = {**input_dict, standard_component_specs.BASELINE_MODEL_KEY: []}
+        super().Do(inputs, output_dict, exec_properties)
+        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        blessing.set_string_custom_property(NO_BASELINE, reason)
+        return None
+
+    def _beside(
+        self,
+        folder: str,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """The evaluation with a baseline; an imported one is laid out as a Trainer's for it."""
+        (baseline,) = input_dict[standard_component_specs.BASELINE_MODEL_KEY]
+        if folder == path_utils.serving_model_dir(baseline.uri):
+            return super().Do(input_dict, output_dict, exec_properties)
+        given = baseline.uri
+        # Beside the outputs, where Beam's workers can read it, too.
+        copy = f"{artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY])}/.baseline"
+        io_utils.copy_dir(folder, path_utils.serving_model_dir(copy))
+        try:
+            baseline.uri = copy
+            super().Do(input_dict, output_dict, exec_properties)
+        finally:
+            baseline.uri = given
+            tf.io.gfile.rmtree(copy)
+        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, folder)
+        return None
+
+
+def _records(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> Iterator[bytes]:
+    """The serialized tf.Examples that are evaluated."""
+    for split in json_utils.loads(exec_properties[standard_component_specs.EXAMPLE_SPLITS_KEY]):
+        for folder in artifact_utils.get_split_uris(inputs[standard_component_specs.EXAMPLES_KEY], split):
+            files = sorted(tf.io.gfile.glob(io_utils.all_files_pattern(folder)))
+            yield from tf.data.TFRecordDataset(files).as_numpy_iterator()
+
+
+def _on_common(baseline: str, candidate: str, common: Sequence[str], records: Iterator[bytes]) -> str:
+    """What to tell of the classes that both models know."""
+    try:
+        count, accuracies = on_common((baseline, candidate), common, records)
+    except Refused as error:
+        return f" (and refuses an example: {error})"
+    if not count:
+        return ""
+    return (
+        f" (on the {count:,} examples of {listed(common, NAMED)}: {accuracies[0]:.4f} before, {accuracies[1]:.4f} now)"
+    )
+
+
+class Evaluator(TfxEvaluator):
+    """TFX's component with that executor."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(_Executor)
+
+
+def evaluator(
+    task: Task, examples: types.Channel, model: types.Channel, baseline: types.Channel | None, schema: types.Channel
+) -> Evaluator:
+    """The component; without a baseline only the limits on the candidate itself hold."""
+    return Evaluator(
+        examples=examples,
+        model=model,
+        baseline_model=baseline,
+        schema=schema,
+        eval_config=eval_config(task),
+        example_splits=[task.evaluate.split],
+    )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the Evaluator found.
+
+    Attributes:
+      metrics: by slice ("overall", "label:3") and metric's name; of the candidate.
+      examples: number of examples evaluated.
+      baseline: the deciding metric of the baseline on the same examples; None on the first run.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    examples: int
+    baseline: float | None
+
+    @classmethod
+    def load(cls, folder: str, metric: str) -> Evaluation:
+        """Reads a ModelEvaluation artifact."""
+        result = tfma.load_eval_result(folder, model_name=None) if not _has_baseline(folder) else None
+        candidate = result or tfma.load_eval_result(folder, model_name="candidate")
+        metrics = {_slice_name(keys): _values(found) for keys, found in candidate.slicing_metrics}
+        baseline = None
+        if result is None:
+            other = tfma.load_eval_result(folder, model_name="baseline")
+            baseline = {_slice_name(keys): _values(found) for keys, found in other.slicing_metrics}["overall"][metric]
+        return cls(metrics, int(metrics["overall"].get("example_count", 0)), baseline)
+
+
+def _has_baseline(folder: str) -> bool:
+    return len(tfma.load_eval_results([folder]).get_results()) > 1
+
+
+def _slice_name(keys: tuple[tuple[str, Any], ...]) -> str:
+    return ", ".join(f"{name}:{_text(value)}" for name, value in keys) or "overall"
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _values(found: Any) -> dict[str, float]:
+    flat = found[""][""]
+    # Beside a baseline, TFMA adds the differences to it under names of their own.
+    return {
+        name: value["doubleValue"]
+        for name, value in flat.items()
+        if "doubleValue" in value and not name.endswith("_diff")
+    }
+
+
+def check(evaluation: Evaluation, task: Task, blessed: bool) -> None:
+    """Says why a model was not blessed.
+
+    Raises:
+      QualityError: it was not; tells the metric, its value and the limit.
+    """
+    if blessed:
+        return
+    metric, settings = metric_of(task), task.evaluate
+    value = evaluation.metrics["overall"][metric]
+    name = "accuracy" if task.is_classification else "mean squared error"
+    limit = _limit(settings, task.is_classification)
+    below, above = task.is_classification and value < limit, not task.is_classification and value > limit
+    if below or above:
+        key = "min_accuracy" if below else "max_error"
+        raise QualityError(
+            f"not pushed: {name} {value:.4f} is {'below' if below else 'above'} the limit {getattr(settings, key):.4f}",
+            hint=f"Train better, or move the limit with --set evaluate.{key}=VALUE",
+        )
+    if evaluation.baseline is not None:
+        raise QualityError(
+            f"not pushed: {name} {value:.4f} is worse than {evaluation.baseline:.4f} of the last blessed model"
+            f" (allowed drop {settings.max_drop:g})",
+            hint="The model before keeps serving. To allow a drop: --set evaluate.max_drop=VALUE",
+        )
+    raise QualityError(f"not pushed: {name} is {value}")

@@ -1,0 +1,94 @@
+"""SkewGate: between Evaluator and Pusher, it blesses the model if serving computes what training computed.
+
+The blessing is TFX's InfraBlessing, which its Pusher understands. A model that is skewed is not pushed: the component
+does not fail, as the Evaluator does not, so that its report stays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import io_utils, json_utils, path_utils
+
+from components.progress import say
+from components.release import skew_check
+from components.task.reference import task_of
+
+BLESSED = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}  # the names of TFX's InfraValidator
+
+
+class _Executor(base_executor.BaseExecutor):
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        given = {key: artifact_utils.get_single_instance(value) for key, value in input_dict.items()}
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+        passed = False
+        if model_utils.is_model_blessed(given["model_blessing"]):  # else it is not pushed, whatever it answers
+            artifacts = skew_check.Artifacts(
+                given["examples"].uri,
+                given["schema"].uri,
+                given["transform_graph"].uri,
+                given["model_run"].uri,
+                path_utils.serving_model_path(given["model"].uri),
+            )
+            task = task_of(json_utils.loads(exec_properties["custom_config"]))
+            passed = skew_check.prove(task, artifacts, blessing.uri, say).passed
+        io_utils.write_string_file(f"{blessing.uri}/{BLESSED[passed]}", "")
+        blessing.set_int_custom_property("blessed", int(passed))
+
+
+class _SkewGateSpec(component_spec.ComponentSpec):
+    PARAMETERS = {"custom_config": component_spec.ExecutionParameter(type=str)}
+    INPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
+        "transform_graph": component_spec.ChannelParameter(type=standard_artifacts.TransformGraph),
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "model_run": component_spec.ChannelParameter(type=standard_artifacts.ModelRun),
+        "model_blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+    OUTPUTS = {"blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing)}
+
+
+class SkewGate(base_component.BaseComponent):
+    """The proof as a component; `components.release.skew_check` is what it runs."""
+
+    SPEC_CLASS = _SkewGateSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+
+    def __init__(
+        self,
+        examples: types.Channel,
+        schema: types.Channel,
+        transform_graph: types.Channel,
+        model: types.Channel,
+        model_run: types.Channel,
+        model_blessing: types.Channel,
+        config: dict[str, Any],
+    ) -> None:
+        """Args:
+        examples, schema, transform_graph: what the model was trained with.
+        model, model_run: what the Trainer made.
+        model_blessing: the Evaluator's verdict.
+        config: from `TaskReference.config`.
+        """
+        super().__init__(
+            _SkewGateSpec(
+                examples=examples,
+                schema=schema,
+                transform_graph=transform_graph,
+                model=model,
+                model_run=model_run,
+                model_blessing=model_blessing,
+                custom_config=json_utils.dumps(config),
+                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )

@@ -1,0 +1,1 @@
+"""The task: what a pipeline trains, and its settings."""

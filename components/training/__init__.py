@@ -1,0 +1,1 @@
+"""Train a model: the Trainer, on one machine or several."""

@@ -1,0 +1,98 @@
+"""What happens after each epoch, as Keras callbacks: the task's settings of training."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+
+from components.progress import say
+from components.task.train_config import Train
+from components.training.checkpoints import Checkpoints, Progress
+from data.errors import QualityError
+
+
+class Judge(keras.callbacks.Callback):
+    """Ends an epoch: writes down its metrics, keeps the best weights, and stops when it is time to."""
+
+    def __init__(self, train: Train, epochs: int, progress: Progress, checkpoints: Checkpoints) -> None:
+        """Args:
+        train: the settings.
+        epochs: of all phases, for the line that is shown.
+        progress: kept up to date.
+        checkpoints: keep the best weights.
+        """
+        super().__init__()
+        self._train, self._epochs, self._progress, self._checkpoints = train, epochs, progress, checkpoints
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Raises:
+        QualityError: the loss is no number any more.
+        """
+        values, progress = logs or {}, self._progress
+        for name, value in values.items():
+            progress.history.setdefault(name, []).append(float(value))
+        progress.epoch, progress.batch = epoch + 1, 0
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        say(f"epoch {epoch + 1}/{self._epochs}  {shown}")
+        if not math.isfinite(values["loss"]):
+            raise QualityError(
+                f"the training diverged: the loss is {values['loss']} after epoch {epoch + 1}",
+                hint="Lower the rate, for example --set train.learning_rate="
+                f"{float(self.model.optimizer.learning_rate) / 10:.2g}",
+            )
+        self._judge(epoch + 1, values)
+
+    def _judge(self, epoch: int, values: dict[str, float]) -> None:
+        train, progress = self._train, self._progress
+        value = float(values[train.monitor])
+        if not progress.best_epoch or _is_better(train.monitor, value, progress.best):
+            progress.best, progress.best_epoch = value, epoch
+            if train.keep == "best":
+                self._checkpoints.save_best(self.model, epoch)
+        condition = train.stop_condition
+        if condition and condition.holds(values[condition.metric]):
+            self._stop(f"{train.stop_when} after epoch {epoch}")
+        elif train.patience and epoch - max(progress.best_epoch, progress.phases[-1]["epoch"] - 1) >= train.patience:
+            self._stop(f"no better {train.monitor} since epoch {progress.best_epoch}")
+
+    def _stop(self, why: str) -> None:
+        self._progress.stopped = why
+        self.model.stop_training = True
+        say(f"stopped: {why}")
+
+
+def _is_better(metric: str, value: float, best: float) -> bool:
+    return value > best if "accuracy" in metric else value < best
+
+
+def scheduler(train: Train, first: int, rate: float) -> keras.callbacks.LearningRateScheduler:
+    """Sets the rate of each epoch.
+
+    Args:
+      train: with its schedule.
+      first: first epoch of the phase, from 0; steps before it belong to another phase.
+      rate: of the phase's beginning.
+    """
+    if callable(train.schedule):
+        return keras.callbacks.LearningRateScheduler(train.schedule)
+    steps = [(after, lower) for after, lower in train.schedule if after >= first]
+
+    def at(epoch: int, _: float) -> float:
+        return next((lower for after, lower in reversed(steps) if epoch >= after), rate)
+
+    return keras.callbacks.LearningRateScheduler(at)
+
+
+def tensorboard(train: Train, folder: str) -> list[keras.callbacks.Callback]:
+    """TensorBoard's callback, if the settings ask for any of its logs."""
+    if not (train.tensorboard or train.histogram_epochs or train.profile_steps):
+        return []
+    return [
+        keras.callbacks.TensorBoard(
+            folder,
+            histogram_freq=train.histogram_epochs,
+            profile_batch=train.profile_steps or 0,
+            write_graph=False,
+        )
+    ]

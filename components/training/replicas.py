@@ -1,0 +1,99 @@
+"""The copies of the model that learn together: one, one for each device, or those of several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components.models.build import leaves
+from data.input.reader import Part
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Where they are.
+
+    Attributes:
+      strategy: a `tf.distribute.Strategy`; None: there is one copy, and Keras' own `fit` trains it.
+      part: which examples of a batch this process takes.
+    """
+
+    strategy: Any = None
+    part: Part = Part()
+
+    @classmethod
+    def local(cls, strategy: str) -> Replicas:
+        """Those of `train.strategy` in this process: on all its GPUs, or where it has none on its (logical) CPUs."""
+        return cls(_mirrored()) if strategy == "mirrored" else cls()
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes what the training leaves."""
+        return self.part.index == 0
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """In which the variables of a model are made that learns here."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
+    def shares(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Any]:
+        """This process' part of a batch, (features [B, ...], labels [B]), dealt out to its own replicas.
+
+        A replica without an example gets one blank picture and no label: a layer such as BatchNormalization could make
+        nothing of none.
+        """
+        here = self.strategy.extended.worker_devices
+        first = self.part.index * len(here)
+
+        def dealt(tensor: tf.Tensor, least: int) -> Any:
+            def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+                rows = Part(context.replica_id_in_sync_group - first, len(here)).rows(tensor)
+                return rows if len(rows) >= least else tf.zeros((least, *rows.shape[1:]), rows.dtype)
+
+            return self.strategy.experimental_distribute_values_from_function(mine)
+
+        return dealt(features, 1), dealt(labels, 0)
+
+    def agree(self, wish: bool) -> bool:
+        """What the chief wishes; all processes must ask, and wait for one another."""
+        if self.part.of == 1:
+            return wish
+
+        def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+            return tf.constant(float(wish and context.replica_id_in_sync_group == 0))
+
+        wishes = self.strategy.experimental_distribute_values_from_function(mine)
+        return bool(self.strategy.reduce(tf.distribute.ReduceOp.SUM, wishes, axis=None))
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        self.agree(True)
+
+    def averaging(self, model: keras.Model) -> Callable[[], None]:
+        """What makes one of that which each replica gathered from its own examples: BatchNormalization's statistics.
+
+        They are sums of what the batches had, so it changes nothing when, and how often, this is done.
+        """
+        layers = [layer for layer in leaves(model) if layer.trainable]
+        found = [one.value for layer in layers for one in layer.non_trainable_variables if one.dtype == "float32"]
+        if self.strategy is None or not found:
+            return lambda: None
+
+        def mean() -> None:
+            context = tf.distribute.get_replica_context()
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(one) for one in found])
+            for one, value in zip(found, means, strict=True):
+                one.assign(value)
+
+        return tf.function(lambda: self.strategy.run(mean), autograph=False)
+
+
+@functools.cache  # a second one in a process takes the keys of the first one's collectives, and both fail
+def _mirrored() -> Any:
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])

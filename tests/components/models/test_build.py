@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from components.models import build as compiling
+from components.models.augment_layer import Augment
+from components.task.task import Task, Train
+from data.augmentation.ops import Augmentation
+from data.errors import UsageError
+from data.sources import Csv
+from data.spec import Classes, Feature, Number, Vector
+from tests.tasks.tiny import TASK
+
+SIZE = 4
+ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(SIZE), label=Classes(), train=Train(epochs=2))
+NUMBERS = dataclasses.replace(ROWS, label=Number())
+
+
+def _ends_with(*layers: Callable[[], Any]) -> Callable[[Feature, int], keras.Model]:
+    def build(feature: Feature, classes: int) -> keras.Model:
+        return keras.Sequential([keras.Input(feature.shape), keras.layers.Flatten(), *(make() for make in layers)])
+
+    return build
+
+
+def _task(task: Task, width: int, activation: str | None) -> Task:
+    return dataclasses.replace(task, model=_ends_with(lambda: keras.layers.Dense(width, activation)))
+
+
+# The contract of a model
+
+
+@pytest.mark.parametrize(
+    ("task", "width", "activation", "classes"),
+    [
+        (ROWS, 3, "softmax", 3),
+        (ROWS, 2, "softmax", 2),
+        (ROWS, 1, "sigmoid", 2),
+        (NUMBERS, 1, None, 0),
+        (TASK, 3, "softmax", 3),
+        (TASK, 1, "sigmoid", 2),
+    ],
+)
+def test_a_model_that_keeps_it_tells_its_width(task: Task, width: int, activation: str | None, classes: int) -> None:
+    task = _task(task, width, activation)
+    assert compiling.built(task, classes).output_shape == (None, width)
+
+
+@pytest.mark.parametrize(
+    ("width", "activation", "classes", "words"),
+    [
+        (4, "softmax", 3, "gives ('N', 4) for 3 classes, expected [N, 3]"),
+        (1, "sigmoid", 3, "gives ('N', 1) for 3 classes, expected [N, 3]"),
+        (3, "softmax", 2, "gives ('N', 3) for 2 classes, expected [N, 1] or [N, 2]"),
+        (2, None, 0, "gives ('N', 2) for 0 classes, expected [N, 1]"),
+        (3, None, 3, "does not give probabilities"),
+        (3, "sigmoid", 3, "does not give probabilities"),  # each in 0..1, but not of sum 1
+        (3, "relu", 3, "does not give probabilities"),
+        (2, "tanh", 2, "does not give probabilities"),
+    ],
+)
+@pytest.mark.parametrize("task", [ROWS, TASK], ids=["numbers", "pictures"])
+def test_a_model_that_breaks_it_is_told_in_one_line(
+    task: Task, width: int, activation: str | None, classes: int, words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        compiling.built(_task(task, width, activation), classes)
+    assert str(caught.value).startswith("the model of task 'tiny' ") and words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert ("softmax" in caught.value.hint) == ("probabilities" in words)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("task", [ROWS, TASK], ids=["numbers", "pictures"])
+def test_one_logit_of_two_classes_is_found_whatever_the_weights(task: Task, seed: int) -> None:
+    """On blank examples it is 0, and would pass for a probability."""
+    keras.utils.set_random_seed(seed)
+    hidden = _ends_with(lambda: keras.layers.Dense(5, "relu"), lambda: keras.layers.Dense(1))
+    with pytest.raises(UsageError, match="does not give probabilities"):
+        compiling.built(dataclasses.replace(task, model=hidden), 2)
+
+
+@pytest.mark.parametrize("task", [ROWS, TASK], ids=["numbers", "pictures"])
+def test_one_logit_is_found_even_where_it_lies_between_0_and_1(task: Task) -> None:
+    faint = keras.initializers.Constant(1e-6)
+    model = _ends_with(lambda: keras.layers.Dense(1, kernel_initializer=faint))
+    with pytest.raises(UsageError, match="does not give probabilities"):
+        compiling.built(dataclasses.replace(task, model=model), 2)
+
+
+def test_an_output_of_another_rank_is_told() -> None:
+    task = dataclasses.replace(ROWS, model=_ends_with(lambda: keras.layers.Reshape((2, 2))))
+    with pytest.raises(UsageError, match=r"gives \('N', 2, 2\) for 3 classes, expected \[N, 3\]"):
+        compiling.built(task, 3)
+
+
+# The loss
+
+
+LABELS = np.array([0, 1, 1, 0, 1, 1, 0, 1])
+
+
+def _by_hand(outputs: np.ndarray, labels: np.ndarray, kind: str) -> float:
+    if kind == "number":
+        return float(np.mean((outputs[:, 0] - labels) ** 2))
+    right = outputs[np.arange(len(labels)), labels] if kind == "softmax" else np.abs(1 - labels - outputs[:, 0])
+    return float(-np.mean(np.log(right)))
+
+
+@pytest.mark.parametrize(
+    ("task", "width", "activation", "classes", "kind", "metric"),
+    [
+        (ROWS, 3, "softmax", 3, "softmax", "accuracy"),
+        (ROWS, 2, "softmax", 2, "softmax", "accuracy"),
+        (ROWS, 1, "sigmoid", 2, "sigmoid", "accuracy"),
+        (NUMBERS, 1, None, 0, "number", "mae"),
+    ],
+)
+def test_the_loss_fits_the_output(
+    task: Task, width: int, activation: str | None, classes: int, kind: str, metric: str
+) -> None:
+    features = np.random.default_rng(1).normal(size=(8, SIZE)).astype("float32")
+    model = compiling.built(_task(task, width, activation), classes)
+    outputs = model.predict(features, verbose=0)
+    found = model.evaluate(features, LABELS, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(_by_hand(outputs, LABELS, kind), rel=1e-5)
+    if metric == "mae":
+        assert found["mae"] == pytest.approx(np.mean(np.abs(outputs[:, 0] - LABELS)), rel=1e-5)
+    else:
+        answers = outputs.argmax(axis=1) if width > 1 else outputs[:, 0] > 0.5
+        assert found["accuracy"] == pytest.approx(np.mean(answers == LABELS))
+
+
+def test_the_optimizer_is_the_one_asked_for() -> None:
+    task = dataclasses.replace(_task(ROWS, 3, "softmax"), train=Train(optimizer="rmsprop", learning_rate=0.125))
+    optimizer = compiling.built(task, 3).optimizer
+    assert isinstance(optimizer, keras.optimizers.RMSprop) and float(optimizer.learning_rate) == 0.125
+
+
+# The augmentation
+
+
+def test_the_augmentation_is_in_training_only_and_never_in_what_is_served() -> None:
+    task = dataclasses.replace(TASK, augment=Augmentation(rotation_range=90.0, fill_mode="constant"))
+    keras.utils.set_random_seed(0)
+    model = compiling.built(task, 2)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    core = compiling.served(model)
+    assert any(isinstance(layer, Augment) for layer in model.layers)
+    assert not any(isinstance(layer, Augment) for layer in compiling.leaves(core))
+    np.testing.assert_array_equal(model(pixels, training=False), core(pixels))
+    assert not np.allclose(model(pixels, training=True), core(pixels))
+    assert model.count_params() == core.count_params()
+
+
+def test_a_model_without_it_is_served_as_it_is() -> None:
+    """Also one whose author put the layer into it."""
+    own = _ends_with(lambda: keras.layers.Dense(2, "softmax"))(TASK.feature, 2)
+    assert compiling.served(own) is own
+    inputs = keras.Input(TASK.feature.shape, dtype="uint8")
+    flat = keras.layers.Flatten()(Augment(Augmentation(rotation_range=9.0))(inputs))
+    mine = keras.Model(inputs, keras.layers.Dense(2, "softmax")(flat))
+    assert compiling.served(mine) is mine
+
+
+def test_only_pictures_can_be_augmented() -> None:
+    with pytest.raises(UsageError, match="only pictures can be augmented"):
+        dataclasses.replace(ROWS, augment=Augmentation(rotation_range=9.0))

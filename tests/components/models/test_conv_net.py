@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from components.models.conv_net import ConvNet
+from data.errors import UsageError
+from data.spec import Image
+
+
+def test_it_is_the_notebooks_network() -> None:
+    """Against the network as the notebook writes it, with the same weights."""
+    theirs = keras.Sequential(
+        [
+            keras.Input((300, 300, 3)),
+            keras.layers.Conv2D(16, (3, 3), activation="relu"),
+            keras.layers.MaxPooling2D(2, 2),
+            keras.layers.Conv2D(32, (3, 3), activation="relu"),
+            keras.layers.MaxPooling2D(2, 2),
+            keras.layers.Conv2D(64, (3, 3), activation="relu"),
+            keras.layers.MaxPooling2D(2, 2),
+            keras.layers.Conv2D(64, (3, 3), activation="relu"),
+            keras.layers.MaxPooling2D(2, 2),
+            keras.layers.Conv2D(64, (3, 3), activation="relu"),
+            keras.layers.MaxPooling2D(2, 2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(512, activation="relu"),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    ours = ConvNet()(Image(300, 300), 2)
+    theirs.set_weights(ours.get_weights())
+    assert ours.count_params() == theirs.count_params() == 1_704_097
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 300, 300, 3), np.uint8)
+    np.testing.assert_allclose(ours(pixels), theirs(pixels / np.float32(255)), rtol=1e-4)
+
+
+def test_several_classes_get_a_softmax_and_dropout() -> None:
+    model = ConvNet((8, 8), 16, 0.5)(Image(32, 32, 1), 3)
+    assert model.output_shape == (None, 3) and any(isinstance(one, keras.layers.Dropout) for one in model.layers)
+    np.testing.assert_allclose(np.sum(model(np.zeros((2, 32, 32, 1), np.uint8)), axis=1), 1, rtol=1e-5)
+
+
+def test_wrong_settings_and_too_small_pictures_are_told() -> None:
+    with pytest.raises(UsageError, match="28x28 are too small for 5 blocks"):
+        ConvNet()(Image(28, 28), 2)
+    for wrong in ({"filters": ()}, {"dense": 0}, {"dropout": 1.0}):
+        with pytest.raises(UsageError):
+            ConvNet(**wrong)

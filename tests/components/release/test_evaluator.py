@@ -1,0 +1,111 @@
+"""What is asked of TFMA, and what is said of its verdict; `test_evaluation` runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import tensorflow_model_analysis as tfma
+from tfx import types
+from tfx.types import standard_artifacts
+from tfx.utils import json_utils
+
+from components.release.evaluator import ACCURACY, ERROR, Evaluation, check, eval_config, evaluator, metric_of
+from components.task.task import Evaluate, Task
+from data.errors import QualityError
+from data.sources import Csv
+from data.spec import Classes, Number, Vector
+from tests.tasks.tiny import TASK
+
+ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Classes())
+NUMBERS = dataclasses.replace(ROWS, label=Number())
+
+
+def _with(task: Task, **evaluate: Any) -> Task:
+    return dataclasses.replace(task, evaluate=Evaluate(**evaluate))
+
+
+# The configuration
+
+
+@pytest.mark.parametrize("task", [ROWS, NUMBERS], ids=["classes", "numbers"])
+def test_the_limits_hold_for_all_examples_together_only(task: Task) -> None:
+    config = eval_config(_with(task, max_drop=0.25, min_accuracy=0.5))
+    metrics = config.metrics_specs[0].metrics
+    assert not any(metric.HasField("threshold") for metric in metrics)
+    limited = {metric.class_name: metric.per_slice_thresholds for metric in metrics if metric.per_slice_thresholds}
+    (name,) = limited
+    assert name == ("SparseCategoricalAccuracy" if task is ROWS else "MeanSquaredError")
+    assert [list(one.slicing_specs) for one in limited[name]] == [[tfma.SlicingSpec()]]
+    assert limited[name][0].threshold.HasField("change_threshold")
+    slices = [list(one.feature_keys) for one in config.slicing_specs]
+    assert slices == ([[], ["label"]] if task is ROWS else [[]])
+    tfma.utils.verify_eval_config(config)
+
+
+def test_a_slice_for_each_feature_asked_for() -> None:
+    config = eval_config(_with(TASK, slices=("label", "image/format")))
+    assert [list(one.feature_keys) for one in config.slicing_specs] == [[], ["label"], ["image/format"]]
+
+
+def test_the_exported_signature_is_what_is_evaluated() -> None:
+    (model,) = eval_config(ROWS).model_specs
+    assert (model.signature_name, model.label_key, model.prediction_key) == ("serving_examples", "label", "scores")
+    assert eval_config(NUMBERS).model_specs[0].prediction_key == "outputs"
+    assert (metric_of(ROWS), metric_of(NUMBERS)) == (ACCURACY, ERROR)
+
+
+def test_the_component_reads_the_split_of_the_task() -> None:
+    kinds = ("Examples", "Model", "Model", "Schema")
+    channels = [types.Channel(type=getattr(standard_artifacts, kind)) for kind in kinds]
+    found = evaluator(_with(ROWS, split="test"), *channels)
+    assert json_utils.loads(found.exec_properties["example_splits"]) == ["test"]
+
+
+# What is said of a model that was not blessed
+
+
+def _evaluation(task: Task, value: float, baseline: float | None = None) -> Evaluation:
+    return Evaluation({"overall": {metric_of(task): value}}, 10, baseline)
+
+
+def _said(task: Task, value: float, baseline: float | None = None) -> QualityError:
+    with pytest.raises(QualityError) as caught:
+        check(_evaluation(task, value, baseline), task, blessed=False)
+    assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_a_blessed_model_needs_no_words() -> None:
+    check(_evaluation(ROWS, 0.0), _with(ROWS, min_accuracy=1.0), blessed=True)
+
+
+def test_below_the_limit() -> None:
+    error = _said(_with(ROWS, min_accuracy=0.95), 0.9421)
+    assert str(error) == "not pushed: accuracy 0.9421 is below the limit 0.9500"
+    assert "--set evaluate.min_accuracy=" in error.hint
+
+
+def test_the_limit_comes_before_the_model_before() -> None:
+    assert "below the limit 0.9500" in str(_said(_with(ROWS, min_accuracy=0.95), 0.9, baseline=0.99))
+
+
+def test_worse_than_the_model_before() -> None:
+    error = _said(_with(ROWS, min_accuracy=0.5, max_drop=0.01), 0.97, baseline=0.99)
+    assert str(error) == (
+        "not pushed: accuracy 0.9700 is worse than 0.9900 of the last blessed model (allowed drop 0.01)"
+    )
+    assert "--set evaluate.max_drop=" in error.hint
+
+
+def test_a_number_above_its_limit_and_worse_than_before() -> None:
+    error = _said(_with(NUMBERS, max_error=0.5), 0.625)
+    assert str(error) == "not pushed: mean squared error 0.6250 is above the limit 0.5000"
+    assert "--set evaluate.max_error=" in error.hint
+    worse = _said(NUMBERS, 0.625, baseline=0.5)
+    assert "mean squared error 0.6250 is worse than 0.5000" in str(worse)
+
+
+def test_a_metric_that_is_no_number() -> None:
+    assert str(_said(NUMBERS, float("nan"))) == "not pushed: mean squared error is nan"

@@ -1,0 +1,252 @@
+"""The gate on a model that was really trained: the clean one passes, and of skewed exports each is named."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image as Pil
+
+from components.models.augment_layer import Augment
+from components.prepare.schema import classes_of, read_schema
+from components.release import skew_check
+from components.release.pusher import prove_pushed
+from components.task.reference import TaskReference
+from components.training import trainer
+from components.training.trained_model import WEIGHTS, TrainedModel
+from data.errors import DataError, SkewError
+from data.images import ops
+from data.spec import IMAGE, Image
+from serving.export import saved_model
+from tests.components.conftest import examples_to_transform, run_components
+from tests.tasks import skewable
+
+REFERENCE = TaskReference("tests.tasks.skewable:TASK")
+TASK = skewable.TASK
+Tensors = dict[str, tf.Tensor]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.ndarray]) -> SimpleNamespace:
+    """What a training left: `artifacts`, the model with its weights, and the TransformGraph as `transform`."""
+    data, root = tmp_path_factory.mktemp("pictures"), tmp_path_factory.mktemp("root")
+    for number in range(60):
+        pixels = smooth(number, 41 + number % 5, 57 + number % 3).astype(float)
+        name = ("bright", "dark")[number % 2]
+        pixels = 0.8 * pixels + (40 if name == "bright" else 10)
+        pixels += np.random.default_rng(number).normal(0, 12, pixels.shape)
+        file = data / name / f"{number}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        Pil.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, quality=90)
+    found = run_components(examples_to_transform(REFERENCE, data), root)
+    uri = {name: found[name].uri for name in ("Examples", "Schema", "TransformGraph")}
+    arguments = SimpleNamespace(
+        custom_config=REFERENCE.config("feature", "label", "augment", "model", "train", "serving"),
+        schema_path=f"{uri['Schema']}/schema.pbtxt",
+        transform_output=uri["TransformGraph"],
+        train_files=[f"{uri['Examples']}/Split-train/*"],
+        serving_model_dir=str(root / "model"),
+        model_run_dir=str(root / "run"),
+    )
+    trainer.run_fn(arguments)
+    artifacts = skew_check.Artifacts(
+        uri["Examples"], uri["Schema"], uri["TransformGraph"], arguments.model_run_dir, arguments.serving_model_dir
+    )
+    classes = classes_of(read_schema(artifacts.schema))
+    model = TrainedModel(TASK, classes, artifacts.model_run, artifacts.transform_graph)
+    return SimpleNamespace(artifacts=artifacts, model=model.model, transform=model._preprocessing, classes=classes)
+
+
+def proved(artifacts: skew_check.Artifacts, folder: Path) -> dict[str, Any]:
+    return skew_check.prove(TASK, artifacts, str(folder), lambda text: None).to_dict()
+
+
+def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
+    trained: SimpleNamespace, tmp_path: Path
+) -> None:
+    found = proved(trained.artifacts, tmp_path)
+    assert found["passed"] and not found["structure"] and found["diagnosis"] is None
+    assert found == skew_check.read(str(tmp_path))
+    assert [one["route"].partition(",")[0] for one in found["routes"][::2]] == [
+        "serving_examples",
+        "serving_default",
+        "gRPC",
+        "REST",
+    ]
+    assert all(one["largest"] <= one["tolerance"] < 1e-4 for one in found["routes"])
+    assert found["reference"] == f"training, batches of {found['records']}"
+    assert found["made"] >= 8 and found["records"] > 12
+    assert not skew_check.check_pushed(str(tmp_path), trained.artifacts.model).fault
+    other = tmp_path / "1"
+    _export(trained, other, classes=trained.classes[::-1])
+    with pytest.raises(SkewError, match="the pushed version differs from the model, and was removed: classes are dark"):
+        prove_pushed(str(tmp_path), str(other))
+    assert not other.exists()
+
+
+def _pixels(**changes: Any) -> Callable[[Tensors], Tensors]:
+    spec = dataclasses.replace(TASK.feature, **changes)
+    assert isinstance(spec, Image)
+    return lambda raw: {IMAGE: ops.decode_batch(raw[IMAGE], spec)}
+
+
+def _one_by_one(
+    decode: Callable[[tf.Tensor], tf.Tensor], resize: Callable[[tf.Tensor], tf.Tensor]
+) -> Callable[[Tensors], Tensors]:
+    def one(content: tf.Tensor) -> tf.Tensor:
+        pixels = ops.decode(content, 3)
+        is_jpeg = tf.strings.substr(content, 0, 2) == b"\xff\xd8"
+        pixels = tf.cond(is_jpeg, lambda: decode(content), lambda: pixels)
+        return tf.saturate_cast(tf.round(resize(pixels)), tf.uint8)
+
+    shape = tf.TensorSpec((20, 24, 3), tf.uint8)
+    return lambda raw: {IMAGE: tf.map_fn(one, raw[IMAGE], fn_output_signature=shape)}
+
+
+def _accurate(content: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_jpeg(content, 3, dct_method="INTEGER_ACCURATE")
+
+
+def _bilinear(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.image.resize(pixels, (20, 24))
+
+
+def _corners(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.raw_ops.ResizeBilinear(images=pixels[None], size=(20, 24), half_pixel_centers=False)[0]
+
+
+def _model(model: keras.Model, **changes: Any) -> keras.Model:
+    other = skewable.build_model(TASK.feature, 2, **changes)
+    other.set_weights(model.get_weights())
+    return other
+
+
+def _around(model: keras.Model, first: Any = None, last: Any = None) -> keras.Model:
+    inputs = keras.Input(TASK.feature.shape, dtype="uint8")
+    outputs = model(first(inputs) if first else inputs)
+    return keras.Model(inputs, last(outputs) if last else outputs)
+
+
+class _InTraining(keras.layers.Layer):
+    """Calls what is within in training mode, whatever it is told itself."""
+
+    def __init__(self, inner: keras.layers.Layer) -> None:
+        super().__init__(autocast=False)
+        self.inner = inner
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self.inner(inputs, training=True)
+
+    def compute_output_spec(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        return self.inner.compute_output_spec(inputs)
+
+
+def _other_version(model: keras.Model) -> keras.Model:
+    other = skewable.build_model(TASK.feature, 2)
+    other.set_weights([1.05 * one if one.ndim > 1 else one for one in model.get_weights()])
+    return other
+
+
+def _augmented(model: keras.Model) -> keras.Model:
+    return _around(model, _InTraining(Augment(TASK.augment)))
+
+
+SKEWS: dict[str, tuple[str, str, Callable[[SimpleNamespace], dict[str, Any]]]] = {
+    "resize method": (
+        "resize",
+        "nearest instead of bilinear",
+        lambda it: {"transform": _pixels(resize="nearest")},
+    ),
+    "antialias": (
+        "resize",
+        "bilinear with antialias instead of bilinear",
+        lambda it: {"transform": _pixels(antialias=True)},
+    ),
+    "half-pixel centres": (
+        "resize",
+        "bilinear without half-pixel centres",
+        lambda it: {"transform": _one_by_one(_accurate, _corners)},
+    ),
+    "DCT method": (
+        "decode",
+        "JPEG's DCT method INTEGER_FAST",
+        lambda it: {"transform": _one_by_one(lambda content: tf.io.decode_jpeg(content, 3), _bilinear)},
+    ),
+    "/255 missing": ("scale", "/255 missing", lambda it: {"model": _model(it.model, unit=1.0)}),
+    "/255 twice": ("scale", "/255 ", lambda it: {"model": _model(it.model, unit=1 / 255**2)}),
+    "mean and std": (
+        "scale",
+        "mean and standard deviation swapped",
+        lambda it: {"model": _model(it.model, is_swapped=True)},
+    ),
+    "BGR": (
+        "channel order",
+        "BGR instead of RGB",
+        lambda it: {"transform": lambda raw: {IMAGE: it.transform(raw)[IMAGE][..., ::-1]}},
+    ),
+    "vocabulary reordered": (
+        "label order",
+        "label vocabulary reordered",
+        lambda it: {"classes": it.classes[::-1]},
+    ),
+    "sigmoid swapped": (
+        "label order",
+        "the two classes swapped",
+        lambda it: {"model": _around(it.model, last=lambda outputs: 1.0 - outputs)},
+    ),
+    "stale vocabulary": ("label order", "stale vocabulary", lambda it: {"classes": ("bright", "dim")}),
+    "augmentation": ("model", "augmentation left on", lambda it: {"model": _augmented(it.model)}),
+    "batch norm": ("model", "batch norm in training mode", lambda it: {"model": _around(_InTraining(it.model))}),
+    "model version": ("model", "a different model version", lambda it: {"model": _other_version(it.model)}),
+}
+
+
+def _export(trained: SimpleNamespace, folder: Path, **changes: Any) -> None:
+    """What `serving.export.saved_model` would have written, had the skew been in the project's own code."""
+    parts = {"model": trained.model, "transform": trained.transform, "classes": trained.classes, **changes}
+    transform = parts.pop("transform")
+    if not isinstance(transform, tf.Module):
+        held = tf.Module()
+        held.inner, held.call = trained.transform, transform  # what a lambda uses must be tracked
+
+        class _Transform(tf.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.held = held
+
+            def __call__(self, raw: Tensors) -> Tensors:
+                found = dict(held.call(raw))
+                return {**found, **({"label": tf.zeros_like(raw["label"])} if "label" in raw else {})}
+
+        transform = _Transform()
+    saved_model.write(
+        saved_model.Exported(transform=transform, feature=TASK.feature, label=TASK.label, **parts), str(folder)
+    )
+
+
+@pytest.mark.parametrize("name", SKEWS)
+def test_a_planted_skew_is_caught_and_named(trained: SimpleNamespace, tmp_path: Path, name: str) -> None:
+    stage, phrase, changes = SKEWS[name]
+    model = tmp_path / "model"
+    _export(trained, model, **changes(trained))
+    found = proved(dataclasses.replace(trained.artifacts, model=str(model)), tmp_path / "report")
+    assert not found["passed"]
+    diagnosis = found["diagnosis"]
+    # With "or" where others answer the same: pixels that are 255 times too bright make every score 0 or 1.
+    assert diagnosis["stage"] == stage and phrase in diagnosis["skew"], diagnosis
+    assert diagnosis["source"] and diagnosis["why"]
+
+
+def test_weights_that_are_not_there_or_of_another_model_are_told(trained: SimpleNamespace, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"no weights at {tmp_path}"):
+        proved(dataclasses.replace(trained.artifacts, model_run=str(tmp_path)), tmp_path)
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(7)]).save_weights(tmp_path / WEIGHTS)
+    with pytest.raises(DataError, match="are not of the task's model"):
+        proved(dataclasses.replace(trained.artifacts, model_run=str(tmp_path)), tmp_path)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from components.task import fingerprint
+from tests.tasks.tiny import TASK
+
+SOURCE = '''
+import math
+RATE = 0.5
+
+def helper(x):
+    return x + 1
+
+class Layer:
+    def call(self, x):
+        return x * RATE
+
+def unrelated(x):
+    return x - 1
+
+def build(x):
+    """Says something."""
+    inner = lambda y: y * 2
+    return Layer().call(helper(inner(x))) + math.pi
+'''
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
+    """Makes a user's module of a source; each time a new one of the same name."""
+
+    def make(source: str) -> ModuleType:
+        path = tmp_path / "users_own.py"
+        path.write_text(source)
+        import linecache
+
+        linecache.clearcache()
+        spec = importlib.util.spec_from_file_location("users_own", path)
+        assert spec and spec.loader
+        found = importlib.util.module_from_spec(spec)
+        sys.modules["users_own"] = found
+        spec.loader.exec_module(found)
+        return found
+
+    yield make
+    sys.modules.pop("users_own", None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ('"""Says something."""', '"""Says something else."""', True),
+        ("return x + 1", "return x + 1  # why", True),
+        ("def unrelated(x):\n    return x - 1", "def unrelated(x):\n    return x - 2", True),
+        ("return x + 1", "return x + 2", False),
+        ("RATE = 0.5", "RATE = 0.25", False),
+        ("return x * RATE", "return x / RATE", False),
+        ("y * 2", "y * 3", False),
+        ("+ math.pi", "+ math.e", False),
+    ],
+)
+def test_the_hash_sees_what_the_function_computes_and_nothing_else(
+    module: Callable[[str], ModuleType], old: str, new: str, same: bool
+) -> None:
+    before = fingerprint.code_hash(module(SOURCE).build)
+    assert old in SOURCE
+    after = fingerprint.code_hash(module(SOURCE.replace(old, new)).build)
+    assert (before == after) is same
+
+
+def test_values_are_named_by_their_dotted_path() -> None:
+    found = fingerprint.describe(TASK.train, "train")
+    assert found["train.epochs"] == "1" and found["train.optimizer"] == "'adam'"
+    changed = dataclasses.replace(TASK.train, epochs=2)
+    assert {key for key in found if found[key] != fingerprint.describe(changed, "train")[key]} == {"train.epochs"}
+    assert fingerprint.describe(TASK.model, "model")["model"].startswith("code ")
+
+
+def test_it_is_the_same_in_another_process() -> None:
+    import subprocess
+
+    code = "from components.task.fingerprint import describe; from tests.tasks.tiny import TASK; print(describe(TASK, 't'))"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    project = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=project, env={"PYTHONHASHSEED": "7"})
+    assert done.stdout.strip() == str(fingerprint.describe(TASK, "t")), done.stderr
+
+
+def test_it_is_the_same_in_another_python(module: Callable[[str], ModuleType]) -> None:
+    """Syntax trees have other empty fields in 3.10 than in 3.13, and other bytecode."""
+    assert fingerprint.code_hash(module(SOURCE).build) == "f5b7779afac65051"
+
+
+def test_the_framework_hash_covers_the_layers() -> None:
+    assert fingerprint.FRAMEWORK == ("data", "serving", "components")
+    assert len(fingerprint.framework_hash()) == 16

@@ -1,0 +1,119 @@
+"""A task checks itself when it is made, by `--set` or in Python: nothing has run then."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from components.models.transfer import Transfer
+from components.task.task import Evaluate, Gate, Task, Train
+from data.augmentation.ops import Augmentation
+from data.errors import UsageError
+from data.sources import Csv, ImageFolder
+from data.spec import Classes, Image, Number, Vector
+from tests.tasks.line import TASK as LINE
+from tests.tasks.tiny import TASK as TINY
+
+PICTURES_OF_NUMBERS = dataclasses.replace(TINY, source=Csv(), label=Number())
+ROWS = dataclasses.replace(LINE, label=Classes())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Evaluate(slices="label"), "evaluate.slices must be a tuple of texts, got 'label'"),
+        (lambda: Evaluate(min_accuracy=float("nan")), "evaluate.min_accuracy must be a number that is finite, got nan"),
+        (lambda: Evaluate(max_error=-1), "evaluate.max_error must not be below 0, got -1"),
+        (lambda: Train(stop_when="accuracy > 1e999"), "train.stop_when must be a metric, a sign and a number"),
+        (lambda: Train(seed=-1), "train.seed must not be below 0, got -1"),
+        (lambda: Train(epochs="3"), "train.epochs must be a whole number, got '3'"),
+        (lambda: Train(schedule=((5, float("nan")),)), "train.schedule must be "),
+        (lambda: Image(height=8.0, width=8), "feature.height must be a whole number, got 8.0"),
+        (lambda: Image(2**16, 2**16), "must be at most 67108864 pixels, got 65536x65536"),
+        (lambda: Classes("ab"), "label.names must be a tuple of texts, got 'ab'"),
+        (lambda: Classes(("a", 1)), "label.names must be a tuple of texts, got ('a', 1)"),
+        (lambda: Classes(("a", "")), "label.names must be two names or more, none of them empty"),
+        (lambda: Classes(("a",)), "label.names must be two names or more"),
+        (lambda: Gate(sample=1.5), "gate.sample must be a whole number, got 1.5"),
+        (lambda: Augmentation(rotation_range=1e30), "augment.rotation_range must be a number of at most 1e+06"),
+        (lambda: Transfer("InceptionV3", alpha=0.5), "model.alpha: InceptionV3 has no such width"),
+        (lambda: Transfer("InceptionV3", weights=""), "model.weights is empty"),
+        (lambda: ImageFolder("../other"), "source.folder must lie below the data folder, got '../other'"),
+        (lambda: ImageFolder("/other"), "source.folder must lie below the data folder, got '/other'"),
+    ],
+)
+def test_what_is_wrong_is_told_at_once(make: Any, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_list_is_taken_where_a_tuple_is_meant() -> None:
+    assert Evaluate(slices=["label"]) == Evaluate(slices=("label",))  # type: ignore[arg-type]
+    assert hash(Classes(["a", "b"])) == hash(Classes(("a", "b")))  # type: ignore[arg-type]
+    assert ImageFolder("a..b/c").folder == "a..b/c"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"source": "folder"}, "task.source must be a Source, got 'folder'"),
+        ({"feature": (8, 8)}, "task.feature must be a Image or a Vector, got (8, 8)"),
+        ({"model": "cnn"}, "task.model must be a function, got 'cnn'"),
+        ({"train": {}}, "task.train must be a Train, got {}"),
+        ({"name": 1}, "task.name must be a text, got 1"),
+        ({"name": ""}, "a task's name is letters, digits, _ and -, no - first, got ''"),
+        ({"name": "-x"}, "no - first, got '-x'"),
+        ({"name": "a/b"}, "got 'a/b'"),
+        ({"name": "../a"}, "got '../a'"),
+        ({"name": "a" * 64}, "a task's name has 63 letters at most, got 64"),
+    ],
+)
+def test_a_part_that_is_none_is_told_at_once(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        dataclasses.replace(TINY, **change)
+    assert words in str(caught.value)
+
+
+def test_names_that_are_legal() -> None:
+    for name in ("a--b", "1a", "a_b", "\u82b1", "a" * 63):
+        assert dataclasses.replace(TINY, name=name).name == name
+
+
+@pytest.mark.parametrize(
+    ("task", "slices"),
+    [
+        (TINY, ("label", "image/format", "image/width", "image/height", "image/channels", "image/bytes")),
+        (PICTURES_OF_NUMBERS, ("image/format",)),
+        (ROWS, ("label",)),
+        (LINE, ("label",)),  # the default
+        (LINE, ()),
+    ],
+)
+def test_slices_by_what_the_records_hold(task: Task, slices: tuple[str, ...]) -> None:
+    assert dataclasses.replace(task, evaluate=Evaluate(slices=slices)).evaluate.slices == slices
+
+
+@pytest.mark.parametrize(
+    ("task", "slices", "words"),
+    [
+        (TINY, ("image/format", "foo"), "no feature for evaluate.slices 'foo'"),
+        (TINY, ("image/fromat",), "no feature for evaluate.slices 'image/fromat'. Did you mean 'image/format'?"),
+        (TINY, ("",), "no feature for evaluate.slices ''"),
+        (TINY, ("image/source",), "evaluate.slices: no slices by image/source: it names the record"),
+        (TINY, ("label", "label"), "evaluate.slices has a name twice: label, label"),
+        (ROWS, ("image/format",), "no feature for evaluate.slices 'image/format'"),
+        (PICTURES_OF_NUMBERS, ("image/format", "label"), "no slices by label: the label is a number"),
+    ],
+)
+def test_slices_by_anything_else_are_refused(task: Task, slices: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        dataclasses.replace(task, evaluate=Evaluate(slices=slices))
+    assert words in str(caught.value) and caught.value.hint
+
+
+def test_a_vector_has_a_size_that_can_be() -> None:
+    with pytest.raises(UsageError, match="feature.size must be 1 to 67108864, got 4294967295"):
+        Vector(2**32 - 1)

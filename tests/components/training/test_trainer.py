@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from components.task.reference import TaskReference
+from components.training import trainer
+
+
+def _pictures(examples: str, split: str) -> set[bytes]:
+    """Of a split's records."""
+    files = tf.io.gfile.glob(f"{examples}/Split-{split}/*")
+    return {
+        tf.train.Example.FromString(one).features.feature["image"].bytes_list.value[0]
+        for one in tf.data.TFRecordDataset(files).as_numpy_iterator()
+    }
+
+
+def _sent(file: Path) -> list[bytes]:
+    """The pictures of the second warm-up request."""
+    records = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+    request = prediction_log_pb2.PredictionLog.FromString(records[1]).predict_log.request
+    return list(tf.make_ndarray(request.inputs["image_bytes"]))
+
+
+def test_run_fn_exports_what_it_trained(digit_named: SimpleNamespace, tmp_path: Any) -> None:
+    """On the artifacts of a real run: the model, its report, and the same weights for the same seed."""
+    config = TaskReference("tests.tasks.tiny:TASK", {"train.epochs": "2"}).config("feature", "label", "model", "train")
+    answers = []
+    for attempt in ("a", "b"):
+        arguments = SimpleNamespace(
+            custom_config=config,
+            schema_path=f"{digit_named.schema}/schema.pbtxt",
+            transform_output=digit_named.transform,
+            train_files=[f"{digit_named.examples}/Split-train/*"],
+            serving_model_dir=str(tmp_path / attempt / "model"),
+            model_run_dir=str(tmp_path / attempt),
+        )
+        trainer.run_fn(arguments)
+        signature = tf.saved_model.load(arguments.serving_model_dir).signatures["serving_default"]
+        pictures = [path.read_bytes() for path in sorted(digit_named.data.glob("*/*"))]
+        answers.append({name: value.numpy() for name, value in signature(image_bytes=tf.constant(pictures)).items()})
+    warm = [(tmp_path / attempt / "model" / "assets.extra" / "tf_serving_warmup_requests") for attempt in ("a", "b")]
+    assert warm[0].read_bytes() == warm[1].read_bytes()
+    sent = _sent(warm[0])
+    held_out = {path.read_bytes() for path in digit_named.data.glob("*/*")} - _pictures(digit_named.examples, "train")
+    assert len(sent) == 4 and set(sent) <= held_out
+    assert answers[0]["classes"][0].tolist() == [b"1", b"2", b"10"]
+    np.testing.assert_array_equal(answers[0]["scores"], answers[1]["scores"])
+    report = json.loads((tmp_path / "a" / trainer.REPORT).read_text())
+    assert report["epochs"] == 2 and len(report["history"]["loss"]) == 2
