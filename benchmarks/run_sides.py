@@ -38,14 +38,14 @@ class Measured:
     pushed: int = 0
 
     def started(self, component: str) -> None:
-        """See `pipeline.runners.local.Observer`."""
+        """See `pipeline.runners.local.dag_runner.Observer`."""
 
     def finished(self, component: str, execution_id: int | None, seconds: float) -> None:
-        """See `pipeline.runners.local.Observer`."""
+        """See `pipeline.runners.local.dag_runner.Observer`."""
         self.components[component] = seconds
 
     def failed(self, component: str, seconds: float) -> None:
-        """See `pipeline.runners.local.Observer`."""
+        """See `pipeline.runners.local.dag_runner.Observer`."""
 
 
 def fetch(data: str, root: str, min_accuracy: float) -> Measured:
@@ -64,7 +64,7 @@ def ours(data: str, root: str, min_accuracy: float) -> Measured:
 
     from components.task.reference import TaskReference
     from pipeline.paths import Paths
-    from pipeline.run import run
+    from pipeline.runners.local.run import run
 
     reference = TaskReference("pipeline.tasks.digits:TASK", {"evaluate.min_accuracy": str(min_accuracy)})
     paths = Paths(root, reference.load().name)
@@ -89,13 +89,13 @@ def stock(data: str, root: str, min_accuracy: float) -> Measured:
     start = time.perf_counter()
     from benchmarks.pictures import recognise
     from benchmarks.stock import create_pipeline
-    from pipeline.runners import local
+    from pipeline.runners.local import dag_runner
 
     found = recognise(Path(data))
     assert found is not None
     measured = Measured(time.perf_counter() - start)
     start = time.perf_counter()
-    local.run(create_pipeline(data, found.depth, root, min_accuracy), measured)
+    dag_runner.run(create_pipeline(data, found.depth, root, min_accuracy), measured)
     measured.total = time.perf_counter() - start
     return _with_results(measured, f"{root}/artifacts/Evaluator", f"{root}/serving")
 

@@ -16,9 +16,9 @@ from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
 from data.silence import silent_imports
-from pipeline import engines
 from pipeline.paths import DEFAULT_ROOT, Paths, absolute, check_path, check_pattern
 from pipeline.runners import beam
+from serving import engines
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
@@ -96,11 +96,11 @@ def run(
 
     Exit status: 0 pushed or unchanged, 2 usage, 3 the data are not fit, 4 the model is not good enough, 1 other.
     """
-    from pipeline.verbs import Request, run_task
+    from pipeline.commands.run import Request, run_task
 
     request = Request(task, data, root, assignments, beam_runner, beam_args, metadata)
     if compiled:
-        from pipeline.run_compiled import run_compiled
+        from pipeline.commands.simulate import run_compiled
 
         return run_compiled(request, compiled)
     if not task:
@@ -128,7 +128,7 @@ def compile_(**options: Any) -> None:
 
     TASK must be importable in the image: a built-in one, or `module:NAME` of an installed package.
     """
-    from pipeline.compile import Request, compile_task
+    from pipeline.commands.compile import Request, compile_task
 
     compile_task(Request(**options))
 
@@ -162,7 +162,7 @@ def submit(file: str, **options: Any) -> None:
     Vertex AI takes the credentials of `gcloud auth application-default login` or GOOGLE_APPLICATION_CREDENTIALS.
     Exit status: 0 submitted or, with --wait, succeeded, 1 the run failed, 2 usage, 6 no answer or a refusal.
     """
-    from pipeline.submit import Request, submit_file
+    from pipeline.commands.submit import Request, submit_file
 
     sys.exit(submit_file(Request(file, **options)))
 
@@ -181,7 +181,7 @@ def job(address: str, **options: Any) -> None:
 
     Exit status: 0 it runs or has succeeded, 1 it failed or was cancelled, 2 usage, 6 no answer or a refusal.
     """
-    from pipeline.job import Request, look
+    from pipeline.commands.job import Request, look
 
     sys.exit(look(Request(address, **options)))
 
@@ -192,7 +192,7 @@ def job(address: str, **options: Any) -> None:
 @root_option
 def demo(task: str, data: str | None, root: str) -> None:
     """Run TASK, serve it, and ask it about pictures that training never saw."""
-    from pipeline.verbs import Request, demo_task
+    from pipeline.commands.run import Request, demo_task
 
     demo_task(Request(task, data, root))
 
@@ -203,7 +203,7 @@ def demo(task: str, data: str | None, root: str) -> None:
 def new(name: str, data: str) -> None:
     """Look at a folder of pictures, and write NAME.py: a task that `skewless run NAME` trains as it is."""
     with silent_imports():
-        from pipeline.new import new_task
+        from pipeline.commands.new import new_task
 
     new_task(name, data)
 
@@ -235,7 +235,7 @@ def serve(
     The server is TensorFlow Serving where there is one: tensorflow_model_server on PATH (binary), else its image where
     Docker answers (docker); else the embedded one. FLAGS after `--` go to it as they are: `-- --enable_batching`.
     """
-    from pipeline.serve import serve_task
+    from pipeline.commands.serve import serve_task
 
     options = engines.Options(port, rest_port, bind, flags)
     serve_task(task, Paths(root, task_name(task, root)), engine, options)
@@ -267,7 +267,7 @@ def predict(files: tuple[str, ...], **options: Any) -> None:
     FILES are pictures, folders of them, or - for one on stdin. A picture without an answer is told on stderr, and
     the others are answered. Exit status: 0, 2 a file cannot be read, 6 the server refuses or is not there.
     """
-    from pipeline.predict import Question, predict_files
+    from pipeline.commands.predict import Question, predict_files
 
     sys.exit(predict_files(Question(files, **options)))
 
@@ -301,8 +301,8 @@ def skew(
         raise UsageError("skew takes TASK, or --model DIR with --examples FILES")
     with silent_imports():
         from components.task import overrides
+        from pipeline.commands.skew import Question, prove_model, prove_task
         from pipeline.registry import resolve
-        from pipeline.skew import Question, prove_model, prove_task
     if model:
         prove_model(Question(model, files, feature, limit))
         return
@@ -314,7 +314,7 @@ def skew(
 @root_option
 def doctor(root: str) -> None:
     """Check Python, packages, Beam, disk and memory, and say how to mend what is wrong."""
-    from pipeline.doctor import examine
+    from pipeline.commands.doctor import examine
 
     sys.exit(0 if examine(root) else 1)
 

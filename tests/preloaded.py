@@ -20,9 +20,9 @@ from typing import TextIO
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(
     [
-        "pipeline.verbs",
-        "pipeline.run",
-        "pipeline.skew",
+        "pipeline.commands.run",
+        "pipeline.runners.local.run",
+        "pipeline.commands.skew",
         "components.training.trainer",
         "components.release.skew_check",
         "serving.server.serve",

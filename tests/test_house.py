@@ -75,7 +75,7 @@ def test_files_stay_small_enough_to_read() -> None:
 
 
 def test_the_pins_of_doctor_are_those_of_the_lock_file() -> None:
-    from pipeline.doctor import pins
+    from pipeline.commands.doctor import pins
 
     lock = (PROJECT / "requirements.lock").read_text()
     assert len(pins()) >= 12

@@ -119,7 +119,7 @@ class Task:
 
     Attributes:
       name: of the task, its folder and the served model; letters, digits, `_` and `-`, no `-` first, 63 at most (as
-        TFX has it). Vertex AI and Kubeflow take fewer: see `pipeline.runners.kubeflow`.
+        TFX has it). Vertex AI and Kubeflow take fewer: see `pipeline.runners.compiler.kubeflow`.
       source: where the examples come from.
       feature: what the model sees.
       model: (feature, classes) -> keras.Model, not compiled: a function, or a dataclass that can be called so, whose

@@ -17,7 +17,7 @@ class Metadata:
 
     def __init__(self, connection: pb.ConnectionConfig) -> None:
         """Args:
-        connection: from `pipeline.connection`.
+        connection: from `pipeline.metadata_store`.
         """
         config = pb.ConnectionConfig()
         config.CopyFrom(connection)

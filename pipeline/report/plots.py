@@ -10,8 +10,8 @@ import posixpath
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.avoided import avoided
-from pipeline.report.page import BLUE, GREY, ORANGE, cell, cut, page, write
+from pipeline.report.client_skew_plot import avoided
+from pipeline.report.figure import BLUE, GREY, ORANGE, cell, cut, page, write
 from pipeline.report.record import RunRecord
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from ml_metadata import metadata_store
 
 from data.errors import UsageError
-from pipeline.connection import check, connection
+from pipeline.metadata_store import check, connection
 from pipeline.paths import Paths, absolute, check_path, check_root
 
 

@@ -24,7 +24,7 @@ import kubernetes.client.models as models
 import pytest
 import yaml
 
-from pipeline.engines import IMAGE
+from serving.engines import IMAGE
 
 DEPLOY = Path(__file__).resolve().parents[2] / "serving" / "deploy"
 KINDS = {

@@ -1,0 +1,133 @@
+"""`skewless run` and `skewless demo`: the terminal's side of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from components.task import overrides
+from data.errors import SkewlessError
+from data.files.remote import is_remote
+from pipeline.commands.compile import check_installed
+from pipeline.paths import Paths, absolute, check_root, here
+from pipeline.registry import resolve
+from pipeline.report.quiet import logged_to
+from pipeline.runners import beam
+
+if TYPE_CHECKING:
+    from pipeline.report.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, as it was typed.
+
+    Attributes:
+      task: a name or import path; may be empty where a compiled file says it.
+      data: the data folder; None for a task that brings its own.
+      root: folder of everything that runs write.
+      assignments: KEY=VALUE.
+      beam_runner: where Beam's steps run.
+      beam_args: added to the runner's own.
+      metadata: where ML Metadata lies; None: in the task's own file.
+    """
+
+    task: str
+    data: str | None
+    root: str
+    assignments: Sequence[str] = ()
+    beam_runner: beam.Name = "direct"
+    beam_args: Sequence[str] = ()
+    metadata: str | None = None
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """The console that still leads to the terminal, the run's name, and the log that took the rest."""
+
+    console: Console
+    run_id: str
+    log: str
+
+
+def run_task(request: Request) -> None:
+    """Runs a task and prints what came of it."""
+    with terminal(request.root) as out:
+        _run(request, out)
+
+
+def demo_task(request: Request) -> None:
+    """Runs a task, serves it, and asks the server about held-out pictures."""
+    with terminal(request.root) as out:
+        record = _run(request, out)
+        from pipeline.commands.demo import ask_held_out
+
+        ask_held_out(record, out.console)
+
+
+@contextlib.contextmanager
+def terminal(root: str) -> Iterator[Terminal]:
+    """Sends everything but the console's lines to a log, and names it where something fails.
+
+    Raises:
+      UsageError: nothing can be written below the root.
+    """
+    check_root(root)
+    run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
+    log = Path(here(absolute(root)), "logs", f"{run_id}.log").absolute()
+    try:
+        with logged_to(log) as stream:
+            yield Terminal(Console(file=stream, highlight=False, soft_wrap=True), run_id, str(log))
+    except SkewlessError as error:
+        error.hint = f"{error.hint}\nlog: {log}".strip()
+        raise
+    except Exception as error:
+        with log.open("a") as file:
+            traceback.print_exc(file=file)
+        raise SkewlessError(f"{type(error).__name__}: {error}", hint=f"log: {log}") from error
+
+
+def _run(request: Request, out: Terminal) -> RunRecord:
+    path, values = resolve(request.task), overrides.parse(request.assignments)
+    beam_args = _beam_arguments(request, path)
+    console = out.console
+    console.print(f"[dim]log  {out.log}[/]")
+    with console.status("loading TensorFlow and TFX"):
+        from components.task.reference import TaskReference
+        from pipeline.report.summary import summarize
+        from pipeline.runners.local.run import run
+
+        reference = TaskReference(path, values)
+        paths = Paths(absolute(request.root), reference.load().name)
+    if is_remote(paths.root) and not request.metadata:
+        console.print(f"[dim]metadata  {paths.metadata}: sqlite knows no {paths.root}[/]")
+    record = run(
+        reference,
+        data=request.data,
+        paths=paths,
+        beam_args=beam_args,
+        run_id=out.run_id,
+        log_file=out.log,
+        console=console,
+        metadata=request.metadata,
+    )
+    summarize(record, paths, console)
+    return record
+
+
+def _beam_arguments(request: Request, path: str) -> list[str]:
+    """Checked before anything is loaded; workers in a container must find the task there, too."""
+    folders = {"--root": request.root, "--data": request.data}
+    found = beam.arguments(request.beam_runner, request.beam_args, folders)
+    if beam.NO_CONTAINER not in found:
+        check_installed(path)
+    beam.check_endpoint(request.beam_args)
+    return found

@@ -1,0 +1,102 @@
+"""`skewless run --compiled FILE`: a compiled pipeline on this machine, to find out what would go wrong elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.task import overrides as settings
+from data.errors import UsageError
+from data.files.remote import is_remote
+from pipeline.commands.run import Request, Terminal, terminal
+from pipeline.paths import Paths, absolute, check_root
+from pipeline.registry import resolve
+from pipeline.report.display import Display
+from pipeline.runners.compiler.compiled_file import Compiled
+from pipeline.runners.simulator.run import Place, run
+
+if TYPE_CHECKING:
+    from components.task.reference import TaskReference
+
+
+def run_compiled(request: Request, file: str) -> None:
+    """Runs the file, and prints what came of it.
+
+    Raises:
+      UsageError: the file is another task's, or no file of `skewless compile`; what is fixed in it was asked for.
+    """
+    if request.beam_args or request.beam_runner != "direct":
+        raise UsageError(
+            "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give it to `skewless compile`."
+        )
+    compiled = Compiled.load(file)
+    given = settings.parse(request.assignments)
+    if request.data is not None:
+        given["data"] = request.data
+    if is_remote(request.root):
+        raise UsageError(f"--root {request.root}: a folder of this machine stands in for the bucket of a compiled file")
+    check_root(request.root)
+    request = replace(request, root=absolute(request.root))
+    parameters = compiled.parameters(given, request.root)
+    with terminal(request.root) as out:
+        out.console.print(f"[dim]log  {out.log}[/]")
+        _run(request, compiled, file, parameters, out)
+
+
+def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, str], out: Terminal) -> None:
+    reference, paths = _reference(compiled), Paths(request.root, compiled.task)
+    if request.task and request.task != compiled.task and resolve(request.task) != reference.path:
+        raise UsageError(f"{file} is of the task {reference.path}, not of {request.task}")
+    reference = _set(reference, parameters)
+    parameters["data"] = _data(reference, parameters.get("data"), paths)
+    place = Place(paths, out.run_id, str(Path(out.log).with_suffix("")))
+    with Display(out.console) as display:
+        display.align(compiled.tasks)
+        pushed = run(compiled, parameters, place, display)
+    (model,) = pushed.values()
+    out.console.print(f"pushed    version {model['metadata']['pushed_version']} in {parameters['serving']}")
+    out.console.print(f"serve it  skewless serve {compiled.task} --root {request.root}")
+
+
+def _reference(compiled: Compiled) -> TaskReference:
+    """The task and the settings that were compiled, out of the components' custom_configs."""
+    from components.task.reference import TaskReference
+    from pipeline.runners.compiler.parameters import is_placeholder, references
+
+    path, values = "", dict[str, str]()
+    for task in compiled.tasks.values():
+        config = task.get("inputs", {}).get("parameters", {}).get("custom_config", {}).get("runtimeValue", {})
+        for one in references(json.loads(config.get("constant", "{}"))):
+            path = one["task"]
+            values |= {name: text for name, text in one["settings"].items() if not is_placeholder(text)}
+    if path:
+        return TaskReference(path, values)
+    raise UsageError("the file names no task", hint="Compile it with `skewless compile`.")
+
+
+def _set(reference: TaskReference, parameters: Mapping[str, str]) -> TaskReference:
+    """The reference with the run parameters' values; tells one that the Trainer would refuse before anything runs.
+
+    Raises:
+      UsageError: see there.
+    """
+    from pipeline.runners.compiler.parameters import name_of
+
+    known = {name_of(name): name for name in settings.names(reference.load())}
+    values = {known[name]: text for name, text in parameters.items() if name in known}
+    found = replace(reference, settings={**reference.settings, **values})
+    found.load()
+    return found
+
+
+def _data(reference: TaskReference, data: str | None, paths: Paths) -> str:
+    """The data folder; of a task that brings its own data, made on first use."""
+    from pipeline.runners.local.run import check_data, data_folder
+
+    task = reference.load()
+    folder = data_folder(task, data, paths)
+    check_data(task, folder, paths)
+    return folder

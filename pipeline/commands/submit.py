@@ -1,0 +1,228 @@
+"""`skewless submit`: a compiled file becomes a run, or a schedule of runs, on Vertex AI or Kubeflow."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from components.task import overrides
+from data.errors import UsageError, unknown
+from data.fields import is_finite
+from pipeline.commands.compile import TARGETS, check_uri
+from pipeline.commands.job import INTERRUPTED, check_client, follow_up, tokens, watch
+from pipeline.paths import Paths, check_pattern
+from pipeline.report.quiet import quiet_console
+from pipeline.runners.compiler.compiled_file import Compiled
+from pipeline.runners.remote.backend import Backend, Plan
+from pipeline.runners.remote.cron import translate
+from pipeline.runners.remote.kubeflow import Kubeflow
+from pipeline.runners.remote.vertex import Vertex
+
+_PLACES = ("data", "serving", "baseline")  # run parameters that are URIs
+_ONLY = {
+    "vertex": ("project", "region", "network", "api_endpoint"),
+    "kubeflow": ("host", "namespace", "experiment", "token", "token_file"),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, as it was typed.
+
+    Attributes:
+      file: what `skewless compile` wrote; it says the target, too.
+      pipeline_root, data, assignments: instead of the file's own.
+      cache: False: every component runs, whatever earlier runs left.
+      name: of the run or the schedule; by default the pipeline's with the time (UTC).
+      schedule: five fields of cron.
+      wait, poll, timeout: see `pipeline.commands.job.Request`.
+      check: look into the buckets first (Vertex AI).
+      Of Vertex AI: project, region, network, api_endpoint. Of Kubeflow: host, namespace, experiment, token, token_file.
+    """
+
+    file: str
+    target: str = ""
+    pipeline_root: str = ""
+    data: str | None = None
+    assignments: Sequence[str] = ()
+    cache: bool = True
+    name: str = ""
+    schedule: str = ""
+    wait: bool = False
+    poll: float = 10.0
+    timeout: float | None = None
+    check: bool = True
+    service_account: str = ""
+    project: str = ""
+    region: str = ""
+    network: str = ""
+    api_endpoint: str = ""
+    host: str = ""
+    namespace: str = ""
+    experiment: str = ""
+    token: str = ""
+    token_file: str = ""
+
+
+def submit_file(request: Request) -> int:
+    """Submits the file, prints the run's name and address, and waits for its end if asked to.
+
+    Returns:
+      The exit status: 0, or 130 after Ctrl-C.
+
+    Raises:
+      UsageError: whatever can be known to be wrong before anything is submitted.
+      ServingError: the service does not answer, or refuses.
+      SkewlessError: a run that was waited for has failed, was cancelled, or has not ended in time.
+    """
+    compiled = Compiled.load(request.file)
+    check(request, compiled)
+    plan = planned(request, compiled, datetime.datetime.now(datetime.timezone.utc))
+    check_client(compiled.target)
+    try:
+        with quiet_console() as console:
+            with console.status(f"asking {TARGETS[compiled.target]}"):
+                backend = _connected(request, compiled.target)
+                backend.check(plan)
+                address = backend.submit(plan)
+            console.print(f"{'schedule' if plan.cron else 'run':<10}{plan.name}")
+            for name, value in sorted(plan.parameters.items()):
+                console.print(f"[dim]{'parameter':<10}{name} = {escape(str(value))}[/]")
+            console.print(f"{'console':<10}{address}")
+    except KeyboardInterrupt:
+        Console(stderr=True, highlight=False).print(f"interrupted; the console knows whether there is a {plan.name}")
+        return INTERRUPTED
+    if request.wait:
+        return watch(backend, address, request.poll, request.timeout)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]{escape(follow_up(address))}[/]")
+    return 0
+
+
+def check(request: Request, compiled: Compiled) -> None:
+    """Options that do not fit the file or one another.
+
+    Raises:
+      UsageError: see above.
+    """
+    file, target = request.file, compiled.target
+    if request.target and request.target not in TARGETS:
+        raise unknown("target", request.target, TARGETS)
+    if request.target not in ("", target):
+        raise UsageError(
+            f"{file} was compiled for {TARGETS[target]}, not for {TARGETS[request.target]}",
+            hint=f"Compile it with --target {request.target}, or leave --target out.",
+        )
+    for other, options in _ONLY.items():
+        for option in options:
+            if other != target and getattr(request, option):
+                raise UsageError(
+                    f"--{option.replace('_', '-')} is for {TARGETS[other]}; {file} is for {TARGETS[target]}"
+                )
+    if request.schedule and request.wait:
+        raise UsageError("--wait waits for a run, and --schedule starts none now", hint="Leave one of them out.")
+    if target == "vertex":
+        _check_vertex(request)
+    elif not _host(request):
+        raise UsageError(
+            "no cluster to submit to", hint="Give the address of its pipelines: --host https://HOST/pipeline"
+        )
+
+
+def _check_vertex(request: Request) -> None:
+    if not re.fullmatch(r"[a-z]+-[a-z]+\d+", request.region):
+        problem = f"'{request.region}' is no region" if request.region else "no region to run in"
+        raise UsageError(problem, hint="Give the one of the bucket: --region europe-west4")
+    if request.network and not re.fullmatch(r"projects/[^/]+/global/networks/[^/]+", request.network):
+        raise UsageError(
+            f"--network {request.network} is no full name", hint="projects/PROJECT-NUMBER/global/networks/NAME"
+        )
+    if request.name and not re.fullmatch(r"[a-z][-a-z0-9]{0,127}", request.name):
+        raise UsageError(
+            f"--name {request.name}: Vertex AI takes no such name", hint="Small letters, digits and -, a letter first."
+        )
+
+
+def planned(request: Request, compiled: Compiled, now: datetime.datetime) -> Plan:
+    """What will be submitted.
+
+    Args:
+      now: becomes a part of the name where none is given.
+
+    Raises:
+      UsageError: an unknown run parameter, one that is missing or cannot be right, a place out of reach, no time.
+    """
+    target = compiled.target
+    base = (request.pipeline_root or compiled.base).rstrip("/")
+    check_uri("--pipeline-root", base, target)
+    check_pattern("--pipeline-root", base)
+    given = overrides.parse(request.assignments)
+    if request.data is not None:
+        given["data"] = request.data
+    values = compiled.parameters(given, base)
+    for name in _PLACES:
+        check_uri(f"--{name}" if name == "data" else f"--set {name}", values.get(name), target)
+    for name, about in compiled.declared.items():
+        if name not in values:
+            give = "--data URI" if name == "data" else f"--set {name}=VALUE"
+            what = about.get("description", "")
+            raise UsageError(f"the run parameter {name} has no value ({what})", hint=f"Give it: {give}")
+        _check_number(name, about.get("defaultValue"), values[name])
+    return Plan(
+        spec=compiled.spec if request.cache else _without_cache(compiled.spec),
+        root=Paths(base, compiled.task).artifacts,
+        name=request.name or f"{compiled.spec['pipelineInfo']['name']}-{now:%Y%m%d%H%M%S}",
+        parameters=values,
+        labels=compiled.labels,
+        cron=translate(request.schedule, target) if request.schedule else "",
+    )
+
+
+def _check_number(name: str, default: Any, value: Any) -> None:
+    """Where the default is a number, so must the value be; whether the task takes it, the Trainer says."""
+    if _is_number(default) and not _is_number(value) and value != "none":
+        raise UsageError(f"the run parameter {name} is a number, as {default}; got '{value}'")
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        return is_finite(float(text))
+    except (TypeError, ValueError):
+        return False
+
+
+def _without_cache(spec: Mapping[str, Any]) -> dict[str, Any]:
+    tasks = {name: {**task, "cachingOptions": {}} for name, task in spec["root"]["dag"]["tasks"].items()}
+    return {**spec, "root": {**spec["root"], "dag": {**spec["root"]["dag"], "tasks": tasks}}}
+
+
+def _host(request: Request) -> str:
+    """The cluster's address; the variables are those of kfp's own command line and client."""
+    return request.host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
+
+
+def _connected(request: Request, target: str) -> Backend:
+    if target == "vertex":
+        return Vertex(
+            request.region,
+            request.project,
+            request.api_endpoint,
+            request.service_account,
+            request.network,
+            request.check,
+        )
+    token, token_file = tokens(request.token, request.token_file)
+    return Kubeflow(
+        _host(request),
+        request.namespace or os.environ.get("KFP_NAMESPACE", ""),
+        request.experiment or "Default",
+        token,
+        token_file,
+        request.service_account,
+    )

@@ -1,0 +1,1 @@
+"""Compile a pipeline for Kubeflow Pipelines and Vertex AI."""

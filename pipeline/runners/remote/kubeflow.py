@@ -1,0 +1,226 @@
+"""Runs on Kubeflow Pipelines 2, by `kfp.Client`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import ServingError, UsageError
+from data.families import KFP_HEALTH
+from pipeline.runners.remote.backend import (
+    FILE_REFUSED,
+    Plan,
+    State,
+    Status,
+    Step,
+    Unreachable,
+    by_start,
+    one_line,
+    refusal,
+    seconds_of,
+    tasks_of,
+)
+
+if TYPE_CHECKING:
+    import kfp
+
+_ADDRESS = re.compile(r"(?P<host>https?://.+?)/#/(?P<kind>runs|recurringrun)/details/(?P<id>[\w-]+)$")
+_STATES: dict[str, State] = {
+    "RUNNING": "running",
+    "CANCELING": "running",
+    "SUCCEEDED": "succeeded",
+    "SKIPPED": "cached",
+    "FAILED": "failed",
+    "CANCELED": "cancelled",
+    "PAUSED": "paused",
+}
+_LOGIN = "Give a token that is valid now with --token-file FILE; `kubectl create token` makes one."
+_HINTS = {
+    400: FILE_REFUSED,
+    401: _LOGIN,
+    403: "Give the namespace that is yours with --namespace NAME.",
+    404: "Look at --host, or at the address of the run.",
+}
+
+
+def host_of(address: str) -> str:
+    """The cluster's address out of a run's or a schedule's; empty where it names none."""
+    found = _ADDRESS.match(address)
+    return found["host"] if found else ""
+
+
+class Kubeflow:
+    """A connection; a `pipeline.runners.remote.backend.Backend`."""
+
+    def __init__(
+        self,
+        host: str,
+        namespace: str = "",
+        experiment: str = "Default",
+        token: str = "",
+        token_file: str = "",
+        service_account: str = "",
+    ) -> None:
+        """Args:
+          host: URL of the pipelines' console or API; https where it does not say.
+          token_file: read for every request, so that a long wait survives the token's renewal.
+
+        Raises:
+          UsageError: the cluster has many users, and no namespace is given.
+          ServingError: it does not answer, is something else, or refuses the token.
+        """
+        self._host = (host if "://" in host else f"https://{host}").rstrip("/")
+        self._experiment, self._service_account = experiment, service_account
+        with self._told():
+            self._client = _connect(self._host, token, token_file)
+            answer, _, headers = getattr(self._client._healthz_api, f"{KFP_HEALTH}_with_http_info")()
+        if "json" not in headers.get("Content-Type", ""):
+            raise ServingError(
+                f"{self._host} answers with a page, not as Kubeflow Pipelines: is it a login?",
+                hint=f"The address often ends in /pipeline. {_LOGIN}",
+            )
+        if answer.multi_user and not (namespace or self._client.get_user_namespace()):
+            raise UsageError(f"{self._host} has many users: a run needs a namespace", hint=_HINTS[403])
+        self._namespace = namespace if answer.multi_user else ""  # with one user, the server refuses any
+
+    def check(self, plan: Plan) -> None:
+        """See `Backend`; the rest of what can be known was asked when the connection was made."""
+        from google.protobuf import json_format
+        from kfp.pipeline_spec import pipeline_spec_pb2
+
+        try:
+            json_format.ParseDict(dict(plan.spec), pipeline_spec_pb2.PipelineSpec())
+        except json_format.ParseError as error:
+            raise UsageError(f"the file holds no pipeline: {one_line(str(error))}", hint=_HINTS[400]) from None
+
+    def submit(self, plan: Plan) -> str:
+        """See `Backend`."""
+        import yaml
+
+        with tempfile.TemporaryDirectory() as folder, self._told():
+            file = Path(folder, "pipeline.yaml")
+            file.write_text(yaml.safe_dump(plan.spec))
+            given: dict[str, Any] = {
+                "experiment_id": self._client.create_experiment(
+                    self._experiment, namespace=self._namespace or None
+                ).experiment_id,
+                "job_name": plan.name,
+                "pipeline_package_path": str(file),
+                "params": dict(plan.parameters),
+                "pipeline_root": plan.root,
+                "service_account": self._service_account or None,
+            }
+            if not plan.cron:
+                return f"{self._host}/#/runs/details/{self._client.run_pipeline(**given).run_id}"
+            made = self._client.create_recurring_run(**given, cron_expression=plan.cron, no_catchup=True)
+            return f"{self._host}/#/recurringrun/details/{made.recurring_run_id}"
+
+    def status(self, address: str) -> Status:
+        """See `Backend`."""
+        kind, name = _parsed(address)
+        with self._told():
+            if kind == "recurringrun":
+                schedule = self._client.get_recurring_run(name)
+                state: State = "scheduled" if schedule.status == "ENABLED" else "paused"
+                return Status(state, message=schedule.trigger.cron_schedule.cron)
+            return _status(self._client.get_run(name))
+
+    def cancel(self, address: str) -> None:
+        """See `Backend`."""
+        kind, name = _parsed(address)
+        with self._told():
+            if kind == "recurringrun":
+                self._client.disable_recurring_run(name)
+            else:
+                self._client.terminate_run(name)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what kfp raises into one line, and what it prints into nothing."""
+        import kfp_server_api
+        import urllib3
+
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
+        except kfp_server_api.ApiException as error:
+            raise _refusal(self._host, error) from None
+        except urllib3.exceptions.HTTPError as error:
+            raise Unreachable(f"cannot reach {self._host}: {_cause(error)}") from None
+
+
+def _connect(host: str, token: str, token_file: str) -> kfp.Client:
+    import kfp
+    from kfp.client import ServiceAccountTokenVolumeCredentials
+
+    class Client(kfp.Client):
+        """Asks for the server's health once; kfp asks five times in 25 seconds, even where a token has expired."""
+
+        def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
+            return getattr(self._healthz_api, KFP_HEALTH)()
+
+    return Client(
+        host=host,
+        existing_token=token or None,
+        credentials=ServiceAccountTokenVolumeCredentials(token_file) if token_file else None,
+    )
+
+
+def _refusal(host: str, error: Any) -> ServingError:
+    if not error.status:  # kfp's client makes this of a failed TLS handshake
+        return Unreachable(f"cannot reach {host}: {_cause(error)}")
+    words = one_line(_message(error.body) or str(error.reason or ""))
+    return refusal(host, error.status, words, "token", _HINTS)
+
+
+def _message(body: Any) -> str:
+    """The reason in an error's JSON: `message`, or `error` from older servers; else the text itself."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return re.sub(r"<[^>]*>", " ", text)
+    return str(found.get("message") or found.get("error") or text) if isinstance(found, dict) else text
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of urllib3's layers."""
+    reason = getattr(error, "reason", None) or error
+    return one_line(re.sub(r"^<[^>]*>: ", "", str(reason)))
+
+
+def _parsed(address: str) -> tuple[str, str]:
+    found = _ADDRESS.match(address)
+    assert found, address
+    return found["kind"], found["id"]
+
+
+def _status(run: Any) -> Status:
+    spec = run.pipeline_spec or {}
+    names = tasks_of(spec.get("pipeline_spec", spec))  # newer servers put a platform's specification beside it
+    steps: dict[str, Step] = {}
+    details = (run.run_details.task_details if run.run_details else None) or []
+    for detail in by_start(details):
+        name = detail.display_name.removesuffix("-driver")
+        step = _step(name, detail)
+        # Beside each component the service tells of its driver, which matters only where it fails.
+        failed = name in steps and steps[name].state == "failed"
+        if name in names and not failed and (detail.display_name == name or step.state == "failed"):
+            steps[name] = step
+    message = run.error.message if run.error else ""
+    return Status(_state(run.state), tuple(steps.values()), one_line(message or ""))
+
+
+def _step(name: str, detail: Any) -> Step:
+    message = (detail.error.message if detail.error else "") or ""
+    return Step(name, _state(detail.state), seconds_of(detail), one_line(message))
+
+
+def _state(text: str | None) -> State:
+    return _STATES.get((text or "").upper(), "waiting")

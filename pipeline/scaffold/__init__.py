@@ -1,0 +1,1 @@
+"""Look at a folder of images and choose what `skewless new` writes."""

@@ -1,0 +1,263 @@
+"""The gate's verdict as it is read: in the terminal, in the summary's line, and as a figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from pipeline.paths import Paths
+from pipeline.report import plots, skew
+from pipeline.report.client_skew_plot import LEAST_SCALE, avoided
+from pipeline.report.record import RunRecord
+from pipeline.report.summary import summarize
+from serving.graph.checks import Finding
+from serving.parity.client_skew import Cost
+from serving.parity.compare import Answers, Comparison, compare
+
+REFERENCE = "training, batches of 73"
+
+
+def _cost(client: str, flipped: int, accuracy: float | None, largest: float = 0.5) -> dict[str, Any]:
+    served = None if accuracy is None else 0.9375
+    return dataclasses.asdict(Cost(client, 256, flipped, accuracy, served, largest))
+
+
+# Of 256: 240 right as served; 229, 239, 241 and 240 as the clients would have it.
+COSTS = [
+    _cost("EXIF turned", 0, 0.9375, 0.0),
+    _cost("BGR", 1, 239 / 256, 0.0123),
+    _cost("PIL nearest", 31, 229 / 256, 0.71),
+    _cost("OpenCV area", 1, 241 / 256, 0.2),
+]
+WORST_FIRST = ["PIL nearest", "BGR", "OpenCV area", "EXIF turned"]
+
+
+def _route(name: str, largest: float, fault: str = "", record: int = 12, flipped: int = 0) -> dict[str, Any]:
+    return dataclasses.asdict(Comparison(name, REFERENCE, largest, record, flipped, True, 1.9e-6, fault))
+
+
+def _verdict(**changes: Any) -> skew.Verdict:
+    return {
+        "records": 73,
+        "made": 9,
+        "server": "the [embedded] one",
+        "reference": REFERENCE,
+        "tolerance": 1.9e-6,
+        "seconds": 1.25,
+        "passed": True,
+        "routes": [_route("serving_default, one by one", 0.0, record=0), _route("gRPC, one by one", 4.2e-7)],
+        "structure": [],
+        "diagnosis": None,
+        "avoided": COSTS,
+        **changes,
+    }
+
+
+def _told(verdict: skew.Verdict, width: int = 120) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    skew.tell(verdict, console)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+# The terminal
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_passed_verdict_tells_the_routes_what_they_were_asked_and_what_was_avoided(width: int) -> None:
+    lines = _told(_verdict(), width)
+    for line in (
+        "against training, batches of 73",
+        "serving_default, one by one 0 - 0 same",
+        "gRPC, one by one 4.2e-7 12 0 same",
+        "73 records, 9 of them made to find trouble; allowed 1.9e-6; the live server was the [embedded] one; 1.2 s",
+        "same 2 routes agree on 73 records within 1.9e-6",
+        "graph nothing found that serving should not have",
+        "what was avoided, of 256 answers served with an accuracy of 93.8%",
+        "PIL nearest 31 12.1% 89.5% -4.3 0.71",
+        "BGR 1 0.4% 93.4% -0.4 0.012",
+        "OpenCV area 1 0.4% 94.1% +0.4 0.2",
+        "EXIF turned 0 0% 93.8% 0.0 0",
+    ):
+        assert line in lines, line
+    rows = [line for line in lines if line.startswith(tuple(WORST_FIRST))]
+    assert [row.startswith(name) for row, name in zip(rows, WORST_FIRST, strict=True)] == [True] * 4
+    assert not any(line.startswith("first") for line in lines)
+
+
+def test_a_skew_is_told_with_its_fault_its_stage_and_its_picture() -> None:
+    scores = np.array([[0.9, 0.1], [0.6, 0.4]], np.float32)
+    found = compare(Answers(REFERENCE, scores), Answers("gRPC, one by one", scores[:, ::-1].copy()), 1.9e-6)
+    diagnosis = {
+        "stage": "resize",
+        "skew": "nearest instead of bilinear",
+        "record": 12,
+        "why": "smallest, png",
+        "source": "horses/[b]01.png",
+        "route": "gRPC, one by one",
+        "detail": "pixels differ by up to 90",
+    }
+    finding = dataclasses.asdict(Finding("serving_default", "random", "RandomUniform in a/[b]"))
+    routes = [_route("serving_examples, one by one", 0.0), dataclasses.asdict(found)]
+    verdict = _verdict(passed=False, routes=routes, structure=[finding], diagnosis=diagnosis, avoided=[])
+    lines = _told(verdict, 160)
+    for line in (
+        f"gRPC, one by one 0.8 0 2 {found.fault}",
+        "skew 1 of 2 routes differs from training, batches of 73",
+        "random serving_default: RandomUniform in a/[b]",
+        "first resize: nearest instead of bilinear",
+        "gRPC, one by one: record 12 (smallest, png), horses/[b]01.png",
+        "pixels differ by up to 90",
+    ):
+        assert line in lines, line
+    assert found.fault and not any("avoided" in line or "nothing found" in line for line in lines)
+    narrow = " ".join(_told(verdict, 80))
+    assert all(word in narrow for word in found.fault.split())
+
+
+def test_names_that_differ_count_no_classes() -> None:
+    names = np.array([[b"cat", b"dog"]], object)
+    scores = np.array([[0.9, 0.1]], np.float32)
+    other = Answers("REST, one by one", scores, names[:, ::-1])
+    found = compare(Answers(REFERENCE, scores, names), other, 1e-6)
+    lines = _told(_verdict(passed=False, routes=[dataclasses.asdict(found)]), 160)
+    assert f"REST, one by one 0 0 - classes are dog, cat, {REFERENCE} says cat, dog" in lines
+
+
+def test_without_labels_there_is_no_column_of_accuracy() -> None:
+    lines = _told(_verdict(avoided=[_cost("PIL nearest", 31, None)]))
+    assert "what was avoided, of 256 answers served" in lines and "PIL nearest 31 12.1% 0.5" in lines
+    assert not any("accuracy" in line or "points" in line for line in lines)
+
+
+def test_pictures_that_a_client_cannot_read_are_told_as_that() -> None:
+    assert "PIL nearest 256 100% 0% -93.8 reads none" in _told(_verdict(avoided=[_cost("PIL nearest", 256, 0.0, 0.0)]))
+
+
+def test_what_no_client_changes_is_said() -> None:
+    lines = _told(_verdict(avoided=COSTS[:1]))
+    assert lines[-1] == "none of them would have changed an answer of this model"
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0%"), (1, "100%"), (4e-4, "<0.1%"), (0.9996, ">99.9%"), (0.001, "0.1%"), (0.125, "12.5%")],
+)
+def test_a_share_is_none_or_all_only_where_it_is(value: float, text: str) -> None:
+    assert skew.share(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.9e-6, "1.9e-6"), (0.0, "0"), (0.62, "0.62"), (1e-10, "1e-10"), (2.5e12, "2.5e12"), (np.inf, "inf")],
+)
+def test_a_number_has_two_digits(value: float, text: str) -> None:
+    assert skew.number(value) == text
+
+
+# The line
+
+
+@pytest.mark.parametrize(
+    ("costs", "text"),
+    [
+        (COSTS, "; a client with PIL nearest would have changed 31 of 256 answers (-4.3 points)"),
+        ([_cost("BGR", 3, None)], "; a client with BGR would have changed 3 of 256 answers"),
+        ([COSTS[0], _cost("BGR", 0, 0.9375)], "; none of 2 naive clients would have changed any of 256 answers"),
+        (COSTS[:1], "; a client with EXIF turned would not have changed any of 256 answers"),
+        ([], ""),
+    ],
+)
+def test_the_line_picks_the_worst_client(costs: list[dict[str, Any]], text: str) -> None:
+    assert skew.line(_verdict(avoided=costs)) == f"2 routes agree on 73 records within 1.9e-6{text}"
+
+
+@pytest.mark.parametrize(("verdict", "is_told"), [(_verdict(), True), (_verdict(passed=False), False), ({}, False)])
+def test_the_summary_has_the_line_after_the_quality(verdict: skew.Verdict, is_told: bool) -> None:
+    training = {"epochs": 1, "best_epoch": 1, "images_per_second": 1.0, "waiting_share": 0.0}
+    training |= {"resumed_at": "", "stopped": ""}
+    metric = {"sparse_categorical_accuracy": 0.9, "example_count": 256.0}
+    evaluation = {"metric": "sparse_categorical_accuracy", "baseline": None, "slices": {"overall": metric}}
+    record = RunRecord("tiny", "1", "", {}, "", "", "pushed", training=training, evaluation=evaluation, skew=verdict)
+    record.data, record.pushed = {"labels": {}}, {"version": 1, "path": "/m/1"}
+    console = Console(file=io.StringIO(), width=300)
+    summarize(record, Paths("/root", "tiny"), console)
+    lines = [line for line in console.file.getvalue().splitlines() if line]  # type: ignore[attr-defined]
+    names = [line.split()[0] for line in lines]
+    assert ("proof" in names) == is_told
+    if is_told:
+        place = names.index("proof")
+        assert names[place - 1 : place + 2] == ["quality", "proof", "pushed"]
+        assert lines[place] == f"proof     {skew.line(verdict)}"
+
+
+# The figure
+
+
+def _record(costs: list[dict[str, Any]], task: str = "my_task") -> RunRecord:
+    return RunRecord(task, "1", "", {}, "", "", skew=_verdict(avoided=costs))
+
+
+def _texts(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def test_the_bars_are_the_changed_shares_worst_first_with_the_accuracy_beside() -> None:
+    figure = avoided(_record(COSTS))
+    assert figure is not None
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [31 / 256, 1 / 256, 1 / 256, 0]
+    rows = [bar.get_y() for bar in axes.patches]
+    assert rows == sorted(rows) and axes.yaxis_inverted()
+    texts = _texts(axes)
+    assert [text for text in texts if text in WORST_FIRST] == WORST_FIRST
+    assert texts[:3] == ["PIL nearest", "31 (12.1%)", "-4.3 points"]
+    assert texts[9:12] == ["EXIF turned", "none", "0.0 points"]
+    title = "my_task: answers that a naive client would have changed\n256 pictures, served with an accuracy of 93.8%"
+    assert figure.get_suptitle() == title
+
+
+def test_little_looks_like_little_and_no_change_like_none() -> None:
+    (axes,) = avoided(_record([_cost("BGR", 1, 0.93)])).axes  # type: ignore[union-attr]
+    assert axes.get_xlim() == (0, LEAST_SCALE)
+    figure = avoided(_record(COSTS[:1]))
+    assert figure is not None and figure.axes[0].get_xlim() == (0, LEAST_SCALE)
+    assert "no naive client would have changed an answer" in figure.get_suptitle()
+
+
+def test_without_labels_the_figure_tells_no_accuracy() -> None:
+    figure = avoided(_record([_cost("BGR", 3, None)]))
+    assert figure is not None and figure.get_suptitle().endswith("\n256 pictures")
+    assert _texts(figure.axes[0]) == ["BGR", "3 (1.2%)", "changed"]
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [
+        COSTS,
+        COSTS[:1],
+        [_cost("PIL nearest", 256, 0.0, 0.0), _cost("BGR", 256, 0.0, 0.0)],
+        [_cost("$x^$ is a name far too long for a row of this figure", 12, None)],
+    ],
+)
+def test_the_file_clips_nothing_and_keeps_its_colour(tmp_path: Path, costs: list[dict[str, Any]]) -> None:
+    (path,) = plots.draw(_record(costs, "a_task_of_a_long_name" * 4), str(tmp_path))
+    assert path == str(tmp_path / "avoided.png")
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert (border == 255).all()
+    blue = (np.abs(pixels - [0x00, 0x72, 0xB2]).max(axis=-1) <= 8).sum()
+    assert (blue > 1000) == any(one["flipped"] for one in costs)
+
+
+def test_tasks_of_numbers_have_no_such_figure(tmp_path: Path) -> None:
+    assert avoided(_record([])) is None and plots.draw(_record([]), str(tmp_path)) == []

@@ -1,0 +1,69 @@
+"""Runs in the tests' own process: no seconds of imports for each."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from rich.console import Console
+from tfx.utils.io_utils import read_string_file
+
+from components.task.reference import TaskReference
+from data.errors import SkewlessError
+from pipeline.paths import Paths, here
+from pipeline.report.quiet import logged_to
+from pipeline.runners.local.run import run
+
+TINY = "tests.tasks.tiny:TASK"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run in this process: its error, its record, and what it printed to the terminal and to the log."""
+
+    error: SkewlessError | None
+    record: dict[str, Any]
+    shown: str
+    log: str
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {one["name"]: one["state"] for one in self.record.get("components", [])}
+
+
+def attempt(
+    data: Path | str | None, root: Path | str, path: str = TINY, metadata: str | None = None, **settings: str
+) -> Attempt:
+    """Runs a task; the settings' names have `__` for the dot."""
+    values = {key.replace("__", "."): value for key, value in settings.items()}
+    paths, console = Paths(str(root), "tiny"), Console(file=io.StringIO(), width=200)
+    log = Path(here(str(root)), "log")
+    error = None
+    with logged_to(log):
+        try:
+            run(
+                TaskReference(path, values),
+                data=str(data) if data else None,
+                paths=paths,
+                beam_args=(),
+                run_id="1",
+                log_file=str(log),
+                console=console,
+                metadata=metadata,
+            )
+        except SkewlessError as raised:
+            error = raised
+    record = json.loads(read_string_file(paths.latest)) if tf.io.gfile.exists(paths.latest) else {}
+    return Attempt(error, record, console.file.getvalue(), log.read_text())  # type: ignore[attr-defined]
+
+
+def assert_told(error: SkewlessError | None, status: int, *words: str) -> None:
+    """One line with the words, and a hint where the next step is not plain."""
+    assert error is not None and error.exit_code == status
+    assert "\n" not in str(error) and len(str(error)) < 500
+    for word in words:
+        assert word in str(error), str(error)
