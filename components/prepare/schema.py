@@ -37,8 +37,8 @@ def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) ->
     schema = schema_pb2.Schema()
     known = {feature.name: feature for feature in inferred.feature}
     if isinstance(task.feature, Image):
-        # The bytes are kept out of the statistics (`components.prepare.statistics`), so nothing may be demanded of their
-        # presence; the representation says what a fixed shape would.
+        # The statistics leave the bytes out (`components.prepare.statistics`), so the schema cannot demand that
+        # they are present; the representation says what a fixed shape would.
         schema.feature.add(name=IMAGE, type=schema_pb2.BYTES).image_domain.SetInParent()
         representations = schema.tensor_representation_group[""].tensor_representation
         representations[IMAGE].dense_tensor.column_name = IMAGE

@@ -123,9 +123,9 @@ class Task:
       source: where the examples come from.
       feature: what the model sees.
       model: (feature, classes) -> keras.Model, not compiled: a function, or a dataclass that can be called so, whose
-        fields are settings then (`components.models.transfer.Transfer`). The model's input has `feature.shape`, and dtype
-        uint8 for pictures: the first layer scales them. Its output is [N, classes] probabilities, [N, 1] a sigmoid of
-        two classes, or [N, 1] a number (classes is 0).
+        fields are settings then (`components.models.transfer.Transfer`). The model's input has `feature.shape`, and
+        dtype uint8 for pictures: the first layer scales them. Its output is [N, classes] probabilities, [N, 1] a
+        sigmoid of two classes, or [N, 1] a number (classes is 0).
       label: what it learns.
       augment: random changes to the training pictures; those of evaluation and serving stay as they are.
       ingest, train, evaluate, serving, gate: the settings of the steps.

@@ -1,7 +1,7 @@
 """Random changes to training pictures: what Keras' `ImageDataGenerator` did, by its own names and units, in the graph.
 
     AUGMENT = Augmentation(rotation_range=40, shear_range=0.2, zoom_range=0.2, horizontal_flip=True)
-    batches.enumerate().map(lambda step, images: AUGMENT(images, (seed, step)))  # or components.models.augment_layer's layer
+    batches.enumerate().map(lambda step, images: AUGMENT(images, (seed, step)))
 
 The same (seed, step) gives the same batch wherever it runs. Given the same parameters, `apply` gives what the old
 class's `apply_transform` gives for an array of the same type: order 0 exactly; order 1 for float32 to float32's

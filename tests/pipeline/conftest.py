@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests import dockerfile
+from tests import PROJECT, dockerfile
 from tests.preloaded import Process
 
-PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "pipeline.cli"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tfx.components.example_gen import input_processor
-from tfx.orchestration.kubeflow.v2.file_based_example_gen import example_gen_driver as stock
+from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver as stock
 
 from components.prepare import example_gen_driver
 

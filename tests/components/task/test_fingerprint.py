@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from components.task import fingerprint
+from tests import PROJECT
 from tests.tasks.tiny import TASK
 
 SOURCE = '''
@@ -87,9 +88,10 @@ def test_values_are_named_by_their_dotted_path() -> None:
 def test_it_is_the_same_in_another_process() -> None:
     import subprocess
 
-    code = "from components.task.fingerprint import describe; from tests.tasks.tiny import TASK; print(describe(TASK, 't'))"
+    code = "from components.task import fingerprint\nfrom tests.tasks.tiny import TASK\n"
+    code += "print(fingerprint.describe(TASK, 't'))"
     command = [sys.executable, "-W", "ignore", "-c", code]
-    project = Path(__file__).resolve().parents[2]
+    project = PROJECT
     done = subprocess.run(command, capture_output=True, text=True, cwd=project, env={"PYTHONHASHSEED": "7"})
     assert done.stdout.strip() == str(fingerprint.describe(TASK, "t")), done.stderr
 

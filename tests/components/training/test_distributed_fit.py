@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +12,7 @@ import tensorflow as tf
 from components.task.reference import TaskReference
 from components.training import trainer
 from components.training.trained_model import TrainedModel
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests import PROJECT
 
 
 @pytest.fixture(scope="module")

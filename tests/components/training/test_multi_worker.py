@@ -22,9 +22,9 @@ from components.progress import LOGGER
 from components.task.reference import TaskReference
 from components.training import multi_worker, trainer
 from data.errors import SkewlessError, UsageError
+from tests import PROJECT
 from tests.tasks import watched
 
-PROJECT = Path(__file__).resolve().parents[2]
 EPOCHS, KILLED_AT = 6, 14  # of 5 steps each; and the evaluation counts as one
 TRAIN = {"epochs": str(EPOCHS), "cache_mb": "0"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from data.augmentation.draws import Draws
 from data.augmentation.ops import Augmentation
 from data.errors import UsageError
+from tests import PROJECT
 
 N = 12
 WILD: dict[str, Any] = {
@@ -157,7 +157,7 @@ def test_seed_and_step_tell_the_batch_in_any_graph_and_process(smooth: Callable[
         "x = np.arange(2 * 9 * 8 * 3).reshape(2, 9, 8, 3).astype('uint8');"
         "print(zlib.crc32(Augmentation(rotation_range=30.0, zoom_range=0.3)(x, (5, 4)).numpy().tobytes()))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = PROJECT
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
     import zlib
 

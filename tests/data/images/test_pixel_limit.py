@@ -18,8 +18,8 @@ from PIL import Image as Pil
 from data.images import ops, pixel_limit
 from data.images.validate import check_bytes
 from data.spec import Image
+from tests import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 KINDS = ("JPEG", "PNG", "GIF", "BMP")
 
 

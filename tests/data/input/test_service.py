@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,8 @@ from data.input import service
 from data.input.reader import Reading
 from data.records import vector_record
 from data.spec import LABEL, VECTOR, Number, Vector
+from tests import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 COUNTS = (40, 1, 33, 12, 17, 25)
 EXAMPLES = sum(COUNTS)
 

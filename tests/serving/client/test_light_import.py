@@ -15,7 +15,8 @@ import keras
 import numpy as np
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests import PROJECT
+
 HEAVY = {"tensorflow", "tensorflow_serving", "tfx", "keras", "numpy", "apache_beam"}
 ASK = f"""
 import sys

@@ -25,8 +25,9 @@ import pytest
 import yaml
 
 from serving.engines import IMAGE
+from tests import PROJECT
 
-DEPLOY = Path(__file__).resolve().parents[2] / "serving" / "deploy"
+DEPLOY = PROJECT / "serving" / "deploy"
 KINDS = {
     ("v1", "ConfigMap"): "V1ConfigMap",
     ("v1", "Service"): "V1Service",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from tensorflow_serving.apis import (
 
 from serving import protocol
 from serving.protocol.compiler import message_classes
+from tests import PROJECT
 
 THEIRS: dict[str, Any] = {
     "Int64Value": Int64Value,
@@ -157,7 +157,7 @@ def test_fields_that_are_unknown_here_survive() -> None:
 def test_ours_before_theirs_in_one_process() -> None:
     """Theirs before ours is the order of this very file."""
     code = "import serving.protocol\nfrom tensorflow_serving.apis import predict_pb2, get_model_status_pb2"
-    root = Path(__file__).resolve().parents[2]
+    root = PROJECT
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from serving.server import REFERENCE
 from serving.server.config.flags import Flags, parse, usage
+from tests import PROJECT
 
 TABLE = {
     "port": 8500,
@@ -129,7 +129,7 @@ def test_the_version_is_that_of_the_reference_which_the_readme_names_too() -> No
     told = subprocess.run([sys.executable, "-m", "serving.server", "--version"], capture_output=True, text=True)
     assert told.returncode == 0
     assert told.stdout.startswith(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: 2.")
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (PROJECT / "README.md").read_text()
     assert f"stands in for TensorFlow Serving {REFERENCE.rpartition('.')[0]} on" in readme
 
 
