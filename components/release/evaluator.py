@@ -25,6 +25,7 @@ from components.task.task import Evaluate, Task
 from data.errors import QualityError
 from data.names import listed
 from data.spec import LABEL
+from serving import signatures
 from serving.parity.routes import Refused
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,9 @@ def eval_config(task: Task) -> tfma.EvalConfig:
     """
     settings = task.evaluate
     spec = tfma.ModelSpec(
-        signature_name="serving_examples",
+        signature_name=signatures.EXAMPLES,
         label_key=LABEL,
-        prediction_key="scores" if task.is_classification else "outputs",
+        prediction_key=signatures.SCORES if task.is_classification else signatures.OUTPUTS,
     )
     names = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"] if task.is_classification else []
     names += [] if task.is_classification else ["MeanSquaredError", "MeanAbsoluteError"]

@@ -30,6 +30,7 @@ from serving.parity import client_skew, compare, proof, routes
 from serving.parity.compare import Answers, Comparison
 from serving.parity.live_server import live
 from serving.program import installed
+from serving.signatures import DEFAULT, EXAMPLES
 
 REPORT = "skew.json"
 SAMPLE, ANSWERS = "sample.tfrecord", "answers.npz"  # beside it: the records, and what training says of them
@@ -147,7 +148,7 @@ def _structure(
     task: Task, artifacts: Artifacts, trained: TrainedModel, records: Sequence[bytes], labels: Sequence[int]
 ) -> list[Finding]:
     """What needs no answer of the served model: scores that are all 0 or 1 would hide much."""
-    signatures = (routes.DEFAULT, routes.EXAMPLES)
+    signatures = (DEFAULT, EXAMPLES)
     found = structure.random_ops(artifacts.model, signatures)
     found += structure.same_preprocessing(artifacts.model, artifacts.transform_graph, task.feature.name, signatures)
     weights = diagnose_weights(artifacts.model, trained.weights, 0)

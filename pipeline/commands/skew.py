@@ -20,8 +20,8 @@ from serving.diagnosis import diagnose
 from serving.graph import checks
 from serving.parity.live_server import live
 from serving.parity.proof import Difference, Sample, compare_routes
-from serving.parity.routes import DEFAULT, EXAMPLES
 from serving.program import installed
+from serving.signatures import DEFAULT, EXAMPLES
 
 if TYPE_CHECKING:
     from components.task.reference import TaskReference

@@ -18,10 +18,8 @@ from serving.client.results import Prediction, VersionStatus
 from serving.client.rows import Example, examples_of, numbers_of, to_the_fault
 from serving.client.tensor import STRING, Tensor, numbers, strings, tensor_of
 from serving.client.transport import MAX_MESSAGE_BYTES, Model
+from serving.signatures import CLASSES, DEFAULT, EXAMPLES, IMAGES, OUTPUTS, SCORES
 
-SIGNATURE = "serving_default"
-EXAMPLES_SIGNATURE = "serving_examples"
-IMAGES, OUTPUTS = "image_bytes", "outputs"
 POLL_S = 0.2
 _LONGEST_S = 1e6  # more than the system's clocks take; eleven days
 BATCH_BYTES = 8 * 2**20
@@ -154,7 +152,7 @@ class Client:
         def ask(part: Sequence[Any]) -> list[float]:
             given = tensor_of([row if isinstance(row, (list, tuple)) else [row] for row in part])
             inputs = {VECTOR: numbers("float32", given.shape, given.values())}
-            outputs = self._caller.predict(SIGNATURE, inputs, (OUTPUTS,))
+            outputs = self._caller.predict(DEFAULT, inputs, (OUTPUTS,))
             return list(self._named(outputs, OUTPUTS)[0].values())
 
         try:
@@ -165,7 +163,7 @@ class Client:
             raise
 
     def predict(
-        self, inputs: Mapping[str, Any], signature: str = SIGNATURE, outputs: Sequence[str] = ()
+        self, inputs: Mapping[str, Any], signature: str = DEFAULT, outputs: Sequence[str] = ()
     ) -> dict[str, Tensor]:
         """Any signature: named tensors in, named tensors out, in one request.
 
@@ -181,7 +179,7 @@ class Client:
         wanted = (outputs,) if isinstance(outputs, str) else tuple(outputs)
         return self._caller.predict(signature, {name: tensor_of(value) for name, value in inputs.items()}, wanted)
 
-    def classify(self, rows: Any, signature: str = EXAMPLES_SIGNATURE) -> list[Prediction]:
+    def classify(self, rows: Any, signature: str = EXAMPLES) -> list[Prediction]:
         """Class scores by the Classify call, which takes tf.Examples.
 
         Args:
@@ -206,7 +204,7 @@ class Client:
                 raise answer
         return [answer for answer in answers if isinstance(answer, Prediction)]
 
-    def regress(self, rows: Any, signature: str = EXAMPLES_SIGNATURE) -> list[float]:
+    def regress(self, rows: Any, signature: str = EXAMPLES) -> list[float]:
         """A number for each row by the Regress call, which takes tf.Examples.
 
         Args:
@@ -254,8 +252,8 @@ class Client:
 
     def _scores(self, pictures: Sequence[Picture]) -> list[Prediction]:
         inputs = {IMAGES: strings([one.content for one in pictures])}
-        outputs = self._caller.predict(SIGNATURE, inputs, pictures=True, again=len(pictures) == 1)
-        classes, scores = self._named(outputs, "classes", "scores")
+        outputs = self._caller.predict(DEFAULT, inputs, pictures=True, again=len(pictures) == 1)
+        classes, scores = self._named(outputs, CLASSES, SCORES)
         if classes.dtype != STRING or classes.shape != scores.shape or len(scores.shape) != 2 or 0 in scores.shape:
             told = f"classes {classes.dtype} {list(classes.shape)} and scores {scores.dtype} {list(scores.shape)}"
             raise ServerFailure(f"model '{self.model}' at {self.address} answers {told}", hint="Both must be [N, C].")

@@ -18,7 +18,7 @@ from serving.diagnosis.scaling import Scaling
 from serving.graph.checks import random_ops
 from serving.parity.compare import apart
 from serving.parity.proof import Difference
-from serving.parity.routes import DEFAULT, EXAMPLES
+from serving.signatures import DEFAULT, EXAMPLES
 
 __all__ = ["Diagnosis", "Scaling", "Trained", "diagnose"]
 

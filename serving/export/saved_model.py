@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from data.records import parse_spec
 from data.spec import Feature, Image, Label
+from serving import signatures
 from serving.export.batching import Batching, batched
 
 Tensors = Mapping[str, tf.Tensor]
@@ -62,10 +63,10 @@ class Exported:
 
     def _named(self, output: tf.Tensor) -> dict[str, tf.Tensor]:
         if not self.classes:
-            return {"outputs": tf.reshape(output, [-1])}
+            return {signatures.OUTPUTS: tf.reshape(output, [-1])}
         scores = class_scores(output)
         names = tf.tile(tf.constant([list(self.classes)]), [tf.shape(scores)[0], 1])
-        return {"classes": names, "scores": scores}
+        return {signatures.CLASSES: names, signatures.SCORES: scores}
 
 
 def class_scores(output: tf.Tensor) -> tf.Tensor:
@@ -88,7 +89,7 @@ def write(exported: Exported, folder: str) -> None:
     """
     feature, label = exported.feature, exported.label
     if isinstance(feature, Image):
-        raw = tf.TensorSpec([None], tf.string, name="image_bytes")
+        raw = tf.TensorSpec([None], tf.string, name=signatures.IMAGES)
     else:
         raw = tf.TensorSpec([None, *feature.shape], tf.float32, name=feature.name)
 
@@ -102,9 +103,9 @@ def write(exported: Exported, folder: str) -> None:
     archive = keras.export.ExportArchive()
     archive.track(exported.model)
     archive.track(exported.transform)
-    archive.add_endpoint("serving_default", exported.predict_batched, [raw])
-    archive.add_endpoint("serving_examples", serving_examples, [_strings("inputs")])
-    archive.add_endpoint("transform_features", transform_features, [_strings("examples")])
+    archive.add_endpoint(signatures.DEFAULT, exported.predict_batched, [raw])
+    archive.add_endpoint(signatures.EXAMPLES, serving_examples, [_strings("inputs")])
+    archive.add_endpoint(signatures.TRANSFORM, transform_features, [_strings("examples")])
     archive.write_out(folder, verbose=False)
 
 

@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 )
 
 from data.spec import Feature, Image
+from serving import signatures
 
 PATH = ("assets.extra", "tf_serving_warmup_requests")
 BATCH = 4  # the other batch size than 1
@@ -77,7 +78,7 @@ def _requests(
 ) -> list[prediction_log_pb2.PredictionLog]:
     if not examples:
         return []
-    default = model_pb2.ModelSpec(name=model, signature_name="serving_default")
+    default = model_pb2.ModelSpec(name=model, signature_name=signatures.DEFAULT)
     logs = []
     for batch in (examples[:1], examples):
         request = predict_pb2.PredictRequest(model_spec=default)
@@ -85,7 +86,7 @@ def _requests(
         request.inputs[alias].CopyFrom(tensor)
         logs.append(prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request)))
     by_example = {
-        "model_spec": model_pb2.ModelSpec(name=model, signature_name="serving_examples"),
+        "model_spec": model_pb2.ModelSpec(name=model, signature_name=signatures.EXAMPLES),
         "input": input_pb2.Input(example_list=input_pb2.ExampleList(examples=examples)),
     }
     if is_classification:
@@ -99,6 +100,6 @@ def _tensor(feature: Feature, examples: Sequence[tf.train.Example]) -> tuple[str
     """Name and TensorProto of the input of `serving_default`."""
     values = [example.features.feature[feature.name] for example in examples]
     if isinstance(feature, Image):
-        return "image_bytes", tf.make_tensor_proto([one.bytes_list.value[0] for one in values], shape=[len(values)])
+        return signatures.IMAGES, tf.make_tensor_proto([one.bytes_list.value[0] for one in values], shape=[len(values)])
     rows = [list(one.float_list.value) for one in values]
     return feature.name, tf.make_tensor_proto(rows, tf.float32)

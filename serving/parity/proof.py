@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from data.errors import UsageError
-from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
-from serving.client.client import SIGNATURE as DEFAULT
 from serving.parity import compare as parity
 from serving.parity import routes
 from serving.parity.compare import Answers, Comparison
 from serving.parity.live_server import Server
 from serving.parity.routes import Rows
+from serving.signatures import DEFAULT, EXAMPLES
 
 T = TypeVar("T")
 

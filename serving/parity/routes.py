@@ -11,10 +11,9 @@ from google.protobuf.message import DecodeError
 
 from data.errors import ServingError, UsageError, own_words
 from serving.client import Client
-from serving.client.client import EXAMPLES_SIGNATURE as EXAMPLES
-from serving.client.client import SIGNATURE as DEFAULT
 from serving.client.tensor import strings
 from serving.parity.compare import Answers
+from serving.signatures import CLASSES, DEFAULT, EXAMPLES, OUTPUTS, SCORES
 
 Rows = Sequence[Any]
 Outputs = Mapping[str, Any]
@@ -146,14 +145,14 @@ def answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batch: int) 
             found = ask(list(rows[start : start + batch]))
         except (tf.errors.OpError, ServingError) as error:
             raise Refused(route, start, _first_line(error)) from error
-        if not ({"classes", "scores"} <= set(found) or "outputs" in found):
+        if not ({CLASSES, SCORES} <= set(found) or OUTPUTS in found):
             told = ", ".join(sorted(found))
             raise UsageError(f"{route} answers {told}", hint="Expected classes and scores, or outputs.")
-        number = found.get("outputs")
-        values = np.asarray(found["scores"] if number is None else number, np.float32)
+        number = found.get(OUTPUTS)
+        values = np.asarray(found[SCORES] if number is None else number, np.float32)
         scores.append(values.reshape(len(values), -1))
         if number is None:
-            classes.append(_names(found["classes"]))
+            classes.append(_names(found[CLASSES]))
     return Answers(route, np.concatenate(scores), np.concatenate(classes) if classes else None)
 
 

@@ -8,9 +8,9 @@ import grpc
 from tensorflow_serving.apis import inference_pb2, input_pb2
 
 from serving.server.inference import examples
-from serving.server.inference.predict import DEFAULT_SIGNATURE
 from serving.server.rpc_error import Fault, invalid
 from serving.server.saved_model.model import Model
+from serving.signatures import DEFAULT
 
 
 def multi_inference(
@@ -72,4 +72,4 @@ def _tensors(
 
 
 def _key(task: inference_pb2.InferenceTask) -> str:
-    return task.model_spec.signature_name or DEFAULT_SIGNATURE
+    return task.model_spec.signature_name or DEFAULT

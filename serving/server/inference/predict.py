@@ -12,8 +12,8 @@ from tensorflow_serving.apis import predict_pb2
 from serving.server.rpc_error import Fault, invalid
 from serving.server.saved_model import tensors
 from serving.server.saved_model.model import Model
+from serving.signatures import DEFAULT
 
-DEFAULT_SIGNATURE = "serving_default"
 METHODS = tuple(f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress"))
 
 
@@ -37,7 +37,7 @@ def predict(
     Raises:
       Fault: with TensorFlow Serving's code and text.
     """
-    key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    key = request.model_spec.signature_name or DEFAULT
     if key not in model.signatures:
         raise Fault(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.')
     signature = model.signatures[key]

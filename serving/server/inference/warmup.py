@@ -15,8 +15,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.server.inference.examples import classify, regress
 from serving.server.inference.multi_inference import multi_inference
-from serving.server.inference.predict import DEFAULT_SIGNATURE, predict
+from serving.server.inference.predict import predict
 from serving.server.rpc_error import Fault, from_tensorflow, invalid
+from serving.signatures import DEFAULT
 
 log = logging.getLogger(__name__)
 FILE = "assets.extra/tf_serving_warmup_requests"  # in a version's folder: a TFRecord of PredictionLogs
@@ -82,7 +83,7 @@ def _run(model: Any, log_entry: prediction_log_pb2.PredictionLog) -> None:
         predict(model, request, None)
     elif kind in ("classify_log", "regress_log"):
         answer = classify if kind == "classify_log" else regress
-        answer(model, request.model_spec.signature_name or DEFAULT_SIGNATURE, request.input, None)
+        answer(model, request.model_spec.signature_name or DEFAULT, request.input, None)
     elif kind == "multi_inference_log":
         multi_inference(model, request.tasks, request.input, None)
     else:

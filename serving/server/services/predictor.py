@@ -21,7 +21,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 from serving.server.inference import metadata as metadata_of
 from serving.server.inference.examples import classify, regress
 from serving.server.inference.multi_inference import multi_inference
-from serving.server.inference.predict import DEFAULT_SIGNATURE, predict
+from serving.server.inference.predict import predict
 from serving.server.lifecycle.models import Models, spec_of
 from serving.server.lifecycle.version_manager import Version
 from serving.server.metrics import Metrics
@@ -29,6 +29,7 @@ from serving.server.rpc_error import answering, invalid
 from serving.server.saved_model.model import Model
 from serving.server.saved_model.servable import Servable
 from serving.server.saved_model.tensors import Array
+from serving.signatures import DEFAULT
 
 LONGEST_S = 1e9  # 32 years; RunOptions holds at most 2^63 ms
 RUNTIME = "TF1"  # TensorFlow Serving's name for a session's run
@@ -107,7 +108,7 @@ class Predictor:
         Raises:
           Fault: no such model; INVALID_ARGUMENT, no such signature (REST has a text of its own for it).
         """
-        key = spec.signature_name or DEFAULT_SIGNATURE
+        key = spec.signature_name or DEFAULT
         with self._models.use(spec) as version:
             signatures = _loaded(version).signatures
             if key not in signatures:
@@ -117,7 +118,7 @@ class Predictor:
     def _of_examples(
         self, api: str, answer: Callable[..., Any], response: Any, request: Any, timeout: float | None
     ) -> Any:
-        key = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        key = request.model_spec.signature_name or DEFAULT
         with self._models.use(spec_of(request)) as version:
             model = _Timed(_loaded(version), self.metrics, request.model_spec.name, api)
             response.result.CopyFrom(answer(model, key, request.input, timeout, self._check))

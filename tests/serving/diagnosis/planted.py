@@ -19,7 +19,7 @@ from data.spec import Image
 from serving.diagnosis.diagnose import Scaling, Trained
 from serving.diagnosis.scaling import TO_1, TO_PLUS_MINUS_1
 from serving.parity.compare import Answers
-from serving.parity.routes import DEFAULT, EXAMPLES
+from serving.signatures import DEFAULT, EXAMPLES
 from tests.conftest import encode_picture, smooth_pixels
 
 SPEC = Image(20, 24)
