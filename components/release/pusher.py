@@ -19,6 +19,7 @@ from tfx.utils import io_utils, proto_utils
 
 from components.release import skew_check
 from data.errors import SkewError
+from data.files.atomic import atomic_path
 from data.files.copy_tree import copy_tree
 from data.files.remote import is_remote
 from serving.parity.compare import Comparison
@@ -50,8 +51,8 @@ def push(model: str, base: str, now: float) -> tuple[str, int]:
     if is_remote(base):
         copy_tree(model, target, last=GRAPH)
         return target, version
-    io_utils.copy_dir(model, aside)
-    tf.io.gfile.rename(aside, target)
+    with atomic_path(target, aside) as partial:
+        io_utils.copy_dir(model, partial)
     return target, version
 
 

@@ -17,19 +17,20 @@ import tensorflow as tf
 from components.prepare.schema import classes_of, read_schema
 from components.task.task import Task
 from components.training.trained_model import TrainedModel
-from data.ingest.manifest import Manifest, write_aside
-from data.ingest.shards import shard_files
+from data.files.atomic import write_aside
+from data.ingest.manifest import Manifest
+from data.ingest.shards import shard_paths
 from data.input import probe_sample
 from data.names import from_bytes, printable
 from data.spec import LABEL, Image
 from serving.diagnosis.diagnose import diagnose
 from serving.diagnosis.model import diagnose_weights
+from serving.engines import installed_binary
 from serving.graph import checks as structure
 from serving.graph.checks import Finding
 from serving.parity import client_skew, compare, proof, routes
 from serving.parity.compare import Answers, Comparison
 from serving.parity.live_server import live
-from serving.program import installed
 from serving.signatures import DEFAULT, EXAMPLES
 
 REPORT = "skew.json"
@@ -108,9 +109,9 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
     say("choosing records")
     classes = classes_of(read_schema(artifacts.schema))
     shards = Manifest.load(artifacts.examples)
-    files = shard_files(artifacts.examples, shards.splits[task.evaluate.split])
+    files = shard_paths(artifacts.examples, shards.splits[task.evaluate.split])
     picked = probe_sample.choose(files, task.feature, task.label, task.gate.sample)
-    records, program = [one.record for one in picked], installed()
+    records, program = [one.record for one in picked], installed_binary()
     with live(artifacts.model, (program,) if program else ()) as server:
         say("through training's own route")
         trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)

@@ -22,7 +22,7 @@ import tensorflow as tf
 from components.progress import say
 from data import errors
 from data.errors import SkewlessError, UsageError
-from data.ingest import manifest
+from data.files.atomic import write_aside
 
 LOST = 75  # exit status of a training whose cluster has broken: EX_TEMPFAIL
 RESTARTS = 10  # one after the other; a training that went well for so many seconds is told from one that cannot
@@ -80,7 +80,7 @@ def lead(fn_args: Any) -> None:
     with tempfile.TemporaryDirectory() as own:
         trainer = posixpath.dirname(posixpath.dirname(fn_args.model_run_dir))
         file = posixpath.join(own if cluster.index else trainer, _JOB)
-        manifest.write_aside(file, job)
+        write_aside(file, job)
         if not cluster.index:
             say(f"the other workers: python -m components.training.worker {file}")
         try:

@@ -28,8 +28,9 @@ from components.training.checkpoints import Checkpoints
 from components.training.fit import fit, phases
 from components.training.replicas import Replicas
 from components.training.trained_model import keep_weights
+from data.files.atomic import write_aside
 from data.ingest import manifest
-from data.ingest.shards import shard_files
+from data.ingest.shards import shard_paths
 from data.input import reader, service
 from data.input.profile import stage_shares
 from serving.export import saved_model, warmup
@@ -84,7 +85,7 @@ def _write(
     task: Task,
     transform: Preprocessing,
     classes: Sequence[str],
-    held_out: reader.Reading,
+    held_out: reader.ReadConfig,
     report: dict[str, Any],
     fn_args: FnArgs,
 ) -> None:
@@ -95,7 +96,7 @@ def _write(
     records = tf.data.TFRecordDataset(list(held_out.files)).as_numpy_iterator()
     warmup.write(fn_args.serving_model_dir, task.name, task.feature, task.is_classification, records)
     keep_weights(model, fn_args.model_run_dir)
-    manifest.write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(report, indent=1))
+    write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(report, indent=1))
 
 
 def _checkpoint_folder(fn_args: FnArgs) -> str:
@@ -105,12 +106,12 @@ def _checkpoint_folder(fn_args: FnArgs) -> str:
     return posixpath.join(posixpath.dirname(posixpath.dirname(fn_args.model_run_dir)), "checkpoints", key)
 
 
-def _readings(task: Task, examples: str, transform: reader.Transform, part: reader.Part) -> dict[str, reader.Reading]:
+def _readings(task: Task, examples: str, transform: reader.Transform, part: reader.InputShard) -> dict[str, reader.ReadConfig]:
     """How training and evaluation records of a folder of shards are read."""
     shards = manifest.Manifest.load(examples)
     return {
-        split: reader.Reading(
-            shard_files(examples, shards.splits[split]),
+        split: reader.ReadConfig(
+            shard_paths(examples, shards.splits[split]),
             shards.examples(split),
             task.feature,
             task.label,
@@ -122,7 +123,7 @@ def _readings(task: Task, examples: str, transform: reader.Transform, part: read
     }
 
 
-def _batches(task: Task, readings: dict[str, reader.Reading]) -> tuple[reader.Batches, reader.Batches]:
+def _batches(task: Task, readings: dict[str, reader.ReadConfig]) -> tuple[reader.Batches, reader.Batches]:
     """Training and evaluation batches."""
     limit, settings = task.train.cache_mb * 1_000_000, task.train
     for split, reading in readings.items():
@@ -135,8 +136,8 @@ def _batches(task: Task, readings: dict[str, reader.Reading]) -> tuple[reader.Ba
         epochs = sum(phase.epochs for phase in phases(settings))
         train = service.batches(readings["train"], settings.data_service, epochs, **order)
     else:
-        train = reader.batches(readings["train"], cache_bytes=limit, **order)
-    return train, reader.batches(readings["eval"], cache_bytes=limit)
+        train = reader.read_batches(readings["train"], cache_bytes=limit, **order)
+    return train, reader.read_batches(readings["eval"], cache_bytes=limit)
 
 
 def trainer(

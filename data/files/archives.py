@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import IO
 
 from data.errors import DataError
+from data.files.atomic import atomic_path
 from data.files.download import File, fetch
 
 
@@ -29,24 +30,20 @@ def unpack(archive: str, folder: str) -> None:
     """
     if os.path.isdir(folder):
         return
-    partial = f"{folder}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    os.makedirs(partial)
     try:
-        for name, content in _members(archive):
-            target = os.path.join(partial, *_parts(name, archive))
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with content, open(target, "wb") as out:
-                shutil.copyfileobj(content, out)
-        if not os.listdir(partial):
-            raise DataError(f"{archive} holds no file", hint="Delete it, and get it again.")
-        os.rename(partial, folder)
+        with atomic_path(folder) as partial:
+            os.makedirs(partial)
+            for name, content in _members(archive):
+                target = os.path.join(partial, *_parts(name, archive))
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with content, open(target, "wb") as out:
+                    shutil.copyfileobj(content, out)
+            if not os.listdir(partial):
+                raise DataError(f"{archive} holds no file", hint="Delete it, and get it again.")
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, RuntimeError) as error:
         raise DataError(
             f"cannot unpack {archive}: {error or type(error).__name__}", hint="Delete it, and get it again."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def fetch_archives(archives: Mapping[str, File], folder: str, say: Callable[[str], None]) -> None:

@@ -17,12 +17,14 @@ import tempfile
 import threading
 import zipfile
 import zlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from data.errors import DataError
+from data.files.atomic import atomic_path
 from data.files.remote import is_remote
 from data.names import printable
 
@@ -102,15 +104,14 @@ def _local(file: str) -> Path:
         return Path(file)
     target = _cached(file, "")
     if not target.exists():
-        partial = _aside(target)
-        tf.io.gfile.copy(file, str(partial))
-        partial.rename(target)
+        with _aside(target) as partial:
+            tf.io.gfile.copy(file, partial)
     return target
 
 
-def _aside(target: Path) -> Path:
-    """Where one thread writes the copy before it is whole."""
-    return target.with_suffix(f".{threading.get_ident()}.partial")
+def _aside(target: Path) -> AbstractContextManager[str]:
+    """Return the partial path of `target` for this thread: several threads may copy the same file."""
+    return atomic_path(str(target), f"{target}.{threading.get_ident()}.partial")
 
 
 def _unpacked(file: str, member: str) -> Path:
@@ -118,15 +119,14 @@ def _unpacked(file: str, member: str) -> Path:
     target = _cached(file, f"unpacked {member}")
     if target.exists():
         return target
-    partial = _aside(target)
     if not member:
-        with gzip.open(_local(file), "rb") as packed, partial.open("wb") as out:
+        with _aside(target) as partial, gzip.open(_local(file), "rb") as packed, open(partial, "wb") as out:
             shutil.copyfileobj(packed, out, 1 << 20)
-        return partial.rename(target)
+        return target
     with zipfile.ZipFile(_local(file)) as archive:
         names = member_names(file)
         if member not in names:
             raise DataError(f"no array '{member}' in {file}", hint=f"It holds: {', '.join(names)}.")
-        with archive.open(f"{member}.npy") as packed, partial.open("wb") as out:
+        with _aside(target) as partial, archive.open(f"{member}.npy") as packed, open(partial, "wb") as out:
             shutil.copyfileobj(packed, out, 1 << 20)
-    return partial.rename(target)
+    return target

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from data.errors import DataError, UsageError
+from data.files.atomic import atomic_path
 
 TIMEOUT = 30.0  # seconds without a byte
 TRIES = 4  # in a row that bring no byte more than was there before
@@ -84,14 +85,13 @@ def fetch(files: Sequence[File], folder: str, say: Callable[[str], None] = print
         target = os.path.join(folder, file.name)
         if _size(target) == file.bytes and _checksum(target, file) == file.checksum:
             continue
-        partial = f"{target}.partial"
         try:
             os.makedirs(folder, exist_ok=True)
-            _download(file, partial, progress, by_hand)
-            _check(file, partial)
-            os.replace(partial, target)
+            with atomic_path(target, keep=True) as partial:
+                _download(file, partial, progress, by_hand)
+                _check(file, partial)
         except OSError as error:  # the network's own are caught where they arise
-            raise DataError(f"cannot write {partial}: {error.strerror or error}") from error
+            raise DataError(f"cannot write {target}.partial: {error.strerror or error}") from error
 
 
 class _Progress:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from data.files.atomic import atomic_path
 from data.ingest.shards import ShardFile, ShardReport, checksum
 from data.names import from_bytes
 
@@ -19,14 +20,14 @@ _HELD_OUT = 1  # rank of the splits that are not training
 
 
 @dataclass
-class Twin:
+class DuplicatePair:
     """A record with the content of another: both places, as (split, number of the record in the split)."""
 
     first: tuple[str, int]
     second: tuple[str, int]
 
 
-class Contents:
+class ContentIndex:
     """The contents of all records of all splits.
 
     Attributes:
@@ -63,7 +64,7 @@ class Contents:
         several = np.flatnonzero(np.diff(bounds) > 1)
         self._groups = [order[bounds[index] : bounds[index + 1]] for index in several]
 
-    def across(self) -> tuple[int, list[Twin]]:
+    def across(self) -> tuple[int, list[DuplicatePair]]:
         """How many records outside of training have a content of training; the first of them, with their twins."""
         count, found = 0, []
         for group in self._groups:
@@ -73,9 +74,9 @@ class Contents:
                 count += len(held_out)
                 found += [(int(one), int(train.min())) for one in held_out]
         found.sort()
-        return count, [Twin(self._at(train), self._at(one)) for one, train in found[:NAMED]]
+        return count, [DuplicatePair(self._at(train), self._at(one)) for one, train in found[:NAMED]]
 
-    def contradictions(self) -> tuple[int, list[Twin]]:
+    def contradictions(self) -> tuple[int, list[DuplicatePair]]:
         """How many records have a content that also stands under another label; the first pairs."""
         count, found = 0, []
         for group in self._groups:
@@ -84,7 +85,7 @@ class Contents:
                 count += len(group)
                 found.append((int(group[0]), int(group[np.argmax(labels != labels[0])])))
         found.sort()
-        return count, [Twin(self._at(one), self._at(other)) for one, other in found[:NAMED]]
+        return count, [DuplicatePair(self._at(one), self._at(other)) for one, other in found[:NAMED]]
 
     def label_at(self, place: tuple[str, int]) -> str:
         """The class of a record."""
@@ -119,7 +120,7 @@ class Contents:
         return self.splits[rank], int(index - np.searchsorted(self._splits, rank))
 
 
-def without(file: ShardFile, positions: np.ndarray, label_ids: np.ndarray, folder: str) -> ShardFile | None:
+def remove_records(file: ShardFile, positions: np.ndarray, label_ids: np.ndarray, folder: str) -> ShardFile | None:
     """Rewrites a shard without the records at the positions; None where nothing is left, and the file is gone.
 
     Args:
@@ -135,25 +136,24 @@ def without(file: ShardFile, positions: np.ndarray, label_ids: np.ndarray, folde
     if checksum(path)[0] != file.sha256:
         raise RuntimeError(f"{path} has changed since it was written: run again")
     gone = set(positions.tolist())
-    aside = posixpath.join(folder, ".partial", file.file.replace("/", "-"))
-    tf.io.gfile.makedirs(posixpath.dirname(aside))
-    with tf.io.TFRecordWriter(aside) as writer:
-        for number, record in enumerate(tf.data.TFRecordDataset(path).as_numpy_iterator()):
-            if number not in gone:
-                writer.write(record)
     if len(gone) == file.examples:
-        tf.io.gfile.remove(aside)
         tf.io.gfile.remove(path)
         return None
+    aside = posixpath.join(folder, ".partial", file.file.replace("/", "-"))
+    tf.io.gfile.makedirs(posixpath.dirname(aside))
+    with atomic_path(path, aside):
+        with tf.io.TFRecordWriter(aside) as writer:
+            for number, record in enumerate(tf.data.TFRecordDataset(path).as_numpy_iterator()):
+                if number not in gone:
+                    writer.write(record)
+        sha256, size = checksum(aside)
     names = list(file.labels)
     lost = Counter(names[code] for code in label_ids[positions].tolist()) if names else Counter()
     left = {name: count - lost[name] for name, count in file.labels.items() if count > lost[name]}
-    sha256, size = checksum(aside)
-    tf.io.gfile.rename(aside, path, overwrite=True)
     return dataclasses.replace(file, examples=file.examples - len(gone), bytes=size, sha256=sha256, labels=left)
 
 
-def source_at(files: Sequence[ShardFile], number: int, folder: str) -> str:
+def read_source(files: Sequence[ShardFile], number: int, folder: str) -> str:
     """`image/source` of a split's record number `number`; its shard and place where it has none."""
     for file in files:
         if number < file.examples:

@@ -15,11 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from data.errors import DataError
-from data.ingest.duplicates import Contents, source_at, without
+from data.files.atomic import write_aside
+from data.ingest.duplicates import ContentIndex, read_source, remove_records
 from data.ingest.shards import ShardFile, ShardReport
 from data.names import listed
 from data.sources.base import Plan
-from data.sources.labels import NoLabel, folder_label, label_order
+from data.sources.labels import InvalidLabel, label_order, resolve_class
 from data.spec import Classes, Label
 
 MANIFEST = "manifest.json"
@@ -100,15 +101,7 @@ class Manifest:
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
-def write_aside(path: str, text: str) -> None:
-    """Writes a text file, and its folder, so that a reader finds it whole or not at all."""
-    tf.io.gfile.makedirs(posixpath.dirname(path))
-    with tf.io.gfile.GFile(f"{path}.partial", "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)
-
-
-def merge(
+def merge_reports(
     reports: Sequence[ShardReport],
     plan: Plan,
     folder: str,
@@ -139,31 +132,31 @@ def merge(
     manifest.quarantined = dict(Counter(one.reason for one in rejected))
     lines = (json.dumps(dataclasses.asdict(one)) + "\n" for one in sorted(rejected, key=lambda one: one.source))
     write_aside(posixpath.join(folder, QUARANTINE), "".join(lines))
-    contents = Contents(ordered)
+    contents = ContentIndex(ordered)
     _name_duplicates(manifest, contents, folder)
     if remove_duplicates:
-        _remove(manifest, contents.superfluous(), ordered, folder)
+        _remove_duplicates(manifest, contents.superfluous(), ordered, folder)
     manifest.save(folder)
     return manifest
 
 
-def _name_duplicates(manifest: Manifest, contents: Contents, folder: str) -> None:
+def _name_duplicates(manifest: Manifest, contents: ContentIndex, folder: str) -> None:
     """Fills in the contents that lie in training and in another split, and those under two labels."""
     manifest.duplicate_count, twins = contents.across()
     for twin in twins:
         places = (twin.first, twin.second)
-        manifest.duplicates.append({split: source_at(manifest.splits[split], at, folder) for split, at in places})
+        manifest.duplicates.append({split: read_source(manifest.splits[split], at, folder) for split, at in places})
     manifest.contradiction_count, twins = contents.contradictions()
     for twin in twins:
         manifest.contradictions.append(
             {
-                contents.label_at((split, at)): source_at(manifest.splits[split], at, folder)
+                contents.label_at((split, at)): read_source(manifest.splits[split], at, folder)
                 for split, at in (twin.first, twin.second)
             }
         )
 
 
-def _remove(
+def _remove_duplicates(
     manifest: Manifest, superfluous: dict[str, np.ndarray], reports: Sequence[ShardReport], folder: str
 ) -> None:
     """Rewrites the shards that hold superfluous records."""
@@ -173,13 +166,13 @@ def _remove(
         for file in files:
             kept: ShardFile | None = file
             if file.file in superfluous:
-                kept = without(file, superfluous[file.file], label_ids[file.file], folder)
+                kept = remove_records(file, superfluous[file.file], label_ids[file.file], folder)
                 manifest.removed += len(superfluous[file.file])
             left += [kept] if kept else []
         manifest.splits[split] = left
 
 
-def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tuple[str, ...]:
+def check_manifest(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tuple[str, ...]:
     """The classes, in the order of the model's outputs; none for a number.
 
     Args:
@@ -191,14 +184,14 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
       DataError: a planned class of which no picture can be decoded, nothing to train on or to evaluate on, one class
         only, a class that training never sees, or a name of `label.names` without a training example.
     """
-    expected = {name: _expected(name, label) for name in sorted(planned)}
+    expected = {name: _expected_class(name, label) for name in sorted(planned)}
     out = sum(manifest.quarantined.values())
     for split in ("train", "eval"):
         if not manifest.examples(split):
             raise DataError(
                 f"no examples for {'training' if split == 'train' else 'evaluation'}"
                 f" ({manifest.examples()} in all, {out} in quarantine)",
-                hint=_mend(manifest) if out > manifest.examples() else _MORE,
+                hint=_quarantine_hint(manifest) if out > manifest.examples() else _MORE,
             )
     lost = [folder for folder, name in expected.items() if name not in manifest.labels()]
     if lost:
@@ -217,7 +210,7 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
             hint="Add training examples of it, or take it out.",
         )
     if len(train) < 2:
-        hint = _mend(manifest) if out else "Add a second."
+        hint = _quarantine_hint(manifest) if out else "Add a second."
         raise DataError(f"only one class, '{next(iter(train))}': there is nothing to tell apart", hint=hint)
     untrained = [name for name in names if name not in train]
     if untrained and not (isinstance(label, Classes) and label.allow_untrained):
@@ -236,13 +229,13 @@ def check(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tu
 _MORE = "Give more data, or another share with --set ingest.eval_buckets=N."
 
 
-def _mend(manifest: Manifest) -> str:
+def _quarantine_hint(manifest: Manifest) -> str:
     """What to do where most examples are in quarantine: look at the commonest reason."""
     reason, count = max(manifest.quarantined.items(), key=lambda pair: pair[1])
     return f"{count} of {sum(manifest.quarantined.values())} in quarantine for one reason: {reason}. Mend that first."
 
 
-def _expected(folder: str, label: Label) -> str:
+def _expected_class(folder: str, label: Label) -> str:
     """The class that a folder stands for.
 
     Raises:
@@ -251,7 +244,7 @@ def _expected(folder: str, label: Label) -> str:
     if not isinstance(label, Classes):
         return folder
     try:
-        return folder_label(folder, label)
-    except NoLabel as error:
+        return resolve_class(folder, label)
+    except InvalidLabel as error:
         hint = f"label.names: {listed(label.names, 12)}. Add it there, or take the folder out."
         raise DataError(f"the folder {error}", hint=hint) from None

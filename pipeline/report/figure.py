@@ -8,11 +8,11 @@ matplotlib's objects, never through pyplot: no display, and nothing left behind 
 from __future__ import annotations
 
 import io
-import posixpath
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
+
+from data.files.atomic import write_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ DPI, COLOURS = 150, 64  # of 16, the orange came out as a brown
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#555555"
 
 
-def page(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str) -> Figure:
     """A white page of inches with a title, which gets smaller where it is long."""
     from matplotlib.figure import Figure
 
@@ -32,7 +32,7 @@ def page(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def write(figure: Figure, path: str) -> None:
+def save_png(figure: Figure, path: str) -> None:
     """Writes a PNG aside first, so that a reader finds it whole or not at all.
 
     Few colours make it a fraction of the size, and a few are all that there are: greys and the two of the lines.
@@ -44,18 +44,15 @@ def write(figure: Figure, path: str) -> None:
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(content, "PNG", dpi=(DPI, DPI), optimize=True)
-    tf.io.gfile.makedirs(posixpath.dirname(path))
-    with tf.io.gfile.GFile(f"{path}.partial", "wb") as file:
-        file.write(content.getvalue())
-    tf.io.gfile.rename(f"{path}.partial", path, overwrite=True)
+    write_aside(path, content.getvalue())
 
 
-def cell(axes: Axes, x: float, row: float, text: str, side: str, color: str = "black") -> None:
+def add_cell(axes: Axes, x: float, row: float, text: str, side: str, color: str = "black") -> None:
     """A word of a table beside the axes: x of their width, y a row."""
     place = axes.get_yaxis_transform()
     axes.text(x, row, text, transform=place, ha=side, va="center", fontsize=9, color=color, parse_math=False)
 
 
-def cut(text: str, length: int) -> str:
+def shorten(text: str, length: int) -> str:
     """The text, or as much of it as fits into so many characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -7,11 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.ingest.manifest import Manifest, write_aside
+from data.files.atomic import write_aside
+from data.ingest.manifest import Manifest
 
 
 @dataclass
-class Component:
+class ComponentRun:
     """One component of a run.
 
     Attributes:
@@ -51,7 +52,7 @@ class RunRecord:
     seconds: float = 0.0
     exit_code: int | None = None
     error: str = ""
-    components: list[Component] = field(default_factory=list)
+    components: list[ComponentRun] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)

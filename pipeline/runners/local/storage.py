@@ -9,13 +9,13 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from data.errors import UsageError
+from data.files.atomic import atomic_path, write_aside
 from data.files.copy_tree import copy_tree
 from data.files.remote import is_remote
-from data.ingest.manifest import write_aside
 from pipeline.paths import Paths
 
 
-def check_root(paths: Paths) -> None:
+def check_remote_root(paths: Paths) -> None:
     """Writes and removes a small file where the root is remote, so that a run need not find out at its end.
 
     Raises:
@@ -31,7 +31,7 @@ def check_root(paths: Paths) -> None:
         raise UsageError(f"cannot write to {paths.root}: {_words(error)}", hint=_hint(error)) from None
 
 
-def check_data(folder: str) -> bool:
+def is_folder(folder: str) -> bool:
     """Whether it is a folder, local or remote.
 
     Raises:
@@ -48,14 +48,13 @@ def check_data(folder: str) -> bool:
     return False
 
 
-def own_data(paths: Paths, fetch: Callable[[str], None]) -> str:
+def fetch_own_data(paths: Paths, fetch: Callable[[str], None]) -> str:
     """The folder of the data that a task brings itself, made on first use; in a remote root, through this machine."""
     local = posixpath.join(paths.here, "data")
     if not os.path.isdir(local):
-        partial = f"{local}.partial"
-        os.makedirs(partial, exist_ok=True)  # what an interrupted call left is kept: a download goes on from there
-        fetch(partial)
-        os.rename(partial, local)
+        with atomic_path(local, keep=True) as partial:  # kept: a download resumes where the last call stopped
+            os.makedirs(partial, exist_ok=True)
+            fetch(partial)
     if not is_remote(paths.root):
         return os.path.realpath(local)
     whole = f"{paths.data}.whole"  # a file beside the folder: within it, it would be one of the data

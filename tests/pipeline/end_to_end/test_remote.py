@@ -19,16 +19,16 @@ from tensorflow.python.lib.io import file_io
 
 from components.release import pusher
 from data.errors import UsageError
+from data.files.atomic import write_aside
 from data.files.copy_tree import copy_tree
-from data.ingest import manifest
 from pipeline import paths
 from pipeline.commands import demo
 from pipeline.commands.skew import prove_task
 from pipeline.paths import Paths
 from pipeline.runners.local import storage
 from serving.client import Client
+from serving.engines import free_port
 from serving.parity import live_server
-from serving.program import free_port
 from tests.pipeline.simulator_in_process import TINY, attempt
 
 
@@ -176,9 +176,9 @@ def test_a_tasks_own_data_come_to_the_root(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patch:
         patch.setattr(storage, "copy_tree", breaks_off)
         with pytest.raises(OSError, match="no network"):
-            storage.own_data(place, fetch)
+            storage.fetch_own_data(place, fetch)
     for _ in range(2):
-        assert storage.own_data(place, fetch) == "ram://own/root/tiny/data"
+        assert storage.fetch_own_data(place, fetch) == "ram://own/root/tiny/data"
     assert len(fetched) == 1
     found = [(folder, sorted(names)) for folder, _, names in tf.io.gfile.walk("ram://own/root/tiny/data")]
     assert found == [("ram://own/root/tiny/data", []), ("ram://own/root/tiny/data/cats", ["1.png", "2.png"])]
@@ -189,9 +189,9 @@ def test_a_root_and_data_out_of_reach(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(
         UsageError, match="^cannot write to s4://bucket/root: File system scheme 's4' not impl"
     ) as caught:
-        storage.check_root(Paths("s4://bucket/root", "tiny"))
+        storage.check_remote_root(Paths("s4://bucket/root", "tiny"))
     assert "\n" not in str(caught.value) and "gs://" in caught.value.hint
-    storage.check_root(Paths("ram://bucket/other", "tiny"))
+    storage.check_remote_root(Paths("ram://bucket/other", "tiny"))
     assert tf.io.gfile.listdir("ram://bucket/other/tiny") == []
     error = attempt("s4://bucket/data", tmp_path / "root").error
     assert str(error).startswith("cannot read s4://bucket/data: File system scheme 's4' not implemented")
@@ -203,7 +203,7 @@ def test_half_a_version_in_a_bucket_is_no_version() -> None:
     """The graph comes last; what a push that broke off has left is cleared away by the next."""
     base, model, copied = "ram://push/serving", "ram://push/model", []
     for name in ("saved_model.pb", "fingerprint.pb", "variables/variables.index"):
-        manifest.write_aside(f"{model}/{name}", name)
+        write_aside(f"{model}/{name}", name)
     stock = tf.io.gfile.copy
 
     def breaks_off(source: str, target: str, overwrite: bool = False) -> None:
