@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
 from data.silence import silent_imports
-from pipeline.paths import DEFAULT_ROOT, Paths, absolute, check_path, check_pattern
+from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path, check_path, check_pattern
 from pipeline.runners import beam
 from serving import engines
 
@@ -29,7 +29,7 @@ def _root(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """The folder made absolute, if it can be a root."""
     check_path("--root", value)
     check_pattern("--root", value)
-    return absolute(value)
+    return absolute_path(value)
 
 
 root_option = click.option(
@@ -221,14 +221,14 @@ def tasks() -> None:
 @click.argument("task")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 @root_option
-@click.option("--engine", type=click.Choice(engines.NAMES), default="auto", show_default=True, help="Which server.")
+@click.option("--engine", type=click.Choice(engines.ENGINES), default="auto", show_default=True, help="Which server.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="Of gRPC; 0 picks a free one."
 )
 @click.option("--rest-port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Of REST; 0: none.")
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(
-    task: str, flags: tuple[str, ...], root: str, engine: engines.Name, port: int, rest_port: int, bind: str
+    task: str, flags: tuple[str, ...], root: str, engine: engines.EngineName, port: int, rest_port: int, bind: str
 ) -> None:
     """Serve the models that TASK (its name, or module) has pushed, over TF Serving's gRPC and REST, until Ctrl-C.
 
@@ -237,7 +237,7 @@ def serve(
     """
     from pipeline.commands.serve import serve_task
 
-    options = engines.Options(port, rest_port, bind, flags)
+    options = engines.ServeOptions(port, rest_port, bind, flags)
     serve_task(task, Paths(root, task_name(task, root)), engine, options)
 
 

@@ -17,10 +17,10 @@ from data.errors import DataError, SkewError, UsageError
 from pipeline.paths import Paths
 from pipeline.report import skew as report
 from serving.diagnosis import diagnose
+from serving.engines import installed_binary
 from serving.graph import checks
 from serving.parity.live_server import live
 from serving.parity.proof import Difference, Sample, compare_routes
-from serving.program import installed
 from serving.signatures import DEFAULT, EXAMPLES
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def prove_model(question: Question) -> None:
       DataError: there are no records.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    records, program = _records(question), installed()
+    records, program = _records(question), installed_binary()
 
     def explain(difference: Difference) -> dict[str, Any]:
         fault = diagnose.diagnose(difference, None)
@@ -132,8 +132,8 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, refer
             f"the last run of '{paths.task}' got no further than {next(reversed(executions), 'its beginning')}",
             hint=f"Run it again: skewless run {paths.task}",
         )
-    store = metadata_store.connection(paths, metadata)
-    metadata_store.check(store)
+    store = metadata_store.connection_config(paths, metadata)
+    metadata_store.check_metadata_store(store)
     known = Metadata(store)
     depends = reference.config("feature", "label", "model")[KEY]["depends"]
     changed = known.changed(executions["Trainer"], depends)
@@ -158,9 +158,9 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, refer
 
 def _tell(skew: report.Verdict) -> None:
     """Prints the verdict, and raises it."""
-    report.tell(skew, Console(highlight=False, soft_wrap=True))
+    report.print_skew(skew, Console(highlight=False, soft_wrap=True))
     if not skew["passed"]:
-        raise SkewError(report.fault(skew), hint="Do not serve this model.")
+        raise SkewError(report.first_fault(skew), hint="Do not serve this model.")
 
 
 def _records(question: Question) -> list[bytes]:

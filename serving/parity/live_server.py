@@ -17,7 +17,7 @@ from data.errors import ServingError
 from data.files.copy_tree import copy_tree
 from data.files.remote import is_remote
 from serving.client import Client
-from serving.program import free_port
+from serving.engines import free_port
 
 NAME, VERSION = "gate", 1
 START_S = 120.0  # for a server to load the model

@@ -19,7 +19,7 @@ from data.errors import UsageError
 from pipeline import metadata_store as connection
 from pipeline.commands.skew import prove_task
 from pipeline.paths import Paths
-from serving.program import free_port
+from serving.engines import free_port
 from tests.pipeline.simulator_in_process import TINY, attempt
 
 PASSWORD = 'p@ss/w:"ord'
@@ -92,13 +92,13 @@ def test_two_runs_share_the_database(
 
 def _refused(url: str) -> UsageError:
     with pytest.raises(UsageError) as caught:
-        connection.check(connection.connection(Paths("root", "tiny"), url))
+        connection.check(connection.connection_config(Paths("root", "tiny"), url))
     assert "\n" not in str(caught.value) and "ss/w" not in str(caught.value) + caught.value.hint
     return caught.value
 
 
 def test_a_server_that_will_not_have_us(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection.check(connection.connection(Paths("root", "tiny"), f"mysql://tfx@localhost:{server[10:]}/mlmd"))
+    connection.check(connection.connection_config(Paths("root", "tiny"), f"mysql://tfx@localhost:{server[10:]}/mlmd"))
     assert str(_refused(f"mysql://none@{server}/mlmd")) == f"MySQL at {server} refuses the user none"
     words = f"MySQL at {server}, database other: Access denied for user 'tfx'@'%' to database 'other'"
     assert str(_refused(f"mysql://tfx@{server}/other")) == words
@@ -125,7 +125,7 @@ def test_what_is_no_address(url: str) -> None:
 def test_a_file_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for given, file in ((None, "root/tiny/metadata.db"), ("below/m.db", "below/m.db")):
-        found = connection.connection(Paths("root", "tiny"), given)
+        found = connection.connection_config(Paths("root", "tiny"), given)
         connection.check(found)
         metadata_store.MetadataStore(found)
         assert (tmp_path / file).exists()
@@ -133,7 +133,7 @@ def test_a_file_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_where_the_password_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(url: str = "mysql://u@h/d") -> str:
-        return connection.connection(Paths("root", "tiny"), url).mysql.password
+        return connection.connection_config(Paths("root", "tiny"), url).mysql.password
 
     assert found() == PASSWORD and found("mysql://u:a%40b@h/d") == "a@b"
     assert str(_refused("mysql://u:ss/w@h/d")) == "--metadata mysql://u:***@h/d is no address of a database"

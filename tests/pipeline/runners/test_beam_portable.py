@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.program import free_port
+from serving.engines import free_port
 from tests.dockerfile import Image
 
 pytestmark = pytest.mark.slow
