@@ -323,7 +323,7 @@ def task_name(task: str, root: str) -> str:
     """Name of the folder of a task: of one that has run below the root, or of one given by its import path."""
     from pipeline.registry import builtin, resolve
 
-    if os.path.isdir(Paths(root, task).here) or task in builtin():
+    if os.path.isdir(Paths(root, task).local_folder) or task in builtin():
         return task
     with silent_imports():
         from components.task.reference import TaskReference

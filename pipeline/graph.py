@@ -23,7 +23,7 @@ from pipeline.paths import Paths
 Baseline = Callable[[Any], Any]  # (channel of the candidate) -> node with an output `model`, or None
 
 
-def build(
+def build_pipeline(
     reference: TaskReference,
     data: Any,
     paths: Paths,

@@ -18,7 +18,7 @@ _URL = "mysql://USER@HOST:3306/DATABASE"
 _WAIT_S = 5.0
 
 
-def connection(paths: Paths, given: str | None) -> pb.ConnectionConfig:
+def connection_config(paths: Paths, given: str | None) -> pb.ConnectionConfig:
     """The configuration that TFX and ML Metadata connect with.
 
     Args:
@@ -82,7 +82,7 @@ def _without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
 
 
-def check(config: pb.ConnectionConfig) -> None:
+def check_metadata_store(config: pb.ConnectionConfig) -> None:
     """Connects once, and makes what sqlite needs; ML Metadata itself tells no reason why MySQL would not have it.
 
     Raises:

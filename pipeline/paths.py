@@ -19,7 +19,7 @@ _MAX_NAME = 63  # of a task, see `components.task.task`, which would load all of
 _LONGEST = 503  # bytes of a file of sqlite, which ML Metadata opens, and of 511 with its journal's suffix
 
 
-def absolute(path: str) -> str:
+def absolute_path(path: str) -> str:
     """A local path made absolute, `~` the home folder; a URI as it is, without a slash at its end."""
     return path.rstrip("/") if is_remote(path) else os.path.abspath(os.path.expanduser(path))
 
@@ -60,7 +60,7 @@ def check_root(root: str) -> None:
     """
     check_path("--root", root)
     check_pattern("--root", root)
-    local = here(absolute(root))
+    local = local_folder(absolute_path(root))
     metadata = Paths(local, _MAX_NAME * "x").metadata
     if len(os.fsencode(metadata)) > _LONGEST:
         raise UsageError(
@@ -78,12 +78,12 @@ def check_root(root: str) -> None:
         ) from None
 
 
-def here(root: str) -> str:
+def local_folder(root: str) -> str:
     """The root, or of a remote one the folder on this machine that stands for it: what must be local lies there."""
     if not is_remote(root):
         return root
     base = _FOLDER if is_remote(DEFAULT_ROOT) else DEFAULT_ROOT
-    return posixpath.join(absolute(base), root.replace("://", "/"))
+    return posixpath.join(absolute_path(base), root.replace("://", "/"))
 
 
 @dataclass(frozen=True)
@@ -122,12 +122,12 @@ class Paths:
     @property
     def metadata(self) -> str:
         """The sqlite file of ML Metadata, on this machine."""
-        return posixpath.join(self.here, "metadata.db")
+        return posixpath.join(self.local_folder, "metadata.db")
 
     @property
-    def here(self) -> str:
+    def local_folder(self) -> str:
         """The task's folder on this machine."""
-        return posixpath.join(here(self.root), self.task)
+        return posixpath.join(local_folder(self.root), self.task)
 
     @property
     def serving(self) -> str:

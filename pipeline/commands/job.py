@@ -13,10 +13,10 @@ from rich.markup import escape
 from data.errors import SkewlessError, UsageError
 from pipeline.report.display import Display
 from pipeline.report.quiet import quiet_console
-from pipeline.runners.remote.backend import Backend, Status
-from pipeline.runners.remote.follow import follow, show
+from pipeline.runners.remote.backend import Backend, JobStatus
+from pipeline.runners.remote.follow import follow_run, show_status
 from pipeline.runners.remote.kubeflow import Kubeflow, host_of
-from pipeline.runners.remote.vertex import Address, Vertex
+from pipeline.runners.remote.vertex import Vertex, VertexLocation
 
 INTERRUPTED = 130
 _PACKAGES = {"vertex": "google.cloud.aiplatform_v1", "kubeflow": "kfp"}
@@ -56,7 +56,7 @@ def look(request: Request) -> int:
       SkewlessError: the run has failed or was cancelled (by somebody else), or has not ended in time.
       ServingError: the service does not answer, or refuses.
     """
-    vertex = Address.parse(request.address)
+    vertex = VertexLocation.parse(request.address)
     address = str(vertex) if vertex else request.address
     host = host_of(address)
     if not vertex and not host:
@@ -80,7 +80,7 @@ def look(request: Request) -> int:
         return watch(backend, address, request.poll, request.timeout, stopped)
     if not stopped:
         with Display(Console(highlight=False, soft_wrap=True)) as display:
-            show(status, display, set())
+            show_status(status, display, set())
         conclude(status, address, request.cancel)
     return 0
 
@@ -93,7 +93,7 @@ def watch(backend: Backend, address: str, poll: float, timeout: float | None, st
     """
     try:
         with quiet_console() as console:
-            status = follow(lambda: backend.status(address), console, poll, timeout)
+            status = follow_run(lambda: backend.status(address), console, poll, timeout)
     except KeyboardInterrupt:
         errors = Console(stderr=True, highlight=False, soft_wrap=True)
         errors.print(f"interrupted; the run goes on\n[dim]{escape(follow_up(address))}[/]")
@@ -105,7 +105,7 @@ def watch(backend: Backend, address: str, poll: float, timeout: float | None, st
     return 0
 
 
-def conclude(status: Status, address: str, stopped: bool) -> None:
+def conclude(status: JobStatus, address: str, stopped: bool) -> None:
     """Says how the run is.
 
     Raises:

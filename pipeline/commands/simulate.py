@@ -12,11 +12,11 @@ from components.task import overrides as settings
 from data.errors import UsageError
 from data.files.remote import is_remote
 from pipeline.commands.run import Request, Terminal, terminal
-from pipeline.paths import Paths, absolute, check_root
+from pipeline.paths import Paths, absolute_path, check_root
 from pipeline.registry import resolve
 from pipeline.report.display import Display
-from pipeline.runners.compiler.compiled_file import Compiled
-from pipeline.runners.simulator.run import Place, run
+from pipeline.runners.compiler.compiled_file import CompiledFile
+from pipeline.runners.simulator.run import RunLocation, run_compiled_pipeline
 
 if TYPE_CHECKING:
     from components.task.reference import TaskReference
@@ -32,44 +32,44 @@ def run_compiled(request: Request, file: str) -> None:
         raise UsageError(
             "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give it to `skewless compile`."
         )
-    compiled = Compiled.load(file)
+    compiled = CompiledFile.load(file)
     given = settings.parse(request.assignments)
     if request.data is not None:
         given["data"] = request.data
     if is_remote(request.root):
         raise UsageError(f"--root {request.root}: a folder of this machine stands in for the bucket of a compiled file")
     check_root(request.root)
-    request = replace(request, root=absolute(request.root))
+    request = replace(request, root=absolute_path(request.root))
     parameters = compiled.parameters(given, request.root)
     with terminal(request.root) as out:
         out.console.print(f"[dim]log  {out.log}[/]")
         _run(request, compiled, file, parameters, out)
 
 
-def _run(request: Request, compiled: Compiled, file: str, parameters: dict[str, str], out: Terminal) -> None:
+def _run(request: Request, compiled: CompiledFile, file: str, parameters: dict[str, str], out: Terminal) -> None:
     reference, paths = _reference(compiled), Paths(request.root, compiled.task)
     if request.task and request.task != compiled.task and resolve(request.task) != reference.path:
         raise UsageError(f"{file} is of the task {reference.path}, not of {request.task}")
     reference = _set(reference, parameters)
     parameters["data"] = _data(reference, parameters.get("data"), paths)
-    place = Place(paths, out.run_id, str(Path(out.log).with_suffix("")))
+    place = RunLocation(paths, out.run_id, str(Path(out.log).with_suffix("")))
     with Display(out.console) as display:
         display.align(compiled.tasks)
-        pushed = run(compiled, parameters, place, display)
+        pushed = run_compiled_pipeline(compiled, parameters, place, display)
     (model,) = pushed.values()
     out.console.print(f"pushed    version {model['metadata']['pushed_version']} in {parameters['serving']}")
     out.console.print(f"serve it  skewless serve {compiled.task} --root {request.root}")
 
 
-def _reference(compiled: Compiled) -> TaskReference:
+def _reference(compiled: CompiledFile) -> TaskReference:
     """The task and the settings that were compiled, out of the components' custom_configs."""
     from components.task.reference import TaskReference
-    from pipeline.runners.compiler.parameters import is_placeholder, references
+    from pipeline.runners.compiler.parameters import is_placeholder, task_references
 
     path, values = "", dict[str, str]()
     for task in compiled.tasks.values():
         config = task.get("inputs", {}).get("parameters", {}).get("custom_config", {}).get("runtimeValue", {})
-        for one in references(json.loads(config.get("constant", "{}"))):
+        for one in task_references(json.loads(config.get("constant", "{}"))):
             path = one["task"]
             values |= {name: text for name, text in one["settings"].items() if not is_placeholder(text)}
     if path:
@@ -83,9 +83,9 @@ def _set(reference: TaskReference, parameters: Mapping[str, str]) -> TaskReferen
     Raises:
       UsageError: see there.
     """
-    from pipeline.runners.compiler.parameters import name_of
+    from pipeline.runners.compiler.parameters import parameter_name
 
-    known = {name_of(name): name for name in settings.names(reference.load())}
+    known = {parameter_name(name): name for name in settings.names(reference.load())}
     values = {known[name]: text for name, text in parameters.items() if name in known}
     found = replace(reference, settings={**reference.settings, **values})
     found.load()
@@ -94,9 +94,9 @@ def _set(reference: TaskReference, parameters: Mapping[str, str]) -> TaskReferen
 
 def _data(reference: TaskReference, data: str | None, paths: Paths) -> str:
     """The data folder; of a task that brings its own data, made on first use."""
-    from pipeline.runners.local.run import check_data, data_folder
+    from pipeline.runners.local.run import check_data_folder, resolve_data_folder
 
     task = reference.load()
-    folder = data_folder(task, data, paths)
-    check_data(task, folder, paths)
+    folder = resolve_data_folder(task, data, paths)
+    check_data_folder(task, folder, paths)
     return folder

@@ -19,9 +19,9 @@ from pipeline.commands.compile import TARGETS, check_uri
 from pipeline.commands.job import INTERRUPTED, check_client, follow_up, tokens, watch
 from pipeline.paths import Paths, check_pattern
 from pipeline.report.quiet import quiet_console
-from pipeline.runners.compiler.compiled_file import Compiled
-from pipeline.runners.remote.backend import Backend, Plan
-from pipeline.runners.remote.cron import translate
+from pipeline.runners.compiler.compiled_file import CompiledFile
+from pipeline.runners.remote.backend import Backend, JobPlan
+from pipeline.runners.remote.cron import translate_schedule
 from pipeline.runners.remote.kubeflow import Kubeflow
 from pipeline.runners.remote.vertex import Vertex
 
@@ -82,7 +82,7 @@ def submit_file(request: Request) -> int:
       ServingError: the service does not answer, or refuses.
       SkewlessError: a run that was waited for has failed, was cancelled, or has not ended in time.
     """
-    compiled = Compiled.load(request.file)
+    compiled = CompiledFile.load(request.file)
     check(request, compiled)
     plan = planned(request, compiled, datetime.datetime.now(datetime.timezone.utc))
     check_client(compiled.target)
@@ -105,7 +105,7 @@ def submit_file(request: Request) -> int:
     return 0
 
 
-def check(request: Request, compiled: Compiled) -> None:
+def check(request: Request, compiled: CompiledFile) -> None:
     """Options that do not fit the file or one another.
 
     Raises:
@@ -149,7 +149,7 @@ def _check_vertex(request: Request) -> None:
         )
 
 
-def planned(request: Request, compiled: Compiled, now: datetime.datetime) -> Plan:
+def planned(request: Request, compiled: CompiledFile, now: datetime.datetime) -> JobPlan:
     """What will be submitted.
 
     Args:
@@ -174,13 +174,13 @@ def planned(request: Request, compiled: Compiled, now: datetime.datetime) -> Pla
             what = about.get("description", "")
             raise UsageError(f"the run parameter {name} has no value ({what})", hint=f"Give it: {give}")
         _check_number(name, about.get("defaultValue"), values[name])
-    return Plan(
+    return JobPlan(
         spec=compiled.spec if request.cache else _without_cache(compiled.spec),
         root=Paths(base, compiled.task).artifacts,
         name=request.name or f"{compiled.spec['pipelineInfo']['name']}-{now:%Y%m%d%H%M%S}",
         parameters=values,
         labels=compiled.labels,
-        cron=translate(request.schedule, target) if request.schedule else "",
+        cron=translate_schedule(request.schedule, target) if request.schedule else "",
     )
 
 

@@ -1,6 +1,6 @@
 """What a run looks like: the history of its training, the accuracy of each class, its model; as PNG beside `run.json`.
 
-What clients with preprocessing of their own would have changed is drawn by `avoided`.
+What clients with preprocessing of their own would have changed is drawn by `draw_client_skew`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import posixpath
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipeline.report.client_skew_plot import avoided
-from pipeline.report.figure import BLUE, GREY, ORANGE, cell, cut, page, write
+from pipeline.report.client_skew_plot import draw_client_skew
+from pipeline.report.figure import BLUE, GREY, ORANGE, add_cell, new_figure, save_png, shorten
 from pipeline.report.record import RunRecord
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _NAMES = {"mae": "mean absolute error", "mse": "mean squared error", RATE: "lear
 _ACCURACY = "sparse_categorical_accuracy"
 
 
-def draw(record: RunRecord, folder: str) -> list[str]:
+def draw_plots(record: RunRecord, folder: str) -> list[str]:
     """Writes `history.png`, `classes.png`, `model.png` and `avoided.png`, those that the record has the figures for.
 
     Args:
@@ -39,18 +39,23 @@ def draw(record: RunRecord, folder: str) -> list[str]:
       The paths written.
     """
     written = []
-    for name, make in (("history", history), ("classes", classes), ("model", model), ("avoided", avoided)):
+    for name, make in (
+        ("history", draw_history),
+        ("classes", draw_classes),
+        ("model", draw_model),
+        ("avoided", draw_client_skew),
+    ):
         figure = make(record)
         if figure is not None:
             written.append(posixpath.join(folder, f"{name}.png"))
-            write(figure, written[-1])
+            save_png(figure, written[-1])
     return written
 
 
 # The history of the training
 
 
-def history(record: RunRecord) -> Figure | None:
+def draw_history(record: RunRecord) -> Figure | None:
     """Training against validation by epoch: a panel for each metric, and one for the learning rate where it is told."""
     series = {name: values for name, values in record.training.get("history", {}).items() if values}
     names = [name for name in series if not name.startswith("val_") and name != RATE]
@@ -60,7 +65,7 @@ def history(record: RunRecord) -> Figure | None:
     epochs = max(map(len, series.values()))
     has_rate = len(set(series.get(RATE, ()))) > 1  # one that stays the same tells nothing
     title = f"{record.task}: training against validation, {epochs} epoch{'s' if epochs > 1 else ''}"
-    figure = page(5.2 * max(len(names), 1.2), 4.4 + 1.4 * has_rate, title)
+    figure = new_figure(5.2 * max(len(names), 1.2), 4.4 + 1.4 * has_rate, title)
     grid = figure.add_gridspec(1 + has_rate, len(names), height_ratios=[3, 1][: 1 + has_rate])
     for column, name in enumerate(names):
         axes = figure.add_subplot(grid[0, column])
@@ -176,7 +181,7 @@ def _short(value: float) -> str:
 # The accuracy of each class
 
 
-def classes(record: RunRecord) -> Figure | None:
+def draw_classes(record: RunRecord) -> Figure | None:
     """A bar for each class, the worst first, at most 40; the accuracy of all held-out examples as a line."""
     slices = record.evaluation.get("slices", {})
     found = [
@@ -190,17 +195,17 @@ def classes(record: RunRecord) -> Figure | None:
     shown = found[:SHOWN_CLASSES]
     which = f"the {len(shown)} worst of {len(found)} classes" if len(shown) < len(found) else f"{len(found)} classes"
     width, height = 8.5, 1.6 + 0.24 * len(shown)
-    figure = page(width, height, f"{record.task}: accuracy on held-out examples, {which}")
+    figure = new_figure(width, height, f"{record.task}: accuracy on held-out examples, {which}")
     # The cells lie beside the axes, at shares of their width: room for them in inches, left and right.
     figure.set_layout_engine("none")
     axes = figure.add_axes((2.3 / width, 0.6 / height, 4.5 / width, (height - 1.05) / height))
     for row, (accuracy, name, count) in enumerate(shown):
         axes.barh(row, accuracy, height=0.66, color=BLUE)
-        cell(axes, -0.02, row, cut(name, 26), "right")
-        cell(axes, 1.15, row, f"{accuracy:.3f}", "right")
-        cell(axes, 1.33, row, f"{count:,}", "right")
-    cell(axes, 1.15, -1, "accuracy", "right", GREY)
-    cell(axes, 1.33, -1, "examples", "right", GREY)
+        add_cell(axes, -0.02, row, shorten(name, 26), "right")
+        add_cell(axes, 1.15, row, f"{accuracy:.3f}", "right")
+        add_cell(axes, 1.33, row, f"{count:,}", "right")
+    add_cell(axes, 1.15, -1, "accuracy", "right", GREY)
+    add_cell(axes, 1.33, -1, "examples", "right", GREY)
     _overall(axes, slices.get("overall", {}))
     axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -1.4), yticks=[], xlabel="accuracy")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.7)
@@ -221,7 +226,7 @@ def _overall(axes: Axes, overall: dict[str, float]) -> None:
 # The model
 
 
-def model(record: RunRecord) -> Figure | None:
+def draw_model(record: RunRecord) -> Figure | None:
     """A box for each layer, from the input down; of frozen ones the edge is dashed and hatched, the box grey."""
     layers = record.training.get("layers")
     if not layers:
@@ -233,7 +238,7 @@ def model(record: RunRecord) -> Figure | None:
     rows = -(-len(boxes) // columns)
     title = f"{record.task}: the model, {len(layers)} layer{'s' if len(layers) > 1 else ''}\n"
     title += f"{params:,} parameters, {trainable:,} of them trainable"
-    figure = page(0.2 + 5.8 * columns, 0.8 + 0.68 * rows, title)
+    figure = new_figure(0.2 + 5.8 * columns, 0.8 + 0.68 * rows, title)
     axes = figure.add_subplot()
     axes.set(xlim=(-0.02, columns), ylim=(rows, -0.1))
     axes.axis("off")
@@ -280,8 +285,8 @@ def _notes(boxes: list[dict[str, Any]], place: int) -> str:
     inputs = box.get("inputs") or []
     above = boxes[place - 1]["name"] if place else ""
     if not above or inputs in ([above], []):
-        return cut(box["name"], 44)
-    return cut(f"{cut(box['name'], 24)}, from {' + '.join(inputs)}", 56)
+        return shorten(box["name"], 44)
+    return shorten(f"{shorten(box['name'], 24)}, from {' + '.join(inputs)}", 56)
 
 
 def _box(axes: Axes, column: int, row: int, box: dict[str, Any], notes: str) -> None:
@@ -296,10 +301,10 @@ def _box(axes: Axes, column: int, row: int, box: dict[str, Any], notes: str) -> 
         axes.add_patch(Rectangle((left, top), 0.02, height, facecolor="white", hatch="//////", **edge))
     text: dict[str, Any] = {"va": "center", "parse_math": False}
     first, second = top + 0.3 * height, top + 0.74 * height
-    kind = cut(box["kind"], 26)
+    kind = shorten(box["kind"], 26)
     name = axes.annotate(kind, (left + 0.03, first), fontsize=9.5, fontweight="bold", **text)
     beside: dict[str, Any] = {"xycoords": name, "xytext": (8, 0), "textcoords": "offset points"}
-    axes.annotate(cut(box["detail"], 52 - len(kind)), (1, 0.5), fontsize=9, **beside, **text)
+    axes.annotate(shorten(box["detail"], 52 - len(kind)), (1, 0.5), fontsize=9, **beside, **text)
     axes.annotate(notes, (left + 0.03, second), fontsize=7.5, color=GREY, **text)
     shape = "" if box["output"] is None else " x ".join("?" if size is None else str(size) for size in box["output"])
     count = f"{box['params']:,} parameters" if box["params"] else ""

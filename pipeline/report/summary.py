@@ -13,7 +13,7 @@ from data.images.headers import REMARKS
 from data.names import printable
 from pipeline.paths import Paths
 from pipeline.report.record import RunRecord
-from pipeline.report.skew import line
+from pipeline.report.skew import summary_line
 
 _NAMES = {"sparse_categorical_accuracy": "accuracy", "mean_squared_error": "mean squared error"}
 
@@ -22,7 +22,7 @@ _REMOVE = "; --set ingest.duplicates=remove takes them out"
 _STAGES = {"read": "read the files", "parse": "parse the records", "transform": "decode and resize"}
 
 
-def summarize(record: RunRecord, paths: Paths, console: Console) -> None:
+def print_summary(record: RunRecord, paths: Paths, console: Console) -> None:
     """Prints a few lines and the warnings that the data call for."""
     console.print()
     for warning in _warnings(record):
@@ -36,7 +36,7 @@ def summarize(record: RunRecord, paths: Paths, console: Console) -> None:
     console.print(f"[dim]serve it  skewless serve {record.task} --root {escape(paths.root)}[/]")
 
 
-def counted(kinds: Mapping[str, int], most: int = 5) -> str:
+def format_counts(kinds: Mapping[str, int], most: int = 5) -> str:
     """Counts by kind, the largest first, the kinds beyond `most` in one number."""
     ordered = sorted(kinds.items(), key=lambda pair: -pair[1])
     rest = sum(count for _, count in ordered[most:])
@@ -63,7 +63,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "training": _training(training),
         "quality": f"{_NAMES[metric]} {overall[metric]:.4f} on {int(overall['example_count']):,} held-out examples"
         f" through the exported signature{before}",
-        **({"proof": line(record.skew)} if record.skew.get("passed") else {}),
+        **({"proof": summary_line(record.skew)} if record.skew.get("passed") else {}),
         state: f"version {record.pushed['version']} in {record.pushed['path']}",
     }
 
@@ -90,11 +90,11 @@ def _warnings(record: RunRecord) -> list[str]:
     found += data.get("notes", [])
     if data.get("unused"):
         found.append(
-            f"{sum(data['unused'].values()):,} pictures or data files were passed over: {counted(data['unused'])}"
+            f"{sum(data['unused'].values()):,} pictures or data files were passed over: {format_counts(data['unused'])}"
         )
     if data.get("not_pictures"):
         total = sum(data["not_pictures"].values())
-        found.append(f"{total:,} files are not a picture ({counted(data['not_pictures'])})")
+        found.append(f"{total:,} files are not a picture ({format_counts(data['not_pictures'])})")
     if data.get("contradiction_count"):
         (label, path), (other, twin) = list(data["contradictions"][0].items())
         found.append(

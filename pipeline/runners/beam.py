@@ -86,7 +86,7 @@ _WITHOUT_JAVA = {"job_endpoint", "flink_submit_uber_jar", "spark_submit_uber_jar
 _WAIT_S = 3.0
 
 
-def arguments(
+def runner_arguments(
     name: Name, given: Sequence[str], folders: Mapping[str, str | None], image: str | None = None
 ) -> list[str]:
     """The arguments of a runner, those that the user gave at the end, where they win.
@@ -101,7 +101,7 @@ def arguments(
     Raises:
       UsageError: something is missing that the runner cannot do without.
     """
-    runner, options = RUNNERS[name], _parsed(given)
+    runner, options = RUNNERS[name], parse_arguments(given)
     for names, example in runner.needs:
         if not any(options.get(one) for one in names):
             raise UsageError(
@@ -149,7 +149,7 @@ def check_endpoint(given: Sequence[str]) -> None:
     Raises:
       UsageError: nobody does.
     """
-    endpoint = _parsed(given).get("job_endpoint", "")
+    endpoint = parse_arguments(given).get("job_endpoint", "")
     host, _, port = endpoint.rpartition(":")
     if not endpoint or endpoint == "embed":
         return
@@ -164,7 +164,7 @@ def check_endpoint(given: Sequence[str]) -> None:
         ) from None
 
 
-def _parsed(given: Sequence[str]) -> dict[str, str]:
+def parse_arguments(given: Sequence[str]) -> dict[str, str]:
     """Values by name; "true" where there is none."""
     found: dict[str, str] = {}
     name = ""

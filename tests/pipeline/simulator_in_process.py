@@ -14,9 +14,9 @@ from tfx.utils.io_utils import read_string_file
 
 from components.task.reference import TaskReference
 from data.errors import SkewlessError
-from pipeline.paths import Paths, here
+from pipeline.paths import Paths, local_folder
 from pipeline.report.quiet import logged_to
-from pipeline.runners.local.run import run
+from pipeline.runners.local.run import run_pipeline
 
 TINY = "tests.tasks.tiny:TASK"
 
@@ -41,11 +41,11 @@ def attempt(
     """Runs a task; the settings' names have `__` for the dot."""
     values = {key.replace("__", "."): value for key, value in settings.items()}
     paths, console = Paths(str(root), "tiny"), Console(file=io.StringIO(), width=200)
-    log = Path(here(str(root)), "log")
+    log = Path(local_folder(str(root)), "log")
     error = None
     with logged_to(log):
         try:
-            run(
+            run_pipeline(
                 TaskReference(path, values),
                 data=str(data) if data else None,
                 paths=paths,

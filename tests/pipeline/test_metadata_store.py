@@ -92,13 +92,15 @@ def test_two_runs_share_the_database(
 
 def _refused(url: str) -> UsageError:
     with pytest.raises(UsageError) as caught:
-        connection.check(connection.connection_config(Paths("root", "tiny"), url))
+        connection.check_metadata_store(connection.connection_config(Paths("root", "tiny"), url))
     assert "\n" not in str(caught.value) and "ss/w" not in str(caught.value) + caught.value.hint
     return caught.value
 
 
 def test_a_server_that_will_not_have_us(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection.check(connection.connection_config(Paths("root", "tiny"), f"mysql://tfx@localhost:{server[10:]}/mlmd"))
+    connection.check_metadata_store(
+        connection.connection_config(Paths("root", "tiny"), f"mysql://tfx@localhost:{server[10:]}/mlmd")
+    )
     assert str(_refused(f"mysql://none@{server}/mlmd")) == f"MySQL at {server} refuses the user none"
     words = f"MySQL at {server}, database other: Access denied for user 'tfx'@'%' to database 'other'"
     assert str(_refused(f"mysql://tfx@{server}/other")) == words
@@ -126,7 +128,7 @@ def test_a_file_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     for given, file in ((None, "root/tiny/metadata.db"), ("below/m.db", "below/m.db")):
         found = connection.connection_config(Paths("root", "tiny"), given)
-        connection.check(found)
+        connection.check_metadata_store(found)
         metadata_store.MetadataStore(found)
         assert (tmp_path / file).exists()
 

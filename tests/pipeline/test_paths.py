@@ -7,8 +7,8 @@ import pytest
 from ml_metadata import metadata_store
 
 from data.errors import UsageError
-from pipeline.metadata_store import check, connection
-from pipeline.paths import Paths, absolute, check_path, check_root
+from pipeline.metadata_store import check_metadata_store, connection_config
+from pipeline.paths import Paths, absolute_path, check_path, check_root
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_the_longest_root_is_one_that_sqlite_opens(tmp_path: Path) -> None:
         part = room if room <= 200 else 100  # a name has 255 bytes at most
         root, room = f"{root}/{'a' * (part - 1)}", room - part
     check_root(root)
-    config = connection(Paths(root, 63 * "x"), None)
-    check(config)
+    config = connection_config(Paths(root, 63 * "x"), None)
+    check_metadata_store(config)
     assert metadata_store.MetadataStore(config).get_artifacts() == []
     with pytest.raises(UsageError, match="sqlite"):
         check_root(f"{root}b")
@@ -62,7 +62,7 @@ def test_the_longest_root_is_one_that_sqlite_opens(tmp_path: Path) -> None:
 
 def test_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    assert absolute("~/root") == "/home/me/root" and absolute("gs://bucket/~/") == "gs://bucket/~"
+    assert absolute_path("~/root") == "/home/me/root" and absolute_path("gs://bucket/~/") == "gs://bucket/~"
 
 
 def test_a_data_folder_may_have_any_name_that_can_be_written_down() -> None:
@@ -74,5 +74,5 @@ def test_a_data_folder_may_have_any_name_that_can_be_written_down() -> None:
 def test_metadata_that_cannot_be_kept_there(given: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no sqlite " * 1000)
     with pytest.raises(UsageError, match="--metadata is empty|cannot keep ML Metadata in ") as caught:
-        check(connection(Paths(str(tmp_path), "t"), given.replace("{tmp}", str(tmp_path))))
+        check_metadata_store(connection_config(Paths(str(tmp_path), "t"), given.replace("{tmp}", str(tmp_path))))
     assert "\n" not in str(caught.value) and "CREATE TABLE" not in str(caught.value)

@@ -18,7 +18,7 @@ _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledFile:
     """A file that `skewless compile` wrote.
 
     Attributes:
@@ -36,7 +36,7 @@ class Compiled:
     labels: Mapping[str, str]
 
     @classmethod
-    def load(cls, file: str) -> Compiled:
+    def load(cls, file: str) -> CompiledFile:
         """Reads the JSON of a job or the YAML of a pipeline.
 
         Raises:

@@ -27,7 +27,7 @@ _DRIVER = ["python", "-m", "components.prepare.example_gen_driver"]
 
 
 @dataclass(frozen=True)
-class Options:
+class PlatformOptions:
     """How a task is compiled.
 
     Attributes:
@@ -57,7 +57,7 @@ class Options:
     parameters: Sequence[str] = ()
 
 
-def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
+def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict[str, Any]:
     """The pipeline as JSON of a PipelineJob; its `pipelineSpec` is what Kubeflow takes.
 
     Raises:
@@ -70,9 +70,9 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
             f"source.folder is '{task.source.folder}': Kubeflow runs no driver that could find the latest span",
             hint="Name the folder itself with --set source.folder=..., or compile for Vertex AI.",
         )
-    given = parameters.defaults(reference, options.parameters)
+    given = parameters.default_values(reference, options.parameters)
     paths = Paths(options.root.rstrip("/"), task.name)
-    pipeline = graph.build(
+    pipeline = graph.build_pipeline(
         reference,
         RuntimeParameter(name=DATA, ptype=str),
         paths,
@@ -86,26 +86,28 @@ def compiled(reference: TaskReference, options: Options) -> dict[str, Any]:
     job = kubeflow_v2_dag_runner.KubeflowV2DagRunner(config).run(pipeline, write_out=False)
     spec = job["pipelineSpec"]
     _adapt(spec, options)
-    parameters.open_settings(spec, list(given))
-    parameters.attach(spec, DATA, options.data, "URI of the data folder")
-    parameters.attach(spec, SERVING, parameters.open_push(spec, SERVING), "URI of the folder that servers watch")
+    parameters.parameterize_settings(spec, list(given))
+    parameters.declare_parameter(spec, DATA, options.data, "URI of the data folder")
+    parameters.declare_parameter(
+        spec, SERVING, parameters.parameterize_push(spec, SERVING), "URI of the folder that servers watch"
+    )
     if options.baseline:
-        parameters.attach(spec, BASELINE, options.baseline, "URI of the model not to be worse than")
+        parameters.declare_parameter(spec, BASELINE, options.baseline, "URI of the model not to be worse than")
     for setting, text in given.items():
-        parameters.attach(spec, parameters.name_of(setting), text, f"the setting {setting}")
+        parameters.declare_parameter(spec, parameters.parameter_name(setting), text, f"the setting {setting}")
     spec["defaultPipelineRoot"] = paths.artifacts
     job["labels"] = {**job.get("labels", {}), **options.labels}
     return job
 
 
-def _beam_arguments(options: Options) -> list[str]:
+def _beam_arguments(options: PlatformOptions) -> list[str]:
     """Of all components; those of one alone come with `_adapt`."""
     given = [one for one in options.beam_args if one.startswith("-")]
     folders = {"--pipeline-root": options.root, "--data": options.data}
-    return beam.arguments(options.beam_runner, given, folders, options.image)
+    return beam.runner_arguments(options.beam_runner, given, folders, options.image)
 
 
-def _baseline(options: Options) -> Any:
+def _baseline(options: PlatformOptions) -> Any:
     """Vertex looks for the latest blessed model itself; TFX compiles this one strategy into queries for it."""
     if options.target == "vertex":
         return Resolver(
@@ -141,7 +143,7 @@ def _legal(name: str, target: Target) -> str:
     return re.sub(r"[^a-z0-9-]", "-", name.lower())
 
 
-def _adapt(spec: dict[str, Any], options: Options) -> None:
+def _adapt(spec: dict[str, Any], options: PlatformOptions) -> None:
     """What TFX's compiler has no word for: our driver, resources, Beam arguments of a component, no caching."""
     executors = spec["deploymentSpec"]["executors"]
     containers = {
@@ -149,7 +151,7 @@ def _adapt(spec: dict[str, Any], options: Options) -> None:
         for name in spec["root"]["dag"]["tasks"]
         if "container" in executors[spec["components"][name]["executorLabel"]]
     }
-    for name, found in resources.parse(options.resources, containers, options.target).items():
+    for name, found in resources.parse_resources(options.resources, containers, options.target).items():
         containers[name].setdefault("resources", {}).update(found)
     for argument in options.beam_args:
         component, _, rest = argument.partition(":")

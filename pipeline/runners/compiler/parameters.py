@@ -20,7 +20,7 @@ ALWAYS = ("train.epochs",)
 _PARTS = ("train", "augment", "model", "serving")  # what is read from a custom_config alone, and shapes no graph
 
 
-def name_of(setting: str) -> str:
+def parameter_name(setting: str) -> str:
     """A parameter's name, `train_epochs`, of a setting's, `train.epochs`: backends take no dots."""
     return setting.replace(".", "_")
 
@@ -35,7 +35,7 @@ def is_placeholder(text: str) -> bool:
     return text.startswith("{{$.inputs.parameters[")
 
 
-def defaults(reference: TaskReference, chosen: Sequence[str]) -> dict[str, str]:
+def default_values(reference: TaskReference, chosen: Sequence[str]) -> dict[str, str]:
     """The chosen settings, and those that always are run parameters, with the values that they have now.
 
     Raises:
@@ -71,7 +71,7 @@ def _text(value: Any, separator: str = ",") -> str:
     return str(value)
 
 
-def attach(spec: dict[str, Any], name: str, default: str | None, description: str) -> None:
+def declare_parameter(spec: dict[str, Any], name: str, default: str | None, description: str) -> None:
     """Declares a text parameter of the pipeline; without a default it must be given at submission."""
     found: dict[str, Any] = {"parameterType": "STRING", "description": description}
     if default is not None:
@@ -79,21 +79,21 @@ def attach(spec: dict[str, Any], name: str, default: str | None, description: st
     spec["root"].setdefault("inputDefinitions", {}).setdefault("parameters", {})[name] = found
 
 
-def open_settings(spec: dict[str, Any], names: Sequence[str]) -> None:
+def parameterize_settings(spec: dict[str, Any], names: Sequence[str]) -> None:
     """Puts placeholders for the settings into the custom_config of each task that depends on them."""
     for task in spec["root"]["dag"]["tasks"].values():
         for values in _constants(task, "custom_config"):
             config = json.loads(values["constant"])
-            concerned = [name for name in names for one in references(config) if name in one["depends"]]
+            concerned = [name for name in names for one in task_references(config) if name in one["depends"]]
             for name in concerned:
-                for one in references(config):
-                    one["settings"][name] = placeholder(name_of(name))
-                connect(task, name_of(name))
+                for one in task_references(config):
+                    one["settings"][name] = placeholder(parameter_name(name))
+                connect_parameter(task, parameter_name(name))
             if concerned:
                 values["constant"] = json.dumps(config, sort_keys=True)
 
 
-def open_push(spec: dict[str, Any], name: str) -> str:
+def parameterize_push(spec: dict[str, Any], name: str) -> str:
     """Puts a placeholder for the folder that the Pusher fills.
 
     Returns:
@@ -106,23 +106,23 @@ def open_push(spec: dict[str, Any], name: str) -> str:
             folder = config["filesystem"]["base_directory"]
             config["filesystem"]["base_directory"] = placeholder(name)
             values["constant"] = json.dumps(config, sort_keys=True)
-            connect(task, name)
+            connect_parameter(task, name)
     return folder
 
 
-def connect(task: dict[str, Any], name: str) -> None:
+def connect_parameter(task: dict[str, Any], name: str) -> None:
     """Gives a task the parameter that its placeholders name."""
     task["inputs"]["parameters"][f"{CHANNEL}{name}"] = {"componentInputParameter": name}
 
 
-def references(config: Any) -> Iterator[dict[str, Any]]:
+def task_references(config: Any) -> Iterator[dict[str, Any]]:
     """The references to the task that lie anywhere in a component's custom_config."""
     if isinstance(config, Mapping):
         for key, value in config.items():
             if key == KEY:
                 yield value
             else:
-                yield from references(value)
+                yield from task_references(value)
 
 
 def _constants(task: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ _GB_PER_CPU = {"standard": 4.0, "highmem": 8.0, "highcpu": 1.0}  # of Google's m
 _GB_PER_CPU_N1 = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
 
 
-def parse(assignments: Sequence[str], components: Collection[str], target: str) -> dict[str, dict[str, Any]]:
+def parse_resources(assignments: Sequence[str], components: Collection[str], target: str) -> dict[str, dict[str, Any]]:
     """`["Trainer.cpu=8"]` to `{"Trainer": {"cpuLimit": 8.0}}`, JSON of PipelineSpec's ResourceSpec by component.
 
     Args:

@@ -14,7 +14,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import data_types, launcher
 
 
-class Observer(Protocol):
+class RunObserver(Protocol):
     """Who wants to know what runs."""
 
     def started(self, component: str) -> None:
@@ -27,7 +27,7 @@ class Observer(Protocol):
         """It raised."""
 
 
-def run(pipeline: Pipeline, observer: Observer) -> None:
+def run_dag(pipeline: Pipeline, observer: RunObserver) -> None:
     """Runs the components in order in this process.
 
     Raises:
@@ -54,7 +54,7 @@ def _without_passwords() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watched(observer: Observer) -> Iterator[None]:
+def _watched(observer: RunObserver) -> Iterator[None]:
     """LocalDagRunner has no hooks: for the time of a run it gets a Launcher that tells the observer."""
     stock = launcher.Launcher
 

@@ -31,12 +31,12 @@ from data.files.remote import is_remote
 from data.ingest.manifest import Manifest
 from data.input import service
 from pipeline import graph, metadata_store
-from pipeline.paths import Paths, absolute, check_path, check_root, here
+from pipeline.paths import Paths, absolute_path, check_path, check_root, local_folder
 from pipeline.report import plots
 from pipeline.report import skew as verdict
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata
-from pipeline.report.record import Component, RunRecord, describe_data
+from pipeline.report.record import ComponentRun, RunRecord, describe_data
 from pipeline.runners import beam
 from pipeline.runners.local import dag_runner, storage
 
@@ -46,11 +46,11 @@ _TRACEBACK = "Traceback (most recent call last):"
 _RAISED = re.compile(r'(?:details = "(.+)"|([A-Za-z_][\w.]*(?:Error|Exception): [^<].*))$')
 
 
-class Failed(SkewlessError):
+class ComponentError(SkewlessError):
     """A component failed for a reason that is not the user's; the log has the traceback."""
 
 
-class _Run:
+class _RunObserver:
     """Observes the runner, and keeps the record up to date."""
 
     def __init__(self, task: Task, paths: Paths, store: ConnectionConfig, record: RunRecord, display: Display) -> None:
@@ -61,25 +61,25 @@ class _Run:
 
     def finished(self, component: str, execution_id: int | None, seconds: float) -> None:
         if execution_id is None:
-            raise Failed(f"{component} was skipped: TFX found no inputs for it")
+            raise ComponentError(f"{component} was skipped: TFX found no inputs for it")
         metadata = Metadata(self._store)
         state = metadata.state(execution_id)
         if component == "Baseline":
             state, why = "executed" if state == "cached" else state, "looks up the latest blessed model"
         else:
             why = metadata.why(execution_id)
-        entry = Component(component, state, why, round(seconds, 2), execution_id)
+        entry = ComponentRun(component, state, why, round(seconds, 2), execution_id)
         self._record.components.append(entry)
         try:
             if state == "failed":  # TFX's launcher does not raise when it cannot resolve the inputs
-                raise Failed(f"{component} failed: TFX could not resolve its inputs")
+                raise ComponentError(f"{component} failed: TFX could not resolve its inputs")
             self._learn(component, metadata, execution_id)
         finally:
             self._display.done(component, entry.state, entry.why, seconds)
         self.save()
 
     def failed(self, component: str, seconds: float) -> None:
-        self._record.components.append(Component(component, "failed", "", round(seconds, 2)))
+        self._record.components.append(ComponentRun(component, "failed", "", round(seconds, 2)))
         self._display.done(component, "failed", "", seconds)
 
     def _learn(self, component: str, metadata: Metadata, execution_id: int) -> None:
@@ -101,11 +101,11 @@ class _Run:
             }
             check(found, self._task, record.blessed)
         elif component == "SkewGate":
-            record.skew = skew_check.read(outputs["blessing"].uri)
+            record.skew = skew_check.read_report(outputs["blessing"].uri).to_json()
             self._blessing = outputs["blessing"].uri
             if not record.skew["passed"]:
                 hint = f"The model before keeps serving. All of it: skewless skew {record.task}"
-                raise SkewError(f"not pushed: {verdict.fault(record.skew)}", hint=hint)
+                raise SkewError(f"not pushed: {verdict.first_fault(record.skew)}", hint=hint)
         elif component == "Pusher":
             proof = json.loads(outputs["pushed_model"].custom_properties[pusher.PROOF].string_value)
             version = int(outputs["pushed_model"].custom_properties["pushed_version"].string_value)
@@ -113,18 +113,18 @@ class _Run:
             if served != [version]:
                 # From the cache, which does not know that another model was pushed since, or the folder emptied.
                 path, version = pusher.push(outputs["pushed_model"].uri, self._paths.serving, time.time())
-                proof = pusher.prove_pushed(self._blessing, path).to_dict()
+                proof = pusher.prove_pushed(self._blessing, path).to_json()
             if served != [version]:
                 record.components[-1].state, record.components[-1].why = "executed", "it was not the one being served"
             record.skew["routes"].append(proof)
             record.pushed = {"version": version, "path": f"{self._paths.serving}/{version}"}
 
     def save(self) -> None:
-        run = self._paths.run(self._record.run_id)
-        self._record.save(f"{run}/run.json", self._paths.latest)
+        folder = self._paths.run(self._record.run_id)
+        self._record.save(f"{folder}/run.json", self._paths.latest)
 
 
-def run(
+def run_pipeline(
     reference: TaskReference,
     *,
     data: str | None,
@@ -149,22 +149,24 @@ def run(
     Raises:
       SkewlessError: whatever stopped it; the record tells, too.
     """
-    task, store = reference.load(), metadata_store.connection(paths, metadata)
+    task, store = reference.load(), metadata_store.connection_config(paths, metadata)
     check_root(paths.root)
-    _check_helpers(task.train)
+    _check_training_peers(task.train)
     with _lock(paths):
-        metadata_store.check(store)
-        storage.check_root(paths)
-        folder = data_folder(task, data, paths)
-        check_data(task, folder, paths)
+        metadata_store.check_metadata_store(store)
+        storage.check_remote_root(paths)
+        folder = resolve_data_folder(task, data, paths)
+        check_data_folder(task, folder, paths)
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
         clock = time.perf_counter()
         with Display(console) as display:
-            watch = _Run(task, paths, store, record, display)
+            watch = _RunObserver(task, paths, store, record, display)
             try:
-                pipeline = graph.build(reference, folder, paths, list(beam_args or beam.DIRECT), metadata=store)
-                dag_runner.run(pipeline, watch)
+                pipeline = graph.build_pipeline(
+                    reference, folder, paths, list(beam_args or beam.DIRECT), metadata=store
+                )
+                dag_runner.run_dag(pipeline, watch)
                 cached = all(one.state == "cached" for one in record.components if one.name != "Baseline")
                 record.status, record.exit_code = "unchanged" if cached else "pushed", 0
             except KeyboardInterrupt:
@@ -177,10 +179,10 @@ def run(
                 raise
             except Exception as error:
                 log.exception("the run failed")
-                record.status, record.exit_code = "failed", Failed.exit_code
+                record.status, record.exit_code = "failed", ComponentError.exit_code
                 record.error = f"{type(error).__name__}: {_cause(error)}"
                 at = record.components[-1].name if record.components else "the pipeline"
-                raise Failed(f"{at} failed: {record.error}") from error
+                raise ComponentError(f"{at} failed: {record.error}") from error
             finally:
                 record.seconds = round(time.perf_counter() - clock, 2)
                 record.plots = _plots(record, paths.run(run_id))
@@ -188,7 +190,7 @@ def run(
     return record
 
 
-def _check_helpers(train: Train) -> None:
+def _check_training_peers(train: Train) -> None:
     """Sees before anything runs that training knows who else takes part.
 
     Raises:
@@ -197,13 +199,13 @@ def _check_helpers(train: Train) -> None:
     if train.strategy == "multi_worker":
         Cluster.from_environment()
     if train.data_service:
-        service.check(train.data_service)
+        service.check_reachable(train.data_service)
 
 
 def _plots(record: RunRecord, folder: str) -> list[str]:
     """Draws what the record has the figures for; a plot that fails costs nobody a model."""
     try:
-        return plots.draw(record, folder)
+        return plots.draw_plots(record, folder)
     except Exception:
         log.exception("the plots failed")
         return []
@@ -227,19 +229,19 @@ def _lock(paths: Paths) -> Iterator[None]:
     Raises:
       UsageError: another run holds it.
     """
-    os.makedirs(paths.here, exist_ok=True)
-    with open(os.path.join(paths.here, ".lock"), "w") as file:
+    os.makedirs(paths.local_folder, exist_ok=True)
+    with open(os.path.join(paths.local_folder, ".lock"), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"another run of '{paths.task}' is going on in {paths.here}",
+                f"another run of '{paths.task}' is going on in {paths.local_folder}",
                 hint="Wait for it, or give this one another folder with --root DIR.",
             ) from None
         yield
 
 
-def check_data(task: Task, folder: str, paths: Paths) -> None:
+def check_data_folder(task: Task, folder: str, paths: Paths) -> None:
     """Looks at the names in the data folder for what would stop a run only after its training.
 
     Raises:
@@ -247,7 +249,7 @@ def check_data(task: Task, folder: str, paths: Paths) -> None:
     """
     path, pattern, _ = task.source.folder.partition("{")
     read = posixpath.join(folder, path.rpartition("/")[0] if pattern else path).rstrip("/")
-    for written in (paths.folder, posixpath.join(here(paths.root), "logs")):
+    for written in (paths.folder, posixpath.join(local_folder(paths.root), "logs")):
         if _is_within(written, read):
             raise UsageError(
                 f"--root {paths.root} lies in the data folder {read}: what a run writes would be among its data",
@@ -259,7 +261,7 @@ def check_data(task: Task, folder: str, paths: Paths) -> None:
                 f"the data folder {read} is one that runs of '{task.name}' write to",
                 hint="Give the data with --data DIR, or another folder for what runs write with --root DIR.",
             )
-    if not pattern and storage.check_data(read):  # of a span, ExampleGen's driver knows the folder
+    if not pattern and storage.is_folder(read):  # of a span, ExampleGen's driver knows the folder
         check_split(task.evaluate.split, task.source.split_names(read))
 
 
@@ -269,7 +271,7 @@ def _is_within(path: str, folder: str) -> bool:
     return Path(path).resolve().is_relative_to(Path(folder).resolve())
 
 
-def data_folder(task: Task, data: str | None, paths: Paths) -> str:
+def resolve_data_folder(task: Task, data: str | None, paths: Paths) -> str:
     """The data folder given, or the one that the task names, or the task's own, made on first use.
 
     Raises:
@@ -279,10 +281,10 @@ def data_folder(task: Task, data: str | None, paths: Paths) -> str:
     data = task.data or None if data is None else data
     if data is not None:
         check_path("--data", data)
-        folder = data.rstrip("/") if is_remote(data) else os.path.realpath(absolute(data))
-        if not storage.check_data(folder):
+        folder = data.rstrip("/") if is_remote(data) else os.path.realpath(absolute_path(data))
+        if not storage.is_folder(folder):
             raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
         return folder
     if task.fetch is None:
         raise UsageError(f"task '{task.name}' has no data of its own", hint="Give its folder with --data DIR.")
-    return storage.own_data(paths, task.fetch)
+    return storage.fetch_own_data(paths, task.fetch)

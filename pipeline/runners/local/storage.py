@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from data.errors import UsageError
+from data.errors import UsageError, first_line
 from data.files.atomic import atomic_path, write_aside
 from data.files.copy_tree import copy_tree
 from data.files.remote import is_remote
@@ -28,7 +28,7 @@ def check_remote_root(paths: Paths) -> None:
         write_aside(probe, "")
         tf.io.gfile.remove(probe)
     except (tf.errors.OpError, OSError) as error:
-        raise UsageError(f"cannot write to {paths.root}: {_words(error)}", hint=_hint(error)) from None
+        raise UsageError(f"cannot write to {paths.root}: {first_line(error)}", hint=_hint(error)) from None
 
 
 def is_folder(folder: str) -> bool:
@@ -44,13 +44,13 @@ def is_folder(folder: str) -> bool:
     except tf.errors.NotFoundError:
         return False
     except tf.errors.OpError as error:
-        raise UsageError(f"cannot read {folder}: {_words(error)}", hint=_hint(error)) from None
+        raise UsageError(f"cannot read {folder}: {first_line(error)}", hint=_hint(error)) from None
     return False
 
 
 def fetch_own_data(paths: Paths, fetch: Callable[[str], None]) -> str:
     """The folder of the data that a task brings itself, made on first use; in a remote root, through this machine."""
-    local = posixpath.join(paths.here, "data")
+    local = posixpath.join(paths.local_folder, "data")
     if not os.path.isdir(local):
         with atomic_path(local, keep=True) as partial:  # kept: a download resumes where the last call stopped
             os.makedirs(partial, exist_ok=True)
@@ -62,10 +62,6 @@ def fetch_own_data(paths: Paths, fetch: Callable[[str], None]) -> str:
         copy_tree(local, paths.data)
         write_aside(whole, "")
     return paths.data
-
-
-def _words(error: Exception) -> str:
-    return (getattr(error, "message", None) or str(error)).splitlines()[0][:300]
 
 
 def _hint(error: Exception) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 
 from data.errors import ServingError
 
-State = Literal["waiting", "running", "succeeded", "cached", "failed", "cancelled", "scheduled", "paused"]
-ENDED: tuple[State, ...] = ("succeeded", "cached", "failed", "cancelled")
+JobState = Literal["waiting", "running", "succeeded", "cached", "failed", "cancelled", "scheduled", "paused"]
+ENDED: tuple[JobState, ...] = ("succeeded", "cached", "failed", "cancelled")
 FILE_REFUSED = "Compile it again with this version of Skewless, and look at --set, --name and --schedule."
 _WORDS = 400
 
@@ -20,7 +20,7 @@ class Unreachable(ServingError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class JobPlan:
     """What is submitted.
 
     Attributes:
@@ -41,21 +41,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Step:
+class JobStep:
     """A component of a run: its state, how long it took in seconds, and why it failed."""
 
     name: str
-    state: State
+    state: JobState
     seconds: float = 0.0
     message: str = ""
 
 
 @dataclass(frozen=True)
-class Status:
+class JobStatus:
     """A run at a moment; the steps in their order, as far as they are known."""
 
-    state: State
-    steps: tuple[Step, ...] = ()
+    state: JobState
+    steps: tuple[JobStep, ...] = ()
     message: str = ""
 
     @property
@@ -72,24 +72,24 @@ class Backend(Protocol):
       ServingError: it refuses the credentials or the request; there is no such run.
     """
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: JobPlan) -> None:
         """Sees what can be known to go wrong before anything is submitted."""
 
-    def submit(self, plan: Plan) -> str:
+    def submit(self, plan: JobPlan) -> str:
         """Starts a run, or makes a schedule.
 
         Returns:
           Its address.
         """
 
-    def status(self, address: str) -> Status:
+    def status(self, address: str) -> JobStatus:
         """Looks at a run or a schedule."""
 
     def cancel(self, address: str) -> None:
         """Asks a run to stop, or a schedule to start no more runs."""
 
 
-def refusal(service: str, code: int, words: str, shown: str, hints: Mapping[int, str]) -> ServingError:
+def error_of_status(service: str, code: int, words: str, shown: str, hints: Mapping[int, str]) -> ServingError:
     """What an HTTP status of 400 or above means.
 
     Args:
@@ -105,22 +105,22 @@ def refusal(service: str, code: int, words: str, shown: str, hints: Mapping[int,
     return ServingError(f"{service} {verb} ({code}): {words}", hint=hints.get(code, ""))
 
 
-def by_start(details: Iterable[Any]) -> list[Any]:
+def sort_by_start(details: Iterable[Any]) -> list[Any]:
     """What a service tells of its tasks, in the order in which they began; those that have not come last."""
     return sorted(details, key=lambda one: one.start_time.timestamp() if one.start_time else math.inf)
 
 
-def seconds_of(detail: Any) -> float:
+def duration_seconds(detail: Any) -> float:
     """How long a task took; 0 where it has not ended."""
     return (detail.end_time - detail.start_time).total_seconds() if detail.end_time and detail.start_time else 0.0
 
 
-def one_line(text: str) -> str:
+def shorten_to_line(text: str) -> str:
     """A service's words, which may be a page, as a part of one line."""
     words = " ".join(text.split())
     return words if len(words) <= _WORDS else f"{words[:_WORDS]}..."
 
 
-def tasks_of(spec: Any) -> list[str]:
+def task_names(spec: Any) -> list[str]:
     """Names of the tasks of a PipelineSpec in JSON; none, where a service tells none."""
     return list(((spec or {}).get("root") or {}).get("dag", {}).get("tasks", {}))

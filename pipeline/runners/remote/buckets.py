@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.errors import ServingError, UsageError
-from pipeline.runners.remote.google import told
+from pipeline.runners.remote.google import translate_errors
 
 _MAKE = "Make it with `gcloud storage buckets create`, in the region of the runs, or look for a slip of the pen."
 _SKIP = "Where only the run's service account may look there, submit with --no-check."
 
 
-def check(credentials: Any, project: str, written: Mapping[str, str | None], read: Mapping[str, str | None]) -> None:
+def check_buckets(
+    credentials: Any, project: str, written: Mapping[str, str | None], read: Mapping[str, str | None]
+) -> None:
     """Sees that a run can write where it will, and that something lies where it will read.
 
     Args:
@@ -29,7 +31,7 @@ def check(credentials: Any, project: str, written: Mapping[str, str | None], rea
     for places, check_one in ((written, _writable), (read, _holds)):
         for option, uri in places.items():
             bucket, _, folder = (uri or "").removeprefix("gs://").partition("/")
-            with told("Cloud Storage"):
+            with translate_errors("Cloud Storage"):
                 try:
                     if uri:
                         check_one(client, bucket, folder.rstrip("/"), f"{option} {uri}")

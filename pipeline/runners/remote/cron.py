@@ -17,7 +17,7 @@ _ZONE = re.compile(r"(CRON_)?TZ=[A-Za-z0-9_+/-]+$")
 _HINT = "Five fields: minute, hour, day of the month, month, day of the week (0 is Sunday), as in '0 3 * * mon-fri'."
 
 
-def translate(text: str, target: str) -> str:
+def translate_schedule(text: str, target: str) -> str:
     """A cron expression as the target takes it.
 
     Kubeflow has a field for seconds in front, and reads five fields as if the last one were missing: `0 3 * * *`

@@ -11,14 +11,14 @@ from rich.markup import escape
 
 from data.errors import SkewlessError
 from pipeline.report.display import Display
-from pipeline.runners.remote.backend import Status, Step, Unreachable
+from pipeline.runners.remote.backend import JobStatus, JobStep, Unreachable
 
 PATIENCE = 300.0
 """Seconds without an answer before the waiting is given up: a service may be restarted in the meantime."""
 _MARKS = {"succeeded": "executed", "cached": "cached", "failed": "failed"}  # what Display calls them
 
 
-def follow(ask: Callable[[], Status], console: Console, poll: float, timeout: float | None) -> Status:
+def follow_run(ask: Callable[[], JobStatus], console: Console, poll: float, timeout: float | None) -> JobStatus:
     """Asks every `poll` seconds, for at most `timeout` seconds, until the run has ended.
 
     Raises:
@@ -37,7 +37,7 @@ def follow(ask: Callable[[], Status], console: Console, poll: float, timeout: fl
                 display.started(f"no answer, asking again: {escape(str(error))}")
             else:
                 answered = time.monotonic()
-                show(status, display, shown)
+                show_status(status, display, shown)
                 if status.ended:
                     return status
             left = math.inf if timeout is None else begin + timeout - time.monotonic()
@@ -46,7 +46,7 @@ def follow(ask: Callable[[], Status], console: Console, poll: float, timeout: fl
             time.sleep(min(poll, left))
 
 
-def show(status: Status, display: Display, shown: set[str]) -> None:
+def show_status(status: JobStatus, display: Display, shown: set[str]) -> None:
     """Prints the steps that have ended since the last time; `shown` gets their names."""
     display.align(step.name for step in status.steps)
     for step in status.steps:
@@ -57,5 +57,5 @@ def show(status: Status, display: Display, shown: set[str]) -> None:
     display.started(", ".join(running) or status.state)
 
 
-def _why(step: Step) -> str:
+def _why(step: JobStep) -> str:
     return step.message or {"cached": "from an earlier run"}.get(step.state, "")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data.errors import ServingError
-from pipeline.runners.remote.backend import FILE_REFUSED, Unreachable, one_line, refusal
+from pipeline.runners.remote.backend import FILE_REFUSED, Unreachable, error_of_status, shorten_to_line
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _LOGIN = "Log in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
@@ -35,14 +35,14 @@ def credentials() -> tuple[Any, str]:
 
     # A thread of google-auth asks for access boundaries in the background, and complains at any time where it cannot.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    with told("Google's token service"):
+    with translate_errors("Google's token service"):
         found, project = google.auth.default(scopes=[_SCOPE])
         found.refresh(google.auth.transport.requests.Request())
     return found, project or ""
 
 
 @contextlib.contextmanager
-def told(service: str) -> Iterator[None]:
+def translate_errors(service: str) -> Iterator[None]:
     """Turns what Google's libraries raise into one line that names the service.
 
     Raises:
@@ -56,11 +56,11 @@ def told(service: str) -> Iterator[None]:
     try:
         yield
     except auth.DefaultCredentialsError as error:
-        raise ServingError(f"no Google credentials: {one_line(str(error.args[0]))}", hint=_LOGIN) from None
+        raise ServingError(f"no Google credentials: {shorten_to_line(str(error.args[0]))}", hint=_LOGIN) from None
     except auth.TransportError as error:
         raise Unreachable(f"cannot reach {service}: {_cause(error)}") from None
     except auth.GoogleAuthError as error:
-        words = one_line(str(error.args[0] if error.args else error))
+        words = shorten_to_line(str(error.args[0] if error.args else error))
         raise ServingError(f"the Google credentials have expired or were revoked: {words}", hint=_LOGIN) from None
     except requests.RequestException as error:
         raise Unreachable(f"cannot reach {service}: {_cause(error)}") from None
@@ -72,8 +72,8 @@ def told(service: str) -> Iterator[None]:
 
 def _refusal(service: str, error: Any) -> ServingError:
     code = int(error.code or 0)
-    words = one_line(re.sub(r"^[A-Z]+ \S+: ", "", error.message)) or "no reason given"
-    return refusal(service, code, words, "credentials", _HINTS)
+    words = shorten_to_line(re.sub(r"^[A-Z]+ \S+: ", "", error.message)) or "no reason given"
+    return error_of_status(service, code, words, "credentials", _HINTS)
 
 
 def _cause(error: BaseException) -> str:
@@ -83,4 +83,4 @@ def _cause(error: BaseException) -> str:
         found = re.search(pattern, text)
         if found:
             return found[0].strip()
-    return one_line(text)
+    return shorten_to_line(text)

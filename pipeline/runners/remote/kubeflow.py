@@ -15,23 +15,23 @@ from data.errors import ServingError, UsageError
 from data.families import KFP_HEALTH
 from pipeline.runners.remote.backend import (
     FILE_REFUSED,
-    Plan,
-    State,
-    Status,
-    Step,
+    JobPlan,
+    JobState,
+    JobStatus,
+    JobStep,
     Unreachable,
-    by_start,
-    one_line,
-    refusal,
-    seconds_of,
-    tasks_of,
+    duration_seconds,
+    error_of_status,
+    shorten_to_line,
+    sort_by_start,
+    task_names,
 )
 
 if TYPE_CHECKING:
     import kfp
 
 _ADDRESS = re.compile(r"(?P<host>https?://.+?)/#/(?P<kind>runs|recurringrun)/details/(?P<id>[\w-]+)$")
-_STATES: dict[str, State] = {
+_STATES: dict[str, JobState] = {
     "RUNNING": "running",
     "CANCELING": "running",
     "SUCCEEDED": "succeeded",
@@ -89,7 +89,7 @@ class Kubeflow:
             raise UsageError(f"{self._host} has many users: a run needs a namespace", hint=_HINTS[403])
         self._namespace = namespace if answer.multi_user else ""  # with one user, the server refuses any
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: JobPlan) -> None:
         """See `Backend`; the rest of what can be known was asked when the connection was made."""
         from google.protobuf import json_format
         from kfp.pipeline_spec import pipeline_spec_pb2
@@ -97,9 +97,9 @@ class Kubeflow:
         try:
             json_format.ParseDict(dict(plan.spec), pipeline_spec_pb2.PipelineSpec())
         except json_format.ParseError as error:
-            raise UsageError(f"the file holds no pipeline: {one_line(str(error))}", hint=_HINTS[400]) from None
+            raise UsageError(f"the file holds no pipeline: {shorten_to_line(str(error))}", hint=_HINTS[400]) from None
 
-    def submit(self, plan: Plan) -> str:
+    def submit(self, plan: JobPlan) -> str:
         """See `Backend`."""
         import yaml
 
@@ -121,19 +121,19 @@ class Kubeflow:
             made = self._client.create_recurring_run(**given, cron_expression=plan.cron, no_catchup=True)
             return f"{self._host}/#/recurringrun/details/{made.recurring_run_id}"
 
-    def status(self, address: str) -> Status:
+    def status(self, address: str) -> JobStatus:
         """See `Backend`."""
-        kind, name = _parsed(address)
+        kind, name = _kind_and_id(address)
         with self._told():
             if kind == "recurringrun":
                 schedule = self._client.get_recurring_run(name)
-                state: State = "scheduled" if schedule.status == "ENABLED" else "paused"
-                return Status(state, message=schedule.trigger.cron_schedule.cron)
+                state: JobState = "scheduled" if schedule.status == "ENABLED" else "paused"
+                return JobStatus(state, message=schedule.trigger.cron_schedule.cron)
             return _status(self._client.get_run(name))
 
     def cancel(self, address: str) -> None:
         """See `Backend`."""
-        kind, name = _parsed(address)
+        kind, name = _kind_and_id(address)
         with self._told():
             if kind == "recurringrun":
                 self._client.disable_recurring_run(name)
@@ -175,8 +175,8 @@ def _connect(host: str, token: str, token_file: str) -> kfp.Client:
 def _refusal(host: str, error: Any) -> ServingError:
     if not error.status:  # kfp's client makes this of a failed TLS handshake
         return Unreachable(f"cannot reach {host}: {_cause(error)}")
-    words = one_line(_message(error.body) or str(error.reason or ""))
-    return refusal(host, error.status, words, "token", _HINTS)
+    words = shorten_to_line(_message(error.body) or str(error.reason or ""))
+    return error_of_status(host, error.status, words, "token", _HINTS)
 
 
 def _message(body: Any) -> str:
@@ -192,21 +192,21 @@ def _message(body: Any) -> str:
 def _cause(error: BaseException) -> str:
     """The innermost reason of urllib3's layers."""
     reason = getattr(error, "reason", None) or error
-    return one_line(re.sub(r"^<[^>]*>: ", "", str(reason)))
+    return shorten_to_line(re.sub(r"^<[^>]*>: ", "", str(reason)))
 
 
-def _parsed(address: str) -> tuple[str, str]:
+def _kind_and_id(address: str) -> tuple[str, str]:
     found = _ADDRESS.match(address)
     assert found, address
     return found["kind"], found["id"]
 
 
-def _status(run: Any) -> Status:
+def _status(run: Any) -> JobStatus:
     spec = run.pipeline_spec or {}
-    names = tasks_of(spec.get("pipeline_spec", spec))  # newer servers put a platform's specification beside it
-    steps: dict[str, Step] = {}
+    names = task_names(spec.get("pipeline_spec", spec))  # newer servers put a platform's specification beside it
+    steps: dict[str, JobStep] = {}
     details = (run.run_details.task_details if run.run_details else None) or []
-    for detail in by_start(details):
+    for detail in sort_by_start(details):
         name = detail.display_name.removesuffix("-driver")
         step = _step(name, detail)
         # Beside each component the service tells of its driver, which matters only where it fails.
@@ -214,13 +214,13 @@ def _status(run: Any) -> Status:
         if name in names and not failed and (detail.display_name == name or step.state == "failed"):
             steps[name] = step
     message = run.error.message if run.error else ""
-    return Status(_state(run.state), tuple(steps.values()), one_line(message or ""))
+    return JobStatus(_state(run.state), tuple(steps.values()), shorten_to_line(message or ""))
 
 
-def _step(name: str, detail: Any) -> Step:
+def _step(name: str, detail: Any) -> JobStep:
     message = (detail.error.message if detail.error else "") or ""
-    return Step(name, _state(detail.state), seconds_of(detail), one_line(message))
+    return JobStep(name, _state(detail.state), duration_seconds(detail), shorten_to_line(message))
 
 
-def _state(text: str | None) -> State:
+def _state(text: str | None) -> JobState:
     return _STATES.get((text or "").upper(), "waiting")

@@ -12,7 +12,16 @@ from typing import Any
 
 from data.errors import UsageError
 from pipeline.runners.remote import buckets, google
-from pipeline.runners.remote.backend import Plan, State, Status, Step, by_start, one_line, seconds_of, tasks_of
+from pipeline.runners.remote.backend import (
+    JobPlan,
+    JobState,
+    JobStatus,
+    JobStep,
+    duration_seconds,
+    shorten_to_line,
+    sort_by_start,
+    task_names,
+)
 
 CONSOLE = "https://console.cloud.google.com/vertex-ai/locations"
 _KINDS = {"runs": "pipelineJobs", "schedules": "schedules"}
@@ -24,7 +33,7 @@ _NAME = re.compile(
     r"projects/(?P<project>[\w.:-]+)/locations/(?P<region>[a-z0-9-]+)/(?P<kind>pipelineJobs|schedules)/(?P<id>[\w-]+)"
 )
 _TIMEOUT = 60.0  # seconds for a request
-_RUNS: dict[str, State] = {
+_RUNS: dict[str, JobState] = {
     "PIPELINE_STATE_RUNNING": "running",
     "PIPELINE_STATE_CANCELLING": "running",
     "PIPELINE_STATE_SUCCEEDED": "succeeded",
@@ -32,7 +41,7 @@ _RUNS: dict[str, State] = {
     "PIPELINE_STATE_CANCELLED": "cancelled",
     "PIPELINE_STATE_PAUSED": "paused",
 }
-_STEPS: dict[str, State] = {
+_STEPS: dict[str, JobState] = {
     "RUNNING": "running",
     "CANCEL_PENDING": "running",
     "CANCELLING": "running",
@@ -45,7 +54,7 @@ _STEPS: dict[str, State] = {
 
 
 @dataclass(frozen=True)
-class Address:
+class VertexLocation:
     """A run or a schedule, out of the address of its page in the console, or out of its resource name."""
 
     project: str
@@ -54,7 +63,7 @@ class Address:
     id: str
 
     @classmethod
-    def parse(cls, text: str) -> Address | None:
+    def parse(cls, text: str) -> VertexLocation | None:
         """None where the text names nothing on Vertex AI."""
         found = _ADDRESS.match(text) or _NAME.fullmatch(text)
         if not found:
@@ -99,13 +108,13 @@ class Vertex:
         self._endpoint = endpoint or f"{region}-aiplatform.googleapis.com"
         self._service_account, self._network, self._check_buckets = service_account, network, check_buckets
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: JobPlan) -> None:
         """See `Backend`."""
         if self._check_buckets:
             written = {"--pipeline-root": plan.root, "--set serving": plan.parameters.get("serving")}
-            buckets.check(self._credentials, self._project, written, {"--data": plan.parameters.get("data")})
+            buckets.check_buckets(self._credentials, self._project, written, {"--data": plan.parameters.get("data")})
 
-    def submit(self, plan: Plan) -> str:
+    def submit(self, plan: JobPlan) -> str:
         """See `Backend`."""
         from google.cloud.aiplatform_v1 import types
         from google.protobuf import json_format
@@ -121,7 +130,7 @@ class Vertex:
             "network": self._network,
         }
         json_format.ParseDict(fields, types.PipelineJob.pb(job))
-        with google.told(self._endpoint):
+        with google.translate_errors(self._endpoint):
             if not plan.cron:
                 made = self._jobs().create_pipeline_job(
                     parent=parent, pipeline_job=job, pipeline_job_id=plan.name, timeout=_TIMEOUT
@@ -134,26 +143,26 @@ class Vertex:
                     create_pipeline_job_request=types.CreatePipelineJobRequest(parent=parent, pipeline_job=job),
                 )
                 made = self._schedules().create_schedule(parent=parent, schedule=schedule, timeout=_TIMEOUT)
-        found = Address.parse(made.name)
+        found = VertexLocation.parse(made.name)
         assert found, made.name
         # The service may answer with the project's number; people know its name.
-        return str(Address(self._project, found.region, found.kind, found.id))
+        return str(VertexLocation(self._project, found.region, found.kind, found.id))
 
-    def status(self, address: str) -> Status:
+    def status(self, address: str) -> JobStatus:
         """See `Backend`."""
-        place = _parsed(address)
-        with google.told(self._endpoint):
+        place = _location(address)
+        with google.translate_errors(self._endpoint):
             if place.kind == "schedules":
                 schedule = self._schedules().get_schedule(name=place.resource, timeout=_TIMEOUT)
-                state: State = "scheduled" if schedule.state.name == "ACTIVE" else "paused"
-                return Status(state, message=f"{schedule.cron}, {schedule.started_run_count} runs so far")
+                state: JobState = "scheduled" if schedule.state.name == "ACTIVE" else "paused"
+                return JobStatus(state, message=f"{schedule.cron}, {schedule.started_run_count} runs so far")
             job = self._jobs().get_pipeline_job(name=place.resource, timeout=_TIMEOUT)
         return _status(job)
 
     def cancel(self, address: str) -> None:
         """See `Backend`."""
-        place = _parsed(address)
-        with google.told(self._endpoint):
+        place = _location(address)
+        with google.translate_errors(self._endpoint):
             if place.kind == "schedules":
                 self._schedules().pause_schedule(name=place.resource, timeout=_TIMEOUT)
             else:
@@ -174,21 +183,21 @@ class Vertex:
         return kind(credentials=self._credentials, transport="rest", client_options={"api_endpoint": self._endpoint})
 
 
-def _parsed(address: str) -> Address:
-    found = Address.parse(address)
+def _location(address: str) -> VertexLocation:
+    found = VertexLocation.parse(address)
     assert found, address
     return found
 
 
-def _status(job: Any) -> Status:
+def _status(job: Any) -> JobStatus:
     from google.protobuf import json_format
 
-    names = tasks_of(json_format.MessageToDict(type(job).pb(job)).get("pipelineSpec"))
+    names = task_names(json_format.MessageToDict(type(job).pb(job)).get("pipelineSpec"))
     details = [one for one in job.job_detail.task_details if one.task_name in names]  # without the pipeline's own
-    steps = tuple(_step(one) for one in by_start(details))
-    return Status(_RUNS.get(job.state.name, "waiting"), steps, one_line(job.error.message))
+    steps = tuple(_step(one) for one in sort_by_start(details))
+    return JobStatus(_RUNS.get(job.state.name, "waiting"), steps, shorten_to_line(job.error.message))
 
 
-def _step(detail: Any) -> Step:
+def _step(detail: Any) -> JobStep:
     state = _STEPS.get(detail.state.name, "waiting")
-    return Step(detail.task_name, state, seconds_of(detail), one_line(detail.error.message))
+    return JobStep(detail.task_name, state, duration_seconds(detail), shorten_to_line(detail.error.message))

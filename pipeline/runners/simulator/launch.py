@@ -18,7 +18,7 @@ from pipeline.runners.compiler.compiled_file import Artifact
 _RAISED = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Failed)): (.*)")  # the last line of a traceback
 
 
-def launch(
+def launch_container(
     container: Mapping[str, Any], inputs: dict[str, Any], outputs: dict[str, Artifact], folder: str, log: str
 ) -> dict[str, Artifact]:
     """Runs the driver, where there is one, then the executor.

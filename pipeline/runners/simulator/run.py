@@ -10,15 +10,15 @@ from typing import Any
 from data.errors import QualityError, SkewError, SkewlessError, UsageError
 from pipeline.paths import Paths
 from pipeline.report.display import Display
-from pipeline.runners.compiler.compiled_file import Artifact, Compiled
-from pipeline.runners.simulator.launch import launch
-from pipeline.runners.simulator.store import Store, resolve, title
+from pipeline.runners.compiler.compiled_file import Artifact, CompiledFile
+from pipeline.runners.simulator.launch import launch_container
+from pipeline.runners.simulator.store import ArtifactStore, answer_queries, artifact_type
 
 STORE = "compiled.jsonl"  # in the task's folder
 
 
 @dataclass(frozen=True)
-class Place:
+class RunLocation:
     """Where a run writes.
 
     Attributes:
@@ -36,7 +36,9 @@ class Place:
         return f"{self.paths.artifacts}/compiled/{self.run_id}/{task}"
 
 
-def run(compiled: Compiled, parameters: Mapping[str, Any], place: Place, display: Display) -> dict[str, Artifact]:
+def run_compiled_pipeline(
+    compiled: CompiledFile, parameters: Mapping[str, Any], place: RunLocation, display: Display
+) -> dict[str, Artifact]:
     """Runs every task in order, without a cache.
 
     Args:
@@ -52,7 +54,7 @@ def run(compiled: Compiled, parameters: Mapping[str, Any], place: Place, display
       QualityError, SkewError: a model that was not pushed, because the Evaluator or the skew gate did not bless it.
       SkewlessError: a task failed.
     """
-    store = Store(f"{place.paths.folder}/{STORE}")
+    store = ArtifactStore(f"{place.paths.folder}/{STORE}")
     outputs: dict[str, dict[str, list[Artifact]]] = {}
     pushed: dict[str, Artifact] = {}
     for task in compiled.order():
@@ -68,20 +70,20 @@ def run(compiled: Compiled, parameters: Mapping[str, Any], place: Place, display
             display.done(task, state, why, time.perf_counter() - clock)
         if "container" in compiled.executor(task):
             store.add([artifact for found in outputs[task].values() for artifact in found])
-        if any(title(one) == "tfx.PushedModel" for found in outputs[task].values() for one in found):
+        if any(artifact_type(one) == "tfx.PushedModel" for found in outputs[task].values() for one in found):
             pushed = {key: found[0] for key, found in outputs[task].items()}
     _check(outputs)
     return pushed
 
 
 def _execute(
-    compiled: Compiled, task: str, inputs: dict[str, Any], store: Store, place: Place
+    compiled: CompiledFile, task: str, inputs: dict[str, Any], store: ArtifactStore, place: RunLocation
 ) -> tuple[dict[str, list[Artifact]], str]:
     """The outputs of a task, and a word on them."""
     executor, component = compiled.executor(task), compiled.component(task)
     declared = component.get("outputDefinitions", {}).get("artifacts", {})
     if "resolver" in executor:
-        found = resolve(executor["resolver"]["outputArtifactQueries"], inputs["artifacts"], store)
+        found = answer_queries(executor["resolver"]["outputArtifactQueries"], inputs["artifacts"], store)
         names = [one["name"] for artifacts in found.values() for one in artifacts]
         return found, f"found {', '.join(names)}" if names else "found nothing in earlier runs"
     new = {
@@ -100,7 +102,7 @@ def _execute(
         return {key: [{**one, "uri": uri}] for key, one in new.items()}, f"is {uri}"
     if "container" not in executor:
         raise UsageError(f"it is {', '.join(executor)}, which only the backend can run")
-    done = launch(executor["container"], inputs, new, place.folder(task), f"{place.logs}/{task}.log")
+    done = launch_container(executor["container"], inputs, new, place.folder(task), f"{place.logs}/{task}.log")
     reasons = [one["metadata"]["no_baseline"] for one in done.values() if "no_baseline" in one["metadata"]]
     why = f"no baseline: {reasons[0]}" if reasons else "in a process of its own"  # as the Evaluator's blessing says
     return {key: [one] for key, one in done.items()}, why
@@ -112,5 +114,5 @@ def _check(outputs: Mapping[str, Mapping[str, list[Artifact]]]) -> None:
         for artifact in (one for artifacts in found.values() for one in artifacts):
             metadata = artifact.get("metadata", {})
             if metadata.get("blessed", 1) == 0:
-                kind = SkewError if title(artifact) == "tfx.InfraBlessing" else QualityError
+                kind = SkewError if artifact_type(artifact) == "tfx.InfraBlessing" else QualityError
                 raise kind(f"not pushed: {task} did not bless the model", hint=f"Its outputs: {artifact['uri']}/..")

@@ -14,7 +14,7 @@ from pipeline.runners.compiler.compiled_file import Artifact
 _INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['([^']+)'\]\.metadata\['([^']+)'\]\}\}")
 
 
-class Store:
+class ArtifactStore:
     """A file with a line of JSON for each artifact, oldest first."""
 
     def __init__(self, file: str) -> None:
@@ -46,7 +46,7 @@ class Store:
 
 def _fits(artifact: Artifact, key: str, value: str) -> bool:
     if key == "schema_title":
-        return title(artifact) == value
+        return artifact_type(artifact) == value
     if key == "state":
         return value == "LIVE" and os.path.exists(artifact["uri"])
     if key == "name":
@@ -58,15 +58,15 @@ def _fits(artifact: Artifact, key: str, value: str) -> bool:
     return found == value
 
 
-def title(artifact: Artifact) -> str:
+def artifact_type(artifact: Artifact) -> str:
     """Name of the artifact's type, "tfx.Model"."""
     kind = artifact["type"]
     match = re.search(r"^title:\s*(\S+)", kind.get("instanceSchema", ""), re.MULTILINE)
     return match[1] if match else kind.get("schemaTitle", "")
 
 
-def resolve(
-    queries: Mapping[str, Any], inputs: Mapping[str, Mapping[str, list[Artifact]]], store: Store
+def answer_queries(
+    queries: Mapping[str, Any], inputs: Mapping[str, Mapping[str, list[Artifact]]], store: ArtifactStore
 ) -> dict[str, list[Artifact]]:
     """Answers a resolver's queries.
 

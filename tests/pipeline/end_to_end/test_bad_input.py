@@ -15,7 +15,7 @@ from data.spec import Feature
 from pipeline.commands.run import Request, run_task
 from pipeline.paths import Paths
 from pipeline.registry import resolve
-from pipeline.runners.local.run import Failed
+from pipeline.runners.local.run import ComponentError
 from tests.pipeline.conftest import Skewless
 from tests.pipeline.simulator_in_process import TINY, assert_told, attempt
 from tests.tasks.tiny import TASK
@@ -186,7 +186,7 @@ def test_a_model_that_gives_logits(good_data: tuple[Path, Path]) -> None:
 @pytest.mark.slow
 def test_a_model_that_cannot_be_built(good_data: tuple[Path, Path]) -> None:
     found = attempt(*good_data, f"{HERE}:RAISES")
-    assert isinstance(found.error, Failed)
+    assert isinstance(found.error, ComponentError)
     assert_told(found.error, 1, "Trainer failed: ValueError: no room for 3 classes")
     assert "more lines" not in str(found.error)
     assert "Traceback" not in found.shown and "Traceback" in found.log and "in _raises" in found.log

@@ -20,7 +20,7 @@ from data.errors import UsageError
 from pipeline.commands.skew import prove_task
 from pipeline.paths import Paths
 from pipeline.report.record import RunRecord
-from pipeline.report.summary import summarize
+from pipeline.report.summary import print_summary
 from tests.pipeline.simulator_in_process import Attempt, assert_told, attempt
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def _pushed(done: Attempt, no_baseline: str = "") -> dict[str, Any]:
 
 def _quality(done: Attempt) -> str:
     console = Console(file=io.StringIO(), width=500)
-    summarize(RunRecord(**done.record), Paths("/root", "tiny"), console)
+    print_summary(RunRecord(**done.record), Paths("/root", "tiny"), console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return next(line for line in lines if line.startswith("quality"))
 

@@ -72,7 +72,7 @@ def _pngs(folder: Path) -> dict[str, np.ndarray]:
 
 
 def test_the_lines_are_the_history_with_epochs_from_1() -> None:
-    figure = plots.history(_record({"history": HISTORY}))
+    figure = plots.draw_history(_record({"history": HISTORY}))
     accuracy, loss = figure.axes
     for axes, name in ((accuracy, "accuracy"), (loss, "loss")):
         lines = _lines(axes)
@@ -93,7 +93,7 @@ def test_the_lines_are_the_history_with_epochs_from_1() -> None:
 def test_the_exported_epoch_and_a_second_phase_are_marked() -> None:
     phases = [{"epoch": 1, "name": "head"}, {"epoch": 3, "name": "fine-tuning"}]
     history = {**HISTORY, "learning_rate": [0.1, 0.1, 0.01]}
-    figure = plots.history(_record({"history": history, "best_epoch": 2, "phases": phases}))
+    figure = plots.draw_history(_record({"history": history, "best_epoch": 2, "phases": phases}))
     *panels, rate = figure.axes
     for axes in panels:
         marks = [list(line.get_xdata()) for line in axes.lines if line.get_label().startswith("_")]
@@ -104,13 +104,13 @@ def test_the_exported_epoch_and_a_second_phase_are_marked() -> None:
 
 def test_numbers_have_their_error_on_a_log_scale_where_it_falls_far() -> None:
     falling = [10.0 / 2**n for n in range(20)]
-    mae, loss = plots.history(_record({"history": {"loss": falling, "mae": [2.0] * 20}})).axes
+    mae, loss = plots.draw_history(_record({"history": {"loss": falling, "mae": [2.0] * 20}})).axes
     assert (mae.get_yscale(), loss.get_yscale()) == ("linear", "log")
     assert mae.get_title(loc="left") == "mean absolute error"
 
 
 def test_values_that_are_no_numbers_are_told_and_not_drawn() -> None:
-    (loss,) = plots.history(_record({"history": {"loss": [2.0, float("inf"), float("nan")]}})).axes
+    (loss,) = plots.draw_history(_record({"history": {"loss": [2.0, float("inf"), float("nan")]}})).axes
     np.testing.assert_array_equal(_lines(loss)["training"].get_ydata(), [2.0, np.nan, np.nan])
     assert loss.get_legend().texts[0].get_text() == "training: last not a number, best 2.0000 (epoch 1)"
 
@@ -124,7 +124,7 @@ def _seen(rgb: np.ndarray) -> np.ndarray:
 def test_the_lines_differ_for_the_colour_blind_and_without_any_colour() -> None:
     from matplotlib.colors import to_rgb
 
-    lines = _lines(plots.history(_record({"history": HISTORY})).axes[0])
+    lines = _lines(plots.draw_history(_record({"history": HISTORY})).axes[0])
     training, validation = lines["training"], lines["validation"]
     assert training.get_linestyle() != validation.get_linestyle() and training.get_marker() != validation.get_marker()
     colours = [np.array(to_rgb(line.get_color())) for line in (training, validation)]
@@ -138,7 +138,7 @@ def test_the_lines_differ_for_the_colour_blind_and_without_any_colour() -> None:
 
 @pytest.mark.parametrize(("count", "shown"), [(2, 2), (100, 40)])
 def test_the_bars_are_the_worst_classes_first(count: int, shown: int) -> None:
-    figure = plots.classes(_record(slices=_slices(count)))
+    figure = plots.draw_classes(_record(slices=_slices(count)))
     (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [n / count for n in range(shown)]
     rows = [bar.get_y() for bar in axes.patches]
@@ -152,7 +152,7 @@ def test_the_bars_are_the_worst_classes_first(count: int, shown: int) -> None:
 
 
 def test_the_drawing_tells_each_layer_and_the_totals() -> None:
-    figure = plots.model(_record({"layers": _layers(4)}))
+    figure = plots.draw_model(_record({"layers": _layers(4)}))
     texts = _texts(figure.axes[0])
     assert figure.get_suptitle() == "my_task: the model, 4 layers\n1,792 parameters, 896 of them trainable"
     assert [text for text in texts if text.startswith("conv2d_")] == [f"conv2d_{n}" for n in range(4)]
@@ -162,7 +162,7 @@ def test_the_drawing_tells_each_layer_and_the_totals() -> None:
 
 
 def test_the_middle_of_a_long_model_is_one_box() -> None:
-    figure = plots.model(_record({"layers": _layers(300)}))
+    figure = plots.draw_model(_record({"layers": _layers(300)}))
     texts = _texts(figure.axes[0])
     assert f"{300 - plots.SHOWN_LAYERS + 1} more layers" in texts and texts.count("Conv2D") == plots.SHOWN_LAYERS - 1
     assert f"{257 * 448:,} parameters" in texts and "134,400 parameters" in figure.get_suptitle()
@@ -172,7 +172,7 @@ def test_what_feeds_a_layer_is_told_where_it_is_not_the_one_above() -> None:
     layers = _layers(3)
     for layer, inputs in zip(layers, ([], ["conv2d_0"], ["conv2d_0", "conv2d_1"]), strict=True):
         layer["inputs"] = inputs
-    texts = _texts(plots.model(_record({"layers": layers})).axes[0])
+    texts = _texts(plots.draw_model(_record({"layers": layers})).axes[0])
     assert "conv2d_1" in texts and "conv2d_2, from conv2d_0 + conv2d_1" in texts
 
 
@@ -185,7 +185,7 @@ def test_the_files_are_small_pngs_that_keep_the_colours_and_clip_nothing(
 ) -> None:
     noise = np.random.default_rng(0).uniform(0.2, 1, (4, epochs)).tolist()
     training = {"history": dict(zip(HISTORY, noise, strict=True)), "best_epoch": 1, "layers": _layers(layers)}
-    written = plots.draw(_record(training, _slices(classes)), str(tmp_path))
+    written = plots.draw_plots(_record(training, _slices(classes)), str(tmp_path))
     assert written == [str(tmp_path / f"{name}.png") for name in ("history", "classes", "model")]
     pictures = _pngs(tmp_path)
     assert set(pictures) == {"history.png", "classes.png", "model.png"}
@@ -203,12 +203,12 @@ def test_names_that_look_like_formulas_are_words(tmp_path: Path) -> None:
         "label:a_very_long_name_" + 9 * "long_": {**_slices(2)["overall"]},
     }
     layers = [{**_layers(1)[0], "name": "$\\bad{$"}]
-    plots.draw(_record({"layers": layers}, slices), str(tmp_path))
+    plots.draw_plots(_record({"layers": layers}, slices), str(tmp_path))
     assert set(_pngs(tmp_path)) == {"classes.png", "model.png"}
 
 
 def test_a_remote_folder_is_written_through_tensorflow() -> None:
-    (path,) = plots.draw(_record({"history": HISTORY}), "ram://runs/1")
+    (path,) = plots.draw_plots(_record({"history": HISTORY}), "ram://runs/1")
     assert path == "ram://runs/1/history.png"
     with tf.io.gfile.GFile(path, "rb") as file:
         assert Image.open(io.BytesIO(file.read())).format == "PNG"
@@ -224,7 +224,7 @@ def test_a_remote_folder_is_written_through_tensorflow() -> None:
     ],
 )
 def test_what_the_record_does_not_tell_is_left_out(tmp_path: Path, record: RunRecord) -> None:
-    assert plots.draw(record, str(tmp_path)) == []
+    assert plots.draw_plots(record, str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -30,8 +30,8 @@ from pipeline.paths import Paths
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata, _changes
 from pipeline.report.quiet import logged_to
-from pipeline.report.record import Component, RunRecord
-from pipeline.report.summary import summarize
+from pipeline.report.record import ComponentRun, RunRecord
+from pipeline.report.summary import print_summary
 from tests.components.conftest import example_gen, run_components
 from tests.tasks.tiny import TASK
 
@@ -218,7 +218,7 @@ def _record() -> RunRecord:
         "/log",
         "now",
         status="pushed",
-        components=[Component("ExampleGen", "executed", "first run", 1.5, 1)],
+        components=[ComponentRun("ExampleGen", "executed", "first run", 1.5, 1)],
         data={
             "examples": {"eval": 360, "train": 1437},
             "labels": {"eval": {"a": 180, "b": 180}, "train": {"a": 700, "b": 736, "c": 1}},
@@ -258,7 +258,7 @@ def test_the_record_is_its_fields_as_json_and_never_half_written(tmp_path: Path)
 
 def test_the_summary_names_what_needs_attention() -> None:
     console = Console(file=io.StringIO(), width=300)
-    summarize(_record(), Paths("/root", "tiny"), console)
+    print_summary(_record(), Paths("/root", "tiny"), console)
     for words in (
         "3 examples in quarantine (2 not decodable, 1 empty file): /examples/1/quarantine.jsonl",
         "4 files are not a picture (4 .DS_Store)",

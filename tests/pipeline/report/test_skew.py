@@ -14,11 +14,11 @@ from rich.console import Console
 
 from pipeline.paths import Paths
 from pipeline.report import plots, skew
-from pipeline.report.client_skew_plot import LEAST_SCALE, avoided
+from pipeline.report.client_skew_plot import LEAST_SCALE, draw_client_skew
 from pipeline.report.record import RunRecord
-from pipeline.report.summary import summarize
+from pipeline.report.summary import print_summary
 from serving.graph.checks import Finding
-from serving.parity.client_skew import Cost
+from serving.parity.client_skew import ClientSkewCost
 from serving.parity.compare import Answers, Comparison, compare
 
 REFERENCE = "training, batches of 73"
@@ -26,7 +26,7 @@ REFERENCE = "training, batches of 73"
 
 def _cost(client: str, flipped: int, accuracy: float | None, largest: float = 0.5) -> dict[str, Any]:
     served = None if accuracy is None else 0.9375
-    return dataclasses.asdict(Cost(client, 256, flipped, accuracy, served, largest))
+    return dataclasses.asdict(ClientSkewCost(client, 256, flipped, accuracy, served, largest))
 
 
 # Of 256: 240 right as served; 229, 239, 241 and 240 as the clients would have it.
@@ -62,7 +62,7 @@ def _verdict(**changes: Any) -> skew.Verdict:
 
 def _told(verdict: skew.Verdict, width: int = 120) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    skew.tell(verdict, console)
+    skew.print_skew(verdict, console)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
@@ -153,7 +153,7 @@ def test_what_no_client_changes_is_said() -> None:
     [(0, "0%"), (1, "100%"), (4e-4, "<0.1%"), (0.9996, ">99.9%"), (0.001, "0.1%"), (0.125, "12.5%")],
 )
 def test_a_share_is_none_or_all_only_where_it_is(value: float, text: str) -> None:
-    assert skew.share(value) == text
+    assert skew.format_share(value) == text
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_share_is_none_or_all_only_where_it_is(value: float, text: str) -> Non
     [(1.9e-6, "1.9e-6"), (0.0, "0"), (0.62, "0.62"), (1e-10, "1e-10"), (2.5e12, "2.5e12"), (np.inf, "inf")],
 )
 def test_a_number_has_two_digits(value: float, text: str) -> None:
-    assert skew.number(value) == text
+    assert skew.format_number(value) == text
 
 
 # The line
@@ -178,7 +178,7 @@ def test_a_number_has_two_digits(value: float, text: str) -> None:
     ],
 )
 def test_the_line_picks_the_worst_client(costs: list[dict[str, Any]], text: str) -> None:
-    assert skew.line(_verdict(avoided=costs)) == f"2 routes agree on 73 records within 1.9e-6{text}"
+    assert skew.summary_line(_verdict(avoided=costs)) == f"2 routes agree on 73 records within 1.9e-6{text}"
 
 
 @pytest.mark.parametrize(("verdict", "is_told"), [(_verdict(), True), (_verdict(passed=False), False), ({}, False)])
@@ -190,14 +190,14 @@ def test_the_summary_has_the_line_after_the_quality(verdict: skew.Verdict, is_to
     record = RunRecord("tiny", "1", "", {}, "", "", "pushed", training=training, evaluation=evaluation, skew=verdict)
     record.data, record.pushed = {"labels": {}}, {"version": 1, "path": "/m/1"}
     console = Console(file=io.StringIO(), width=300)
-    summarize(record, Paths("/root", "tiny"), console)
+    print_summary(record, Paths("/root", "tiny"), console)
     lines = [line for line in console.file.getvalue().splitlines() if line]  # type: ignore[attr-defined]
     names = [line.split()[0] for line in lines]
     assert ("proof" in names) == is_told
     if is_told:
         place = names.index("proof")
         assert names[place - 1 : place + 2] == ["quality", "proof", "pushed"]
-        assert lines[place] == f"proof     {skew.line(verdict)}"
+        assert lines[place] == f"proof     {skew.summary_line(verdict)}"
 
 
 # The figure
@@ -212,7 +212,7 @@ def _texts(axes: Any) -> list[str]:
 
 
 def test_the_bars_are_the_changed_shares_worst_first_with_the_accuracy_beside() -> None:
-    figure = avoided(_record(COSTS))
+    figure = draw_client_skew(_record(COSTS))
     assert figure is not None
     (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [31 / 256, 1 / 256, 1 / 256, 0]
@@ -227,15 +227,15 @@ def test_the_bars_are_the_changed_shares_worst_first_with_the_accuracy_beside() 
 
 
 def test_little_looks_like_little_and_no_change_like_none() -> None:
-    (axes,) = avoided(_record([_cost("BGR", 1, 0.93)])).axes  # type: ignore[union-attr]
+    (axes,) = draw_client_skew(_record([_cost("BGR", 1, 0.93)])).axes  # type: ignore[union-attr]
     assert axes.get_xlim() == (0, LEAST_SCALE)
-    figure = avoided(_record(COSTS[:1]))
+    figure = draw_client_skew(_record(COSTS[:1]))
     assert figure is not None and figure.axes[0].get_xlim() == (0, LEAST_SCALE)
     assert "no naive client would have changed an answer" in figure.get_suptitle()
 
 
 def test_without_labels_the_figure_tells_no_accuracy() -> None:
-    figure = avoided(_record([_cost("BGR", 3, None)]))
+    figure = draw_client_skew(_record([_cost("BGR", 3, None)]))
     assert figure is not None and figure.get_suptitle().endswith("\n256 pictures")
     assert _texts(figure.axes[0]) == ["BGR", "3 (1.2%)", "changed"]
 
@@ -250,7 +250,7 @@ def test_without_labels_the_figure_tells_no_accuracy() -> None:
     ],
 )
 def test_the_file_clips_nothing_and_keeps_its_colour(tmp_path: Path, costs: list[dict[str, Any]]) -> None:
-    (path,) = plots.draw(_record(costs, "a_task_of_a_long_name" * 4), str(tmp_path))
+    (path,) = plots.draw_plots(_record(costs, "a_task_of_a_long_name" * 4), str(tmp_path))
     assert path == str(tmp_path / "avoided.png")
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
@@ -260,4 +260,4 @@ def test_the_file_clips_nothing_and_keeps_its_colour(tmp_path: Path, costs: list
 
 
 def test_tasks_of_numbers_have_no_such_figure(tmp_path: Path) -> None:
-    assert avoided(_record([])) is None and plots.draw(_record([]), str(tmp_path)) == []
+    assert draw_client_skew(_record([])) is None and plots.draw_plots(_record([]), str(tmp_path)) == []

@@ -16,7 +16,7 @@ from components.task.reference import TaskReference
 from data.errors import UsageError
 from pipeline.commands.run import Request, _beam_arguments
 from pipeline.runners import beam
-from pipeline.runners.compiler.kubeflow import Options, compiled
+from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from pipeline.runners.local.run import _cause
 from tests.pipeline.conftest import Skewless
 
@@ -37,7 +37,7 @@ def java(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _arguments(name: beam.Name, *given: str, image: str | None = "host/skewless:1") -> list[str]:
-    return beam.arguments(name, [*NEEDED[name], *given], BUCKET, image)
+    return beam.runner_arguments(name, [*NEEDED[name], *given], BUCKET, image)
 
 
 def _read(arguments: list[str]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def test_what_the_user_says_wins() -> None:
 )
 def test_what_is_missing(name: beam.Name, given: list[str], words: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        beam.arguments(name, given, BUCKET)
+        beam.runner_arguments(name, given, BUCKET)
     assert str(caught.value).startswith(words) and hint in caught.value.hint and "\n" not in str(caught.value)
 
 
@@ -108,7 +108,7 @@ def test_dataflow_reaches_buckets_only() -> None:
         ({**BUCKET, "--data": "/data"}, "--data /data is out of reach"),
     ):
         with pytest.raises(UsageError, match=words):
-            beam.arguments("dataflow", NEEDED["dataflow"], folders, "image")
+            beam.runner_arguments("dataflow", NEEDED["dataflow"], folders, "image")
 
 
 def test_a_job_server_needs_java_unless_it_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,14 +155,14 @@ def test_a_task_of_this_folder_is_not_in_the_workers_image() -> None:
 
 
 def test_a_compiled_file_has_its_image_as_the_workers() -> None:
-    given = Options(
+    given = PlatformOptions(
         "vertex",
         "host/skewless:1",
         "gs://bucket/root",
         beam_runner="dataflow",
         beam_args=[*NEEDED["dataflow"], "Evaluator:--max_num_workers=20"],
     )
-    job = compiled(TaskReference("pipeline.tasks.digits:TASK", {}), given)
+    job = compile_pipeline(TaskReference("pipeline.tasks.digits:TASK", {}), given)
     executors = job["pipelineSpec"]["deploymentSpec"]["executors"]
     for name, workers in (("ExampleGen", 10), ("Evaluator", 20)):
         found = _read(executors[f"{name}_executor"]["container"]["args"])
@@ -170,7 +170,7 @@ def test_a_compiled_file_has_its_image_as_the_workers() -> None:
         assert found["project"] == "p" and found["max_num_workers"] == workers
         assert found["temp_location"] == "gs://bucket/root/beam/temp"
     with pytest.raises(UsageError, match="--pipeline-root s3://b/r is out of reach"):
-        compiled(
+        compile_pipeline(
             TaskReference("pipeline.tasks.digits:TASK", {}),
             dataclasses.replace(given, target="kubeflow", root="s3://b/r"),
         )

@@ -24,18 +24,18 @@ from pipeline.commands.compile import Request, check, check_installed, compile_t
 from pipeline.registry import resolve
 from pipeline.runners.beam import LOCAL
 from pipeline.runners.compiler import parameters
-from pipeline.runners.compiler.kubeflow import Options, compiled
+from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from pipeline.tasks import linear_regression
 from tests.pipeline.conftest import environment
 
 DIGITS, LINE = "pipeline.tasks.digits:TASK", "pipeline.tasks.linear_regression:TASK"
-VERTEX = Options("vertex", "host/skewless:1", "gs://bucket/root")
-KUBEFLOW = Options("kubeflow", "host/skewless:1", "s3://bucket/root", data="s3://bucket/data")
+VERTEX = PlatformOptions("vertex", "host/skewless:1", "gs://bucket/root")
+KUBEFLOW = PlatformOptions("kubeflow", "host/skewless:1", "s3://bucket/root", data="s3://bucket/data")
 
 
-def _job(options: Options = VERTEX, path: str = DIGITS, **settings: str) -> dict[str, Any]:
+def _job(options: PlatformOptions = VERTEX, path: str = DIGITS, **settings: str) -> dict[str, Any]:
     values = {name.replace("__", "."): text for name, text in settings.items()}
-    return compiled(TaskReference(path, values), options)
+    return compile_pipeline(TaskReference(path, values), options)
 
 
 def _container(job: dict[str, Any], name: str) -> dict[str, Any]:
@@ -220,10 +220,10 @@ def test_a_settings_text_gives_the_setting_back() -> None:
     """Default values of run parameters are texts that `--set` would take."""
     reference = TaskReference(DIGITS, {"train.schedule": "25:0.01,50:0.001", "train.stop_when": "accuracy > 0.89"})
     names = ("train.schedule", "train.patience", "train.tensorboard", "train.stop_when", "augment.rotation_range")
-    found = parameters.defaults(TaskReference(DIGITS), names)
+    found = parameters.default_values(TaskReference(DIGITS), names)
     assert found["train.patience"] == "none" and found["train.tensorboard"] == "false"
     assert apply(TaskReference(DIGITS).load(), found) == TaskReference(DIGITS).load()
-    found = parameters.defaults(reference, names)
+    found = parameters.default_values(reference, names)
     assert apply(TaskReference(DIGITS).load(), found) == reference.load()
     assert found["train.schedule"] == "25:0.01,50:0.001"
 
@@ -299,7 +299,7 @@ def test_kubeflow_knows_no_spans_and_no_vertex_machines() -> None:
 
 @pytest.mark.parametrize("name", ["linear_regression", "a--b", "A1", "a-", "a" * 63])
 @pytest.mark.parametrize("target", [VERTEX, KUBEFLOW], ids=lambda target: target.target)
-def test_names_that_a_target_takes(name: str, target: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_a_target_takes(name: str, target: PlatformOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_regression, "TASK", dataclasses.replace(linear_regression.TASK, name=name))
     found = _job(target, LINE)["pipelineSpec"]["pipelineInfo"]["name"]
     assert found == name.lower().replace("_", "-")
@@ -317,7 +317,9 @@ def test_names_that_a_target_takes(name: str, target: Options, monkeypatch: pyte
         (KUBEFLOW, "_a", "Kubeflow takes no pipeline of that name"),
     ],
 )
-def test_names_that_a_target_refuses(target: Options, name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_a_target_refuses(
+    target: PlatformOptions, name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(linear_regression, "TASK", dataclasses.replace(linear_regression.TASK, name=name))
     with pytest.raises(UsageError) as caught:
         _job(target, LINE)

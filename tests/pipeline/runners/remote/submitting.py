@@ -18,7 +18,7 @@ import pytest
 from components.task.reference import TaskReference
 from pipeline.cli import cli, reported
 from pipeline.commands.compile import write
-from pipeline.runners.compiler.kubeflow import Options, compiled
+from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from tests.pipeline.conftest import COMMAND, PROJECT, environment
 
 LINE = "pipeline.tasks.linear_regression:TASK"
@@ -28,7 +28,9 @@ SUFFIXES = {"vertex": "json", "kubeflow": "yaml"}
 @functools.lru_cache
 def _job(target: Any) -> str:
     labels = {"team": "flowers"} if target == "vertex" else {}
-    return json.dumps(compiled(TaskReference(LINE), Options(target, "host/image:1", "gs://b/root", labels=labels)))
+    return json.dumps(
+        compile_pipeline(TaskReference(LINE), PlatformOptions(target, "host/image:1", "gs://b/root", labels=labels))
+    )
 
 
 def job_of(target: str) -> dict[str, Any]:

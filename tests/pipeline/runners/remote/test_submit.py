@@ -13,8 +13,8 @@ import pytest
 
 from data.errors import UsageError
 from pipeline.commands.submit import Request, planned
-from pipeline.runners.compiler.compiled_file import Compiled
-from pipeline.runners.remote.cron import translate
+from pipeline.runners.compiler.compiled_file import CompiledFile
+from pipeline.runners.remote.cron import translate_schedule
 from tests.pipeline.runners.remote.kubeflow_service import Kubeflow
 from tests.pipeline.runners.remote.submitting import Caller, compiled_file
 from tests.pipeline.runners.remote.vertex_service import Vertex
@@ -139,7 +139,7 @@ def test_a_job_is_known_by_its_address(call: Caller) -> None:
 def _planned(tmp_path: Path, target: str, **options: Any) -> Any:
     file = compiled_file(tmp_path, target)
     request = dataclasses.replace(Request(file, data="gs://b/data"), **options)
-    return planned(request, Compiled.load(file), NOW)
+    return planned(request, CompiledFile.load(file), NOW)
 
 
 def test_the_plan_is_the_files_own(tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_without_cache_no_component_takes_anything_from_earlier_runs(tmp_path: P
 )
 def test_five_fields_mean_the_same_on_both(text: str, vertex: str, kubeflow: str) -> None:
     """Kubeflow's first field is the second: five fields as they stand would run each hour, not each day."""
-    assert translate(text, "vertex") == vertex
-    assert translate(text, "kubeflow") == kubeflow
+    assert translate_schedule(text, "vertex") == vertex
+    assert translate_schedule(text, "kubeflow") == kubeflow
 
 
 def test_vertex_takes_a_time_zone() -> None:
-    assert translate("TZ=Europe/Berlin 0 3 * * *", "vertex") == "TZ=Europe/Berlin 0 3 * * *"
-    assert translate("CRON_TZ=UTC 0 3 * * *", "vertex") == "CRON_TZ=UTC 0 3 * * *"
+    assert translate_schedule("TZ=Europe/Berlin 0 3 * * *", "vertex") == "TZ=Europe/Berlin 0 3 * * *"
+    assert translate_schedule("CRON_TZ=UTC 0 3 * * *", "vertex") == "CRON_TZ=UTC 0 3 * * *"
 
 
 @pytest.mark.parametrize(
@@ -215,5 +215,5 @@ def test_vertex_takes_a_time_zone() -> None:
 def test_a_schedule_that_says_no_time(text: str, words: str) -> None:
     for target in ("vertex", "kubeflow"):
         with pytest.raises(UsageError, match="--schedule") as caught:
-            translate(text, target)
+            translate_schedule(text, target)
         assert words in str(caught.value) and "minute, hour" in caught.value.hint

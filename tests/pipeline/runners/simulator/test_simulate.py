@@ -21,11 +21,11 @@ from data.spec import Image as Pictures
 from pipeline.commands.run import Request
 from pipeline.commands.simulate import run_compiled
 from pipeline.paths import Paths
-from pipeline.runners.compiler.compiled_file import Compiled
-from pipeline.runners.compiler.kubeflow import Options, compiled
+from pipeline.runners.compiler.compiled_file import CompiledFile
+from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from pipeline.runners.simulator import run
-from pipeline.runners.simulator.launch import launch
-from pipeline.runners.simulator.store import Store, resolve
+from pipeline.runners.simulator.launch import launch_container
+from pipeline.runners.simulator.store import ArtifactStore, answer_queries
 from tests.dockerfile import Image
 from tests.exported import export_pictures
 from tests.pipeline.conftest import PROJECT
@@ -37,15 +37,17 @@ ORDER = ["ExampleGen", "StatisticsGen", "SchemaGen", "Transform", "Trainer", "Ev
 @pytest.fixture(scope="module")
 def vertex(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("vertex") / "digits.json"
-    file.write_text(json.dumps(compiled(DIGITS, Options("vertex", "i", "gs://b/r", parameters=["train.stop_when"]))))
+    file.write_text(
+        json.dumps(compile_pipeline(DIGITS, PlatformOptions("vertex", "i", "gs://b/r", parameters=["train.stop_when"])))
+    )
     return file
 
 
 @pytest.fixture(scope="module")
 def kubeflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("kubeflow") / "digits.yaml"
-    options = Options("kubeflow", "i", "s3://b/r", data="s3://b/d", baseline="s3://b/m")
-    file.write_text(yaml.safe_dump(compiled(DIGITS, options)["pipelineSpec"]))
+    options = PlatformOptions("kubeflow", "i", "s3://b/r", data="s3://b/d", baseline="s3://b/m")
+    file.write_text(yaml.safe_dump(compile_pipeline(DIGITS, options)["pipelineSpec"]))
     return file
 
 
@@ -54,24 +56,26 @@ def kubeflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_tasks_come_after_what_they_depend_on(vertex: Path, kubeflow: Path) -> None:
     for file in (vertex, kubeflow):
-        order = Compiled.load(str(file)).order()
+        order = CompiledFile.load(str(file)).order()
         assert [name for name in order if name in ORDER] == ORDER
         assert order.index("ExampleValidator") < order.index("Trainer")
         assert all(order.index(name) < order.index("Evaluator") for name in order if name.startswith("Baseline"))
 
 
 def test_run_parameters_have_their_defaults_below_the_root(vertex: Path, kubeflow: Path) -> None:
-    found = Compiled.load(str(kubeflow)).parameters({"baseline": "/m"}, "/root")
+    found = CompiledFile.load(str(kubeflow)).parameters({"baseline": "/m"}, "/root")
     assert found == {
         "data": "s3://b/d",
         "baseline": "/m",
         "serving": "/root/digits/serving/digits",
         "train_epochs": "12",
     }
-    found = Compiled.load(str(vertex)).parameters({"train.epochs": "1", "train_stop_when": "accuracy > 0.9"}, "/root")
+    found = CompiledFile.load(str(vertex)).parameters(
+        {"train.epochs": "1", "train_stop_when": "accuracy > 0.9"}, "/root"
+    )
     assert found["train_epochs"] == "1" and "data" not in found
     given = {**found, "data": "/data"}
-    spec = Compiled.load(str(vertex))
+    spec = CompiledFile.load(str(vertex))
     trainer = spec.inputs("Trainer", given, {name: {} for name in spec.tasks})["parameterValues"]
     settings = json.loads(trainer["custom_config"])["skewless"]["settings"]
     assert settings == {"train.epochs": "1", "train.stop_when": "accuracy > 0.9"}
@@ -89,7 +93,7 @@ def test_run_parameters_have_their_defaults_below_the_root(vertex: Path, kubeflo
 )
 def test_a_wrong_run_parameter(given: dict[str, str], words: str, vertex: Path) -> None:
     with pytest.raises(UsageError, match=re.escape(words)):
-        Compiled.load(str(vertex)).parameters(given, "/root")
+        CompiledFile.load(str(vertex)).parameters(given, "/root")
 
 
 def test_a_compiled_setting_that_the_data_do_not_fit_is_told_before_anything_runs(tmp_path: Path) -> None:
@@ -97,7 +101,7 @@ def test_a_compiled_setting_that_the_data_do_not_fit_is_told_before_anything_run
     (tmp_path / "data" / "a.csv").write_text("x,y\n1,2\n")
     line = TaskReference("pipeline.tasks.linear_regression:TASK", {"evaluate.split": "test", "train.epochs": "7"})
     file = tmp_path / "line.json"
-    file.write_text(json.dumps(compiled(line, Options("vertex", "i", "gs://b/r"))))
+    file.write_text(json.dumps(compile_pipeline(line, PlatformOptions("vertex", "i", "gs://b/r"))))
     asked = Request("", str(tmp_path / "data"), str(tmp_path / "root"))
     with pytest.raises(UsageError, match="evaluate.split is test, but the data have only the splits eval, train"):
         run_compiled(asked, str(file))
@@ -112,9 +116,9 @@ def test_a_compiled_setting_that_the_data_do_not_fit_is_told_before_anything_run
 def test_a_file_of_another_kind(text: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text(text)
     with pytest.raises(UsageError, match="is no file that `skewless compile` has written"):
-        Compiled.load(str(tmp_path / "file"))
+        CompiledFile.load(str(tmp_path / "file"))
     with pytest.raises(UsageError, match="cannot read .*No such file"):
-        Compiled.load(str(tmp_path / "none"))
+        CompiledFile.load(str(tmp_path / "none"))
 
 
 # Resolving
@@ -122,13 +126,13 @@ def test_a_file_of_another_kind(text: str, tmp_path: Path) -> None:
 
 def test_the_resolvers_find_the_latest_blessed_model(vertex: Path, tmp_path: Path) -> None:
     """TFX's two queries: a blessing, then the model of the name that it holds."""
-    spec, store = Compiled.load(str(vertex)), Store(str(tmp_path / "below" / "store"))
+    spec, store = CompiledFile.load(str(vertex)), ArtifactStore(str(tmp_path / "below" / "store"))
 
     def baseline() -> list[dict[str, Any]]:
         outputs: dict[str, Any] = {}
         for task in ("Baseline-model-blessing-resolver", "Baseline-model-resolver"):
             queries = spec.executor(task)["resolver"]["outputArtifactQueries"]
-            outputs[task] = resolve(queries, spec.inputs(task, {}, outputs)["artifacts"], store)
+            outputs[task] = answer_queries(queries, spec.inputs(task, {}, outputs)["artifacts"], store)
         return outputs["Baseline-model-resolver"].get("model", [])
 
     def leave(run_id: int, blessed: float) -> dict[str, Any]:
@@ -152,11 +156,11 @@ def test_the_resolvers_find_the_latest_blessed_model(vertex: Path, tmp_path: Pat
 
 
 def test_an_importer_gives_the_uri_of_the_run_parameter(kubeflow: Path, tmp_path: Path) -> None:
-    spec = Compiled.load(str(kubeflow))
-    place = run.Place(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
+    spec = CompiledFile.load(str(kubeflow))
+    place = run.RunLocation(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
     parameters = spec.parameters({"baseline": "/models/3"}, str(tmp_path))
     inputs = spec.inputs("Baseline", parameters, {})
-    outputs, why = run._execute(spec, "Baseline", inputs, Store(str(tmp_path / "store")), place)
+    outputs, why = run._execute(spec, "Baseline", inputs, ArtifactStore(str(tmp_path / "store")), place)
     assert outputs["model"][0]["uri"] == "/models/3" and why == "is /models/3"
     evaluator = spec.inputs("Evaluator", parameters, {name: {} for name in spec.tasks} | {"Baseline": outputs})
     assert evaluator["artifacts"]["baseline_model"]["artifacts"] == outputs["model"]
@@ -168,7 +172,7 @@ def test_an_importer_gives_the_uri_of_the_run_parameter(kubeflow: Path, tmp_path
 def _launch(code: str, folder: Path) -> dict[str, Any]:
     container = {"command": ["python", "-c", code], "args": ["{{$}}"]}
     outputs = {"model": {"name": "m", "uri": str(folder / "model"), "type": {}, "metadata": {}}}
-    return launch(container, {"parameterValues": {"a": 1}}, outputs, str(folder), str(folder / "log"))
+    return launch_container(container, {"parameterValues": {"a": 1}}, outputs, str(folder), str(folder / "log"))
 
 
 def test_a_container_gets_its_input_and_its_output_is_read(tmp_path: Path) -> None:
@@ -265,10 +269,10 @@ def test_a_compiled_file_runs_to_a_pushed_model(root: Path) -> None:
 @pytest.mark.slow
 def test_a_second_run_meets_a_blessed_baseline(image: Image, root: Path, tmp_path: Path) -> None:
     """Its resolvers, and its Evaluator on the examples and the model of the first run."""
-    spec, outputs = Compiled.load(str(image.work / "digits.json")), _left(root)
+    spec, outputs = CompiledFile.load(str(image.work / "digits.json")), _left(root)
     store, place = (
-        Store(str(root / "digits" / run.STORE)),
-        run.Place(Paths(str(tmp_path), "digits"), "2", str(tmp_path)),
+        ArtifactStore(str(root / "digits" / run.STORE)),
+        run.RunLocation(Paths(str(tmp_path), "digits"), "2", str(tmp_path)),
     )
     parameters, why = spec.parameters({}, str(root)), dict[str, str]()
     for task in (one for one in spec.order() if one.startswith(("Baseline", "Evaluator"))):
@@ -283,15 +287,15 @@ def test_a_second_run_meets_a_blessed_baseline(image: Image, root: Path, tmp_pat
 @pytest.mark.parametrize("kind", ["served", "nothing", "other"])
 def test_an_imported_baseline_is_what_is_served(kind: str, root: Path, kubeflow: Path, tmp_path: Path) -> None:
     """Kubeflow's Evaluator on the examples and the model of the first run, against the folder that servers watch."""
-    spec, serving = Compiled.load(str(kubeflow)), root / "digits" / "serving" / "digits"
+    spec, serving = CompiledFile.load(str(kubeflow)), root / "digits" / "serving" / "digits"
     folder = serving if kind == "served" else tmp_path / kind
     if kind == "other":
         export_pictures(folder / "7", Pictures(4, 4), ("one", "two", "3"))
-    place = run.Place(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
+    place = run.RunLocation(Paths(str(tmp_path), "digits"), "1", str(tmp_path))
     outputs: dict[str, Any] = dict(_left(root))
     for task in ("Baseline", "Evaluator"):
         inputs = spec.inputs(task, {"baseline": str(folder)}, outputs)
-        outputs[task], why = run._execute(spec, task, inputs, Store(str(tmp_path / "store")), place)
+        outputs[task], why = run._execute(spec, task, inputs, ArtifactStore(str(tmp_path / "store")), place)
     evaluation = outputs["Evaluator"]["evaluation"][0]["uri"]
     found, blessing = Evaluation.load(evaluation, ACCURACY), outputs["Evaluator"]["blessing"][0]["metadata"]
     assert not Path(evaluation, ".baseline").exists()
