@@ -11,8 +11,9 @@ WORKDIR /source
 RUN pip install --quiet --no-cache-dir uv && python -m venv "$VIRTUAL_ENV"
 # Packages before code: a change of the code alone builds only what comes after. The lock file says which versions,
 # setup.py which of them are wanted here: no linters, no test tools.
-COPY requirements.lock overrides.txt setup.py pyproject.toml ./
+COPY requirements.lock overrides.txt setup.py pyproject.toml README.md LICENSE ./
 RUN uv pip install --quiet --constraint requirements.lock --override overrides.txt $extras --requirement setup.py
+COPY skewless skewless
 COPY data data
 COPY serving serving
 COPY components components

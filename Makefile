@@ -16,7 +16,7 @@ lint: $(VENV)/installed
 
 install: $(VENV)/installed
 
-$(VENV)/installed: requirements.lock overrides.txt setup.py scripts/install.sh
+$(VENV)/installed: requirements.lock overrides.txt setup.py pyproject.toml scripts/install.sh
 	@bash scripts/install.sh
 
 # Another PYTHON than the one it was made with makes it anew.

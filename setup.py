@@ -1,4 +1,4 @@
-"""Packaging of Skewless: the four layers, and the extras that only some users need."""
+"""The packages of Skewless, and the extras that only some users need; pyproject.toml has the rest."""
 
 from setuptools import find_packages, setup
 
@@ -71,19 +71,13 @@ DEV = [
     "wheel",
 ]
 
+TOPS = ("skewless", "data", "serving", "components", "pipeline")
 setup(
-    name="skewless",
-    version="0.1.0",
-    description="TFX image pipelines whose training and serving cannot drift apart",
-    python_requires=">=3.10",  # the client; the pipeline ends at 3.13, as TFX does
-    packages=find_packages(
-        include=[f"{top}{rest}" for top in ("data", "serving", "components", "pipeline") for rest in ("", ".*")]
-    ),
+    packages=find_packages(include=[f"{top}{rest}" for top in TOPS for rest in ("", ".*")]),
     package_data={
-        **{top: ["py.typed", "templates/*.j2"] for top in ("data", "components", "pipeline")},
+        **{top: ["py.typed", "templates/*.j2"] for top in TOPS},
         "serving": ["py.typed", "deploy/README.md", "deploy/*/*.yaml", "deploy/*/*/*.yaml", "deploy/*/*.config"],
     },
-    install_requires=[],
     extras_require={
         "client": CLIENT,
         "pipeline": PIPELINE,
@@ -92,5 +86,4 @@ setup(
         "gpu": GPU,
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["skewless = pipeline.cli:main"]},
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from data.errors import UsageError, unknown
 
 _PACKAGE = "pipeline.tasks"
+_OURS = ("data", "serving", "components", "pipeline")
 
 
 def builtin() -> dict[str, str]:
@@ -44,7 +45,8 @@ def resolve(name: str) -> str:
 
 def _is_own_module(name: str, installed: bool) -> bool:
     """Whether it can be imported, and is not Python's own. A module in an installed package counts where a user has
-    written `module:NAME`; a bare name is rather a misspelt task than some package that is called so."""
+    written `module:NAME`; a bare name is rather a misspelt task than some package that is called so.
+    """
     if name.partition(".")[0] in sys.stdlib_module_names:
         return False
     try:
@@ -54,3 +56,25 @@ def _is_own_module(name: str, installed: bool) -> bool:
     if found is None or found.origin is None:
         return False
     return installed or "site-packages" not in Path(found.origin).parts
+
+
+def hidden_modules(folder: str) -> dict[str, str]:
+    """Return the Python modules in a folder that a task cannot import, because a package of Skewless has their name.
+
+    Args:
+      folder: Where a user's task is, or the current folder.
+
+    Returns:
+      Name to path. A folder without Python files is none: data may be in a folder called `data`.
+    """
+    home = Path(__file__).resolve().parents[1]
+    if Path(folder).resolve() == home:
+        return {}
+    found = {}
+    for name in _OURS:
+        package, module = Path(folder, name), Path(folder, f"{name}.py")
+        if package.is_dir() and any(package.glob("*.py")):
+            found[name] = str(package)
+        elif module.is_file():
+            found[name] = str(module)
+    return found

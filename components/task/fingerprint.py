@@ -141,7 +141,7 @@ def _text(node: Any) -> str:
 
 
 def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] in FRAMEWORK
+    return module.partition(".")[0] in (*FRAMEWORK, "skewless")
 
 
 @functools.lru_cache(maxsize=1024)

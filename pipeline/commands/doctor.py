@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.paths import here
+from pipeline.paths import local_folder
+from pipeline.registry import hidden_modules
 
 MIN_DISK_GB = 5
 MIN_MEMORY_GB = 4
@@ -24,7 +25,7 @@ NEEDED_GLIBC = (2, 39)  # by the wheels of TFX 1.21's family; the older one take
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """fine: whether it is as it should be; what: what was looked at and found; mend: what to do if it is not."""
 
     fine: bool
@@ -45,22 +46,22 @@ def examine(root: str, console: Console | None = None) -> bool:
     return fine
 
 
-def check_python(root: str) -> list[Finding]:
+def check_python(root: str) -> list[CheckResult]:
     """A Python that one of the two families takes, and the C library and compiler that this family needs."""
     version = ".".join(map(str, sys.version_info[:3]))
     family = "TFX 1.21's family" if sys.version_info[:2] >= (3, 11) else "TFX 1.16's family"
     fits = sys.version_info[:2] in PYTHONS
     mend = "Call `make install`: it finds the newest Python that fits, of 3.10 to 3.13."
-    found = [Finding(fits, f"Python {version}, {family}" if fits else f"Python {version}", mend)]
+    found = [CheckResult(fits, f"Python {version}, {family}" if fits else f"Python {version}", mend)]
     name, libc = platform.libc_ver()
     if not fits:
         return found
     if sys.version_info[:2] >= (3, 11):
         known = name == "glibc" and tuple(map(int, libc.split(".")[:2])) >= NEEDED_GLIBC
         mend = "Take Debian 13, Ubuntu 24.04 or newer, or Python 3.10 with the older family."
-        found.append(Finding(known, f"C library {name} {libc}; this family needs glibc 2.39", mend))
+        found.append(CheckResult(known, f"C library {name} {libc}; this family needs glibc 2.39", mend))
     elif not (shutil.which("c++") or shutil.which("g++")):
-        found.append(Finding(True, "no C++ compiler: installing this family again would need one"))
+        found.append(CheckResult(True, "no C++ compiler: installing this family again would need one"))
     return found
 
 
@@ -76,7 +77,7 @@ def pins() -> dict[str, str]:
     return found
 
 
-def check_packages(root: str) -> list[Finding]:
+def check_packages(root: str) -> list[CheckResult]:
     """Every pinned package in its version."""
     found = []
     for name, wanted in pins().items():
@@ -84,11 +85,11 @@ def check_packages(root: str) -> list[Finding]:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             version = "not installed"
-        found.append(Finding(version == wanted, f"{name} {version}", f"Call `make install`; wanted is {wanted}."))
+        found.append(CheckResult(version == wanted, f"{name} {version}", f"Call `make install`; wanted is {wanted}."))
     return found
 
 
-def check_beam(root: str) -> list[Finding]:
+def check_beam(root: str) -> list[CheckResult]:
     """Beam's local runner runs a pipeline of one element."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -99,28 +100,40 @@ def check_beam(root: str) -> list[Finding]:
         with beam.Pipeline(argv=list(DIRECT)) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(lambda value: value + 1)
     except Exception as error:  # whatever it is, it is what the user must hear
-        return [Finding(False, f"Beam's local runner: {error}", "Call `make install` in a fresh checkout.")]
-    return [Finding(True, "Beam's local runner runs")]
+        return [CheckResult(False, f"Beam's local runner: {error}", "Call `make install` in a fresh checkout.")]
+    return [CheckResult(True, "Beam's local runner runs")]
 
 
-def check_disk(root: str) -> list[Finding]:
+def check_names(root: str) -> list[CheckResult]:
+    """No module in the current folder has the name of a package of Skewless."""
+    return [
+        CheckResult(False, f"{path} has the name of a package of Skewless: a task cannot import it", f"Rename {path}.")
+        for path in hidden_modules(str(Path.cwd())).values()
+    ]
+
+
+def check_disk(root: str) -> list[CheckResult]:
     """Room for artifacts, and the right to write them."""
-    folder = Path(here(root)).absolute()
+    folder = Path(local_folder(root)).absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9
     writable = os.access(folder, os.W_OK)
     return [
-        Finding(free >= MIN_DISK_GB, f"{free:.0f} GB free for {root}", f"Free {MIN_DISK_GB} GB, or use --root DIR."),
-        Finding(writable, f"{folder} is {'' if writable else 'not '}writable", "Use another folder with --root DIR."),
+        CheckResult(
+            free >= MIN_DISK_GB, f"{free:.0f} GB free for {root}", f"Free {MIN_DISK_GB} GB, or use --root DIR."
+        ),
+        CheckResult(
+            writable, f"{folder} is {'' if writable else 'not '}writable", "Use another folder with --root DIR."
+        ),
     ]
 
 
-def check_memory(root: str) -> list[Finding]:
+def check_memory(root: str) -> list[CheckResult]:
     """Memory that a run can get, the container's limit included."""
     available = _available() / 1e9
     mend = f"Close programs, or give the container {MIN_MEMORY_GB} GB; --set train.cache_mb=0 needs less."
-    return [Finding(available >= MIN_MEMORY_GB, f"{available:.0f} GB of memory available", mend)]
+    return [CheckResult(available >= MIN_MEMORY_GB, f"{available:.0f} GB of memory available", mend)]
 
 
 def _available() -> float:
@@ -134,9 +147,10 @@ def _available() -> float:
     return available
 
 
-CHECKS: tuple[Callable[[str], list[Finding]], ...] = (
+CHECKS: tuple[Callable[[str], list[CheckResult]], ...] = (
     check_python,
     check_packages,
+    check_names,
     check_beam,
     check_disk,
     check_memory,
