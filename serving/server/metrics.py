@@ -16,7 +16,7 @@ from serving.server.rpc_error import Fault
 
 Labels = tuple[str, ...]
 LATENCY_US = tuple(10 * 1.8**power for power in range(33))  # TF Serving's buckets: 10 us to about 25 min
-MOST_CELLS = 10_000  # of one metric: labels come from requests, and made-up model names must not fill the memory
+MAX_CELLS = 10_000  # of one metric: labels come from requests, and made-up model names must not fill the memory
 POWERS_OF_2 = tuple(2.0**power for power in range(15))
 
 
@@ -38,7 +38,7 @@ class Counter:
     def add(self, number: int, *values: str) -> None:
         """Adds to the count of these label values."""
         with self._lock:
-            if values in self._counts or len(self._counts) < MOST_CELLS:
+            if values in self._counts or len(self._counts) < MAX_CELLS:
                 self._counts[values] = self._counts.get(values, 0) + number
 
     def total(self) -> int:
@@ -50,7 +50,7 @@ class Counter:
         """A line for each set of label values, sorted by them."""
         with self._lock:
             counts = sorted(self._counts.items())
-        return [f"{exposed(self.name)}{{{_pairs(self._labels, values)}}} {count}" for values, count in counts]
+        return [f"{prometheus_name(self.name)}{{{_pairs(self._labels, values)}}} {count}" for values, count in counts]
 
 
 class Histogram:
@@ -76,7 +76,7 @@ class Histogram:
         bucket = bisect_right(self._limits, value)
         with self._lock:
             if values not in self._buckets:
-                if len(self._buckets) >= MOST_CELLS:
+                if len(self._buckets) >= MAX_CELLS:
                     return
                 self._buckets[values] = [0] * (len(self._limits) + 1)
                 self._sums[values] = 0.0
@@ -87,7 +87,7 @@ class Histogram:
         """Cumulative buckets, sum and count for each set of label values."""
         with self._lock:
             cells = sorted((values, list(buckets), self._sums[values]) for values, buckets in self._buckets.items())
-        name = exposed(self.name)
+        name = prometheus_name(self.name)
         lines = []
         for values, buckets, total in cells:
             labels = _pairs(self._labels, values)
@@ -162,11 +162,11 @@ class Metrics:
         """Prometheus' text of all metrics, sorted by name; one without values has its TYPE line only."""
         lines = []
         for metric in sorted(vars(self).values(), key=lambda metric: metric.name):
-            lines += [f"# TYPE {exposed(metric.name)} {metric.kind}", *metric.lines()]
+            lines += [f"# TYPE {prometheus_name(metric.name)} {metric.kind}", *metric.lines()]
         return "\n".join(lines) + "\n"
 
 
-def exposed(name: str) -> str:
+def prometheus_name(name: str) -> str:
     """A TensorFlow metric's name in Prometheus: every character that is no letter, digit or `_` becomes a colon."""
     return re.sub(r"[^a-zA-Z0-9_]", ":", name)
 

@@ -15,16 +15,16 @@ from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServi
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.batching.batched import Batching
-from serving.server.batching.parameters import Parameters
+from serving.server.batching.batching_session import BatchingSessionFactory
+from serving.server.batching.options import BatchingOptions
 from serving.server.config import protos
 from serving.server.config.flags import Flags
 from serving.server.config.model_config import read_text, single
 from serving.server.config.platform_config import Platform, platform_of
-from serving.server.lifecycle.control import Control
-from serving.server.lifecycle.loading import Loader
-from serving.server.lifecycle.models import Models
-from serving.server.lifecycle.version_manager import Retries
+from serving.server.lifecycle.loader import Loader
+from serving.server.lifecycle.manager_threads import ManagerThreads
+from serving.server.lifecycle.model_manager import ModelManager
+from serving.server.lifecycle.version_manager import LoadRetries
 from serving.server.metrics import Metrics
 from serving.server.monitoring import prometheus_path
 from serving.server.rest.server import RestServer
@@ -59,7 +59,7 @@ def serve(flags: Flags, stop: threading.Event, say: Callable[[str], None] = _pri
     gc.freeze()
     metrics = Metrics()
     models = _models(flags, platform, metrics)
-    control = Control(models, 4 * (os.cpu_count() or 1), flags.num_load_threads, flags.num_unload_threads)
+    control = ManagerThreads(models, 4 * (os.cpu_count() or 1), flags.num_load_threads, flags.num_unload_threads)
     control.start(flags.file_system_poll_wait_seconds)
     try:
         models.reload(config, lambda: not stop.is_set(), flags.file_system_poll_wait_seconds >= 0)
@@ -91,16 +91,18 @@ def _metrics_path(flags: Flags) -> str | None:
     return prometheus_path(read_text(flags.monitoring_config_file, protos.MonitoringConfig()))
 
 
-def _models(flags: Flags, platform: Platform, metrics: Metrics) -> Models[Any]:
+def _models(flags: Flags, platform: Platform, metrics: Metrics) -> ModelManager[Any]:
     wrap = None
     if platform.batching is not None:
-        wrap = Batching(Parameters.of(platform.batching), flags.enable_per_model_batching_parameters).wrap
+        wrap = BatchingSessionFactory(
+            BatchingOptions.of(platform.batching), flags.enable_per_model_batching_parameters
+        ).wrap
     loader = Loader(platform, wrap, metrics.warmed_up)
-    retries = Retries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
-    return Models(loader, retries, flags.allow_version_labels_for_unavailable_models)
+    retries = LoadRetries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
+    return ModelManager(loader, retries, flags.allow_version_labels_for_unavailable_models)
 
 
-def _reload(models: Models[Any], flags: Flags, stop: threading.Event) -> None:
+def _reload(models: ModelManager[Any], flags: Flags, stop: threading.Event) -> None:
     """Reads the file again; what is wrong with it is told, and the old state stays."""
     try:
         config = _config(flags)
@@ -115,7 +117,7 @@ def _reload(models: Models[Any], flags: Flags, stop: threading.Event) -> None:
 
 def _answer(
     flags: Flags,
-    models: Models[Any],
+    models: ModelManager[Any],
     predictor: Predictor,
     ssl: Any,
     metrics_path: str | None,
@@ -152,7 +154,7 @@ def _answer(
 
 
 def _start_rest(
-    flags: Flags, models: Models[Any], predictor: Predictor, metrics_path: str | None, say: Callable[[str], None]
+    flags: Flags, models: ModelManager[Any], predictor: Predictor, metrics_path: str | None, say: Callable[[str], None]
 ) -> RestServer | None:
     if not flags.rest_api_port:
         return None

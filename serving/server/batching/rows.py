@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 
-from serving.server.batching.parameters import Parameters
+from serving.server.batching.options import BatchingOptions
 from serving.server.rpc_error import Fault, invalid
 from serving.server.saved_model.tensors import Array
 
@@ -18,7 +18,7 @@ _TYPES = {"float32": "float", "float64": "double", "float16": "half"}  # as Tens
 _RANKS = range(1, 7)
 
 
-def rows(feeds: Feeds) -> int:
+def count_rows(feeds: Feeds) -> int:
     """The 0th dimension that all of a request's tensors have.
 
     Raises:
@@ -34,7 +34,7 @@ def rows(feeds: Feeds) -> int:
     return sizes.pop() if sizes else 0
 
 
-def merge(requests: Sequence[Feeds], parameters: Parameters) -> dict[str, Array]:
+def merge_inputs(requests: Sequence[Feeds], parameters: BatchingOptions) -> dict[str, Array]:
     """The requests' tensors below one another, padded as the parameters say.
 
     Args:
@@ -47,7 +47,7 @@ def merge(requests: Sequence[Feeds], parameters: Parameters) -> dict[str, Array]
     Raises:
       Fault: the inner dimensions (FAILED_PRECONDITION) or dtypes (INTERNAL) differ.
     """
-    count = sum(rows(feeds) for feeds in requests)
+    count = sum(count_rows(feeds) for feeds in requests)
     missing = parameters.padded(count) - count
     merged = {}
     for name in sorted(requests[0]):
@@ -62,7 +62,7 @@ def merge(requests: Sequence[Feeds], parameters: Parameters) -> dict[str, Array]
     return merged
 
 
-def split(outputs: Sequence[Any], sizes: Sequence[int], padded: int) -> list[list[Any]]:
+def split_outputs(outputs: Sequence[Any], sizes: Sequence[int], padded: int) -> list[list[Any]]:
     """Each request's share of a batch's outputs; rows that only filled the batch are dropped.
 
     Args:

@@ -12,16 +12,16 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
 from serving.server.rpc_error import invalid
-from serving.server.saved_model.model import Model
+from serving.server.saved_model.servable import Servable
 
 INPUT, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 Signature: TypeAlias = meta_graph_pb2.SignatureDef
-Found: TypeAlias = Mapping[str, Any]  # what a run gave, by tensor name
+Outputs: TypeAlias = Mapping[str, Any]  # what a run gave, by tensor name
 
 
 def classify(
-    model: Model, key: str, sent: input_pb2.Input, timeout: float | None, check_method: bool = False
+    model: Servable, key: str, sent: input_pb2.Input, timeout: float | None, check_method: bool = False
 ) -> classification_pb2.ClassificationResult:
     """Classes and scores of each Example, by the signature `key`.
 
@@ -30,13 +30,13 @@ def classify(
     """
     signature = _signature(model, key)
     feed, fetches = classify_tensors(signature, check_method)
-    examples = serialized(sent)
+    examples = serialized_examples(sent)
     values = model.run({feed: examples}, fetches, timeout)
-    return classification(model, signature, dict(zip(fetches, values, strict=True)), len(examples))
+    return classification_result(model, signature, dict(zip(fetches, values, strict=True)), len(examples))
 
 
 def regress(
-    model: Model, key: str, sent: input_pb2.Input, timeout: float | None, check_method: bool = False
+    model: Servable, key: str, sent: input_pb2.Input, timeout: float | None, check_method: bool = False
 ) -> regression_pb2.RegressionResult:
     """A number for each Example, by the signature `key`.
 
@@ -45,9 +45,9 @@ def regress(
     """
     signature = _signature(model, key)
     feed, fetches = regress_tensors(signature, check_method)
-    examples = serialized(sent)
+    examples = serialized_examples(sent)
     values = model.run({feed: examples}, fetches, timeout)
-    return regression(model, signature, dict(zip(fetches, values, strict=True)), len(examples))
+    return regression_result(model, signature, dict(zip(fetches, values, strict=True)), len(examples))
 
 
 def classify_tensors(signature: Signature, check_method: bool) -> tuple[str, list[str]]:
@@ -84,8 +84,8 @@ def regress_tensors(signature: Signature, check_method: bool) -> tuple[str, list
     return feed, [signature.outputs[OUTPUTS].name]
 
 
-def classification(
-    model: Model, signature: Signature, found: Found, count: int
+def classification_result(
+    model: Servable, signature: Signature, found: Outputs, count: int
 ) -> classification_pb2.ClassificationResult:
     """What a run of `classify_tensors` means: `count` rows of labels and scores."""
     columns: dict[str, list[list[Any]]] = {}
@@ -108,7 +108,9 @@ def classification(
     return result
 
 
-def regression(model: Model, signature: Signature, found: Found, count: int) -> regression_pb2.RegressionResult:
+def regression_result(
+    model: Servable, signature: Signature, found: Outputs, count: int
+) -> regression_pb2.RegressionResult:
     """What a run of `regress_tensors` means: `count` numbers."""
     tensor = signature.outputs[OUTPUTS].name
     values = np.asarray(found[tensor])
@@ -127,7 +129,7 @@ def regression(model: Model, signature: Signature, found: Found, count: int) -> 
     return result
 
 
-def serialized(sent: input_pb2.Input) -> np.ndarray:
+def serialized_examples(sent: input_pb2.Input) -> np.ndarray:
     """The Examples as bytes, object [N]; a context goes before each, so that the Example's own features win.
 
     Raises:
@@ -143,7 +145,7 @@ def serialized(sent: input_pb2.Input) -> np.ndarray:
     return np.array([context + one.SerializeToString() for one in examples], object)
 
 
-def _signature(model: Model, key: str) -> Signature:
+def _signature(model: Servable, key: str) -> Signature:
     if key not in model.signatures:
         raise invalid(f"No signature was found with the name: {key}")
     return model.signatures[key]
@@ -163,7 +165,7 @@ def _feed(signature: Signature, kind: str) -> str:
     return signature.inputs[INPUT].name
 
 
-def _column(model: Model, tensor: str, value: Any, alias: str, dtype: int, count: int) -> list[list[Any]]:
+def _column(model: Servable, tensor: str, value: Any, alias: str, dtype: int, count: int) -> list[list[Any]]:
     """An output of Classify as rows; raises a Fault where it is not `[count, classes]` of its dtype."""
     values = np.asarray(value)
     if values.ndim != 2:
@@ -176,7 +178,7 @@ def _column(model: Model, tensor: str, value: Any, alias: str, dtype: int, count
     return values.tolist()
 
 
-def _dtype(model: Model, tensor: str) -> int:
+def _dtype(model: Servable, tensor: str) -> int:
     return model.dtype(tensor).as_datatype_enum
 
 

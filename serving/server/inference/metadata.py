@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving.server.rpc_error import invalid
-from serving.server.saved_model.model import Model
+from serving.server.saved_model.servable import Servable
 
 FIELD = "signature_def"
 
 
-def check_fields(fields: Sequence[str]) -> None:
+def check_metadata_fields(fields: Sequence[str]) -> None:
     """Comes before the model is looked up.
 
     Raises:
@@ -25,7 +25,7 @@ def check_fields(fields: Sequence[str]) -> None:
             raise invalid(f"Metadata field {field} is not supported")
 
 
-def metadata(model: Model) -> get_model_metadata_pb2.GetModelMetadataResponse:
+def model_metadata(model: Servable) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Every signature of the MetaGraph, `__saved_model_init_op` too; the model_spec is left empty."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     for key, signature in model.signatures.items():

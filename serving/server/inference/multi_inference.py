@@ -9,12 +9,12 @@ from tensorflow_serving.apis import inference_pb2, input_pb2
 
 from serving.server.inference import examples
 from serving.server.rpc_error import Fault, invalid
-from serving.server.saved_model.model import Model
+from serving.server.saved_model.servable import Servable
 from serving.signatures import DEFAULT
 
 
 def multi_inference(
-    model: Model,
+    model: Servable,
     tasks: Sequence[inference_pb2.InferenceTask],
     sent: input_pb2.Input,
     timeout: float | None,
@@ -34,7 +34,7 @@ def multi_inference(
         feed, wanted = _tensors(model, task, tasks[0].model_spec.name, seen, check_method)
         feeds.add(feed)
         fetches.update(wanted)
-    rows = examples.serialized(sent)
+    rows = examples.serialized_examples(sent)
     ordered = sorted(fetches)
     found = dict(zip(ordered, model.run(dict.fromkeys(sorted(feeds), rows), ordered, timeout), strict=True))
     response = inference_pb2.MultiInferenceResponse()
@@ -42,16 +42,16 @@ def multi_inference(
         result = response.results.add()
         signature = model.signatures[_key(task)]
         if task.method_name == examples.CLASSIFY:
-            result.classification_result.CopyFrom(examples.classification(model, signature, found, len(rows)))
+            result.classification_result.CopyFrom(examples.classification_result(model, signature, found, len(rows)))
         else:
-            result.regression_result.CopyFrom(examples.regression(model, signature, found, len(rows)))
+            result.regression_result.CopyFrom(examples.regression_result(model, signature, found, len(rows)))
         result.model_spec.name = task.model_spec.name
         result.model_spec.signature_name = _key(task)
     return response
 
 
 def _tensors(
-    model: Model, task: inference_pb2.InferenceTask, name: str, seen: set[str], check_method: bool
+    model: Servable, task: inference_pb2.InferenceTask, name: str, seen: set[str], check_method: bool
 ) -> tuple[str, list[str]]:
     """The tensor that a task feeds and those that it fetches; adds its signature to `seen`."""
     if not task.model_spec.name:

@@ -11,14 +11,14 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.server.rpc_error import Fault, invalid
 from serving.server.saved_model import tensors
-from serving.server.saved_model.model import Model
+from serving.server.saved_model.servable import Servable
 from serving.signatures import DEFAULT
 
 METHODS = tuple(f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress"))
 
 
 def predict(
-    model: Model,
+    model: Servable,
     request: predict_pb2.PredictRequest,
     timeout: float | None,
     check_method: bool = False,
@@ -48,12 +48,12 @@ def predict(
             f"Was: {signature.method_name}",
         )
     feeds = read_inputs(signature, request.inputs)
-    aliases = chosen_outputs(signature, request.output_filter)
+    aliases = select_outputs(signature, request.output_filter)
     fetches = [signature.outputs[alias].name for alias in aliases]
     response = predict_pb2.PredictResponse()
     response.model_spec.signature_name = key
     for alias, tensor, value in zip(aliases, fetches, model.run(feeds, fetches, timeout), strict=True):
-        response.outputs[alias].CopyFrom(tensors.write(value, model.dtype(tensor), as_content))
+        response.outputs[alias].CopyFrom(tensors.proto_from_array(value, model.dtype(tensor), as_content))
     return response
 
 
@@ -85,7 +85,9 @@ def read_inputs(signature: meta_graph_pb2.SignatureDef, sent: Any) -> dict[str, 
                 f"{_join(signature.defaults)}"
             )
         try:
-            feeds[wanted[alias].name] = tensors.read(sent[alias] if alias in sent else signature.defaults[alias])
+            feeds[wanted[alias].name] = tensors.array_from_proto(
+                sent[alias] if alias in sent else signature.defaults[alias]
+            )
         except ValueError as error:
             raise invalid(f"tensor parsing error: {alias}") from error
     used = set(wanted) & set(sent)
@@ -94,7 +96,7 @@ def read_inputs(signature: meta_graph_pb2.SignatureDef, sent: Any) -> dict[str, 
     return feeds
 
 
-def chosen_outputs(signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]) -> list[str]:
+def select_outputs(signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]) -> list[str]:
     """The aliases to answer: those asked for, or all.
 
     Raises:

@@ -20,13 +20,13 @@ from serving.server.rpc_error import Fault, from_tensorflow, invalid
 from serving.signatures import DEFAULT
 
 log = logging.getLogger(__name__)
-FILE = "assets.extra/tf_serving_warmup_requests"  # in a version's folder: a TFRecord of PredictionLogs
-MOST = 1000
+REQUESTS_FILE = "assets.extra/tf_serving_warmup_requests"  # in a version's folder: a TFRecord of PredictionLogs
+MAX_RECORDS = 1000
 
 
 def has_requests(folder: str) -> bool:
     """Whether a version brings requests to warm up with."""
-    return tf.io.gfile.exists(posixpath.join(folder, FILE))
+    return tf.io.gfile.exists(posixpath.join(folder, REQUESTS_FILE))
 
 
 def warm_up(model: Any, folder: str, times: int = 1) -> int:
@@ -44,7 +44,7 @@ def warm_up(model: Any, folder: str, times: int = 1) -> int:
       Fault: a request failed; UNIMPLEMENTED for one of a kind that is not run; INVALID_ARGUMENT for too many or for one
         that does not parse; DATA_LOSS where the file is no TFRecord.
     """
-    path = posixpath.join(folder, FILE)
+    path = posixpath.join(folder, REQUESTS_FILE)
     start = time.monotonic()
     count = 0
     try:
@@ -53,8 +53,8 @@ def warm_up(model: Any, folder: str, times: int = 1) -> int:
             for _ in itertools.repeat(None, times):
                 _run(model, request)
             count += 1
-            if count > MOST:
-                raise invalid(f"Number of warmup records exceeds the maximum ({MOST}) at {path}")
+            if count > MAX_RECORDS:
+                raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
     except tf.errors.DataLossError as error:
         text = f"{error.message}. Please verify your warmup data is in TFRecord format."
         raise Fault(grpc.StatusCode.DATA_LOSS, text) from error

@@ -18,7 +18,7 @@ from serving.server.rpc_error import Fault
 log = logging.getLogger(__name__)
 
 
-class State(enum.IntEnum):
+class VersionState(enum.IntEnum):
     """Of a version; the numbers are `ModelVersionStatus.State`'s."""
 
     START = 10
@@ -35,11 +35,11 @@ class Closable(Protocol):
         """Frees what it holds."""
 
 
-Loaded = TypeVar("Loaded", bound=Closable)
+ServableT = TypeVar("Loaded", bound=Closable)
 
 
 @dataclass(frozen=True)
-class Retries:
+class LoadRetries:
     """What follows a failed load.
 
     Attributes:
@@ -52,7 +52,7 @@ class Retries:
 
 
 @dataclass(eq=False)
-class Version(Generic[Loaded]):
+class ServableVersion(Generic[ServableT]):
     """One load of one version.
 
     Attributes:
@@ -67,9 +67,9 @@ class Version(Generic[Loaded]):
     name: str
     number: int
     folder: str
-    state: State = State.START
+    state: VersionState = VersionState.START
     fault: Fault | None = None
-    loaded: Loaded | None = None
+    loaded: ServableT | None = None
     users: int = 0
     dropped: threading.Event = field(default_factory=threading.Event)
 
@@ -77,14 +77,14 @@ class Version(Generic[Loaded]):
         return f"{{name: {self.name} version: {self.number}}}"
 
 
-class Work(NamedTuple):
+class ServableAction(NamedTuple):
     """A load or an unload that is due."""
 
     is_load: bool
     run: Callable[[], None]
 
 
-class Manager(Generic[Loaded]):
+class VersionManager(Generic[ServableT]):
     """Loads and unloads the versions of a model so that what is wanted replaces what was, and requests never miss.
 
     `aspire` says what is wanted, `next_work` what is to be done for it; the caller runs that on a thread of its choice.
@@ -94,8 +94,8 @@ class Manager(Generic[Loaded]):
     def __init__(
         self,
         name: str,
-        load: Callable[[str], Loaded],
-        retries: Retries | None = None,
+        load: Callable[[str], ServableT],
+        retries: LoadRetries | None = None,
         changed: threading.Condition | None = None,
     ) -> None:
         """Args:
@@ -106,10 +106,10 @@ class Manager(Generic[Loaded]):
         """
         self.name = name
         self._load_folder = load
-        self._retries = retries or Retries()
+        self._retries = retries or LoadRetries()
         self._changed = changed or threading.Condition()
-        self._versions: dict[int, Version[Loaded]] = {}
-        self._ready: dict[int, Version[Loaded]] = {}
+        self._versions: dict[int, ServableVersion[ServableT]] = {}
+        self._ready: dict[int, ServableVersion[ServableT]] = {}
         self._aspired: dict[int, str] = {}
 
     def aspire(self, folders: Mapping[int, str]) -> None:
@@ -124,13 +124,13 @@ class Manager(Generic[Loaded]):
         with self._changed:
             for number in self._aspired.keys() - folders.keys():
                 self._versions[number].dropped.set()
-                if self._versions[number].state is State.START:
-                    self._versions[number].state = State.END
+                if self._versions[number].state is VersionState.START:
+                    self._versions[number].state = VersionState.END
             self._aspired = dict(folders)
             self._start()
             self._changed.notify_all()
 
-    def next_work(self) -> Work | None:
+    def next_work(self) -> ServableAction | None:
         """The next load or unload, or None if all is as it should be; it is then under way and will not come again.
 
         TensorFlow Serving's availability-preserving policy: a version goes when another serves in its stead, or none is
@@ -142,19 +142,19 @@ class Manager(Generic[Loaded]):
             replaced = len(unwanted) < len(self._ready)
             if unwanted and (replaced or not self._aspired or len(unwanted) > 1):
                 version = self._ready.pop(unwanted[0])
-                version.state = State.UNLOADING
+                version.state = VersionState.UNLOADING
                 self._changed.notify_all()
-                return Work(False, lambda: self._unload(version))
-            new = [number for number in self._aspired if self._versions[number].state is State.START]
+                return ServableAction(False, lambda: self._unload(version))
+            new = [number for number in self._aspired if self._versions[number].state is VersionState.START]
             if not new:
                 return None
             version = self._versions[max(new)]
-            version.state = State.LOADING
+            version.state = VersionState.LOADING
             self._changed.notify_all()
-            return Work(True, lambda: self._load(version))
+            return ServableAction(True, lambda: self._load(version))
 
     @contextmanager
-    def use(self, number: int | None) -> Iterator[Version[Loaded]]:
+    def use(self, number: int | None) -> Iterator[ServableVersion[ServableT]]:
         """A version for the time of one request; it is not unloaded before the request ends.
 
         Args:
@@ -166,18 +166,18 @@ class Manager(Generic[Loaded]):
         with self._changed:
             version = self._ready.get(max(self._ready, default=0) if number is None else number)
             if version is None:
-                raise not_found(self.name, number)
+                raise servable_not_found(self.name, number)
             version.users += 1
         try:
             yield version
         finally:
             with self._changed:
                 version.users -= 1
-                last = version.users == 0 and version.state is State.UNLOADING
+                last = version.users == 0 and version.state is VersionState.UNLOADING
             if last:
                 self._close(version)
 
-    def versions(self) -> list[Version[Loaded]]:
+    def versions(self) -> list[ServableVersion[ServableT]]:
         """All versions ever seen, ascending; unloaded and failed ones too."""
         with self._changed:
             return [self._versions[number] for number in sorted(self._versions)]
@@ -186,12 +186,12 @@ class Manager(Generic[Loaded]):
         """Wanted versions that have no load, or one that was dropped and is over, get one; needs the lock."""
         for number, folder in self._aspired.items():
             version = self._versions.get(number)
-            if version is None or (version.dropped.is_set() and version.state is State.END):
-                self._versions[number] = Version(self.name, number, folder)
-            elif version.state is State.AVAILABLE:
+            if version is None or (version.dropped.is_set() and version.state is VersionState.END):
+                self._versions[number] = ServableVersion(self.name, number, folder)
+            elif version.state is VersionState.AVAILABLE:
                 version.dropped.clear()  # it never stopped serving
 
-    def _load(self, version: Version[Loaded]) -> None:
+    def _load(self, version: ServableVersion[ServableT]) -> None:
         loaded, fault = None, None
         try:
             loaded = self._try_load(version)
@@ -199,12 +199,12 @@ class Manager(Generic[Loaded]):
             fault = _told_again(error)
         with self._changed:
             if loaded is not None and not version.dropped.is_set():
-                version.loaded, version.state = loaded, State.AVAILABLE
+                version.loaded, version.state = loaded, VersionState.AVAILABLE
                 self._ready[version.number] = version
                 loaded = None
             else:
                 version.fault = fault or Fault(grpc.StatusCode.CANCELLED, "Loading of servable cancelled")
-                version.state = State.END
+                version.state = VersionState.END
             self._changed.notify_all()
         if loaded is not None:
             loaded.close()
@@ -213,7 +213,7 @@ class Manager(Generic[Loaded]):
         else:
             log.error("Loading servable: %s failed: %s", version, version.fault)
 
-    def _try_load(self, version: Version[Loaded]) -> Loaded:
+    def _try_load(self, version: ServableVersion[ServableT]) -> ServableT:
         if tf.io.gfile.exists(version.folder) and not tf.io.gfile.isdir(version.folder):
             raise Fault(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -232,20 +232,20 @@ class Manager(Generic[Loaded]):
             )
         return self._load_folder(version.folder)
 
-    def _unload(self, version: Version[Loaded]) -> None:
+    def _unload(self, version: ServableVersion[ServableT]) -> None:
         with self._changed:
             busy = version.users > 0
         if not busy:  # else the last of its requests ends it
             self._close(version)
 
-    def _close(self, version: Version[Loaded]) -> None:
+    def _close(self, version: ServableVersion[ServableT]) -> None:
         with self._changed:
             loaded, version.loaded = version.loaded, None
         if loaded is None:  # the last request was quicker
             return
         loaded.close()
         with self._changed:
-            version.state = State.END
+            version.state = VersionState.END
             self._changed.notify_all()
         log.info("Done unloading servable version %s", version)
 
@@ -257,7 +257,7 @@ def _told_again(error: Exception) -> Fault:
     return Fault(grpc.StatusCode.UNKNOWN, str(error))
 
 
-def not_found(name: str, number: int | None) -> Fault:
+def servable_not_found(name: str, number: int | None) -> Fault:
     """No version of the model is loaded, or not the one that was asked for."""
     asked = f"Latest({name})" if number is None else f"Specific({name}, {number})"
     return Fault(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")

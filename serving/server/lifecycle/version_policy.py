@@ -42,7 +42,7 @@ def find_versions(base_path: str) -> dict[int, str]:
     return found
 
 
-def aspired(name: str, base_path: str, policy: Any) -> dict[int, str]:
+def aspired_versions(name: str, base_path: str, policy: Any) -> dict[int, str]:
     """The folders of the versions that a model's policy wants, by number; none where there are none.
 
     Args:

@@ -14,10 +14,10 @@ from tensorflow.core.framework import tensor_pb2
 from data.families import MAX_RANK
 
 Array = np.ndarray[Any, Any]
-LARGEST = 2**31 - 1  # bytes: the largest message. One value that stands for more would take the memory of all others.
+MAX_BYTES = 2**31 - 1  # bytes: the largest message. One value that stands for more would take the memory of all others.
 
 
-def read(proto: tensor_pb2.TensorProto) -> Array:
+def array_from_proto(proto: tensor_pb2.TensorProto) -> Array:
     """The array that a TensorProto means, as TensorFlow's own parser reads it.
 
     `tensor_content` or the typed field. Fewer values than elements: the last one repeats, and none means zeros;
@@ -25,12 +25,12 @@ def read(proto: tensor_pb2.TensorProto) -> Array:
     The array may be read-only.
 
     Raises:
-      ValueError: dtype, shape or content length is not legal, or a few values mean more than `LARGEST` bytes.
+      ValueError: dtype, shape or content length is not legal, or a few values mean more than `MAX_BYTES` bytes.
     """
     kind = _KINDS.get(proto.dtype)
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     count = math.prod(shape)
-    if count * (kind.dtype.itemsize if kind else 1) > LARGEST:
+    if count * (kind.dtype.itemsize if kind else 1) > MAX_BYTES:
         raise ValueError(f"a tensor of {count} elements is larger than any message")
     content = proto.tensor_content
     if kind is None or proto.tensor_shape.unknown_rank or len(shape) > MAX_RANK or min(shape, default=0) < 0:
@@ -111,7 +111,7 @@ _KINDS = {
 }
 
 
-def write(value: Any, dtype: tf.DType, as_content: bool = False) -> tensor_pb2.TensorProto:
+def proto_from_array(value: Any, dtype: tf.DType, as_content: bool = False) -> tensor_pb2.TensorProto:
     """An array as a TensorProto with the typed value fields: peers read `float_val[0]`.
 
     Args:

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
-from serving.server.lifecycle.models import Models, spec_of
+from serving.server.lifecycle.model_manager import ModelManager, model_spec_of
 from serving.server.rpc_error import Fault, answering, invalid
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ Count = Callable[[str], int]
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """Answers from the versions of all models, and changes which models there are."""
 
-    def __init__(self, models: Models[Any], count: Count | None = None, look: bool = True) -> None:
+    def __init__(self, models: ModelManager[Any], count: Count | None = None, look: bool = True) -> None:
         """Args:
         models: to report and to reload.
         count: a counter's value by its name, 0 for an unknown one; None where nothing is counted.
@@ -67,14 +67,14 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 
 def model_status(
-    models: Models[Any], request: get_model_status_pb2.GetModelStatusRequest
+    models: ModelManager[Any], request: get_model_status_pb2.GetModelStatusRequest
 ) -> get_model_status_pb2.GetModelStatusResponse:
     """Newest version first; a label is ignored, an empty name is only an unknown one.
 
     Raises:
       Fault: INVALID_ARGUMENT without a model_spec, NOT_FOUND for a model or a version that was never seen.
     """
-    spec = spec_of(request)
+    spec = model_spec_of(request)
     versions = models.versions(spec.name)
     missing = f"Could not find any versions of model {spec.name}"
     if spec.HasField("version"):

@@ -22,11 +22,11 @@ from serving.server.inference import metadata as metadata_of
 from serving.server.inference.examples import classify, regress
 from serving.server.inference.multi_inference import multi_inference
 from serving.server.inference.predict import predict
-from serving.server.lifecycle.models import Models, spec_of
-from serving.server.lifecycle.version_manager import Version
+from serving.server.lifecycle.model_manager import ModelManager, model_spec_of
+from serving.server.lifecycle.version_manager import ServableVersion
 from serving.server.metrics import Metrics
 from serving.server.rpc_error import answering, invalid
-from serving.server.saved_model.model import Model
+from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 from serving.server.saved_model.servable import Servable
 from serving.server.saved_model.tensors import Array
 from serving.signatures import DEFAULT
@@ -39,7 +39,7 @@ class Predictor:
     """Answers requests; its methods may be called from any thread. A timeout is in seconds, and None waits for ever."""
 
     def __init__(
-        self, models: Models[Servable], check_method_names: bool = False, metrics: Metrics | None = None
+        self, models: ModelManager[SavedModelBundle], check_method_names: bool = False, metrics: Metrics | None = None
     ) -> None:
         """Args:
         models: to find the version in.
@@ -55,7 +55,7 @@ class Predictor:
         self, request: predict_pb2.PredictRequest, timeout: float | None, as_content: bool = False
     ) -> predict_pb2.PredictResponse:
         """Feeds the request's tensors to a signature; raises Fault. `as_content` as in `predict.predict`."""
-        with self._models.use(spec_of(request)) as version:
+        with self._models.use(model_spec_of(request)) as version:
             model = _Timed(_loaded(version), self.metrics, request.model_spec.name, "Predict")
             response = predict(model, request, timeout, self._check, as_content)
             response.model_spec.name = request.model_spec.name
@@ -94,10 +94,10 @@ class Predictor:
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, timeout: float | None = None
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """The signatures of a version; raises Fault. Nothing is run, and so nothing times out."""
-        spec = spec_of(request)
-        metadata_of.check_fields(request.metadata_field)
+        spec = model_spec_of(request)
+        metadata_of.check_metadata_fields(request.metadata_field)
         with self._models.use(spec) as version:
-            response = metadata_of.metadata(_loaded(version))
+            response = metadata_of.model_metadata(_loaded(version))
             response.model_spec.name = spec.name
             response.model_spec.version.value = version.number
         return response
@@ -119,7 +119,7 @@ class Predictor:
         self, api: str, answer: Callable[..., Any], response: Any, request: Any, timeout: float | None
     ) -> Any:
         key = request.model_spec.signature_name or DEFAULT
-        with self._models.use(spec_of(request)) as version:
+        with self._models.use(model_spec_of(request)) as version:
             model = _Timed(_loaded(version), self.metrics, request.model_spec.name, api)
             response.result.CopyFrom(answer(model, key, request.input, timeout, self._check))
             self.metrics.examples(request.model_spec.name, _count(request.input))
@@ -180,7 +180,7 @@ class PredictionService(PredictionServiceServicer):
 class _Timed:
     """A model whose runs are counted into `runtime_latency`."""
 
-    def __init__(self, model: Model, metrics: Metrics, name: str, api: str) -> None:
+    def __init__(self, model: Servable, metrics: Metrics, name: str, api: str) -> None:
         self.signatures = model.signatures
         self.dtype = model.dtype
         self._run = model.run
@@ -200,7 +200,7 @@ def _time_left(context: Any) -> float | None:
     return None if left is None or left > LONGEST_S else left
 
 
-def _loaded(version: Version[Any]) -> Model:
+def _loaded(version: ServableVersion[Any]) -> Servable:
     assert version.loaded is not None  # as long as it is in use
     return version.loaded
 

@@ -10,14 +10,14 @@ from google.protobuf import text_format
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.server.config.protos import MonitoringConfig
-from serving.server.metrics import MOST_CELLS, Counter, Histogram, Metrics, exposed
+from serving.server.metrics import MAX_CELLS, Counter, Histogram, Metrics, prometheus_name
 from serving.server.monitoring import prometheus_path
 from serving.server.rpc_error import Fault
 
 
 def test_names_become_prometheus_names() -> None:
-    assert exposed("/tensorflow/serving/request_count") == ":tensorflow:serving:request_count"
-    assert exposed("/tensorflow/a-b.c") == ":tensorflow:a:b:c"
+    assert prometheus_name("/tensorflow/serving/request_count") == ":tensorflow:serving:request_count"
+    assert prometheus_name("/tensorflow/a-b.c") == ":tensorflow:a:b:c"
 
 
 def test_a_value_at_a_limit_is_in_the_next_bucket() -> None:
@@ -82,12 +82,12 @@ def test_threads_lose_no_count() -> None:
 
 def test_made_up_names_do_not_fill_the_memory() -> None:
     counter, histogram = Counter("/c", "model"), Histogram("/h", (), "model")
-    for number in range(MOST_CELLS + 10):
+    for number in range(MAX_CELLS + 10):
         counter.add(1, str(number))
         histogram.add(1, str(number))
     counter.add(1, "0")
-    assert len(counter.lines()) == MOST_CELLS and ':c{model="0"} 2' in counter.lines()
-    assert len(histogram.lines()) == 3 * MOST_CELLS
+    assert len(counter.lines()) == MAX_CELLS and ':c{model="0"} 2' in counter.lines()
+    assert len(histogram.lines()) == 3 * MAX_CELLS
 
 
 @pytest.mark.parametrize(

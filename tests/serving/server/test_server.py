@@ -24,7 +24,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.server.rpc_error import Fault
-from serving.server.saved_model.servable import Servable
+from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 
 Code = grpc.StatusCode
 Shape = tensor_shape_pb2.TensorShapeProto
@@ -504,7 +504,7 @@ def test_broken_saved_models(numbers: Callable[[float], Path], tmp_path: Path) -
         ("no_variables", "NOT_FOUND: "),
     ):
         with pytest.raises(Fault) as caught:
-            Servable(str(tmp_path / name))
+            SavedModelBundle(str(tmp_path / name))
         assert str(caught.value).startswith(text)
 
 

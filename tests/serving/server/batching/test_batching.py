@@ -17,11 +17,11 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 
-from serving.server.batching.batched import BatchedServable, Batching
-from serving.server.batching.parameters import BatchingParameters, Parameters
-from serving.server.batching.threads import BatchThreads
+from serving.server.batching.batch_scheduler import SharedBatchScheduler
+from serving.server.batching.batching_session import BatchingSession, BatchingSessionFactory
+from serving.server.batching.options import BatchingOptions, BatchingParameters
 from serving.server.rpc_error import Fault
-from serving.server.saved_model.servable import Servable
+from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 
 Code = grpc.StatusCode
 LONG = 30_000_000  # micros: longer than any test
@@ -67,8 +67,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def servable(folder: Path) -> Iterator[Servable]:
-    loaded = Servable(str(folder))
+def servable(folder: Path) -> Iterator[SavedModelBundle]:
+    loaded = SavedModelBundle(str(folder))
     yield loaded
     loaded.close()
 
@@ -76,12 +76,12 @@ def servable(folder: Path) -> Iterator[Servable]:
 class Asked:
     """A batched model and callers for it."""
 
-    def __init__(self, servable: Servable, **parameters: Any) -> None:
+    def __init__(self, servable: SavedModelBundle, **parameters: Any) -> None:
         given = {"num_batch_threads": 2, "max_batch_size": 4, "batch_timeout_micros": LONG} | parameters
         given.setdefault("max_execution_batch_size", given["max_batch_size"])
-        self.parameters = Parameters(**given)
-        self.threads = BatchThreads(self.parameters.num_batch_threads, "batching")
-        self.model = BatchedServable(servable, self.parameters, self.threads)
+        self.parameters = BatchingOptions(**given)
+        self.threads = SharedBatchScheduler(self.parameters.num_batch_threads, "batching")
+        self.model = BatchingSession(servable, self.parameters, self.threads)
         self.callers = ThreadPoolExecutor(32)
 
     def run(self, signature: str, outputs: str, timeout: float | None = None, **inputs: Any) -> list[np.ndarray]:
@@ -100,7 +100,7 @@ class Asked:
 
 
 @pytest.fixture
-def asked(servable: Servable) -> Iterator[Any]:
+def asked(servable: SavedModelBundle) -> Iterator[Any]:
     made: list[Asked] = []
 
     def make(**parameters: Any) -> Asked:
@@ -173,10 +173,10 @@ def test_strings_and_two_inputs(asked: Any) -> None:
     assert answers(*both) == [[[b"a1", b"b2"]], [[b"c3"]]]
 
 
-def test_many_callers_of_two_models_share_the_threads(servable: Servable) -> None:
-    threads = BatchThreads(2, "shared")
-    parameters = Parameters(max_batch_size=8, max_execution_batch_size=8, max_enqueued_batches=1000)
-    models = [BatchedServable(servable, parameters, threads) for _ in range(2)]
+def test_many_callers_of_two_models_share_the_threads(servable: SavedModelBundle) -> None:
+    threads = SharedBatchScheduler(2, "shared")
+    parameters = BatchingOptions(max_batch_size=8, max_execution_batch_size=8, max_enqueued_batches=1000)
+    models = [BatchingSession(servable, parameters, threads) for _ in range(2)]
     definition = servable.signatures["rows"]
 
     def call(number: int) -> bool:
@@ -280,7 +280,7 @@ def test_what_cannot_be_batched(asked: Any) -> None:
 
 
 def test_a_fault_of_the_run_goes_to_all_of_the_batch_as_the_unbatched_run_tells_it(
-    asked: Any, servable: Servable
+    asked: Any, servable: SavedModelBundle
 ) -> None:
     one = asked(max_batch_size=2)
     wrong = np.ones([1, 3], np.float32)
@@ -352,27 +352,31 @@ def parse(text: str) -> Any:
 
 
 def test_parameters_of_a_text() -> None:
-    assert Parameters.of(parse("")) == Parameters()
-    assert (Parameters().max_batch_size, Parameters().batch_timeout_micros, Parameters().max_enqueued_batches) == (
+    assert BatchingOptions.of(parse("")) == BatchingOptions()
+    assert (
+        BatchingOptions().max_batch_size,
+        BatchingOptions().batch_timeout_micros,
+        BatchingOptions().max_enqueued_batches,
+    ) == (
         1000,
         0,
         10,
     )
-    assert Parameters.of(
+    assert BatchingOptions.of(
         parse(
             "max_batch_size { value: 8 } batch_timeout_micros { value: 0 } max_enqueued_batches { value: 0 } "
             "num_batch_threads { value: 3 } thread_pool_name { value: 'p' } allowed_batch_sizes: [2, 8] "
             "pad_variable_length_inputs: true"
         )
-    ) == Parameters(8, 0, 1, 3, "p", (2, 8), True, False, 8)
+    ) == BatchingOptions(8, 0, 1, 3, "p", (2, 8), True, False, 8)
     split = parse(
         "max_batch_size { value: 8 } enable_large_batch_splitting { value: True } max_execution_batch_size { value: 4 "
         "} allowed_batch_sizes: 1 allowed_batch_sizes: 4"
     )
-    assert Parameters.of(split).max_execution_batch_size == 4
+    assert BatchingOptions.of(split).max_execution_batch_size == 4
     split.ClearField("allowed_batch_sizes")
     split.ClearField("max_execution_batch_size")
-    assert Parameters.of(split).max_execution_batch_size == 8
+    assert BatchingOptions.of(split).max_execution_batch_size == 8
 
 
 @pytest.mark.parametrize(
@@ -398,12 +402,14 @@ def test_parameters_of_a_text() -> None:
 )
 def test_parameters_out_of_range(text: str, message: str) -> None:
     with pytest.raises(Fault) as caught:
-        Parameters.of(parse(text))
+        BatchingOptions.of(parse(text))
     assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
 
 
-def test_parameters_of_each_version(servable: Servable, tmp_path: Path) -> None:
-    batching = Batching(Parameters(num_batch_threads=1, max_batch_size=7, max_execution_batch_size=7), per_model=True)
+def test_parameters_of_each_version(servable: SavedModelBundle, tmp_path: Path) -> None:
+    batching = BatchingSessionFactory(
+        BatchingOptions(num_batch_threads=1, max_batch_size=7, max_execution_batch_size=7), per_model=True
+    )
     assert batching.wrap(servable, str(tmp_path)) is servable
     (tmp_path / "batching_params.pbtxt").write_text("max_batch_size { value: 2 }")
     wrapped = batching.wrap(servable, str(tmp_path))
@@ -421,10 +427,10 @@ def test_parameters_of_each_version(servable: Servable, tmp_path: Path) -> None:
 
 def test_unloading_leaves_no_thread_and_no_model(folder: Path) -> None:
     others = set(threading.enumerate())  # another test's gRPC threads may end in the meantime, so none are counted
-    batching = Batching(Parameters(num_batch_threads=2, batch_timeout_micros=1000))
+    batching = BatchingSessionFactory(BatchingOptions(num_batch_threads=2, batch_timeout_micros=1000))
     workers = set(threading.enumerate()) - others
     assert len(workers) == 2
-    loaded = Servable(str(folder))
+    loaded = SavedModelBundle(str(folder))
     model = batching.wrap(loaded, str(folder))
     definition = model.signatures["rows"]
     feeds = {definition.inputs["x"].name: np.ones([2, 1], np.float32)}

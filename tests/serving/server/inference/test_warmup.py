@@ -12,11 +12,11 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.server.config.platform_config import Platform
-from serving.server.inference.warmup import FILE
-from serving.server.lifecycle.loading import OVERRIDES, Loader, session_config
+from serving.server.inference.warmup import REQUESTS_FILE
+from serving.server.lifecycle.loader import CONFIG_FILE, Loader, session_config
 from serving.server.metrics import Metrics
 from serving.server.rpc_error import Fault
-from serving.server.saved_model.servable import Servable
+from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 
 Log = prediction_log_pb2.PredictionLog
 
@@ -24,7 +24,7 @@ Log = prediction_log_pb2.PredictionLog
 class Counted:
     """A Servable that counts what it runs."""
 
-    def __init__(self, servable: Servable, folder: str) -> None:
+    def __init__(self, servable: SavedModelBundle, folder: str) -> None:
         self._servable = servable
         self.signatures, self.dtype = servable.signatures, servable.dtype
         self.fetched: list[list[str]] = []
@@ -50,8 +50,8 @@ def load(folder: Path, times: int = 1) -> Counted:
 
 
 def write(folder: Path, *records: bytes) -> None:
-    (folder / FILE).parent.mkdir(exist_ok=True)
-    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+    (folder / REQUESTS_FILE).parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(folder / REQUESTS_FILE)) as writer:
         for record in records:
             writer.write(record)
 
@@ -126,7 +126,7 @@ def test_failed_request_fails_the_load_and_frees_the_model(folder: Path) -> None
     write(folder, predict_log(), predict_log("no"), predict_log())
     made: list[Counted] = []
 
-    def wrap(servable: Servable, path: str) -> Counted:
+    def wrap(servable: SavedModelBundle, path: str) -> Counted:
         made.append(Counted(servable, path))
         return made[0]
 
@@ -148,13 +148,16 @@ def test_too_many(folder: Path) -> None:
     write(folder, *[b""] * 1000)
     load(folder)
     write(folder, *[b""] * 1001)
-    assert fault(folder) == f"INVALID_ARGUMENT: Number of warmup records exceeds the maximum (1000) at {folder}/{FILE}"
+    assert (
+        fault(folder)
+        == f"INVALID_ARGUMENT: Number of warmup records exceeds the maximum (1000) at {folder}/{REQUESTS_FILE}"
+    )
 
 
 def test_what_is_no_record_and_what_is_no_log(folder: Path) -> None:
     write(folder, b"no log")
-    assert fault(folder) == f"INVALID_ARGUMENT: Failed to parse warmup record: no log from {folder}/{FILE}"
-    (folder / FILE).write_bytes(b"surely no TFRecord")
+    assert fault(folder) == f"INVALID_ARGUMENT: Failed to parse warmup record: no log from {folder}/{REQUESTS_FILE}"
+    (folder / REQUESTS_FILE).write_bytes(b"surely no TFRecord")
     text = fault(folder)
     assert text.startswith("DATA_LOSS: corrupted record at 0")
     assert text.endswith(". Please verify your warmup data is in TFRecord format.")
@@ -193,9 +196,9 @@ def test_a_version_s_own_session_overrides(folder: Path, caplog: pytest.LogCaptu
     """As InternalCreateSavedModelBundle of tensorflow_serving/servables/tensorflow/saved_model_bundle_factory.cc."""
     config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=1)
     assert session_config(str(folder), config) is config
-    (folder / OVERRIDES).parent.mkdir(exist_ok=True)
+    (folder / CONFIG_FILE).parent.mkdir(exist_ok=True)
     for content, disabled in ((b"", False), (b"\x0a\x02\x18\x01", True), (b"\x0a\x00\x18\x01", False)):
-        (folder / OVERRIDES).write_bytes(content)
+        (folder / CONFIG_FILE).write_bytes(content)
         changed = session_config(str(folder), config)
         assert changed.intra_op_parallelism_threads == 1
         assert changed.graph_options.rewrite_options.disable_meta_optimizer is disabled
@@ -204,6 +207,6 @@ def test_a_version_s_own_session_overrides(folder: Path, caplog: pytest.LogCaptu
     assert session_config(str(folder), None) == tf.compat.v1.ConfigProto(graph_options={"rewrite_options": {}})
     Loader(Platform(("serve",), config, None, 0))(str(folder)).close()
     assert caplog.messages == []
-    (folder / OVERRIDES).write_bytes(b"no config")
+    (folder / CONFIG_FILE).write_bytes(b"no config")
     assert session_config(str(folder), config) is config
-    assert caplog.messages[0].startswith(f"Failed to load saved model config: {folder}/{OVERRIDES}: ")
+    assert caplog.messages[0].startswith(f"Failed to load saved model config: {folder}/{CONFIG_FILE}: ")

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from serving.server.lifecycle.version_manager import Manager, Retries, State
+from serving.server.lifecycle.version_manager import LoadRetries, VersionManager, VersionState
 from serving.server.rpc_error import Fault, truncated
 
 
@@ -31,8 +31,8 @@ def base(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def manager() -> Manager[Fake]:
-    return Manager("m", Fake, Retries(0))
+def manager() -> VersionManager[Fake]:
+    return VersionManager("m", Fake, LoadRetries(0))
 
 
 def folders(base: Path, *numbers: int) -> dict[int, str]:
@@ -47,21 +47,21 @@ def break_version(base: Path, number: int) -> None:
     (base / str(number) / "broken").touch()
 
 
-def settle(manager: Manager[Fake]) -> None:
+def settle(manager: VersionManager[Fake]) -> None:
     while work := manager.next_work():
         work.run()
 
 
-def aspire(manager: Manager[Fake], base: Path, *numbers: int) -> None:
+def aspire(manager: VersionManager[Fake], base: Path, *numbers: int) -> None:
     manager.aspire(folders(base, *numbers))
     settle(manager)
 
 
-def states(manager: Manager[Fake]) -> dict[int, str]:
+def states(manager: VersionManager[Fake]) -> dict[int, str]:
     return {version.number: version.state.name for version in manager.versions()}
 
 
-def serving(manager: Manager[Fake], number: int | None = None) -> int:
+def serving(manager: VersionManager[Fake], number: int | None = None) -> int:
     with manager.use(number) as version:
         assert version.loaded is not None and not version.loaded.closed
         return version.number
@@ -69,7 +69,7 @@ def serving(manager: Manager[Fake], number: int | None = None) -> int:
 
 def test_wanted_version_starts_loads_and_serves(base: Path) -> None:
     seen = []
-    manager: Manager[Fake] = Manager("m", lambda folder: seen.append(states(manager)) or Fake(folder))
+    manager: VersionManager[Fake] = VersionManager("m", lambda folder: seen.append(states(manager)) or Fake(folder))
     manager.aspire(folders(base, 10))
     assert states(manager) == {10: "START"}
     settle(manager)
@@ -78,7 +78,7 @@ def test_wanted_version_starts_loads_and_serves(base: Path) -> None:
     assert serving(manager) == 10
 
 
-def test_no_version_asked_for_is_the_highest_loaded_one(base: Path, manager: Manager[Fake]) -> None:
+def test_no_version_asked_for_is_the_highest_loaded_one(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, -3, 9, 10)
     assert serving(manager) == 10
     assert serving(manager, -3) == -3
@@ -88,13 +88,13 @@ def test_no_version_asked_for_is_the_highest_loaded_one(base: Path, manager: Man
 
 def test_old_version_serves_while_the_new_one_loads(base: Path) -> None:
     seen: list[int] = []
-    manager: Manager[Fake]
+    manager: VersionManager[Fake]
 
     def load(folder: str) -> Fake:
-        seen.extend(v.number for v in manager.versions() if v.state is State.AVAILABLE)
+        seen.extend(v.number for v in manager.versions() if v.state is VersionState.AVAILABLE)
         return Fake(folder)
 
-    manager = Manager("m", load)
+    manager = VersionManager("m", load)
     aspire(manager, base, 1)
     aspire(manager, base, 2)
     assert seen == [1]
@@ -104,7 +104,9 @@ def test_old_version_serves_while_the_new_one_loads(base: Path) -> None:
 
 def test_order_of_many_changes(base: Path) -> None:
     done: list[str] = []
-    manager: Manager[Fake] = Manager("m", lambda folder: done.append(f"load {Path(folder).name}") or Fake(folder))
+    manager: VersionManager[Fake] = VersionManager(
+        "m", lambda folder: done.append(f"load {Path(folder).name}") or Fake(folder)
+    )
     aspire(manager, base, 1, 2, 3)
     assert done == ["load 3", "load 2", "load 1"]
     for version in manager.versions():
@@ -118,7 +120,7 @@ def test_order_of_many_changes(base: Path) -> None:
     assert set(states(manager).values()) == {"END"}
 
 
-def test_failed_version_ends_with_its_error_and_is_not_tried_again(base: Path, manager: Manager[Fake]) -> None:
+def test_failed_version_ends_with_its_error_and_is_not_tried_again(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
     break_version(base, 2)
     aspire(manager, base, 2)
@@ -130,7 +132,7 @@ def test_failed_version_ends_with_its_error_and_is_not_tried_again(base: Path, m
     assert serving(manager) == 1
 
 
-def test_failed_version_is_tried_again_after_it_was_away(base: Path, manager: Manager[Fake]) -> None:
+def test_failed_version_is_tried_again_after_it_was_away(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
     break_version(base, 2)
     aspire(manager, base, 2)
@@ -142,7 +144,7 @@ def test_failed_version_is_tried_again_after_it_was_away(base: Path, manager: Ma
     assert manager.versions()[1].fault is None
 
 
-def test_version_wanted_again_before_it_was_unloaded_stays(base: Path, manager: Manager[Fake]) -> None:
+def test_version_wanted_again_before_it_was_unloaded_stays(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
     first = manager.versions()[0]
     break_version(base, 2)
@@ -155,7 +157,9 @@ def test_version_wanted_again_before_it_was_unloaded_stays(base: Path, manager: 
 
 def test_failed_load_is_tried_again_so_many_times(base: Path) -> None:
     tries = []
-    manager: Manager[Fake] = Manager("m", lambda folder: tries.append(folder) or Fake(folder), Retries(3, 0.0))
+    manager: VersionManager[Fake] = VersionManager(
+        "m", lambda folder: tries.append(folder) or Fake(folder), LoadRetries(3, 0.0)
+    )
     break_version(base, 1)
     aspire(manager, base, 1)
     assert tries == [str(base / "1")] * 4
@@ -171,7 +175,7 @@ def test_half_copied_version_heals_while_tries_remain(base: Path) -> None:
             (base / "1" / "broken").unlink()
         return Fake(folder)
 
-    manager: Manager[Fake] = Manager("m", load, Retries(5, -1.0))
+    manager: VersionManager[Fake] = VersionManager("m", load, LoadRetries(5, -1.0))
     break_version(base, 1)
     aspire(manager, base, 1)
     assert seen == [{1: "LOADING"}] * 3
@@ -179,7 +183,7 @@ def test_half_copied_version_heals_while_tries_remain(base: Path) -> None:
     assert manager.versions()[0].fault is None
 
 
-def run_aside(manager: Manager[Fake]) -> threading.Thread:
+def run_aside(manager: VersionManager[Fake]) -> threading.Thread:
     work = manager.next_work()
     assert work is not None and work.is_load
     thread = threading.Thread(target=work.run)
@@ -196,7 +200,7 @@ def test_version_that_is_wanted_no_more_is_not_tried_again(base: Path) -> None:
         tried.set()
         return Fake(folder)
 
-    manager: Manager[Fake] = Manager("m", load, Retries(5, 60.0))
+    manager: VersionManager[Fake] = VersionManager("m", load, LoadRetries(5, 60.0))
     break_version(base, 2)
     manager.aspire(folders(base, 2))
     thread = run_aside(manager)
@@ -217,7 +221,7 @@ def test_version_dropped_while_it_loads_never_serves_that_load(base: Path, again
         loads.append(Fake(folder))
         return loads[-1]
 
-    manager: Manager[Fake] = Manager("m", load)
+    manager: VersionManager[Fake] = VersionManager("m", load)
     manager.aspire(folders(base, 1))
     thread = run_aside(manager)
     manager.aspire({})
@@ -233,7 +237,7 @@ def test_version_dropped_while_it_loads_never_serves_that_load(base: Path, again
 
 
 def test_plain_file_as_version_fails_at_once(base: Path) -> None:
-    manager: Manager[Fake] = Manager("m", Fake, Retries(5, 60.0))
+    manager: VersionManager[Fake] = VersionManager("m", Fake, LoadRetries(5, 60.0))
     base.mkdir()
     (base / "3").touch()
     manager.aspire({3: str(base / "3")})
@@ -250,12 +254,12 @@ def test_any_error_of_a_load_is_its_version_s_own(base: Path) -> None:
     def load(folder: str) -> Fake:
         raise RuntimeError("not foreseen")
 
-    manager = Manager("m", load, Retries(0))
+    manager = VersionManager("m", load, LoadRetries(0))
     aspire(manager, base, 1)
     assert str(manager.versions()[0].fault) == "UNKNOWN: not foreseen"
 
 
-def test_rollback_and_nothing_at_all(base: Path, manager: Manager[Fake]) -> None:
+def test_rollback_and_nothing_at_all(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 2)
     aspire(manager, base, 1)
     assert states(manager) == {1: "AVAILABLE", 2: "END"}
@@ -265,7 +269,7 @@ def test_rollback_and_nothing_at_all(base: Path, manager: Manager[Fake]) -> None
         serving(manager)
 
 
-def test_request_keeps_its_version_until_it_ends(base: Path, manager: Manager[Fake]) -> None:
+def test_request_keeps_its_version_until_it_ends(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
     with manager.use(None) as first, manager.use(1) as again:
         assert first is again and first.loaded is not None
@@ -280,7 +284,9 @@ def test_request_keeps_its_version_until_it_ends(base: Path, manager: Manager[Fa
     assert states(manager) == {1: "END", 2: "AVAILABLE"}
 
 
-def test_version_wanted_again_while_a_request_holds_it_is_loaded_anew(base: Path, manager: Manager[Fake]) -> None:
+def test_version_wanted_again_while_a_request_holds_it_is_loaded_anew(
+    base: Path, manager: VersionManager[Fake]
+) -> None:
     aspire(manager, base, 1)
     with manager.use(1) as held:
         aspire(manager, base)
@@ -292,7 +298,7 @@ def test_version_wanted_again_while_a_request_holds_it_is_loaded_anew(base: Path
         assert now is not held
 
 
-def test_version_is_freed_when_its_request_fails(base: Path, manager: Manager[Fake]) -> None:
+def test_version_is_freed_when_its_request_fails(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
     with pytest.raises(ZeroDivisionError), manager.use(None) as version:
         raise ZeroDivisionError
@@ -300,7 +306,7 @@ def test_version_is_freed_when_its_request_fails(base: Path, manager: Manager[Fa
 
 
 @pytest.mark.parametrize(("number", "asked"), [(2, "Specific(m, 2)"), (-1, "Specific(m, -1)"), (None, "Latest(m)")])
-def test_version_that_is_not_there(base: Path, manager: Manager[Fake], number: int | None, asked: str) -> None:
+def test_version_that_is_not_there(base: Path, manager: VersionManager[Fake], number: int | None, asked: str) -> None:
     aspire(manager, base, *([] if number is None else [0]))
     with pytest.raises(Fault) as caught:
         serving(manager, number)
@@ -308,7 +314,7 @@ def test_version_that_is_not_there(base: Path, manager: Manager[Fake], number: i
     assert caught.value.message == f"Servable not found for request: {asked}"
 
 
-def test_requests_never_miss_while_versions_change(base: Path, manager: Manager[Fake]) -> None:
+def test_requests_never_miss_while_versions_change(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
     stop, faults, seen = threading.Event(), [], set()
 
@@ -329,7 +335,7 @@ def test_requests_never_miss_while_versions_change(base: Path, manager: Manager[
         thread.join(10)
     assert faults == []
     assert len(seen) > 1
-    assert [v.number for v in manager.versions() if v.state is not State.END] == [59]
+    assert [v.number for v in manager.versions() if v.state is not VersionState.END] == [59]
 
 
 def test_long_messages_are_cut() -> None:

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import file_system_storage_path_source_pb2
 
-from serving.server.lifecycle.version_policy import aspired, find_versions
+from serving.server.lifecycle.version_policy import aspired_versions, find_versions
 from serving.server.rpc_error import Fault
 
 
@@ -51,13 +51,13 @@ def test_same_number_twice_is_the_last_in_byte_order(tmp_path: Path, caplog: pyt
 )
 def test_policies(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, wanted: list[str]) -> None:
     push(tmp_path, "9", "10", "02")
-    assert aspired("m", str(tmp_path), policy(text)) == {int(name): f"{tmp_path}/{name}" for name in wanted}
+    assert aspired_versions("m", str(tmp_path), policy(text)) == {int(name): f"{tmp_path}/{name}" for name in wanted}
     assert caplog.messages == []
 
 
 def test_missing_specific_version_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     push(tmp_path, "1")
-    assert list(aspired("m", str(tmp_path), policy("specific { versions: [1, 3] }"))) == [1]
+    assert list(aspired_versions("m", str(tmp_path), policy("specific { versions: [1, 3] }"))) == [1]
     assert caplog.messages == [
         "Version 3 of servable m, which was requested to be served as a 'specific' version in the servable's version "
         "policy, was not found in the file system"
@@ -67,7 +67,7 @@ def test_missing_specific_version_is_a_warning(tmp_path: Path, caplog: pytest.Lo
 @pytest.mark.parametrize("text", ["", "specific { versions: 9 }"])
 def test_nothing_wanted_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
     push(tmp_path, *(["1"] if text else ["aside"]))
-    assert aspired("m", str(tmp_path), policy(text)) == {}
+    assert aspired_versions("m", str(tmp_path), policy(text)) == {}
     assert caplog.messages[-1] == (
         f"No versions of servable m found under base path {tmp_path}. Did you forget to name your leaf directory as a "
         "number (eg. '/1/')?"
@@ -77,15 +77,15 @@ def test_nothing_wanted_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture
 def test_specific_versions_with_plain_names_need_no_listing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """AspireSpecificVersionsFastPath of the reference: of two names of one number the plain one counts."""
     push(tmp_path, "7", "7 ", "007", "08")
-    assert aspired("m", str(tmp_path), policy("specific { versions: 7 }")) == {7: f"{tmp_path}/7"}
+    assert aspired_versions("m", str(tmp_path), policy("specific { versions: 7 }")) == {7: f"{tmp_path}/7"}
     assert caplog.messages == []
-    assert aspired("m", str(tmp_path), policy("specific { versions: [7, 8] }")) == {
+    assert aspired_versions("m", str(tmp_path), policy("specific { versions: [7, 8] }")) == {
         7: f"{tmp_path}/7 ",
         8: f"{tmp_path}/08",
     }
     assert "Version 7 will be loaded from 7 , 7 will be ignored." in caplog.text
     caplog.clear()
-    assert aspired("m", str(tmp_path), policy("specific {}")) == {}
+    assert aspired_versions("m", str(tmp_path), policy("specific {}")) == {}
     assert caplog.messages == ["No specific versions requested for servable m."]
 
 
@@ -93,9 +93,9 @@ def test_base_path_that_is_missing_or_a_file_cannot_be_listed(tmp_path: Path) ->
     (tmp_path / "file").touch()
     for text in ("", "specific { versions: 1 }"):
         with pytest.raises(Fault):
-            aspired("m", str(tmp_path / "file"), policy(text))
+            aspired_versions("m", str(tmp_path / "file"), policy(text))
     with pytest.raises(Fault) as caught:
-        aspired("m", str(tmp_path / "none"), policy("specific {}"))
+        aspired_versions("m", str(tmp_path / "none"), policy("specific {}"))
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
     assert caught.value.message.startswith(
         f"Could not find base path {tmp_path}/none for servable m with error NOT_FOUND: "

@@ -74,7 +74,7 @@ def test_a_thousand_random_tensors_mean_what_tensorflow_says() -> None:
     answers = [meant(by_tensorflow, proto) for proto in protos]
     assert 50 < answers.count("refused") < 400
     for proto, answer in zip(protos, answers, strict=True):
-        assert meant(tensors.read, proto) == answer, proto
+        assert meant(tensors.array_from_proto, proto) == answer, proto
 
 
 def test_strings_come_as_bytes_however_they_are_sent() -> None:
@@ -83,12 +83,12 @@ def test_strings_come_as_bytes_however_they_are_sent() -> None:
         tf.make_tensor_proto(words),
         tensor_pb2.TensorProto.FromString(tf.io.serialize_tensor(words).numpy()),
     ):
-        read = tensors.read(proto)
+        read = tensors.array_from_proto(proto)
         assert read.dtype == object
         assert read.tolist() == words.tolist()
     few = tensor_pb2.TensorProto(dtype=tf.string.as_datatype_enum, string_val=[b"a", b"b"])
     few.tensor_shape.dim.add(size=3)
-    assert tensors.read(few).tolist() == [b"a", b"b", b"b"]
+    assert tensors.array_from_proto(few).tolist() == [b"a", b"b", b"b"]
 
 
 @pytest.mark.parametrize("sizes", [(), (0,), (3,), (2, 3)])
@@ -99,7 +99,7 @@ def test_content_is_what_tensorflow_reads(sizes: tuple[int, ...]) -> None:
         if kind == tf.string:
             value = np.array([b"w" * 100 * int(one) for one in value.ravel()], object).reshape(sizes)
         value = value.astype(kind.as_numpy_dtype)
-        proto = tensors.write(value, kind, as_content=True)
+        proto = tensors.proto_from_array(value, kind, as_content=True)
         assert [field.name for field, _ in proto.ListFields() if field.name.endswith("_val")] == []
         assert meant(by_tensorflow, proto) == meant(lambda _, sent=value: sent, proto)
 
@@ -110,7 +110,7 @@ def test_one_value_that_stands_for_terabytes_is_refused_at_once(sizes: tuple[int
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)
     with pytest.raises(ValueError, match="larger than any message"):
-        tensors.read(proto)
+        tensors.array_from_proto(proto)
 
 
 @pytest.mark.parametrize("ranks", [MAX_RANK, MAX_RANK + 1, 254, 255])
@@ -119,7 +119,7 @@ def test_many_dimensions(ranks: int) -> None:
     for _ in range(ranks):
         proto.tensor_shape.dim.add(size=1)
     if ranks == MAX_RANK:
-        assert tensors.read(proto).shape == (1,) * MAX_RANK
+        assert tensors.array_from_proto(proto).shape == (1,) * MAX_RANK
     else:
         with pytest.raises(ValueError):
-            tensors.read(proto)
+            tensors.array_from_proto(proto)

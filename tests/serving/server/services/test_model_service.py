@@ -11,9 +11,9 @@ import grpc
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
 
-from serving.server.lifecycle.control import Control
-from serving.server.lifecycle.models import Models
-from serving.server.lifecycle.version_manager import Retries
+from serving.server.lifecycle.manager_threads import ManagerThreads
+from serving.server.lifecycle.model_manager import ModelManager
+from serving.server.lifecycle.version_manager import LoadRetries
 from serving.server.services.model_service import ModelService
 
 
@@ -29,8 +29,8 @@ class Fake:
 
 @pytest.fixture
 def stub() -> Iterator[Any]:
-    models: Models[Fake] = Models(Fake, Retries(0))
-    control = Control(models, 2, 0, 0)
+    models: ModelManager[Fake] = ModelManager(Fake, LoadRetries(0))
+    control = ManagerThreads(models, 2, 0, 0)
     control.start(0)
     server = grpc.server(ThreadPoolExecutor(2))
     service = ModelService(models, lambda name: Fake.loads if name == "/loads" else 0)

@@ -11,12 +11,12 @@ from typing import Any
 
 import grpc
 
-from serving.server.batching.parameters import Parameters
+from serving.server.batching.options import BatchingOptions
 from serving.server.rpc_error import Fault, invalid
 from serving.server.saved_model.tensors import Array
 
 
-class Task:
+class BatchTask:
     """A request's rows, or a part of them, in one batch.
 
     Attributes:
@@ -63,11 +63,11 @@ class Batch:
       opened: when the first task came, on the clock of `time.monotonic`.
     """
 
-    tasks: list[Task] = field(default_factory=list)
+    tasks: list[BatchTask] = field(default_factory=list)
     size: int = 0
     opened: float = 0.0
 
-    def add(self, task: Task, now: float) -> None:
+    def add(self, task: BatchTask, now: float) -> None:
         """Appends a task."""
         if not self.tasks:
             self.opened = now
@@ -75,13 +75,13 @@ class Batch:
         self.size += task.size
 
 
-class Queue:
+class BatchQueue:
     """Batches of one set of inputs and outputs: the last one is open, the others are full.
 
-    Only `BatchThreads` calls it, under its lock.
+    Only `SharedBatchScheduler` calls it, under its lock.
     """
 
-    def __init__(self, parameters: Parameters, run: Callable[[Batch], None]) -> None:
+    def __init__(self, parameters: BatchingOptions, run: Callable[[Batch], None]) -> None:
         """Args:
         parameters: sizes, waits and limits.
         run: runs a batch and ends or fails each of its tasks; raises nothing.
@@ -90,7 +90,7 @@ class Queue:
         self._parameters = parameters
         self._batches = deque([Batch()])
 
-    def add(self, feeds: Mapping[str, Array], size: int, deadline: float | None, now: float) -> list[Task]:
+    def add(self, feeds: Mapping[str, Array], size: int, deadline: float | None, now: float) -> list[BatchTask]:
         """Puts a request into the open batch, or into as many as it takes.
 
         Raises:
@@ -103,7 +103,7 @@ class Queue:
         tasks = []
         for start, end in self._parts(size):
             part = feeds if (start, end) == (0, size) else {name: value[start:end] for name, value in feeds.items()}
-            tasks.append(Task(part, end - start, deadline))
+            tasks.append(BatchTask(part, end - start, deadline))
             if self._batches[-1].size + end - start > limit.max_execution_batch_size:
                 self._batches.append(Batch())
             self._batches[-1].add(tasks[-1], now)
@@ -161,7 +161,7 @@ class Queue:
         return list(zip(cuts, cuts[1:], strict=False))
 
 
-class BatchThreads:
+class SharedBatchScheduler:
     """So many batches at a time as there are threads, whichever model they are of; the queues take turns.
 
     A request that finds a thread's place free and need not wait for others runs its batch itself: two changes of
@@ -176,24 +176,24 @@ class BatchThreads:
         self._count = count
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        self._queues: deque[Queue] = deque()
+        self._queues: deque[BatchQueue] = deque()
         self._busy = 0
         self._closed = False
         self._threads = [threading.Thread(target=self._work, name=f"{name}_{i}", daemon=True) for i in range(count)]
         for thread in self._threads:
             thread.start()
 
-    def add_queue(self, queue: Queue) -> None:
+    def add_queue(self, queue: BatchQueue) -> None:
         """Lets a queue take turns with the others."""
         with self._lock:
             self._queues.append(queue)
 
-    def remove_queue(self, queue: Queue) -> None:
+    def remove_queue(self, queue: BatchQueue) -> None:
         """Forgets a queue whose requests have all been answered."""
         with self._lock:
             self._queues.remove(queue)
 
-    def run(self, queue: Queue, feeds: Mapping[str, Array], size: int, deadline: float | None) -> list[list[Any]]:
+    def run(self, queue: BatchQueue, feeds: Mapping[str, Array], size: int, deadline: float | None) -> list[list[Any]]:
         """Adds a request to a queue and waits for its outputs.
 
         Returns:
@@ -239,7 +239,7 @@ class BatchThreads:
         if self._busy < self._count and any(queue.due() is not None for queue in self._queues):
             self._wake.notify()
 
-    def _wait(self) -> tuple[Queue, Batch] | None:
+    def _wait(self) -> tuple[BatchQueue, Batch] | None:
         """The next batch that may run, once there is one and a place for it; None when the threads are to end."""
         with self._lock:
             while not self._closed:

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from serving.server.lifecycle.models import Models
+from serving.server.lifecycle.model_manager import ModelManager
 
 log = logging.getLogger(__name__)
 
 
-class Crew:
+class WorkerPool:
     """Runs tasks, so many at a time, each on a thread of its own; with a size of 0 on the thread that asks."""
 
     def __init__(self, size: int) -> None:
@@ -34,22 +34,22 @@ class Crew:
             self._free.release()
 
 
-class Control:
+class ManagerThreads:
     """Keeps the models of a server as they are wanted, from `start` to `stop`, on daemon threads.
 
     What is loaded before `initial_loads_are_done` is loaded by a crew of its own.
     """
 
-    def __init__(self, models: Models[Any], initial_threads: int, load_threads: int, unload_threads: int) -> None:
+    def __init__(self, models: ModelManager[Any], initial_threads: int, load_threads: int, unload_threads: int) -> None:
         """Args:
         initial_threads: that load until the server serves.
         load_threads: that load from then on; 0 loads on the one thread that does all this.
         unload_threads: the same for unloading, all the time.
         """
         self._models = models
-        self._load = Crew(initial_threads)
-        self._later = Crew(load_threads)
-        self._unload = Crew(unload_threads)
+        self._load = WorkerPool(initial_threads)
+        self._later = WorkerPool(load_threads)
+        self._unload = WorkerPool(unload_threads)
         self._stopped = threading.Event()
 
     def start(self, poll_s: float) -> None:

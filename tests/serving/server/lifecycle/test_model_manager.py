@@ -14,9 +14,9 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.lifecycle.control import Control
-from serving.server.lifecycle.models import Models
-from serving.server.lifecycle.version_manager import Retries
+from serving.server.lifecycle.manager_threads import ManagerThreads
+from serving.server.lifecycle.model_manager import ModelManager
+from serving.server.lifecycle.version_manager import LoadRetries
 from serving.server.rpc_error import Fault
 
 Code = grpc.StatusCode
@@ -36,8 +36,8 @@ class Served:
 
     def __init__(self, root: Path, **options: Any) -> None:
         self.root = root
-        self.models: Models[Fake] = Models(Fake, Retries(0), **options)
-        self.control = Control(self.models, 2, 0, 0)
+        self.models: ModelManager[Fake] = ModelManager(Fake, LoadRetries(0), **options)
+        self.control = ManagerThreads(self.models, 2, 0, 0)
         self.control.start(0)
 
     def push(self, model: str, *names: str) -> None:

@@ -17,7 +17,7 @@ FILE = "batching_params.pbtxt"  # in a version's folder
 
 
 @dataclass(frozen=True)
-class Parameters:
+class BatchingOptions:
     """Checked parameters of a model's queues, and of the threads that all models share.
 
     Attributes:
@@ -71,7 +71,7 @@ class Parameters:
             )
 
     @classmethod
-    def of(cls, proto: Any) -> Parameters:
+    def of(cls, proto: Any) -> BatchingOptions:
         """From the message; what it leaves out has its default.
 
         Raises:
@@ -93,7 +93,7 @@ class Parameters:
         return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
 
 
-def of_version(folder: str) -> Parameters | None:
+def read_version_options(folder: str) -> BatchingOptions | None:
     """The parameters in a version's own folder; None where it has none.
 
     Raises:
@@ -104,7 +104,7 @@ def of_version(folder: str) -> Parameters | None:
         return None
     try:
         with tf.io.gfile.GFile(path) as file:
-            return Parameters.of(text_format.Parse(file.read(), BatchingParameters()))
+            return BatchingOptions.of(text_format.Parse(file.read(), BatchingParameters()))
     except text_format.ParseError as error:
         raise invalid(f"Error parsing {path} as BatchingParameters: {error}") from error
     except tf.errors.OpError as error:

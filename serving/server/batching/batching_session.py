@@ -11,17 +11,17 @@ import grpc
 import numpy as np
 import tensorflow as tf
 
-from serving.server.batching.parameters import Parameters, of_version
-from serving.server.batching.rows import Feeds, merge, rows, split
-from serving.server.batching.threads import Batch, BatchThreads, Queue
+from serving.server.batching.batch_scheduler import Batch, BatchQueue, SharedBatchScheduler
+from serving.server.batching.options import BatchingOptions, read_version_options
+from serving.server.batching.rows import Feeds, count_rows, merge_inputs, split_outputs
 from serving.server.rpc_error import Fault
-from serving.server.saved_model.servable import Servable
+from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 
 
-class BatchedServable:
+class BatchingSession:
     """A Servable whose runs are batched: one queue for each set of inputs and outputs."""
 
-    def __init__(self, servable: Servable, parameters: Parameters, threads: BatchThreads) -> None:
+    def __init__(self, servable: SavedModelBundle, parameters: BatchingOptions, threads: SharedBatchScheduler) -> None:
         """Args:
         servable: what runs the batches.
         parameters: of the queues.
@@ -31,7 +31,7 @@ class BatchedServable:
         self._parameters = parameters
         self._threads = threads
         self._lock = threading.Lock()
-        self._queues: dict[tuple[tuple[str, ...], tuple[str, ...]], Queue] = {}
+        self._queues: dict[tuple[tuple[str, ...], tuple[str, ...]], BatchQueue] = {}
         self.signatures = servable.signatures
 
     def run(self, feeds: Feeds, fetches: Sequence[str], timeout: float | None = None) -> list[Any]:
@@ -41,7 +41,7 @@ class BatchedServable:
           Fault: also for what cannot be batched (INVALID_ARGUMENT, FAILED_PRECONDITION), for a full queue (UNAVAILABLE)
             and when the time ends in the queue (RESOURCE_EXHAUSTED).
         """
-        size = rows(feeds)
+        size = count_rows(feeds)
         outputs = tuple(sorted(set(fetches)))
         deadline = None if timeout is None else time.monotonic() + timeout
         parts = self._threads.run(self._queue(tuple(sorted(feeds)), outputs), feeds, size, deadline)
@@ -59,11 +59,11 @@ class BatchedServable:
             self._threads.remove_queue(queue)
         self._servable.close()
 
-    def _queue(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Queue:
+    def _queue(self, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> BatchQueue:
         with self._lock:
             queue = self._queues.get((inputs, outputs))
             if queue is None:
-                queue = self._queues[inputs, outputs] = Queue(
+                queue = self._queues[inputs, outputs] = BatchQueue(
                     self._parameters, lambda batch: self._run_batch(batch, outputs)
                 )
                 self._threads.add_queue(queue)
@@ -73,9 +73,11 @@ class BatchedServable:
         """Runs a batch, and ends each of its tasks: with its rows, or all of them with the same fault."""
         try:
             timeout = _remaining(batch)
-            feeds = merge([task.feeds for task in batch.tasks], self._parameters)
-            padded = rows(feeds)
-            shares = split(self._servable.run(feeds, outputs, timeout), [task.size for task in batch.tasks], padded)
+            feeds = merge_inputs([task.feeds for task in batch.tasks], self._parameters)
+            padded = count_rows(feeds)
+            shares = split_outputs(
+                self._servable.run(feeds, outputs, timeout), [task.size for task in batch.tasks], padded
+            )
         except Exception as error:  # whatever it is, the callers wait for it
             for task in batch.tasks:
                 task.fail(error)
@@ -84,26 +86,26 @@ class BatchedServable:
                 task.end(share)
 
 
-class Batching:
+class BatchingSessionFactory:
     """What `--enable_batching` does to each model that is loaded."""
 
-    def __init__(self, parameters: Parameters, per_model: bool = False) -> None:
+    def __init__(self, parameters: BatchingOptions, per_model: bool = False) -> None:
         """Args:
         parameters: of the threads, and of every model's queues.
         per_model: whether a version's own file gives its queues' parameters instead.
         """
         self._parameters = parameters
         self._per_model = per_model
-        self._threads = BatchThreads(parameters.num_batch_threads, parameters.thread_pool_name)
+        self._threads = SharedBatchScheduler(parameters.num_batch_threads, parameters.thread_pool_name)
 
-    def wrap(self, servable: Servable, folder: str) -> Servable | BatchedServable:
+    def wrap(self, servable: SavedModelBundle, folder: str) -> SavedModelBundle | BatchingSession:
         """The model with its runs batched; a version without a file of its own is not, where it is to have one.
 
         Raises:
           Fault: INVALID_ARGUMENT, the version's file is broken.
         """
-        parameters = of_version(folder) if self._per_model else self._parameters
-        return servable if parameters is None else BatchedServable(servable, parameters, self._threads)
+        parameters = read_version_options(folder) if self._per_model else self._parameters
+        return servable if parameters is None else BatchingSession(servable, parameters, self._threads)
 
     def close(self) -> None:
         """Ends the threads. No request may be under way."""

@@ -15,11 +15,11 @@ from serving.server.config.platform_config import Platform
 from serving.server.config.protos import SavedModelConfig
 from serving.server.inference.warmup import has_requests, warm_up
 from serving.server.rpc_error import Fault
-from serving.server.saved_model.servable import Servable
+from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 
 log = logging.getLogger(__name__)
-OVERRIDES = "assets.extra/saved_model_config.pb"  # in a version's folder: a SavedModelConfig
-Wrap = Callable[[Servable, str], Any]
+CONFIG_FILE = "assets.extra/saved_model_config.pb"  # in a version's folder: a SavedModelConfig
+Wrap = Callable[[SavedModelBundle, str], Any]
 Warmed = Callable[[str, str, int, int], None]
 
 
@@ -43,7 +43,7 @@ class Loader:
         Raises:
           Fault: it does not load, or its warm-up failed.
         """
-        servable = Servable(folder, self._platform.tags, session_config(folder, self._platform.session))
+        servable = SavedModelBundle(folder, self._platform.tags, session_config(folder, self._platform.session))
         try:
             model = servable if self._wrap is None else self._wrap(servable, folder)
         except Fault:
@@ -69,7 +69,7 @@ def session_config(folder: str, config: Any) -> Any:
 
     Of its overrides only the optimizer's switch is known here: the others need optimizers that TensorFlow lacks.
     """
-    path = posixpath.join(folder, OVERRIDES)
+    path = posixpath.join(folder, CONFIG_FILE)
     try:
         if not tf.io.gfile.exists(path):
             return config

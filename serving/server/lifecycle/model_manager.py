@@ -13,15 +13,23 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.server.config.model_config import ModelConfig, check_platforms, read_models
-from serving.server.lifecycle.version_manager import Loaded, Manager, Retries, State, Version, Work, not_found
-from serving.server.lifecycle.version_policy import aspired
+from serving.server.lifecycle.version_manager import (
+    LoadRetries,
+    ServableAction,
+    ServableT,
+    ServableVersion,
+    VersionManager,
+    VersionState,
+    servable_not_found,
+)
+from serving.server.lifecycle.version_policy import aspired_versions
 from serving.server.rpc_error import Fault, invalid
 
 log = logging.getLogger(__name__)
 _LOOK_S = 0.2  # how soon it is noticed that nobody waits for a reload any more
 
 
-class Models(Generic[Loaded]):
+class ModelManager(Generic[ServableT]):
     """Every model by its name; its methods may be called from any thread.
 
     `reload` says what is served and `poll` finds its versions; the work that follows is taken from `next_work` and run
@@ -32,7 +40,10 @@ class Models(Generic[Loaded]):
     """
 
     def __init__(
-        self, load: Callable[[str], Loaded], retries: Retries | None = None, allow_unavailable_labels: bool = False
+        self,
+        load: Callable[[str], ServableT],
+        retries: LoadRetries | None = None,
+        allow_unavailable_labels: bool = False,
     ) -> None:
         """Args:
         load: from a version's folder to the loaded model; raises Fault.
@@ -43,7 +54,9 @@ class Models(Generic[Loaded]):
         self._load = load
         self._retries = retries
         self._allow_unavailable = allow_unavailable_labels
-        self._managers: dict[str, Manager[Loaded]] = {}  # of models that are served no more, too: their status is asked
+        self._managers: dict[
+            str, VersionManager[ServableT]
+        ] = {}  # of models that are served no more, too: their status is asked
         self._served: dict[str, ModelConfig] = {}
         self._labels: Mapping[str, Mapping[str, int]] | None = None
         self._reloading = threading.Lock()
@@ -51,7 +64,7 @@ class Models(Generic[Loaded]):
         self.changed = threading.Condition()
 
     @contextmanager
-    def use(self, spec: model_pb2.ModelSpec) -> Iterator[Version[Loaded]]:
+    def use(self, spec: model_pb2.ModelSpec) -> Iterator[ServableVersion[ServableT]]:
         """The version that a request means, for the time of the request; it is not unloaded before the request ends.
 
         Raises:
@@ -67,11 +80,11 @@ class Models(Generic[Loaded]):
             number = spec.version.value
         manager = self._managers.get(spec.name)
         if manager is None:
-            raise not_found(spec.name, number)
+            raise servable_not_found(spec.name, number)
         with manager.use(number) as version:
             yield version
 
-    def versions(self, name: str) -> list[Version[Loaded]]:
+    def versions(self, name: str) -> list[ServableVersion[ServableT]]:
         """All versions ever seen of a model, ascending; empty for an unknown name."""
         manager = self._managers.get(name)
         return [] if manager is None else manager.versions()
@@ -114,14 +127,16 @@ class Models(Generic[Loaded]):
         """Looks at all base paths once. If one cannot be listed, everything stays as it is."""
         with self._polling:
             try:
-                found = {one.name: aspired(one.name, one.base_path, one.policy) for one in self._served.values()}
+                found = {
+                    one.name: aspired_versions(one.name, one.base_path, one.policy) for one in self._served.values()
+                }
             except Fault as fault:
                 log.error("FileSystemStoragePathSource encountered a filesystem access error: %s", fault.message)
                 return
             for name, folders in found.items():
                 self._managers[name].aspire(folders)
 
-    def next_work(self) -> Work | None:
+    def next_work(self) -> ServableAction | None:
         """The next load or unload, of whichever model, or None; it is then under way and will not come again."""
         works = (manager.next_work() for manager in list(self._managers.values()))
         return next((work for work in works if work is not None), None)
@@ -137,7 +152,7 @@ class Models(Generic[Loaded]):
     def _new_labels(self, models: Mapping[str, ModelConfig]) -> dict[str, Mapping[str, int]]:
         for model in models.values():
             now = {} if self._labels is None else self._labels.get(model.name, {})
-            available = {one.number for one in self.versions(model.name) if one.state is State.AVAILABLE}
+            available = {one.number for one in self.versions(model.name) if one.state is VersionState.AVAILABLE}
             for label, number in sorted(model.labels.items()):
                 allowed = self._allow_unavailable and now.get(label, number) == number
                 if number not in available and not allowed:
@@ -153,7 +168,7 @@ class Models(Generic[Loaded]):
             for name in self._served.keys() - models.keys():
                 self._managers[name].aspire({})
             for name in models.keys() - self._managers.keys():
-                self._managers[name] = Manager(name, self._load, self._retries, self.changed)
+                self._managers[name] = VersionManager(name, self._load, self._retries, self.changed)
             self._served = models
 
     def _await(self, names: Collection[str], wanted: Callable[[], bool], kind: str) -> None:
@@ -161,22 +176,22 @@ class Models(Generic[Loaded]):
         with self.changed:
             while wanted():
                 newest = [self._newest(name) for name in sorted(names)]
-                if all(one is not None and one.state in (State.AVAILABLE, State.END) for one in newest):
+                if all(one is not None and one.state in (VersionState.AVAILABLE, VersionState.END) for one in newest):
                     break
                 self.changed.wait(_LOOK_S)
             else:
                 return
-        failed = [one for one in newest if one is not None and one.state is State.END]
+        failed = [one for one in newest if one is not None and one.state is VersionState.END]
         if failed:
             each = "".join(f"{{{one} due to error: {one.fault}}}, " for one in failed)
             raise Fault(grpc.StatusCode.UNKNOWN, f"{len(failed)} {kind} did not become available: {{{each}}}")
 
-    def _newest(self, name: str) -> Version[Loaded] | None:
+    def _newest(self, name: str) -> ServableVersion[ServableT] | None:
         live = [one for one in self.versions(name) if not one.dropped.is_set()]
         return live[-1] if live else None
 
 
-def spec_of(request: Any) -> model_pb2.ModelSpec:
+def model_spec_of(request: Any) -> model_pb2.ModelSpec:
     """The request's `model_spec`.
 
     Raises:
