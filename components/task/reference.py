@@ -6,7 +6,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.task import fingerprint
 from components.task import overrides as settings
@@ -14,6 +14,16 @@ from components.task.task import Task
 from data.errors import UsageError
 
 KEY = "skewless"  # in a component's custom_config
+
+
+class _LoadedTask(NamedTuple):
+    """A task as its module defines it, and with the settings of a reference applied."""
+
+    defined: Task
+    task: Task
+
+
+_LOADED: dict[tuple[str, tuple[tuple[str, str], ...]], _LoadedTask] = {}  # by path and settings
 
 
 @dataclass(frozen=True)
@@ -29,23 +39,35 @@ class TaskReference:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def load(self) -> Task:
-        """Imports the task and applies the settings.
+        """Return the task with the settings applied; build it once per process.
+
+        The result is kept for each combination of task object and settings. The module's object is looked up again on
+        every call: a module that was imported anew defines another object, so its task is built anew. A component
+        whose reference holds only the settings of its own parts gets a task of its own.
 
         Raises:
-          UsageError: no such module or name, not a Task, or a setting it does not have.
+          UsageError: If the module or the name does not exist, if it is not a Task, or if a setting is unknown.
         """
+        defined = self._import_task()
+        key = (self.path, tuple(sorted(self.settings.items())))
+        known = _LOADED.get(key)
+        if known is None or known.defined is not defined:
+            known = _LOADED[key] = _LoadedTask(defined, settings.apply(defined, self.settings))
+        return known.task
+
+    def _import_task(self) -> Task:
         module, _, name = self.path.partition(":")
         try:
             found = getattr(importlib.import_module(module), name or "TASK")
         except ModuleNotFoundError as error:
             if error.name and not module.startswith(error.name):
-                raise  # the task's module is there, something that it imports is not
+                raise  # the task's module exists, a module that it imports does not
             raise UsageError(f"no module '{module}' for the task {self.path}") from None
         except AttributeError:
             raise UsageError(f"module {module} has no '{name or 'TASK'}'") from None
         if not isinstance(found, Task):
             raise UsageError(f"{self.path} is a {type(found).__name__}, not a Task")
-        return settings.apply(found, self.settings)
+        return found
 
     def config(self, *parts: str) -> dict[str, Any]:
         """A component's custom_config: only what concerns the named fields of the task, so that a change of `train`
