@@ -96,9 +96,9 @@ def run(
 
     Exit status: 0 pushed or unchanged, 2 usage, 3 the data are not fit, 4 the model is not good enough, 1 other.
     """
-    from pipeline.commands.run import Request, run_task
+    from pipeline.commands.run import RunOptions, run_task
 
-    request = Request(task, data, root, assignments, beam_runner, beam_args, metadata)
+    request = RunOptions(task, data, root, assignments, beam_runner, beam_args, metadata)
     if compiled:
         from pipeline.commands.simulate import run_compiled
 
@@ -128,9 +128,9 @@ def compile_(**options: Any) -> None:
 
     TASK must be importable in the image: a built-in one, or `module:NAME` of an installed package.
     """
-    from pipeline.commands.compile import Request, compile_task
+    from pipeline.commands.compile import RunOptions, compile_task
 
-    compile_task(Request(**options))
+    compile_task(RunOptions(**options))
 
 
 @cli.command()
@@ -162,9 +162,9 @@ def submit(file: str, **options: Any) -> None:
     Vertex AI takes the credentials of `gcloud auth application-default login` or GOOGLE_APPLICATION_CREDENTIALS.
     Exit status: 0 submitted or, with --wait, succeeded, 1 the run failed, 2 usage, 6 no answer or a refusal.
     """
-    from pipeline.commands.submit import Request, submit_file
+    from pipeline.commands.submit import RunOptions, submit_file
 
-    sys.exit(submit_file(Request(file, **options)))
+    sys.exit(submit_file(RunOptions(file, **options)))
 
 
 @cli.command()
@@ -181,9 +181,9 @@ def job(address: str, **options: Any) -> None:
 
     Exit status: 0 it runs or has succeeded, 1 it failed or was cancelled, 2 usage, 6 no answer or a refusal.
     """
-    from pipeline.commands.job import Request, look
+    from pipeline.commands.job import RunOptions, show_job
 
-    sys.exit(look(Request(address, **options)))
+    sys.exit(show_job(RunOptions(address, **options)))
 
 
 @cli.command()
@@ -192,9 +192,9 @@ def job(address: str, **options: Any) -> None:
 @root_option
 def demo(task: str, data: str | None, root: str) -> None:
     """Run TASK, serve it, and ask it about pictures that training never saw."""
-    from pipeline.commands.run import Request, demo_task
+    from pipeline.commands.run import RunOptions, demo_task
 
-    demo_task(Request(task, data, root))
+    demo_task(RunOptions(task, data, root))
 
 
 @cli.command()
@@ -267,9 +267,9 @@ def predict(files: tuple[str, ...], **options: Any) -> None:
     FILES are pictures, folders of them, or - for one on stdin. A picture without an answer is told on stderr, and
     the others are answered. Exit status: 0, 2 a file cannot be read, 6 the server refuses or is not there.
     """
-    from pipeline.commands.predict import Question, predict_files
+    from pipeline.commands.predict import PredictOptions, predict_files
 
-    sys.exit(predict_files(Question(files, **options)))
+    sys.exit(predict_files(PredictOptions(files, **options)))
 
 
 @cli.command()
@@ -301,22 +301,22 @@ def skew(
         raise UsageError("skew takes TASK, or --model DIR with --examples FILES")
     with silent_imports():
         from components.task import overrides
-        from pipeline.commands.skew import Question, prove_model, prove_task
+        from pipeline.commands.skew import PredictOptions, prove_model, prove_task
         from pipeline.registry import resolve
     if model:
-        prove_model(Question(model, files, feature, limit))
+        prove_model(PredictOptions(model, files, feature, limit))
         return
     assert task
-    prove_task(resolve(task), Paths(root, task_name(task, root)), overrides.parse(assignments), metadata)
+    prove_task(resolve(task), Paths(root, task_name(task, root)), overrides.parse_assignments(assignments), metadata)
 
 
 @cli.command()
 @root_option
 def doctor(root: str) -> None:
     """Check Python, packages, Beam, disk and memory, and say how to mend what is wrong."""
-    from pipeline.commands.doctor import examine
+    from pipeline.commands.doctor import examine_machine
 
-    sys.exit(0 if examine(root) else 1)
+    sys.exit(0 if examine_machine(root) else 1)
 
 
 def task_name(task: str, root: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
-import os
 import re
 import typing
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from components.task import overrides
 from data.errors import UsageError, unknown
+from data.files.atomic import atomic_path
 from pipeline.paths import check_path, check_pattern
 from pipeline.registry import resolve
 from pipeline.report.quiet import quiet_console
@@ -32,8 +32,8 @@ TARGETS = {"vertex": "Vertex AI", "kubeflow": "Kubeflow"}
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a user asked for, as it was typed; see `pipeline.runners.compiler.kubeflow.Options`."""
+class CompileOptions:
+    """What a user asked for, as it was typed; see `pipeline.runners.compiler.kubeflow.PlatformOptions`."""
 
     task: str
     target: str
@@ -51,23 +51,23 @@ class Request:
     cache: bool = True
 
 
-def compile_task(request: Request) -> None:
+def compile_task(request: CompileOptions) -> None:
     """Writes the file, and says what can be set at submission.
 
     Raises:
       UsageError: whatever can be known to be wrong before the file is submitted; nothing is written then.
     """
-    check(request)
+    check_compile_options(request)
     if importlib.util.find_spec("kfp") is None:
         raise UsageError("compiling needs kfp", hint="pip install 'skewless[kubeflow]', here and in the image.")
-    path, values = resolve(request.task), overrides.parse(request.assignments)
+    path, values = resolve(request.task), overrides.parse_assignments(request.assignments)
     check_installed(path)
     with quiet_console() as console:
         with console.status("loading TensorFlow and TFX"):
             from components.task.reference import TaskReference
-            from pipeline.runners.compiler.kubeflow import Options, Target, compiled
+            from pipeline.runners.compiler.kubeflow import PlatformOptions, Target, compile_pipeline
 
-            options = Options(
+            options = PlatformOptions(
                 target=typing.cast(Target, request.target),
                 image=request.image,
                 root=request.pipeline_root,
@@ -81,7 +81,7 @@ def compile_task(request: Request) -> None:
                 parameters=request.parameters,
             )
             reference = TaskReference(path, values)
-            name, job = reference.load().name, compiled(reference, options)
+            name, job = reference.load().name, compile_pipeline(reference, options)
         file = request.output or f"{name}.{'json' if request.target == 'vertex' else 'yaml'}"
         write(job, file, request.target)
         console.print(f"file        {file}  ({TARGETS[request.target]})")
@@ -101,17 +101,15 @@ def write(job: dict[str, Any], file: str, target: str) -> None:
     import yaml
 
     text = json.dumps(job, indent=1, sort_keys=True) if target == "vertex" else yaml.safe_dump(job["pipelineSpec"])
-    aside = Path(f"{file}.partial")
     try:
-        aside.write_text(text)
-        os.replace(aside, file)
+        with atomic_path(file) as partial:
+            Path(partial).write_text(text)
     except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
-        aside.unlink(missing_ok=True) if isinstance(error, OSError) else None
         told = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot write {file}: {told}", hint="Name another file with -o FILE.") from None
 
 
-def check(request: Request) -> None:
+def check_compile_options(request: CompileOptions) -> None:
     """Everything that needs no TensorFlow to be seen.
 
     Raises:

@@ -33,7 +33,7 @@ class CheckResult:
     mend: str = ""
 
 
-def examine(root: str, console: Console | None = None) -> bool:
+def examine_machine(root: str, console: Console | None = None) -> bool:
     """Prints what was found; whether all is fine."""
     console = console or Console(highlight=False, soft_wrap=True)
     fine = True

@@ -23,7 +23,7 @@ _PACKAGES = {"vertex": "google.cloud.aiplatform_v1", "kubeflow": "kfp"}
 
 
 @dataclass(frozen=True)
-class Request:
+class JobOptions:
     """What a user asked for, as it was typed.
 
     Attributes:
@@ -45,8 +45,8 @@ class Request:
     token_file: str = ""
 
 
-def look(request: Request) -> int:
-    """Prints how the run is; see `Request`.
+def show_job(request: JobOptions) -> int:
+    """Prints how the run is; see `JobOptions`.
 
     Returns:
       The exit status: 0, or 130 after Ctrl-C.

@@ -17,7 +17,7 @@ from rich.markup import escape
 from data.errors import UsageError
 from data.images.formats import SUFFIXES
 from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePicture
-from serving.client.pictures import Picture, encoded, printable
+from serving.client.pictures import Picture, encode_picture, printable_path
 
 STDIN = "-"
 MANY = 20
@@ -26,7 +26,7 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
-class Question:
+class PredictOptions:
     """What a user asked for, as it was typed.
 
     Attributes:
@@ -60,7 +60,7 @@ class Question:
         return Client(self.server, self.model, self.timeout, version=self.version, label=self.label, tls=secure)
 
 
-def predict_files(question: Question) -> int:
+def predict_files(question: PredictOptions) -> int:
     """Asks about all pictures and prints the answers in their order.
 
     Returns:
@@ -70,7 +70,7 @@ def predict_files(question: Question) -> int:
       UsageError: a folder without pictures, or a server's address that is none.
       ServingError: the server cannot be reached, or has no such model.
     """
-    names = listed(question.files)
+    names = list_pictures(question.files)
     faults: list[InvalidPicture] = []
     with question.client as client, _terminal(len(names)) as terminal:
         answers = client.predict_each(map(_given, names))
@@ -92,7 +92,7 @@ def predict_files(question: Question) -> int:
     return max((fault.exit_code for fault in faults), default=0)
 
 
-def listed(files: Sequence[str]) -> list[str]:
+def list_pictures(files: Sequence[str]) -> list[str]:
     """The pictures' names in order: folders become the pictures in and below them; hidden ones are passed over.
 
     Links to folders are followed, but each folder is looked into once: links may run in a circle. A folder that cannot
@@ -137,12 +137,12 @@ def _given(name: str) -> str | Picture:
     try:
         if sys.stdin is None:
             raise UnreadablePicture("cannot read -: standard input is closed")
-        return Picture(STDIN, encoded(sys.stdin.buffer))
+        return Picture(STDIN, encode_picture(sys.stdin.buffer))
     except InvalidPicture as error:
         return Picture(STDIN, b"", error)
 
 
-def _lines(name: str, answer: Prediction | InvalidPicture, question: Question) -> Iterator[str]:
+def _lines(name: str, answer: Prediction | InvalidPicture, question: PredictOptions) -> Iterator[str]:
     """What is printed of an answer on stdout."""
     if question.as_json and isinstance(answer, InvalidPicture):
         yield json.dumps({"file": name, "error": str(answer)})
@@ -151,7 +151,7 @@ def _lines(name: str, answer: Prediction | InvalidPicture, question: Question) -
         yield json.dumps({"file": name, "label": answer.label, "score": answer.score, "scores": scores})
     elif isinstance(answer, Prediction):
         for label, score in answer.top(question.top or 1):
-            yield f"{label}\t{score:.4f}\t{printable(name)}"
+            yield f"{label}\t{score:.4f}\t{printable_path(name)}"
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from components.task import overrides
 from data.errors import SkewlessError
 from data.files.remote import is_remote
 from pipeline.commands.compile import check_installed
-from pipeline.paths import Paths, absolute, check_root, here
-from pipeline.registry import resolve
+from pipeline.paths import Paths, absolute_path, check_root, local_folder
+from pipeline.registry import hidden_modules, resolve
 from pipeline.report.quiet import logged_to
 from pipeline.runners import beam
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class RunOptions:
     """What a user asked for, as it was typed.
 
     Attributes:
@@ -58,13 +59,13 @@ class Terminal:
     log: str
 
 
-def run_task(request: Request) -> None:
+def run_task(request: RunOptions) -> None:
     """Runs a task and prints what came of it."""
     with terminal(request.root) as out:
         _run(request, out)
 
 
-def demo_task(request: Request) -> None:
+def demo_task(request: RunOptions) -> None:
     """Runs a task, serves it, and asks the server about held-out pictures."""
     with terminal(request.root) as out:
         record = _run(request, out)
@@ -82,7 +83,7 @@ def terminal(root: str) -> Iterator[Terminal]:
     """
     check_root(root)
     run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
-    log = Path(here(absolute(root)), "logs", f"{run_id}.log").absolute()
+    log = Path(local_folder(absolute_path(root)), "logs", f"{run_id}.log").absolute()
     try:
         with logged_to(log) as stream:
             yield Terminal(Console(file=stream, highlight=False, soft_wrap=True), run_id, str(log))
@@ -95,21 +96,25 @@ def terminal(root: str) -> Iterator[Terminal]:
         raise SkewlessError(f"{type(error).__name__}: {error}", hint=f"log: {log}") from error
 
 
-def _run(request: Request, out: Terminal) -> RunRecord:
-    path, values = resolve(request.task), overrides.parse(request.assignments)
+def _run(request: RunOptions, out: Terminal) -> RunRecord:
+    path, values = resolve(request.task), overrides.parse_assignments(request.assignments)
     beam_args = _beam_arguments(request, path)
     console = out.console
     console.print(f"[dim]log  {out.log}[/]")
+    for hidden in hidden_modules(os.getcwd()).values():
+        console.print(
+            f"[yellow]note[/] {escape(hidden)} has the name of a package of Skewless: a task cannot import it"
+        )
     with console.status("loading TensorFlow and TFX"):
         from components.task.reference import TaskReference
-        from pipeline.report.summary import summarize
-        from pipeline.runners.local.run import run
+        from pipeline.report.summary import print_summary
+        from pipeline.runners.local.run import run_pipeline
 
         reference = TaskReference(path, values)
-        paths = Paths(absolute(request.root), reference.load().name)
+        paths = Paths(absolute_path(request.root), reference.load().name)
     if is_remote(paths.root) and not request.metadata:
         console.print(f"[dim]metadata  {paths.metadata}: sqlite knows no {paths.root}[/]")
-    record = run(
+    record = run_pipeline(
         reference,
         data=request.data,
         paths=paths,
@@ -119,14 +124,14 @@ def _run(request: Request, out: Terminal) -> RunRecord:
         console=console,
         metadata=request.metadata,
     )
-    summarize(record, paths, console)
+    print_summary(record, paths, console)
     return record
 
 
-def _beam_arguments(request: Request, path: str) -> list[str]:
+def _beam_arguments(request: RunOptions, path: str) -> list[str]:
     """Checked before anything is loaded; workers in a container must find the task there, too."""
     folders = {"--root": request.root, "--data": request.data}
-    found = beam.arguments(request.beam_runner, request.beam_args, folders)
+    found = beam.runner_arguments(request.beam_runner, request.beam_args, folders)
     if beam.NO_CONTAINER not in found:
         check_installed(path)
     beam.check_endpoint(request.beam_args)

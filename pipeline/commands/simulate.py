@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from components.task import overrides as settings
 from data.errors import UsageError
 from data.files.remote import is_remote
-from pipeline.commands.run import Request, Terminal, terminal
+from pipeline.commands.run import RunOptions, Terminal, terminal
 from pipeline.paths import Paths, absolute_path, check_root
 from pipeline.registry import resolve
 from pipeline.report.display import Display
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from components.task.reference import TaskReference
 
 
-def run_compiled(request: Request, file: str) -> None:
+def run_compiled(request: RunOptions, file: str) -> None:
     """Runs the file, and prints what came of it.
 
     Raises:
@@ -33,7 +33,7 @@ def run_compiled(request: Request, file: str) -> None:
             "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give it to `skewless compile`."
         )
     compiled = CompiledFile.load(file)
-    given = settings.parse(request.assignments)
+    given = settings.parse_assignments(request.assignments)
     if request.data is not None:
         given["data"] = request.data
     if is_remote(request.root):
@@ -46,7 +46,7 @@ def run_compiled(request: Request, file: str) -> None:
         _run(request, compiled, file, parameters, out)
 
 
-def _run(request: Request, compiled: CompiledFile, file: str, parameters: dict[str, str], out: Terminal) -> None:
+def _run(request: RunOptions, compiled: CompiledFile, file: str, parameters: dict[str, str], out: Terminal) -> None:
     reference, paths = _reference(compiled), Paths(request.root, compiled.task)
     if request.task and request.task != compiled.task and resolve(request.task) != reference.path:
         raise UsageError(f"{file} is of the task {reference.path}, not of {request.task}")
@@ -85,7 +85,7 @@ def _set(reference: TaskReference, parameters: Mapping[str, str]) -> TaskReferen
     """
     from pipeline.runners.compiler.parameters import parameter_name
 
-    known = {parameter_name(name): name for name in settings.names(reference.load())}
+    known = {parameter_name(name): name for name in settings.setting_names(reference.load())}
     values = {known[name]: text for name, text in parameters.items() if name in known}
     found = replace(reference, settings={**reference.settings, **values})
     found.load()

@@ -19,7 +19,7 @@ from pipeline.report import skew as report
 from serving.diagnosis import diagnose
 from serving.engines import installed_binary
 from serving.graph import checks
-from serving.parity.live_server import live
+from serving.parity.live_server import start_live_server
 from serving.parity.proof import Difference, Sample, compare_routes
 from serving.signatures import DEFAULT, EXAMPLES
 
@@ -30,7 +30,7 @@ EMBEDDED = "the embedded one"
 
 
 @dataclass(frozen=True)
-class Question:
+class SkewOptions:
     """What a user asked of a SavedModel, as it was typed.
 
     Attributes:
@@ -46,7 +46,7 @@ class Question:
     limit: int
 
 
-def prove_model(question: Question) -> None:
+def prove_model(question: SkewOptions) -> None:
     """Compares the routes of a SavedModel, of which no more is known than its signatures.
 
     Raises:
@@ -60,7 +60,7 @@ def prove_model(question: Question) -> None:
         fault = diagnose.diagnose(difference, None)
         return {**vars(fault), "route": difference.served.route, "why": "", "source": ""}
 
-    with Console(stderr=True).status("") as status, live(question.model, (program,) if program else ()) as server:
+    with Console(stderr=True).status("") as status, start_live_server(question.model, (program,) if program else ()) as server:
         sample = Sample(records, question.feature)
         routes, fault = compare_routes(question.model, server, sample, status.update, explain)
     graph = checks.random_ops(question.model, (DEFAULT, EXAMPLES))
@@ -100,7 +100,7 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
         reference = TaskReference(path, {**record["settings"], **assignments})
         folder = posixpath.join(paths.run(record["run_id"]), "skew")
         artifacts = _artifacts(record, paths, metadata, reference)
-        skew = skew_check.prove(reference.load(), artifacts, folder, status.update).to_dict()
+        skew = skew_check.check_skew(reference.load(), artifacts, folder, status.update).to_dict()
         if record["pushed"] and tf.io.gfile.isdir(record["pushed"]["path"]):
             status.update("through the pushed version")
             pushed = skew_check.check_pushed(folder, record["pushed"]["path"]).to_dict()
@@ -121,7 +121,7 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, refer
     """What the last run left, if it is of the task as it is now."""
     from tfx.utils.path_utils import serving_model_path
 
-    from components.release.skew_check import Artifacts
+    from components.release.skew_check import TrainedArtifacts
     from components.task.reference import KEY
     from pipeline import metadata_store
     from pipeline.report.metadata import Metadata
@@ -147,7 +147,7 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, refer
         for component in ("ExampleGen", "SchemaGen", "Transform", "Trainer")
         for key, one in known.outputs(executions[component]).items()
     }
-    return Artifacts(
+    return TrainedArtifacts(
         found["examples"],
         found["schema"],
         found["transform_graph"],
@@ -163,7 +163,7 @@ def _tell(skew: report.Verdict) -> None:
         raise SkewError(report.first_fault(skew), hint="Do not serve this model.")
 
 
-def _records(question: Question) -> list[bytes]:
+def _records(question: SkewOptions) -> list[bytes]:
     files = [file for given in question.files for file in _files(given)]
     found: list[bytes] = []
     for file in files:

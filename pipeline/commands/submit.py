@@ -33,7 +33,7 @@ _ONLY = {
 
 
 @dataclass(frozen=True)
-class Request:
+class SubmitOptions:
     """What a user asked for, as it was typed.
 
     Attributes:
@@ -42,7 +42,7 @@ class Request:
       cache: False: every component runs, whatever earlier runs left.
       name: of the run or the schedule; by default the pipeline's with the time (UTC).
       schedule: five fields of cron.
-      wait, poll, timeout: see `pipeline.commands.job.Request`.
+      wait, poll, timeout: see `pipeline.commands.job.JobOptions`.
       check: look into the buckets first (Vertex AI).
       Of Vertex AI: project, region, network, api_endpoint. Of Kubeflow: host, namespace, experiment, token, token_file.
     """
@@ -58,7 +58,7 @@ class Request:
     wait: bool = False
     poll: float = 10.0
     timeout: float | None = None
-    check: bool = True
+    check_submission: bool = True
     service_account: str = ""
     project: str = ""
     region: str = ""
@@ -71,7 +71,7 @@ class Request:
     token_file: str = ""
 
 
-def submit_file(request: Request) -> int:
+def submit_file(request: SubmitOptions) -> int:
     """Submits the file, prints the run's name and address, and waits for its end if asked to.
 
     Returns:
@@ -83,8 +83,8 @@ def submit_file(request: Request) -> int:
       SkewlessError: a run that was waited for has failed, was cancelled, or has not ended in time.
     """
     compiled = CompiledFile.load(request.file)
-    check(request, compiled)
-    plan = planned(request, compiled, datetime.datetime.now(datetime.timezone.utc))
+    check_submission(request, compiled)
+    plan = plan_job(request, compiled, datetime.datetime.now(datetime.timezone.utc))
     check_client(compiled.target)
     try:
         with quiet_console() as console:
@@ -105,7 +105,7 @@ def submit_file(request: Request) -> int:
     return 0
 
 
-def check(request: Request, compiled: CompiledFile) -> None:
+def check_submission(request: SubmitOptions, compiled: CompiledFile) -> None:
     """Options that do not fit the file or one another.
 
     Raises:
@@ -135,7 +135,7 @@ def check(request: Request, compiled: CompiledFile) -> None:
         )
 
 
-def _check_vertex(request: Request) -> None:
+def _check_vertex(request: SubmitOptions) -> None:
     if not re.fullmatch(r"[a-z]+-[a-z]+\d+", request.region):
         problem = f"'{request.region}' is no region" if request.region else "no region to run in"
         raise UsageError(problem, hint="Give the one of the bucket: --region europe-west4")
@@ -149,7 +149,7 @@ def _check_vertex(request: Request) -> None:
         )
 
 
-def planned(request: Request, compiled: CompiledFile, now: datetime.datetime) -> JobPlan:
+def plan_job(request: SubmitOptions, compiled: CompiledFile, now: datetime.datetime) -> JobPlan:
     """What will be submitted.
 
     Args:
@@ -162,7 +162,7 @@ def planned(request: Request, compiled: CompiledFile, now: datetime.datetime) ->
     base = (request.pipeline_root or compiled.base).rstrip("/")
     check_uri("--pipeline-root", base, target)
     check_pattern("--pipeline-root", base)
-    given = overrides.parse(request.assignments)
+    given = overrides.parse_assignments(request.assignments)
     if request.data is not None:
         given["data"] = request.data
     values = compiled.parameters(given, base)
@@ -202,12 +202,12 @@ def _without_cache(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**spec, "root": {**spec["root"], "dag": {**spec["root"]["dag"], "tasks": tasks}}}
 
 
-def _host(request: Request) -> str:
+def _host(request: SubmitOptions) -> str:
     """The cluster's address; the variables are those of kfp's own command line and client."""
     return request.host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
 
 
-def _connected(request: Request, target: str) -> Backend:
+def _connected(request: SubmitOptions, target: str) -> Backend:
     if target == "vertex":
         return Vertex(
             request.region,

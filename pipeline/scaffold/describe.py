@@ -9,7 +9,7 @@ from rich.table import Table
 from data.images.headers import ALPHA, REMARKS
 from data.ingest.shards import Ingest
 from data.names import printable
-from pipeline.report.summary import counted
+from pipeline.report.summary import format_counts
 from pipeline.scaffold.choose import Choice
 from pipeline.scaffold.survey import Look
 
@@ -125,9 +125,9 @@ def advice(look: Look, choice: Choice) -> list[str]:
             found.append(f"{count} of those looked at {REMARKS[name]}")
     found += look.notes
     if look.unused:
-        found.append(f"{look.unused.total():,} pictures are passed over: {counted(look.unused)}")
+        found.append(f"{look.unused.total():,} pictures are passed over: {format_counts(look.unused)}")
     if look.not_pictures:
-        found.append(f"passed over, as no pictures: {counted(look.not_pictures)}")
+        found.append(f"passed over, as no pictures: {format_counts(look.not_pictures)}")
     if choice.augment:
         mirrored = " and mirrors" if choice.flip else ""
         found.append(f"few pictures: training turns, shifts, zooms{mirrored} them at random (augment)")

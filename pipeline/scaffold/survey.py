@@ -18,11 +18,11 @@ from data.images import ops
 from data.images.formats import DECODED
 from data.images.headers import ALPHA, Header, read_header
 from data.images.validate import Checked, check_files
-from data.ingest.shards import Ingest, split_of
+from data.ingest.shards import Ingest, assign_split
 from data.names import printable
 from data.records import digest, remarks
 from data.sources import ImageFolder
-from data.sources.base import ahead, chunks
+from data.sources.base import chunks, prefetch
 from data.spec import Image
 
 PER_CLASS = 300  # pictures looked at, of each class and split
@@ -107,7 +107,7 @@ def look(folder: str) -> Look:
             part = "bad"
         else:
             _take(found, checked)
-            part = split or split_of(digest(checked.contents), _buckets())
+            part = split or assign_split(digest(checked.contents), _buckets())
         seen.setdefault((split, name), Counter())[part] += 1
     if not found.sizes:
         path, reason = found.bad[0]
@@ -133,7 +133,7 @@ def _sample(folder: str, splits: dict[str, Sequence[tuple[str, str]]]) -> Iterat
     ]
     turns = [one for turn in itertools.zip_longest(*drawn) for one in turn if one is not None]
     budget = MAX_BYTES
-    for part, checked in ahead(
+    for part, checked in prefetch(
         lambda part: check_files([posixpath.join(folder, path) for _, _, path in part], channels=3),
         chunks(turns, _CHUNK),
     ):

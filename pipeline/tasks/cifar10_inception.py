@@ -27,10 +27,10 @@ from pathlib import Path
 import numpy as np
 
 from components.models.transfer import Transfer
-from components.progress import say
+from components.progress import report
 from components.task.task import Evaluate, Task, Train
 from data.files.download import File, fetch
-from data.sources import Arrays, Either, ImageFolder
+from data.sources import Arrays, FirstMatch, ImageFolder
 from data.spec import Classes, Image
 
 ARCHIVE = File(  # as tensorflow_datasets lists it
@@ -45,7 +45,7 @@ ROW = 1 + 3 * 32 * 32  # bytes: the label, then red, green and blue, row by row
 
 def download(folder: str) -> None:
     """Downloads the binary version, and writes it as `x_train.npy`, `y_train.npy`, `x_test.npy` and `y_test.npy`."""
-    fetch([ARCHIVE], folder, say, instead="pictures, as train/<class>/* and test/<class>/*,")
+    fetch([ARCHIVE], folder, report, instead="pictures, as train/<class>/* and test/<class>/*,")
     archive = Path(folder, ARCHIVE.name)
     write_arrays(archive, Path(folder))
     archive.unlink()
@@ -63,7 +63,7 @@ def write_arrays(archive: Path, folder: Path) -> None:
 
 TASK = Task(
     name="cifar10_inception",
-    source=Either(first=ImageFolder(), second=Arrays()),
+    source=FirstMatch(first=ImageFolder(), second=Arrays()),
     feature=Image(height=75, width=75, channels=3),
     label=Classes(NAMES),
     model=Transfer(backbone="InceptionV3", weights="imagenet", cut="mixed7", dense=1024, dropout=0.2),

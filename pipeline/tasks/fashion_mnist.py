@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import keras
 
-from components.progress import say
+from components.progress import report
 from components.task.task import Evaluate, Task, Train
 from data.files.download import File, fetch
 from data.sources import Idx
@@ -44,7 +44,7 @@ NAMES = (
 
 def download(folder: str) -> None:
     """Downloads the four files."""
-    fetch(FILES, folder, say)
+    fetch(FILES, folder, report)
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:

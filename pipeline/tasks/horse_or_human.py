@@ -15,7 +15,7 @@ decoding and augmentation included, 1 % of the time waiting for input; 15 minute
 from __future__ import annotations
 
 from components.models.conv_net import ConvNet
-from components.progress import say
+from components.progress import report
 from components.task.task import Evaluate, Task, Train
 from data.augmentation.image_data_generator import from_image_data_generator
 from data.files.archives import fetch_archives
@@ -42,7 +42,7 @@ ARCHIVES = {  # as tensorflow_datasets lists them
 
 def download(folder: str) -> None:
     """Downloads both archives and unpacks them into `training` and `validation`."""
-    fetch_archives(ARCHIVES, folder, say)
+    fetch_archives(ARCHIVES, folder, report)
 
 
 TASK = Task(

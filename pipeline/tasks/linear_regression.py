@@ -17,7 +17,7 @@ import keras
 
 from components.task.task import Evaluate, Task, Train
 from data.ingest.shards import Ingest
-from data.sources import Arrays, Csv, Either
+from data.sources import Arrays, Csv, FirstMatch
 from data.spec import Feature, Number, Vector
 
 
@@ -34,7 +34,7 @@ def build_model(feature: Feature, classes: int) -> keras.Model:
 
 TASK = Task(
     name="linear_regression",
-    source=Either(first=Csv(label="y"), second=Arrays(train=("x", "y"), eval=())),
+    source=FirstMatch(first=Csv(label="y"), second=Arrays(train=("x", "y"), eval=())),
     feature=Vector(1),
     label=Number(),
     model=build_model,

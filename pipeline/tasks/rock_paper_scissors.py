@@ -10,7 +10,7 @@ of pictures with a folder for each class will do as DIR; `skewless new` writes a
 from __future__ import annotations
 
 from components.models.conv_net import ConvNet
-from components.progress import say
+from components.progress import report
 from components.task.task import Evaluate, Task, Train
 from data.augmentation.image_data_generator import from_image_data_generator
 from data.files.archives import fetch_archives
@@ -37,7 +37,7 @@ ARCHIVES = {  # as tensorflow_datasets lists them
 
 def download(folder: str) -> None:
     """Downloads both archives and unpacks them into `train` and `validation`."""
-    fetch_archives(ARCHIVES, folder, say)
+    fetch_archives(ARCHIVES, folder, report)
 
 
 TASK = Task(

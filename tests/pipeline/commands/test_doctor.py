@@ -25,7 +25,7 @@ GB = 10**9
 def _examine(root: Path, checks: tuple[Callable[..., object], ...] = doctor.CHECKS) -> tuple[bool, list[str]]:
     console = Console(file=io.StringIO(), width=300, highlight=False)
     with mock.patch.object(doctor, "CHECKS", checks):
-        fine = doctor.examine(str(root), console)
+        fine = doctor.examine_machine(str(root), console)
     return fine, console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 

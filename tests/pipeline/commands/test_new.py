@@ -21,7 +21,7 @@ from rich.console import Console
 from data.errors import DataError, UsageError
 from pipeline.commands.new import new_task
 from pipeline.paths import Paths
-from pipeline.runners.local.run import data_folder
+from pipeline.runners.local.run import resolve_data_folder
 from pipeline.scaffold.choose import choose, feature_size, filters, has_a_side
 from pipeline.scaffold.survey import Look, look
 from tests.conftest import encode_picture, smooth_pixels
@@ -104,12 +104,12 @@ def test_horses_and_humans_as_pil_sees_them(shared_data: Path, here: Path) -> No
 def test_the_split_by_content_is_foretold_as_a_run_makes_it(
     tmp_path: Path, picture_folder: Make, read_all: Callable[..., dict]
 ) -> None:
-    from data.ingest.shards import split_of
+    from data.ingest.shards import assign_split
     from data.spec import Classes, Image
 
     folder = picture_folder(tmp_path / "data", {"cats": 31, "dogs": 17, ".hidden": 2})
     read = read_all(TASK.source, folder, Image(8, 8), Classes())[""]
-    expected = Counter((split_of(one.digest, {"train": 4, "eval": 1}), one.label) for one in read)
+    expected = Counter((assign_split(one.digest, {"train": 4, "eval": 1}), one.label) for one in read)
     found = look(str(folder)).split
     assert Counter({(split, name): n for split, names in found.items() for name, n in names.items()}) == expected
 
@@ -341,11 +341,11 @@ def test_the_data_of_a_task_are_those_given_then_those_it_names(tmp_path: Path) 
     for name in ("given", "named"):
         (tmp_path / name).mkdir()
     paths, task = Paths(str(tmp_path), "tiny"), dataclasses.replace(TASK, data=str(tmp_path / "named"))
-    assert data_folder(task, str(tmp_path / "given"), paths) == str(tmp_path / "given")
-    assert data_folder(task, None, paths) == str(tmp_path / "named")
+    assert resolve_data_folder(task, str(tmp_path / "given"), paths) == str(tmp_path / "given")
+    assert resolve_data_folder(task, None, paths) == str(tmp_path / "named")
     (tmp_path / "named").rmdir()
     with pytest.raises(DataError, match="no data folder at .*/named"):
-        data_folder(task, None, paths)
+        resolve_data_folder(task, None, paths)
 
 
 def test_what_an_interrupted_fetch_left_is_there_for_the_next(tmp_path: Path) -> None:
@@ -357,9 +357,9 @@ def test_what_an_interrupted_fetch_left_is_there_for_the_next(tmp_path: Path) ->
 
     paths, task = Paths(str(tmp_path), "tiny"), dataclasses.replace(TASK, fetch=fetch)
     with pytest.raises(DataError, match="no network"):
-        data_folder(task, None, paths)
+        resolve_data_folder(task, None, paths)
     assert not Path(paths.data).exists()
-    assert Path(data_folder(task, None, paths), "half").read_text() == "halfhalf"
+    assert Path(resolve_data_folder(task, None, paths), "half").read_text() == "halfhalf"
 
 
 def make_bright_or_dark(folder: Path, count: int) -> Path:

@@ -24,8 +24,8 @@ import pytest
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from pipeline.commands.predict import listed
-from serving.client.pictures import picture
+from pipeline.commands.predict import list_pictures
+from serving.client.pictures import load_picture
 from tests.pipeline.conftest import COMMAND, PROJECT, Skewless, environment
 
 
@@ -200,8 +200,8 @@ def test_a_folder_without_permission_stands_in_the_list() -> None:
         before = os.geteuid()
         os.seteuid(before or 65534)  # root reads everything
         try:
-            assert listed([folder]) == [f"{folder}/open/1.png", f"{folder}/closed"]
-            assert str(picture(f"{folder}/closed", 0).error) == f"cannot read {folder}/closed: Permission denied"
+            assert list_pictures([folder]) == [f"{folder}/open/1.png", f"{folder}/closed"]
+            assert str(load_picture(f"{folder}/closed", 0).error) == f"cannot read {folder}/closed: Permission denied"
         finally:
             os.seteuid(before)
 

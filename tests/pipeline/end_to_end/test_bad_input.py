@@ -12,7 +12,7 @@ import pytest
 
 from data.errors import DataError, UsageError
 from data.spec import Feature
-from pipeline.commands.run import Request, run_task
+from pipeline.commands.run import RunOptions, run_task
 from pipeline.paths import Paths
 from pipeline.registry import resolve
 from pipeline.runners.local.run import ComponentError
@@ -161,7 +161,7 @@ def test_a_data_folder_that_is_none(data: str, tmp_path: Path) -> None:
 
 def test_a_root_that_is_a_pattern(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"out \[1\] holds \[, which Beam and TensorFlow take for a pattern"):
-        run_task(Request(TINY, str(tmp_path), str(tmp_path / "out [1]")))
+        run_task(RunOptions(TINY, str(tmp_path), str(tmp_path / "out [1]")))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,10 +17,10 @@ from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components.task.overrides import apply
+from components.task.overrides import apply_settings
 from components.task.reference import TaskReference
 from data.errors import UsageError
-from pipeline.commands.compile import Request, check, check_installed, compile_task, write
+from pipeline.commands.compile import CompileOptions, check_compile_options, check_installed, compile_task, write
 from pipeline.registry import resolve
 from pipeline.runners.beam import LOCAL
 from pipeline.runners.compiler import parameters
@@ -222,15 +222,15 @@ def test_a_settings_text_gives_the_setting_back() -> None:
     names = ("train.schedule", "train.patience", "train.tensorboard", "train.stop_when", "augment.rotation_range")
     found = parameters.default_values(TaskReference(DIGITS), names)
     assert found["train.patience"] == "none" and found["train.tensorboard"] == "false"
-    assert apply(TaskReference(DIGITS).load(), found) == TaskReference(DIGITS).load()
+    assert apply_settings(TaskReference(DIGITS).load(), found) == TaskReference(DIGITS).load()
     found = parameters.default_values(reference, names)
-    assert apply(TaskReference(DIGITS).load(), found) == reference.load()
+    assert apply_settings(TaskReference(DIGITS).load(), found) == reference.load()
     assert found["train.schedule"] == "25:0.01,50:0.001"
 
 
 # Bad input
 
-GOOD = Request("digits", "vertex", "host/skewless:1", "gs://bucket/root")
+GOOD = CompileOptions("digits", "vertex", "host/skewless:1", "gs://bucket/root")
 
 
 @pytest.mark.parametrize(
@@ -260,9 +260,9 @@ GOOD = Request("digits", "vertex", "host/skewless:1", "gs://bucket/root")
 )
 def test_what_can_be_seen_at_once(change: dict[str, Any], words: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check(dataclasses.replace(GOOD, **change))
+        check_compile_options(dataclasses.replace(GOOD, **change))
     assert str(caught.value).startswith(words) and hint in caught.value.hint
-    check(GOOD)
+    check_compile_options(GOOD)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from data.errors import UsageError
-from pipeline.commands.submit import Request, planned
+from pipeline.commands.submit import SubmitOptions, plan_job
 from pipeline.runners.compiler.compiled_file import CompiledFile
 from pipeline.runners.remote.cron import translate_schedule
 from tests.pipeline.runners.remote.kubeflow_service import Kubeflow
@@ -138,8 +138,8 @@ def test_a_job_is_known_by_its_address(call: Caller) -> None:
 
 def _planned(tmp_path: Path, target: str, **options: Any) -> Any:
     file = compiled_file(tmp_path, target)
-    request = dataclasses.replace(Request(file, data="gs://b/data"), **options)
-    return planned(request, CompiledFile.load(file), NOW)
+    request = dataclasses.replace(SubmitOptions(file, data="gs://b/data"), **options)
+    return plan_job(request, CompiledFile.load(file), NOW)
 
 
 def test_the_plan_is_the_files_own(tmp_path: Path) -> None:

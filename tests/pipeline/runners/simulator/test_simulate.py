@@ -18,7 +18,7 @@ from components.release.evaluator import ACCURACY, Evaluation
 from components.task.reference import TaskReference
 from data.errors import DataError, QualityError, SkewError, SkewlessError, UsageError
 from data.spec import Image as Pictures
-from pipeline.commands.run import Request
+from pipeline.commands.run import RunOptions
 from pipeline.commands.simulate import run_compiled
 from pipeline.paths import Paths
 from pipeline.runners.compiler.compiled_file import CompiledFile
@@ -102,7 +102,7 @@ def test_a_compiled_setting_that_the_data_do_not_fit_is_told_before_anything_run
     line = TaskReference("pipeline.tasks.linear_regression:TASK", {"evaluate.split": "test", "train.epochs": "7"})
     file = tmp_path / "line.json"
     file.write_text(json.dumps(compile_pipeline(line, PlatformOptions("vertex", "i", "gs://b/r"))))
-    asked = Request("", str(tmp_path / "data"), str(tmp_path / "root"))
+    asked = RunOptions("", str(tmp_path / "data"), str(tmp_path / "root"))
     with pytest.raises(UsageError, match="evaluate.split is test, but the data have only the splits eval, train"):
         run_compiled(asked, str(file))
     with pytest.raises(UsageError, match="train.epochs must be at least 1, got -1"):
