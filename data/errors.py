@@ -1,11 +1,11 @@
-"""The errors that a user can cause, each with the exit status of the command that meets it.
+"""The errors that a user can cause, each with the exit status that the command line returns for it.
 
 SkewlessError (1)
 ├── UsageError (2)     a wrong name, setting or argument
-├── DataError (3)      data that cannot be trained on
-├── QualityError (4)   a model that is below a limit or worse than the one before
-├── SkewError (5)      a model that answers otherwise than it should, by one route or another
-└── ServingError (6)   a server that does not answer, or refuses
+├── DataError (3)      data that the model cannot be trained on
+├── QualityError (4)   a model below a threshold, or worse than the blessed one
+├── SkewError (5)      different answers to the same records by two routes
+└── ServingError (6)   a server that does not answer, or rejects a request
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Iterable
 
 
 class SkewlessError(Exception):
-    """A fault that one line explains: what is wrong, where, and what to do next.
+    """An error that one line explains: what is wrong, where, and what to do next.
 
     Attributes:
-      hint: what to do next, shown on a line of its own; may be empty.
+      hint: what to do next, printed on a separate line; may be empty.
     """
 
     exit_code = 1
@@ -36,7 +36,7 @@ class UsageError(SkewlessError):
 
 
 class DataError(SkewlessError):
-    """Data that cannot be trained on: none, of one class, too much of it broken."""
+    """Data that the model cannot be trained on: no examples, one class only, too many broken files."""
 
     exit_code = 3
 
@@ -48,19 +48,19 @@ class QualityError(SkewlessError):
 
 
 class SkewError(SkewlessError):
-    """The same records, by two routes, get different answers."""
+    """Different answers to the same records by two routes."""
 
     exit_code = 5
 
 
 class ServingError(SkewlessError):
-    """A server that cannot be reached, or that refuses a request."""
+    """A server that cannot be reached, or that rejects a request."""
 
     exit_code = 6
 
 
 def unknown(kind: str, name: str, legal: Iterable[str]) -> UsageError:
-    """The error for a misspelt name: tells the nearest and all legal ones."""
+    """Return the error for an unknown name, with the closest match as a suggestion and all legal names as a hint."""
     names = sorted(legal)
     near = difflib.get_close_matches(name, names, n=1)
     guess = f" Did you mean '{near[0]}'?" if near else ""
@@ -68,18 +68,41 @@ def unknown(kind: str, name: str, legal: Iterable[str]) -> UsageError:
 
 
 _REFUSAL = (
-    "StringToNumberOp could not correctly convert string: "  # before the words of `data.images.pixel_limit.unless`
+    "StringToNumberOp could not correctly convert string: "  # precedes the texts of `data.images.pixel_limit.unless`
 )
-# Names of nodes and ops; and what TensorFlow 2.21 puts before the words of an op that ran in `Dataset.map`.
-_INSIDES = re.compile(
+# Names of nodes and ops; and what TensorFlow 2.21 puts before the text of an op that ran in `Dataset.map`.
+_INTERNALS = re.compile(
     r"\{\{[^}]*\}\} ?|\[\[[^\]]*\]\] ?| ?\[Op:.*"
     r"|Error in user-defined function passed to \S+ transformation with iterator: \S+: "
 )
 _TRACE = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", "Traceback ", "File ")
+_LONGEST = 300  # characters of a line: an error is printed in a terminal
 
 
-def own_words(message: str) -> str:
-    """What an op of TensorFlow says, on one line, without the names of nodes and ops around it."""
-    words = message.partition(_REFUSAL)[2] or message
-    lines = [_INSIDES.sub("", line).strip() for line in words.splitlines()]
+def op_message(message: str) -> str:
+    """Return the text that a TensorFlow op raised, on one line, without the names of nodes and ops around it.
+
+    Args:
+      message: text of a `tf.errors.OpError`, or of a server's answer that quotes one.
+    """
+    text = message.partition(_REFUSAL)[2] or message
+    lines = [_INTERNALS.sub("", line).strip() for line in text.splitlines()]
     return next((line for line in lines if line and not line.startswith(_TRACE)), "")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text that is not blank, or the class's name if there is none.
+
+    Of a `tf.errors.OpError` it is the `op_message`. At most 300 characters.
+    """
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        found = op_message(message)
+    else:
+        found = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return found[:_LONGEST] or type(error).__name__
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the reason of a failure on one line: the system's text of an `OSError`, otherwise `first_line`."""
+    return getattr(error, "strerror", None) or first_line(error)

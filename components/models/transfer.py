@@ -14,7 +14,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from data.errors import UsageError, unknown
+from data.errors import UsageError, first_line, unknown
 from data.fields import check_fields
 from data.spec import Feature
 
@@ -103,7 +103,7 @@ class Transfer:
         try:
             model = make(weights=None, **options)
         except ValueError as error:
-            raise UsageError(f"{self.backbone} on pictures of shape {feature.shape}: {_first_line(error)}") from None
+            raise UsageError(f"{self.backbone} on pictures of shape {feature.shape}: {first_line(error)}") from None
         self._check_cut(model)
         if self.weights == "imagenet":
             model = self._downloaded(make, options)
@@ -117,7 +117,7 @@ class Transfer:
             return make(weights="imagenet", **options)
         except Exception as error:  # whatever the network makes of it
             raise UsageError(
-                f"the ImageNet weights of {self.backbone} cannot be had: {_first_line(error)}",
+                f"the ImageNet weights of {self.backbone} cannot be had: {first_line(error)}",
                 hint="No network? Give a file that was downloaded elsewhere, --set model.weights=FILE, or train from"
                 " random weights, --set model.weights=none",
             ) from None
@@ -163,10 +163,5 @@ def _misfit(error: BaseException) -> str:
     count = re.search(r"total of (\d+) objects", str(error))
     shapes = re.search(r"variable\.shape=(\(.*?\)), Received: value\.shape=(\(.*?\)).*?path=([^,]+),", str(error))
     if not (count and shapes):
-        return _first_line(error)
+        return first_line(error)
     return f"{count[1]} layers differ, e.g. {shapes[3]} is {shapes[1]} in the model and {shapes[2]} in the file"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

@@ -17,10 +17,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.models.input_scaling import on_floats, scaling_of
+from components.models.input_scaling import scaling_of, with_float_input
 from components.prepare.transform import Preprocessing
 from components.task.task import Task
-from data.errors import DataError
+from data.errors import DataError, first_line
 from data.input import reader
 from data.spec import Image
 from serving.diagnosis.base import Trained
@@ -85,7 +85,7 @@ class TrainedModel:
                     writer.write(record)
             read = tf.data.TFRecordDataset(file)
             # As one dataset: each would lay out the whole of the TransformGraph for itself.
-            batches = self._reading([file], count).transformed(read.batch(count).concatenate(read.batch(1)))
+            batches = self._reading([file], count).transform_batches(read.batch(count).concatenate(read.batch(1)))
             (features, labels), *single = list(batches)
         scores = self._answer(features).numpy(), np.concatenate([self._answer(one).numpy() for one, _ in single])
         names = np.array([[name.encode() for name in self.classes]] * count, object) if self.classes else None
@@ -112,14 +112,14 @@ class TrainedModel:
         spec, scaling, model = None, None, self.model
         if isinstance(self.task.feature, Image):
             try:
-                spec, scaling, model = self.task.feature, scaling_of(self.model), on_floats(self.model)
+                spec, scaling, model = self.task.feature, scaling_of(self.model), with_float_input(self.model)
             except ValueError:
                 log.info("%s is no functional model: what was done to pixels cannot be told", self.model.name)
         answer = tf.function(functools.partial(self._scored, model), reduce_retracing=True, autograph=False)
         return Trained(spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, self.weights)
 
-    def _reading(self, files: Sequence[str], count: int) -> reader.Reading:
-        return reader.Reading(files, count, self.task.feature, self.task.label, self._preprocessing, count)
+    def _reading(self, files: Sequence[str], count: int) -> reader.ReadConfig:
+        return reader.ReadConfig(files, count, self.task.feature, self.task.label, self._preprocessing, count)
 
     def _scored(self, model: keras.Model, features: tf.Tensor) -> tf.Tensor:
         output = tf.cast(model(features, training=False), tf.float32)
@@ -136,6 +136,6 @@ def _load(model: keras.Model, path: str) -> None:
             raise DataError(f"no weights at {path}", hint="Train again: the Trainer keeps them.") from None
         except ValueError as error:
             raise DataError(
-                f"the weights at {path} are not of the task's model: {str(error).splitlines()[0]}",
+                f"the weights at {path} are not of the task's model: {first_line(error)}",
                 hint="Has the task been edited? Run it again, then ask for the proof.",
             ) from None

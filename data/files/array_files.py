@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data.errors import DataError
+from data.errors import DataError, first_line
 from data.files.atomic import atomic_path
 from data.files.remote import is_remote
 from data.names import printable
@@ -54,7 +54,7 @@ def open_array(path: str) -> np.ndarray:
                 hint="As pandas' .values saves text. Save str or int: numpy.save(file, values.astype(str)).",
             ) from None
         raise DataError(
-            f"cannot read the array {printable(path)}: {(str(error) or type(error).__name__).splitlines()[0]}",
+            f"cannot read the array {printable(path)}: {first_line(error)}",
             hint="Is the file whole? Fetch it again.",
         ) from error
 

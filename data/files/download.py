@@ -20,7 +20,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from data.errors import DataError, UsageError
+from data.errors import DataError, UsageError, describe_error, first_line
 from data.files.atomic import atomic_path
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -91,7 +91,7 @@ def fetch(files: Sequence[File], folder: str, say: Callable[[str], None] = print
                 _download(file, partial, progress, by_hand)
                 _check(file, partial)
         except OSError as error:  # the network's own are caught where they arise
-            raise DataError(f"cannot write {target}.partial: {error.strerror or error}") from error
+            raise DataError(f"cannot write {target}.partial: {describe_error(error)}") from error
 
 
 class _Progress:
@@ -142,10 +142,11 @@ def _open(file: File, have: int, by_hand: str) -> http.client.HTTPResponse:
             raise _Dropped(f"HTTP {error.code} {error.reason}") from error
         raise DataError(f"{file.url}: HTTP {error.code} {error.reason}", hint=by_hand) from error
     except (OSError, http.client.HTTPException) as error:  # a URLError is an OSError
-        reason = getattr(error, "reason", error)
+        reason = getattr(error, "reason", None)  # of a URLError: an exception or a text
+        text = reason if isinstance(reason, str) else describe_error(reason or error)
         if isinstance(reason, (socket.gaierror, ConnectionRefusedError, ssl.SSLError)):
-            raise DataError(f"cannot reach {file.url}: {_words(reason)}", hint=by_hand) from error
-        raise _Dropped(_words(reason)) from error
+            raise DataError(f"cannot reach {file.url}: {text}", hint=by_hand) from error
+        raise _Dropped(text) from error
 
 
 def _receive(response: http.client.HTTPResponse, file: File, partial: str, progress: _Progress, by_hand: str) -> None:
@@ -166,7 +167,7 @@ def _receive(response: http.client.HTTPResponse, file: File, partial: str, progr
             try:
                 piece = response.read(min(_PIECE, file.bytes - have))
             except (OSError, http.client.HTTPException) as error:
-                raise _Dropped(_words(error)) from error
+                raise _Dropped(first_line(error)) from error
             if not piece:
                 raise _Dropped("the connection was closed")
             out.write(piece)
@@ -198,8 +199,3 @@ def _checksum(path: str, file: File) -> str:
 def _size(path: str) -> int:
     """Bytes; 0 where there is no such file."""
     return os.path.getsize(path) if os.path.isfile(path) else 0
-
-
-def _words(error: object) -> str:
-    """An error's own words, on one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]

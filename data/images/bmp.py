@@ -34,7 +34,7 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
       uint8 [height, width, 3].
 
     Raises:
-      tf.errors.InvalidArgumentError: truncated, too many pixels, or a kind that is not read; `errors.own_words`
+      tf.errors.InvalidArgumentError: truncated, too many pixels, or a kind that is not read; `errors.op_message`
         gives the reason in plain words.
     """
     # Start of the pixels; size of the second header; width; height; bits in the higher half; compression.

@@ -95,7 +95,7 @@ def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
 
     Raises:
       tf.errors.InvalidArgumentError: one holds; the first line ends with its words, which
-        `data.errors.own_words` picks out.
+        `data.errors.op_message` picks out.
     """
     # No Assert and no check_numerics: TFT reads all data, as for an analyzer, where an op has a side effect. What has
     # none is dropped from a graph unless something is computed from it: the place from which the contents are taken.

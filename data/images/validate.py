@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data.errors import own_words
+from data.errors import op_message
 from data.files.remote import is_remote
 from data.images import ops, pixel_limit
 from data.images.file_kinds import file_kind
@@ -104,7 +104,7 @@ def _read(path: str) -> bytes | Checked:
     try:
         return tf.io.read_file(path).numpy() if is_remote(path) else _read_local(path)
     except tf.errors.OpError as error:
-        return _unreadable(own_words(error.message))
+        return _unreadable(op_message(error.message))
     except OSError as error:
         return _unreadable(error.strerror or str(error))
 
@@ -149,7 +149,7 @@ def _check_one(kind: str, contents: bytes, channels: int, max_pixels: int) -> Ch
 
 def _why(kind: str, contents: bytes, message: str) -> tuple[str, str]:
     """The reason and the message for a file that does not decode: the true cause, in plain words."""
-    words = own_words(message)
+    words = op_message(message)
     if pixel_limit.is_ours(message):
         return "not decodable", words
     if kind == "png" and not contents.startswith(_PNG):  # of no kind that is decoded

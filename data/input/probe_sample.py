@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data.errors import DataError
+from data.errors import DataError, first_line
 from data.images import ops
 from data.images.edge_cases import KINDS, kinds_of, odd_picture
 from data.images.headers import read_header
@@ -26,7 +26,7 @@ Reasons = Iterator[tuple[int, str]]  # row, why
 
 
 @dataclass(frozen=True)
-class Picked:
+class Probe:
     """One record of the sample.
 
     Attributes:
@@ -38,7 +38,7 @@ class Picked:
     why: str
 
 
-def choose(files: Sequence[str], feature: Feature, label: Label, limit: int = 64, seed: int = 0) -> list[Picked]:
+def choose_probes(files: Sequence[str], feature: Feature, label: Label, limit: int = 64, seed: int = 0) -> list[Probe]:
     """Chooses records, none of them twice; the same ones in the same order for the same files and seed.
 
     Pictures: the first of each class; the fewest and most pixels and bytes; the tallest and the widest; the first of
@@ -59,25 +59,25 @@ def choose(files: Sequence[str], feature: Feature, label: Label, limit: int = 64
       DataError: there are no records, or they cannot be read.
     """
     try:
-        sizes, facts = _facts(files, feature, label)
-        reasons = _reasons(facts, feature, label)
+        sizes, facts = _read_facts(files, feature, label)
+        reasons = _collect_reasons(facts, feature, label)
         rest = [row for row in range(len(sizes)) if row not in reasons]
         for row in np.random.default_rng(seed).permutation(rest)[: max(0, limit - len(reasons))]:
             reasons[int(row)] = "random"
-        records = _fetch(files, sizes, list(reasons))
-        picked = [Picked(record, why) for record, why in zip(records, reasons.values(), strict=True)]
+        records = _read_rows(files, sizes, list(reasons))
+        picked = [Probe(record, why) for record, why in zip(records, reasons.values(), strict=True)]
     except tf.errors.OpError as error:
         raise DataError(
-            f"cannot read the records of {files[0]}{' and others' * (len(files) > 1)}: {error.message.splitlines()[0]}",
+            f"cannot read the records of {files[0]}{' and others' * (len(files) > 1)}: {first_line(error)}",
             hint="TFRecord shards of tf.train.Example, uncompressed, with the task's feature and label are needed.",
         ) from error
     if isinstance(feature, Image):
-        present = set().union(*(kinds_of(_example(one.record)[IMAGE].bytes_list.value[0]) for one in picked))
-        picked += made(picked[0].record, feature, present)
+        present = set().union(*(kinds_of(_parse_example(one.record)[IMAGE].bytes_list.value[0]) for one in picked))
+        picked += make_edge_cases(picked[0].record, feature, present)
     return picked
 
 
-def made(example: bytes, feature: Image, present: Collection[str] = ()) -> list[Picked]:
+def make_edge_cases(example: bytes, feature: Image, present: Collection[str] = ()) -> list[Probe]:
     """Pictures of each of `odd_pictures.KINDS`, with the label of the one that they are made of.
 
     A kind that the feature's own decoder refuses (CMYK to grey) is left out.
@@ -87,10 +87,10 @@ def made(example: bytes, feature: Image, present: Collection[str] = ()) -> list[
       feature: no picture has more than its `max_pixels`.
       present: the kinds that are not needed.
     """
-    features = _example(example)
+    features = _parse_example(example)
     text, number = features[LABEL].bytes_list.value, features[LABEL].float_list.value
     label = text[0].decode() if text else number[0]
-    pixels = _decoded(features[IMAGE].bytes_list.value[0], 3, feature.max_pixels)
+    pixels = _decode(features[IMAGE].bytes_list.value[0], 3, feature.max_pixels)
     if pixels is None:
         return []
     found = []
@@ -98,15 +98,15 @@ def made(example: bytes, feature: Image, present: Collection[str] = ()) -> list[
         if kind in present or (kind == "CMYK JPEG" and feature.channels == 1):  # which libjpeg refuses, on stderr
             continue
         contents = odd_picture(kind, pixels, feature.max_pixels)
-        decoded = _decoded(contents, feature.channels, feature.max_pixels)
+        decoded = _decode(contents, feature.channels, feature.max_pixels)
         if decoded is not None:
             why, (height, width) = f"made: {kind}", decoded.shape[:2]
             record = image_record(contents, (height, width), read_header(contents), label, why)
-            found.append(Picked(record.example, why))
+            found.append(Probe(record.example, why))
     return found
 
 
-def _decoded(contents: bytes, channels: int, max_pixels: int) -> np.ndarray | None:
+def _decode(contents: bytes, channels: int, max_pixels: int) -> np.ndarray | None:
     """uint8 [height, width, channels]; None where it cannot be decoded to so many channels."""
     try:
         # The kind is known here: `decode` would trace a function for each GIF.
@@ -115,12 +115,12 @@ def _decoded(contents: bytes, channels: int, max_pixels: int) -> np.ndarray | No
         return None
 
 
-def _example(serialized: bytes) -> Any:
+def _parse_example(serialized: bytes) -> Any:
     """The map of an example's features."""
     return tf.train.Example.FromString(serialized).features.feature
 
 
-def _facts(files: Sequence[str], feature: Feature, label: Label) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _read_facts(files: Sequence[str], feature: Feature, label: Label) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Sizes of the serialized records in bytes, int64 [N], and columns [N] of facts; `image` is never parsed."""
     if isinstance(feature, Image):
         whole = ("image/width", "image/height", "image/channels", "image/bytes")
@@ -143,7 +143,7 @@ def _facts(files: Sequence[str], feature: Feature, label: Label) -> tuple[np.nda
     dataset = tf.data.TFRecordDataset(list(files)).batch(_BATCH).map(parsed, num_parallel_calls=2).prefetch(2)
     for batch in dataset.as_numpy_iterator():
         if isinstance(feature, Image):
-            batch["orientation"] = np.array([_orientation(head) for head in batch.pop("head")])
+            batch["orientation"] = np.array([_read_orientation(head) for head in batch.pop("head")])
         batches.append(batch)
     if not batches:
         raise DataError(f"no records in {', '.join(files) or 'no files'}", hint="Is the split empty?")
@@ -151,12 +151,12 @@ def _facts(files: Sequence[str], feature: Feature, label: Label) -> tuple[np.nda
     return facts.pop("size").astype(np.int64), facts
 
 
-def _orientation(head: bytes) -> int:
+def _read_orientation(head: bytes) -> int:
     """EXIF's, as far as a record's first bytes tell; 1 where they do not."""
     return read_header(head[head.find(_JPEG) :]).orientation if b"Exif" in head and _JPEG in head else 1
 
 
-def _fetch(files: Sequence[str], sizes: np.ndarray, rows: Sequence[int]) -> list[bytes]:
+def _read_rows(files: Sequence[str], sizes: np.ndarray, rows: Sequence[int]) -> list[bytes]:
     """The records of these rows: where each one lies follows from the sizes of those before it."""
     ends = np.cumsum(sizes + _FRAME)
     file_ends = np.cumsum([tf.io.gfile.stat(file).length for file in files])
@@ -170,26 +170,26 @@ def _fetch(files: Sequence[str], sizes: np.ndarray, rows: Sequence[int]) -> list
     return [found[row] for row in rows]
 
 
-def _reasons(facts: dict[str, np.ndarray], feature: Feature, label: Label) -> dict[int, str]:
+def _collect_reasons(facts: dict[str, np.ndarray], feature: Feature, label: Label) -> dict[int, str]:
     """The rows to choose, in order, and why; a row with several reasons has them all."""
     found: dict[int, list[str]] = {}
     for source in (
-        _of_label(facts[LABEL], label),
-        _of_picture(facts) if isinstance(feature, Image) else _of_row(facts),
+        _label_reasons(facts[LABEL], label),
+        _image_reasons(facts) if isinstance(feature, Image) else _vector_reasons(facts),
     ):
         for row, why in source:
             found.setdefault(row, []).append(why)
     return {row: ", ".join(whys) for row, whys in found.items()}
 
 
-def _of_label(labels: np.ndarray, label: Label) -> Reasons:
+def _label_reasons(labels: np.ndarray, label: Label) -> Reasons:
     if isinstance(label, Classes):
         yield from _first_of_each(labels, lambda name: f"class {name.decode(errors='replace')}")
     else:
         yield from _extremes(labels, "lowest label", "highest label")
 
 
-def _of_picture(facts: dict[str, np.ndarray]) -> Reasons:
+def _image_reasons(facts: dict[str, np.ndarray]) -> Reasons:
     width, height, channels = (facts[f"image/{name}"] for name in ("width", "height", "channels"))
     yield from _extremes(width * height, "smallest", "largest")
     yield from _extremes(facts["image/bytes"], "fewest bytes", "most bytes")
@@ -202,7 +202,7 @@ def _of_picture(facts: dict[str, np.ndarray]) -> Reasons:
             yield row, why
 
 
-def _of_row(facts: dict[str, np.ndarray]) -> Reasons:
+def _vector_reasons(facts: dict[str, np.ndarray]) -> Reasons:
     for number, column in enumerate(facts[VECTOR].T):
         yield from _extremes(column, f"lowest of column {number}", f"highest of column {number}")
 

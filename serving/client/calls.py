@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from data.errors import SkewlessError, own_words
+from data.errors import SkewlessError, op_message
 from serving.client.address import Address, Tls
-from serving.client.errors import SIGNATURE, Asked, InvalidRequest, Refusal, explained
+from serving.client.errors import SIGNATURE, InvalidRequest, RequestContext, TransportError, to_serving_error
 from serving.client.results import VersionStatus
 from serving.client.retry import persistently
 from serving.client.tensor import Tensor
-from serving.client.transport import Features, Model, Transport
+from serving.client.transport import Features, ModelSpec, Transport
 
 PAUSE_S = (0.01, 0.05)
 """Before a row is asked about once more; most batches wait less for their rows."""
@@ -36,7 +36,7 @@ def connect(address: Address, tls: Tls, max_message_bytes: int) -> Transport:
 class Caller:
     """Calls that raise a `ServingError` of `serving.client.errors`, and nothing else."""
 
-    def __init__(self, transport: Transport, address: str, model: Model, timeout: float, retries: int) -> None:
+    def __init__(self, transport: Transport, address: str, model: ModelSpec, timeout: float, retries: int) -> None:
         """Args:
         transport: from `connect`.
         address: as the user gave it.
@@ -95,18 +95,18 @@ class Caller:
         timeout = min(timeout, self._timeout)
         try:
             return _sorted(self._transport.status(self._model, timeout))
-        except Refusal as refusal:
-            raise explained(refusal, Asked(self._address, self._model.name, timeout)) from refusal
+        except TransportError as refusal:
+            raise to_serving_error(refusal, RequestContext(self._address, self._model.name, timeout)) from refusal
 
     def _ask(self, call: Callable[[float], Answer], pictures: bool = False, again: bool = False) -> Answer:
         try:
             return self._of_its_own(call) if again else persistently(call, self._timeout, self._retries)
-        except Refusal as refusal:
-            raise explained(refusal, Asked(self._address, self._model.name, self._timeout, pictures)) from refusal
+        except TransportError as refusal:
+            raise to_serving_error(refusal, RequestContext(self._address, self._model.name, self._timeout, pictures)) from refusal
         except (SkewlessError, MemoryError):
             raise
         except Exception as error:  # of a library below, which can be anything: what was given does not fit its types
-            words = own_words(str(error)) or "no words"
+            words = op_message(str(error)) or "no words"
             raise InvalidRequest(
                 f"no such request can be made: {type(error).__name__}: {words}", hint=SIGNATURE
             ) from error
@@ -117,7 +117,7 @@ class Caller:
         while True:
             try:
                 answer = persistently(call, self._timeout, self._retries)
-            except Refusal as refusal:
+            except TransportError as refusal:
                 if not refusal.of_rows or refusals == self._again:
                     raise
                 refusals += 1

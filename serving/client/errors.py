@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from data.errors import ServingError, own_words
+from data.errors import ServingError, op_message
 
 START = "Start one with: skewless serve TASK"
 _PIXELS = "Send it smaller: the model takes none that is larger, whatever it holds."
@@ -77,7 +77,7 @@ class ServerFailure(ServingError):
     """The server failed, or answers what this client does not understand."""
 
 
-class Refusal(Exception):
+class TransportError(Exception):
     """What a transport raises: a status of gRPC, before it is told in words of this house.
 
     Attributes:
@@ -93,11 +93,11 @@ class Refusal(Exception):
     @property
     def of_rows(self) -> bool:
         """What the rows hold is refused, and not the request as a whole: it may be the rows of somebody else."""
-        return self.code == "INVALID_ARGUMENT" and not _REQUEST.match(own_words(self.words))
+        return self.code == "INVALID_ARGUMENT" and not _REQUEST.match(op_message(self.words))
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestContext:
     """What was asked, for the messages.
 
     Attributes:
@@ -113,9 +113,9 @@ class Asked:
     pictures: bool = False
 
 
-def explained(refusal: Refusal, asked: Asked) -> ServingError:
+def to_serving_error(refusal: TransportError, asked: RequestContext) -> ServingError:
     """The refusal as one line that tells what and where, and a hint what to do next."""
-    code, words = refusal.code, own_words(refusal.words)
+    code, words = refusal.code, op_message(refusal.words)
     if code == "UNAVAILABLE":
         return _unavailable(words, asked)
     if code == "DEADLINE_EXCEEDED":
@@ -143,7 +143,7 @@ def explained(refusal: Refusal, asked: Asked) -> ServingError:
     return ServerFailure(failed, hint="See the server's log.")
 
 
-def _unavailable(words: str, asked: Asked) -> ServingError:
+def _unavailable(words: str, asked: RequestContext) -> ServingError:
     if _QUEUE.search(words):
         full = f"the server at {asked.address} has too much to do: {words}"
         return Overloaded(full, hint="Ask with fewer requests at once, or raise the server's max_enqueued_batches.")

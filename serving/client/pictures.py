@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from data.errors import own_words
+from data.errors import first_line
 from serving.client.errors import InvalidPicture, InvalidRequest, UnreadablePicture
-from serving.client.tensor import buffer_of, dtype_of
+from serving.client.tensor import dtype_name, get_buffer
 from serving.client.transport import MAX_MESSAGE_BYTES
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -39,7 +39,7 @@ class Picture:
     error: InvalidPicture | None = None
 
 
-def pictures_of(given: Any) -> Iterable[Any]:
+def list_pictures(given: Any) -> Iterable[Any]:
     """One picture or several, as several: one becomes a list of it, and is never cut up.
 
     One is a path, a file's bytes, an open file, a PIL image, or an array [H, W] or [H, W, C] with 1, 3 or 4 for C. Of
@@ -54,7 +54,7 @@ def pictures_of(given: Any) -> Iterable[Any]:
         return given
     if isinstance(given, (Mapping, Set)):
         raise InvalidRequest(f"a {type(given).__name__} is no list of pictures", hint=f"Give a list. {_KINDS}")
-    view = buffer_of(given)
+    view = get_buffer(given)
     if hasattr(given, "read") or view is not None and _is_one(view):
         return [given]
     try:
@@ -67,7 +67,7 @@ def _is_one(view: memoryview) -> bool:
     """Whether an array is one picture, or none at all, rather than several."""
     shape = view.shape or ()
     if len(shape) < 2:
-        return not shape or dtype_of(view)[0] != "'"  # a file's bytes, but not names in an array of objects
+        return not shape or dtype_name(view)[0] != "'"  # a file's bytes, but not names in an array of objects
     if len(shape) == 2 or len(shape) == 3 and (shape[2] in _MODES or shape[2] < 3):
         return True
     if len(shape) == 3 and shape[0] in (3, 4):
@@ -88,11 +88,11 @@ def _rows(view: Any) -> Iterator[Any]:
     return (part.cast(view.format, view.shape[1:]) for part in parts)
 
 
-def picture(given: Any, number: int, most_bytes: int = MAX_MESSAGE_BYTES) -> Picture:
+def load_picture(given: Any, number: int, most_bytes: int = MAX_MESSAGE_BYTES) -> Picture:
     """Reads or encodes one picture; a fault is told in the result, and never stops those that follow.
 
     Args:
-      given: as in `encoded`, or a `Picture`.
+      given: as in `encode_picture`, or a `Picture`.
       number: its place among those asked about, from 0, to name one that is no file.
       most_bytes: of an encoded file.
     """
@@ -101,15 +101,15 @@ def picture(given: Any, number: int, most_bytes: int = MAX_MESSAGE_BYTES) -> Pic
     name = f"images[{number}]"
     try:
         if not isinstance(given, (str, os.PathLike)):
-            return Picture(name, encoded(given, most_bytes))
+            return Picture(name, encode_picture(given, most_bytes))
         name = _short(given)
-        return Picture(name, encoded(given, most_bytes))
+        return Picture(name, encode_picture(given, most_bytes))
     except InvalidPicture as error:
         told = str(error) if name in str(error) else f"{error} ({name})"
         return Picture(name, b"", type(error)(told, hint=error.hint))
 
 
-def encoded(given: Any, most_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
+def encode_picture(given: Any, most_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
     """The picture as a file that the served decoder takes.
 
     Args:
@@ -129,7 +129,7 @@ def encoded(given: Any, most_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
         content = bytes(given)
     else:
         try:
-            view = buffer_of(given)
+            view = get_buffer(given)
         except InvalidRequest as error:
             raise InvalidPicture(str(error), hint=_ARRAYS) from error
         if view is None and not hasattr(given, "read"):
@@ -143,7 +143,7 @@ def encoded(given: Any, most_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
     return content
 
 
-def printable(path: str | os.PathLike[Any]) -> str:
+def printable_path(path: str | os.PathLike[Any]) -> str:
     """A path on one line, whatever bytes it is made of."""
     try:
         text = os.fsdecode(path)
@@ -154,7 +154,7 @@ def printable(path: str | os.PathLike[Any]) -> str:
 
 def _short(path: str | os.PathLike[Any]) -> str:
     """The same for a message: the middle of a very long one is left out."""
-    text = printable(path)
+    text = printable_path(path)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"
 
 
@@ -201,7 +201,7 @@ def _of_open(file: Any, most_bytes: int) -> bytes:
     except (InvalidPicture, MemoryError):
         raise
     except Exception as error:  # of any library's own
-        words = own_words(str(error)) or type(error).__name__
+        words = first_line(error)
         raise UnreadablePicture(f"cannot read a {type(file).__name__}: {words}") from error
     if not isinstance(content, (bytes, bytearray)):
         kind = type(content).__name__
@@ -215,12 +215,12 @@ def _of_pixels(pixels: memoryview, given: Any) -> bytes:
         only = given.__array__()
         only = only.item() if hasattr(only, "item") else only
         if isinstance(only, (bytes, str)):
-            return encoded(only)
+            return encode_picture(only)
     if len(shape) == 1 and pixels.format == "B":
         return pixels.tobytes()  # an encoded file after all
     channels = shape[2] if len(shape) == 3 else 1
     if pixels.format != "B" or len(shape) not in (2, 3) or channels not in _MODES or 0 in shape:
-        raise InvalidPicture(f"an array of {dtype_of(pixels)} {list(shape)} is no picture", hint=_ARRAYS)
+        raise InvalidPicture(f"an array of {dtype_name(pixels)} {list(shape)} is no picture", hint=_ARRAYS)
     from PIL import Image
 
     return _png(Image.frombytes(_MODES[channels], (shape[1], shape[0]), pixels.tobytes()))
@@ -244,7 +244,7 @@ def _png(image: Any) -> bytes:
     except MemoryError:
         raise
     except Exception as error:  # it reads a file's pixels only now, and raises a dozen kinds
-        words = own_words(str(error)) or type(error).__name__
+        words = first_line(error)
         raise InvalidPicture(
             f"a PIL image without pixels: {words}", hint="Is its file whole, and still open?"
         ) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from data.errors import own_words
+from data.errors import first_line
 from serving.client.errors import InvalidRequest, ServerFailure
 
 CODES = {
@@ -81,7 +81,7 @@ class Tensor:
         return {"version": 3, "shape": self.shape, "typestr": f"<{self.dtype[0]}{size}", "data": self.data}
 
 
-def numbers(dtype: str, shape: Sequence[int], values: Sequence[Any]) -> Tensor:
+def number_tensor(dtype: str, shape: Sequence[int], values: Sequence[Any]) -> Tensor:
     """A tensor of a dtype in `CODES` from its elements in a row.
 
     Raises:
@@ -93,12 +93,12 @@ def numbers(dtype: str, shape: Sequence[int], values: Sequence[Any]) -> Tensor:
         raise InvalidRequest(f"values are not {dtype}: {error}", hint="Give numbers in the dtype's range.") from None
 
 
-def strings(values: Sequence[bytes]) -> Tensor:
+def string_tensor(values: Sequence[bytes]) -> Tensor:
     """A tensor of byte strings, shape [N]."""
     return Tensor(STRING, (len(values),), tuple(values))
 
 
-def tensor_of(value: Any) -> Tensor:
+def to_tensor(value: Any) -> Tensor:
     """A tensor from nested lists, a scalar, or an array (numpy's, or any with a buffer) with its own dtype.
 
     Python's values become what `tf.make_tensor_proto` makes of them: float32, int32, bool or string.
@@ -116,7 +116,7 @@ def tensor_of(value: Any) -> Tensor:
     flat = list(_flat(value, shape))
     types = {type(one) for one in flat}
     if any(map(_is_array, types)):
-        return tensor_of(_plain(value))
+        return to_tensor(_plain(value))
     kinds = {next((kind for kind in _KINDS if issubclass(one, kind)), one) for one in types}
     if kinds <= {bytes, str}:
         try:
@@ -126,12 +126,12 @@ def tensor_of(value: Any) -> Tensor:
         return Tensor(STRING, shape, texts) if kinds else Tensor("float32", shape, b"")
     for dtype, legal in (("bool", {bool}), ("int32", {int}), ("float32", {int, float})):
         if kinds <= legal:
-            return numbers(dtype, shape, flat)
+            return number_tensor(dtype, shape, flat)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise InvalidRequest(f"no tensor of {names}", hint="Give numbers, or strings, or truth values, but not a mixture.")
 
 
-def buffer_of(value: Any) -> memoryview | None:
+def get_buffer(value: Any) -> memoryview | None:
     """The buffer of an array, or None; an array on a device that has none is brought over by its own `__array__`.
 
     Raises:
@@ -146,22 +146,22 @@ def buffer_of(value: Any) -> memoryview | None:
     except MemoryError:
         raise
     except Exception as error:  # of any library's own
-        words = f"no array from a {type(value).__name__}: {own_words(str(error)) or type(error).__name__}"
+        words = f"no array from a {type(value).__name__}: {first_line(error)}"
         raise InvalidRequest(words, hint="Make it an array of numbers in the memory of this machine first.") from error
 
 
-def dtype_of(view: memoryview) -> str:
+def dtype_name(view: memoryview) -> str:
     """The dtype's name, as in `CODES`; where it is none of those, the letters of its format."""
     return _DTYPES.get(view.format.lstrip("<=@>!"), f"'{view.format}'")
 
 
 def _from_buffer(value: Any) -> Tensor:
-    view = buffer_of(value)
+    view = get_buffer(value)
     if view is None:
         raise InvalidRequest(
             f"no tensor from a {type(value).__name__}", hint="Give nested lists, or an array such as numpy's."
         )
-    dtype = dtype_of(view)
+    dtype = dtype_name(view)
     if dtype not in CODES:
         raise InvalidRequest(
             f"no tensor from an array of {dtype}", hint=f"Legal: {', '.join(CODES)}; strings in lists, array.tolist()."
@@ -184,7 +184,7 @@ def _plain(value: Any) -> Any:
     """Lists with Python's own values where they hold arrays, or an array library's scalars."""
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
-    return tensor_of(value).tolist() if _is_array(type(value)) else value
+    return to_tensor(value).tolist() if _is_array(type(value)) else value
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from data.errors import ServingError, UsageError, own_words
+from data.errors import ServingError, UsageError, first_line
 from serving.client import Client
-from serving.client.tensor import strings
+from serving.client.tensor import string_tensor
 from serving.parity.compare import Answers
 from serving.signatures import CLASSES, DEFAULT, EXAMPLES, OUTPUTS, SCORES
 
@@ -32,7 +32,7 @@ _OF_THE_STORE = (
 """Errors of a store or a machine: they say nothing about the model."""
 
 
-def values_of(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]:
+def feature_values(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]:
     """What the records (serialized tf.Examples) hold of a feature: bytes for tf.string, else rows of floats.
 
     Raises:
@@ -52,7 +52,7 @@ def values_of(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]
     return found
 
 
-class Refused(Exception):
+class RouteError(Exception):
     """A route gives no answer to a record; the text says what it gives instead.
 
     Attributes:
@@ -65,7 +65,7 @@ class Refused(Exception):
         self.route, self.row = route, row
 
 
-class Signatures:
+class LoadedModel:
     """A SavedModel, loaded in this process."""
 
     def __init__(self, folder: str) -> None:
@@ -81,7 +81,7 @@ class Signatures:
         except _OF_THE_STORE:
             raise
         except Exception as error:  # of damaged files also IndexError, RuntimeError and bare OpErrors
-            raise UsageError(f"no SavedModel at {folder}: {_first_line(error)[:200]}") from None
+            raise UsageError(f"no SavedModel at {folder}: {first_line(error)[:200]}") from None
         missing = [name for name in (DEFAULT, EXAMPLES) if name not in self._model.signatures]
         if missing:
             told = ", ".join(sorted(self._model.signatures)) or "none"
@@ -104,17 +104,17 @@ class Signatures:
         """`serving_examples` on serialized tf.Examples, so many at a time."""
         ask = self._model.signatures[EXAMPLES]
         name = next(iter(ask.structured_input_signature[1]))
-        return answers(_route(EXAMPLES, batch), lambda some: ask(**{name: tf.constant(some)}), records, batch)
+        return collect_answers(_route(EXAMPLES, batch), lambda some: ask(**{name: tf.constant(some)}), records, batch)
 
     def default(self, values: Rows, batch: int) -> Answers:
         """`serving_default` on the bare values, so many at a time."""
         ask, spec = self._model.signatures[DEFAULT], self.input
-        return answers(
+        return collect_answers(
             _route(DEFAULT, batch), lambda some: ask(**{spec.name: tf.constant(some, spec.dtype)}), values, batch
         )
 
 
-def over(client: Client, route: str, name: str, values: Rows, batch: int) -> Answers:
+def ask_client(client: Client, route: str, name: str, values: Rows, batch: int) -> Answers:
     """`serving_default` of a server, so many values in a request.
 
     Args:
@@ -126,13 +126,13 @@ def over(client: Client, route: str, name: str, values: Rows, batch: int) -> Ans
     """
 
     def ask(some: Rows) -> Outputs:
-        given: Any = strings(some) if isinstance(some[0], bytes) else np.asarray(some, np.float32)
+        given: Any = string_tensor(some) if isinstance(some[0], bytes) else np.asarray(some, np.float32)
         return {key: value.tolist() for key, value in client.predict({name: given}, DEFAULT).items()}
 
-    return answers(_route(route, batch), ask, values, batch)
+    return collect_answers(_route(route, batch), ask, values, batch)
 
 
-def answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batch: int) -> Answers:
+def collect_answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batch: int) -> Answers:
     """Asks in batches, and puts the answers together.
 
     Raises:
@@ -144,7 +144,7 @@ def answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batch: int) 
         try:
             found = ask(list(rows[start : start + batch]))
         except (tf.errors.OpError, ServingError) as error:
-            raise Refused(route, start, _first_line(error)) from error
+            raise RouteError(route, start, first_line(error)) from error
         if not ({CLASSES, SCORES} <= set(found) or OUTPUTS in found):
             told = ", ".join(sorted(found))
             raise UsageError(f"{route} answers {told}", hint="Expected classes and scores, or outputs.")
@@ -160,10 +160,6 @@ def _names(found: Any) -> Any:
     """Bytes, object [N, C]; REST tells names that are text as text."""
     rows = np.asarray(found, object)
     return np.vectorize(lambda name: name.encode() if isinstance(name, str) else name, otypes=[object])(rows)
-
-
-def _first_line(error: Exception) -> str:
-    return own_words(str(getattr(error, "message", error))) or type(error).__name__
 
 
 def _route(name: str, batch: int) -> str:

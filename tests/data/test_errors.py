@@ -1,4 +1,4 @@
-"""What is kept of TensorFlow's words: those of the op, asked of TensorFlow itself."""
+"""Texts of errors on one line; those of TensorFlow are compared with what TensorFlow itself raises."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from data.errors import own_words
+from data.errors import describe_error, first_line, op_message
 from data.families import IS_NEW
 from data.images import ops, pixel_limit
 from data.spec import Image
@@ -32,7 +32,7 @@ def test_words_of_an_op_wherever_it_ran(ask: Callable[[Any], Any]) -> None:
             continue  # it has no limit of ours
         with pytest.raises(tf.errors.InvalidArgumentError) as caught:
             ask(content if ask is tf.io.decode_jpeg else [content])
-        assert own_words(str(caught.value)) == own_words(caught.value.message) == words
+        assert op_message(str(caught.value)) == op_message(caught.value.message) == words
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,28 @@ def test_words_of_an_op_wherever_it_ran(ask: Callable[[Any], Any]) -> None:
     ],
 )
 def test_lines(text: str, words: str) -> None:
-    assert own_words(text) == words
+    assert op_message(text) == words
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  \n  two  \n"), "two"),
+        (ValueError(), "ValueError"),
+        (KeyError("name"), "'name'"),
+        (ValueError("shape [[1, 2]]"), "shape [[1, 2]]"),
+        (ValueError("File x is damaged"), "File x is damaged"),
+        (tf.errors.NotFoundError(None, None, "no file\n\t [[{{node a}}]] [Op:ReadFile]"), "no file"),
+        (tf.errors.NotFoundError(None, None, ""), "NotFoundError"),
+        (RuntimeError("x" * 1000), "x" * 300),
+    ],
+)
+def test_first_line(error: Exception, line: str) -> None:
+    assert first_line(error) == line
+
+
+def test_reason_of_an_error() -> None:
+    assert describe_error(FileNotFoundError(2, "No such file or directory", "x")) == "No such file or directory"
+    assert describe_error(OSError("one\ntwo")) == "one"
+    assert describe_error(ValueError()) == "ValueError"

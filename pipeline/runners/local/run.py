@@ -26,7 +26,7 @@ from components.task.task import Task
 from components.task.train_config import Train
 from components.training.multi_worker import Cluster
 from components.training.trainer import REPORT
-from data.errors import DataError, SkewError, SkewlessError, UsageError
+from data.errors import DataError, SkewError, SkewlessError, UsageError, first_line
 from data.files.remote import is_remote
 from data.ingest.manifest import Manifest
 from data.input import service
@@ -218,8 +218,9 @@ def _cause(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if _TRACEBACK in lines:
         raised = [match[1] or match[2] for match in map(_RAISED.match, lines[lines.index(_TRACEBACK) :]) if match]
-        lines = raised[-1:] or lines
-    return lines[0][:300] if lines else "no message"
+        if raised:
+            return raised[-1][:300]
+    return first_line(error)
 
 
 @contextlib.contextmanager

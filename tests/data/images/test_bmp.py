@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.errors import own_words
+from data.errors import op_message
 from data.images import bmp, ops, pixel_limit
 from data.images.validate import check_bytes
 from data.spec import Image
@@ -146,7 +146,7 @@ def refused(contents: bytes) -> str:
     """The reason that the graph gives, which is ingestion's, too."""
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         read(contents)
-    told = own_words(caught.value.message)
+    told = op_message(caught.value.message)
     assert check_bytes([contents], 3, LIMIT)[0][2:] == ("not decodable", told)
     return told
 
