@@ -1,4 +1,4 @@
-"""What a component says while it works: lines on one logger, which the command line shows and TFX's log keeps."""
+"""Progress messages of a component: lines on one logger, which the command line shows and TFX's log keeps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import logging
 LOGGER = logging.getLogger("skewless.progress")
 
 
-def say(text: str) -> None:
-    """One short line on what is going on now."""
+def report(text: str) -> None:
+    """Report in one short line what the component is doing now."""
     LOGGER.info(text)

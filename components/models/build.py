@@ -14,7 +14,7 @@ from data.errors import UsageError, unknown
 from data.spec import Image
 
 
-def built(task: Task, classes: int) -> keras.Model:
+def build_for_training(task: Task, classes: int) -> keras.Model:
     """The task's model, checked, with the task's augmentation in front of it, and compiled.
 
     Args:
@@ -29,19 +29,19 @@ def built(task: Task, classes: int) -> keras.Model:
     if task.augment != Augmentation():
         inputs = keras.Input(task.feature.shape, dtype="uint8")
         model = keras.Model(inputs, model(Augment(task.augment, task.train.seed)(inputs)), name=model.name)
-    compile_with(model, task, task.train.learning_rate)
+    compile_model(model, task, task.train.learning_rate)
     return model
 
 
-def served(model: keras.Model) -> keras.Model:
+def without_augmentation(model: keras.Model) -> keras.Model:
     """The task's own model, which shares its weights with the one that is trained, without the augmentation."""
-    kinds = keras.layers.InputLayer, Augment, keras.Model  # as `built` puts them together
+    kinds = keras.layers.InputLayer, Augment, keras.Model  # as `build_for_training` puts them together
     if len(model.layers) == 3 and all(map(isinstance, model.layers, kinds)):
         return model.layers[-1]
     return model
 
 
-def compile_with(model: keras.Model, task: Task, learning_rate: float) -> None:
+def compile_model(model: keras.Model, task: Task, learning_rate: float) -> None:
     """Gives the model a new optimizer with this rate, and the loss and the metric of its output.
 
     All their variables exist afterwards, not only after the first step: a checkpoint can be restored.
@@ -84,11 +84,11 @@ def check_output(model: keras.Model, task: Task, classes: int) -> None:
         )
 
 
-def leaves(model: keras.Model) -> Iterator[keras.layers.Layer]:
+def flat_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     """The layers, those of nested models in their place."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from leaves(layer)
+            yield from flat_layers(layer)
         else:
             yield layer
 
@@ -102,7 +102,7 @@ def unfreeze(model: keras.Model, from_layer: str) -> int:
     Raises:
       UsageError: no layer is frozen, or none of those that are has this name.
     """
-    frozen = [layer for layer in leaves(model) if not layer.trainable]
+    frozen = [layer for layer in flat_layers(model) if not layer.trainable]
     names = [layer.name for layer in frozen]
     if not frozen:
         raise UsageError("train.fine_tune: the model has no frozen layer to fine-tune")

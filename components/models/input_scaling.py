@@ -61,7 +61,7 @@ def _affine(values: np.ndarray, pixels: np.ndarray) -> Scaling | None:
     return Scaling(scale.astype(np.float32), offset.astype(np.float32))
 
 
-def on_floats(model: keras.Model) -> keras.Model:
+def with_float_input(model: keras.Model) -> keras.Model:
     """The same layers with the same weights on float32 inputs: Keras would cast them to uint8, and cut 0.5 to 0.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 
-def describe(model: keras.Model) -> list[dict[str, Any]]:
+def describe_layers(model: keras.Model) -> list[dict[str, Any]]:
     """The layers of a model in the order of the computation, ready for JSON.
 
     A Sequential within the model is given by its layers; any other nested model (a backbone) is one entry. Plain

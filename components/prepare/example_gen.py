@@ -135,7 +135,7 @@ class _Merge(beam.DoFn):
         self._plan = dataclasses.replace(plan, splits={})  # what is left to do is not needed here, and may be large
 
     def process(self, reports: list[ShardReport]) -> list[str]:
-        manifest.merge(reports, self._plan, self._target, remove_duplicates=self._remove)
+        manifest.merge_reports(reports, self._plan, self._target, remove_duplicates=self._remove)
         return [self._target]
 
 
@@ -174,7 +174,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             tf.io.gfile.rmtree(partial)
         written = manifest.Manifest.load(examples.uri)
         try:
-            manifest.check(written, task.label, plan.classes)
+            manifest.check_manifest(written, task.label, plan.classes)
         except DataError as error:
             raise DataError(f"{error}{_first_rejected(examples.uri)}", hint=error.hint) from None
         examples.split_names = artifact_utils.encode_split_names(sorted(written.splits, key=_split_rank))

@@ -94,7 +94,7 @@ class _Executor(base_executor.BaseExecutor):
             artifact_utils.get_single_instance(input_dict["statistics"]), "train"
         )
         examples = artifact_utils.get_single_uri(input_dict["examples"])
-        classes = manifest.check(manifest.Manifest.load(examples), task.label)
+        classes = manifest.check_manifest(manifest.Manifest.load(examples), task.label)
         schema = curate(tfdv.infer_schema(statistics.proto()), task, classes)
         folder = artifact_utils.get_single_uri(output_dict["schema"])
         io_utils.write_pbtxt_file(posixpath.join(folder, FILE_NAME), schema)

@@ -15,7 +15,7 @@ from data.errors import UsageError
 from data.names import listed
 from data.spec import IMAGE, LABEL, VECTOR
 from serving.parity.compare import Answers
-from serving.parity.routes import Refused, Signatures
+from serving.parity.routes import LoadedModel, RouteError
 
 _BATCH = 32
 NAMED = 10  # classes at most that a message lists
@@ -52,7 +52,7 @@ def comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) 
       tf.errors.OpError: the file system does not answer, which says nothing about the model.
     """
     try:
-        signatures = Signatures(model)
+        signatures = LoadedModel(model)
         takes = _input(signatures)
     except UsageError as error:
         return Comparable(f"the last model cannot be used: {error}")
@@ -62,7 +62,7 @@ def comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) 
     for some in _batches(records):
         try:
             found = signatures.examples(some, len(some))
-        except Refused as error:
+        except RouteError as error:
             return Comparable(f"the last model refuses examples of this run: {error}")
         except (UsageError, TypeError, ValueError) as error:  # not one input, or answers of another make
             return Comparable(f"the last model is of another kind: {error}")
@@ -98,7 +98,7 @@ def on_common(models: Sequence[str], common: Sequence[str], records: Iterable[by
     Raises:
       Refused: a model gives no answer to one of them.
     """
-    signatures = [Signatures(model) for model in models]
+    signatures = [LoadedModel(model) for model in models]
     count, right = 0, np.zeros(len(models), int)
     names = {name.encode() for name in common}
     for some in _batches(record for record in records if _label(record) in names):
@@ -132,7 +132,7 @@ def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
     return Comparable(f"the last model knew {len(known)} classes: {'; '.join(told)}", common)
 
 
-def _input(signatures: Signatures) -> str:
+def _input(signatures: LoadedModel) -> str:
     """What the model takes, in words."""
     spec = signatures.input
     if spec.dtype == tf.string:

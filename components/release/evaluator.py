@@ -26,7 +26,7 @@ from data.errors import QualityError
 from data.names import listed
 from data.spec import LABEL
 from serving import signatures
-from serving.parity.routes import Refused
+from serving.parity.routes import RouteError
 
 log = logging.getLogger(__name__)
 ACCURACY = "sparse_categorical_accuracy"
@@ -164,7 +164,7 @@ def _on_common(baseline: str, candidate: str, common: Sequence[str], records: It
     """What to tell of the classes that both models know."""
     try:
         count, accuracies = on_common((baseline, candidate), common, records)
-    except Refused as error:
+    except RouteError as error:
         return f" (and refuses an example: {error})"
     if not count:
         return ""

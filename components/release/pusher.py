@@ -116,7 +116,7 @@ class _Executor(executor.Executor):
         model = self.GetModelPath(input_dict)
         path, version = push(model, destination.filesystem.base_directory, time.time())
         blessing = artifact_utils.get_single_uri(input_dict[standard_component_specs.INFRA_BLESSING_KEY])
-        pushed.set_string_custom_property(PROOF, json.dumps(prove_pushed(blessing, path).to_dict()))
+        pushed.set_string_custom_property(PROOF, json.dumps(prove_pushed(blessing, path).to_json()))
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=path, pushed_version=str(version))
         log.info("pushed version %d to %s", version, path)

@@ -30,7 +30,7 @@ from serving.graph import checks as structure
 from serving.graph.checks import Finding
 from serving.parity import client_skew, compare, proof, routes
 from serving.parity.compare import Answers, Comparison
-from serving.parity.live_server import live
+from serving.parity.live_server import start_live_server
 from serving.signatures import DEFAULT, EXAMPLES
 
 REPORT = "skew.json"
@@ -38,7 +38,7 @@ SAMPLE, ANSWERS = "sample.tfrecord", "answers.npz"  # beside it: the records, an
 
 
 @dataclass(frozen=True)
-class Artifacts:
+class TrainedArtifacts:
     """What a training made: the folders, local or remote.
 
     Attributes:
@@ -79,7 +79,7 @@ class Proof:
     routes: list[Comparison] = field(default_factory=list)
     structure: list[Finding] = field(default_factory=list)
     diagnosis: dict[str, Any] | None = None
-    avoided: list[client_skew.Cost] = field(default_factory=list)
+    avoided: list[client_skew.ClientSkewCost] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -93,7 +93,7 @@ class Proof:
         return told | {"routes": [one.to_dict() for one in self.routes]}
 
 
-def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], None]) -> Proof:
+def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, say: Callable[[str], None]) -> Proof:
     """Compares every route with training's, and writes what the check of the pushed version needs.
 
     Args:
@@ -110,9 +110,9 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
     classes = classes_of(read_schema(artifacts.schema))
     shards = Manifest.load(artifacts.examples)
     files = shard_paths(artifacts.examples, shards.splits[task.evaluate.split])
-    picked = probe_sample.choose(files, task.feature, task.label, task.gate.sample)
+    picked = probe_sample.choose_probes(files, task.feature, task.label, task.gate.sample)
     records, program = [one.record for one in picked], installed_binary()
-    with live(artifacts.model, (program,) if program else ()) as server:
+    with start_live_server(artifacts.model, (program,) if program else ()) as server:
         say("through training's own route")
         trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
         (reference, *again), labels = trained.answers(records)
@@ -121,7 +121,7 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
             say("looking for the fault")
             fault = diagnose(difference, trained.function())
             shown = picked[fault.record]
-            seen = {"why": shown.why, "source": _text(shown.record, "image/source")}
+            seen = {"why": shown.reason, "source": _text(shown.record, "image/source")}
             return {**vars(fault), "route": difference.served.route, **seen}
 
         given = proof.Sample(records, task.feature.name, [reference, *again])
@@ -129,10 +129,10 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
     found = Proof(
         task.feature.name,
         len(records),
-        sum(one.why.startswith("made: ") for one in picked),
+        sum(one.is_generated for one in picked),
         program or "the embedded one",
         reference.route,
-        compare.tolerance(reference, again),
+        compare.score_tolerance(reference, again),
         compared,
         _structure(task, artifacts, trained, records, labels),
         diagnosis,
@@ -146,7 +146,7 @@ def prove(task: Task, artifacts: Artifacts, folder: str, say: Callable[[str], No
 
 
 def _structure(
-    task: Task, artifacts: Artifacts, trained: TrainedModel, records: Sequence[bytes], labels: Sequence[int]
+    task: Task, artifacts: TrainedArtifacts, trained: TrainedModel, records: Sequence[bytes], labels: Sequence[int]
 ) -> list[Finding]:
     """What needs no answer of the served model: scores that are all 0 or 1 would hide much."""
     signatures = (DEFAULT, EXAMPLES)
@@ -165,7 +165,7 @@ def _structure(
     return found
 
 
-def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[client_skew.Cost]:
+def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[client_skew.ClientSkewCost]:
     """On evaluation pictures at even distances, so that every class has its share."""
     step = max(1, -(-examples // task.gate.pictures))
     drawn = list(tf.data.TFRecordDataset(list(files)).shard(step, 0).as_numpy_iterator())
@@ -175,7 +175,7 @@ def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: 
     names = [_text(one, LABEL) for one in drawn]
     labels = [trained.classes.index(name) if name in trained.classes else -1 for name in names]
     assert isinstance(task.feature, Image)
-    return client_skew.avoided(contents, labels, task.feature, trained.pixels(contents), trained.score)
+    return client_skew.client_skew_costs(contents, labels, task.feature, trained.pixels(contents), trained.score)
 
 
 def _text(record: bytes, name: str) -> str:
@@ -198,8 +198,8 @@ def _keep(folder: str, found: Proof, records: Sequence[bytes], reference: Answer
     write_aside(posixpath.join(folder, REPORT), json.dumps(found.to_dict(), indent=1))
 
 
-def read(folder: str) -> dict[str, Any]:
-    """The report that `prove` wrote into a folder."""
+def read_report(folder: str) -> dict[str, Any]:
+    """The report that `check_skew` wrote into a folder."""
     with tf.io.gfile.GFile(posixpath.join(folder, REPORT)) as file:
         report: dict[str, Any] = json.load(file)
     return report
@@ -209,15 +209,15 @@ def check_pushed(folder: str, pushed: str) -> Comparison:
     """The sample through a pushed version, against what training said of it.
 
     Args:
-      folder: where `prove` wrote.
+      folder: where `check_skew` wrote.
       pushed: folder of the version.
     """
-    report = read(folder)
+    report = read_report(folder)
     with tf.io.gfile.GFile(posixpath.join(folder, ANSWERS), "rb") as file:
         kept = np.load(io.BytesIO(file.read()))
     names = np.char.encode(kept["classes"], "utf-8").astype(object) if kept["classes"].size else None
     records = list(tf.data.TFRecordDataset(posixpath.join(folder, SAMPLE)).as_numpy_iterator())
-    model = routes.Signatures(pushed)
-    found = model.default(routes.values_of(records, report["feature"], model.input.dtype), len(records))
+    model = routes.LoadedModel(pushed)
+    found = model.default(routes.feature_values(records, report["feature"], model.input.dtype), len(records))
     reference = Answers(report["reference"], kept["scores"], names)
-    return compare.compare(reference, dataclasses.replace(found, route="the pushed version"), report["tolerance"])
+    return compare.compare_answers(reference, dataclasses.replace(found, route="the pushed version"), report["tolerance"])

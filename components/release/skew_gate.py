@@ -14,7 +14,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 from tfx.utils import io_utils, json_utils, path_utils
 
-from components.progress import say
+from components.progress import report
 from components.release import skew_check
 from components.task.reference import task_of
 
@@ -32,7 +32,7 @@ class _Executor(base_executor.BaseExecutor):
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         passed = False
         if model_utils.is_model_blessed(given["model_blessing"]):  # else it is not pushed, whatever it answers
-            artifacts = skew_check.Artifacts(
+            artifacts = skew_check.TrainedArtifacts(
                 given["examples"].uri,
                 given["schema"].uri,
                 given["transform_graph"].uri,
@@ -40,7 +40,7 @@ class _Executor(base_executor.BaseExecutor):
                 path_utils.serving_model_path(given["model"].uri),
             )
             task = task_of(json_utils.loads(exec_properties["custom_config"]))
-            passed = skew_check.prove(task, artifacts, blessing.uri, say).passed
+            passed = skew_check.check_skew(task, artifacts, blessing.uri, report).passed
         io_utils.write_string_file(f"{blessing.uri}/{BLESSED[passed]}", "")
         blessing.set_int_custom_property("blessed", int(passed))
 

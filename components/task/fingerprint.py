@@ -26,7 +26,7 @@ PACKAGES = ("keras", "tensorflow", "tfx")
 """What computes the results; another version of one may compute others."""
 
 
-def describe(value: Any, prefix: str) -> dict[str, str]:
+def describe_dependencies(value: Any, prefix: str) -> dict[str, str]:
     """Dotted name -> text of every field of a dataclass, code by its hash, and `name` -> its class.
 
     Two values with the same description give the same results, on any machine and in any process.
@@ -36,7 +36,7 @@ def describe(value: Any, prefix: str) -> dict[str, str]:
         if not _is_ours(type(value).__module__):
             found[prefix] += f" code {code_hash(type(value))}"  # a user's own class: its code counts
         for one in dataclasses.fields(value):
-            found.update(describe(getattr(value, one.name), f"{prefix}.{one.name}"))
+            found.update(describe_dependencies(getattr(value, one.name), f"{prefix}.{one.name}"))
         if hasattr(value, "depends"):  # on files, which its fields only name
             found.update({f"{prefix}.{name}": text for name, text in value.depends().items()})
         return found
@@ -49,7 +49,7 @@ def code_hash(target: Any) -> str:
     """Hash of a function's or class's source and of the user's code and constants that it refers to.
 
     Comments, docstrings and layout do not count; neither does code outside of the user's own modules. For installed
-    packages see `packages`, for Skewless itself `framework_hash`.
+    packages see `package_versions`, for Skewless itself `framework_hash`.
     """
     parts: dict[str, str] = {}
     _collect(target, parts)
@@ -172,7 +172,7 @@ def framework_hash() -> str:
     return _digest(f"{file.name}\n{_dump(ast.parse(file.read_text()))}" for file in files)
 
 
-def packages() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """`packages.NAME` -> version, of the installed packages that compute the results."""
     return {f"packages.{name}": importlib.metadata.version(name) for name in PACKAGES}
 

@@ -16,7 +16,7 @@ from data.fields import is_finite, types_of
 T = TypeVar("T")
 
 
-def parse(assignments: Sequence[str]) -> dict[str, str]:
+def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
     """`["train.epochs=1"]` to `{"train.epochs": "1"}`.
 
     Raises:
@@ -34,26 +34,26 @@ def parse(assignments: Sequence[str]) -> dict[str, str]:
     return parsed
 
 
-def apply(task: T, settings: Mapping[str, str]) -> T:
+def apply_settings(task: T, settings: Mapping[str, str]) -> T:
     """A copy of the dataclass with the settings changed; each dataclass checks itself again.
 
     Raises:
       UsageError: an unknown name (the nearest and all legal ones told) or a value of another type.
     """
-    legal = names(task)
+    legal = setting_names(task)
     for key in settings:
         if key not in legal:
             raise unknown("setting", key, legal)
     return _changed(task, "", settings)
 
 
-def names(value: Any, prefix: str = "") -> list[str]:
+def setting_names(value: Any, prefix: str = "") -> list[str]:
     """Dotted names of every plain field: numbers, texts, flags, and tuples of them or of pairs of them."""
     found = []
     for name, hint in types_of(type(value)).items():
         inner = getattr(value, name)
         if dataclasses.is_dataclass(inner):
-            found += names(inner, f"{prefix}{name}.")
+            found += setting_names(inner, f"{prefix}{name}.")
         elif _is_plain(hint) and (prefix or name != "name"):
             found.append(prefix + name)
     return found
@@ -143,9 +143,9 @@ def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]
     )
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, str]:
+def flatten_settings(value: Any, prefix: str = "") -> dict[str, str]:
     """Dotted names and texts of all plain fields, for the record of a run."""
-    return {name: json.dumps(_get(value, name)) for name in names(value, prefix)}
+    return {name: json.dumps(_get(value, name)) for name in setting_names(value, prefix)}
 
 
 def _get(value: Any, name: str) -> Any:

@@ -52,7 +52,7 @@ class TaskReference:
         key = (self.path, tuple(sorted(self.settings.items())))
         known = _LOADED.get(key)
         if known is None or known.defined is not defined:
-            known = _LOADED[key] = _LoadedTask(defined, settings.apply(defined, self.settings))
+            known = _LOADED[key] = _LoadedTask(defined, settings.apply_settings(defined, self.settings))
         return known.task
 
     def _import_task(self) -> Task:
@@ -73,9 +73,9 @@ class TaskReference:
         """A component's custom_config: only what concerns the named fields of the task, so that a change of `train`
         leaves ingestion in the cache."""
         task = self.load()
-        depends = {"framework": fingerprint.framework_hash(), **fingerprint.packages()}
+        depends = {"framework": fingerprint.framework_hash(), **fingerprint.package_versions()}
         for part in parts:
-            depends.update(fingerprint.describe(getattr(task, part), part))
+            depends.update(fingerprint.describe_dependencies(getattr(task, part), part))
         concerns = {key: text for key, text in self.settings.items() if key.partition(".")[0] in parts}
         return {KEY: {"task": self.path, "settings": concerns, "depends": depends}}
 

@@ -6,7 +6,7 @@ import math
 
 import keras
 
-from components.progress import say
+from components.progress import report
 from components.task.train_config import Train
 from components.training.checkpoints import Checkpoints, Progress
 from data.errors import QualityError
@@ -34,7 +34,7 @@ class Judge(keras.callbacks.Callback):
             progress.history.setdefault(name, []).append(float(value))
         progress.epoch, progress.batch = epoch + 1, 0
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-        say(f"epoch {epoch + 1}/{self._epochs}  {shown}")
+        report(f"epoch {epoch + 1}/{self._epochs}  {shown}")
         if not math.isfinite(values["loss"]):
             raise QualityError(
                 f"the training diverged: the loss is {values['loss']} after epoch {epoch + 1}",
@@ -59,7 +59,7 @@ class Judge(keras.callbacks.Callback):
     def _stop(self, why: str) -> None:
         self._progress.stopped = why
         self.model.stop_training = True
-        say(f"stopped: {why}")
+        report(f"stopped: {why}")
 
 
 def _is_better(metric: str, value: float, best: float) -> bool:

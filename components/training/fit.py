@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from components.models.build import compile_with, unfreeze
-from components.progress import say
+from components.models.build import compile_model, unfreeze
+from components.progress import report
 from components.task.task import Task
 from components.task.train_config import Train
 from components.training import distributed_fit
@@ -49,7 +49,7 @@ def fit(
     """Trains the model, leaving it with the weights that `train.keep` asks for.
 
     Args:
-      model: compiled by `components.models.build.built`, in the scope of the replicas.
+      model: compiled by `components.models.build.build_for_training`, in the scope of the replicas.
       task: its settings.
       train, evaluation: the batches of the two splits; every example of the latter is seen once after each epoch.
       checkpoints: where to go on from, and to save to.
@@ -68,7 +68,7 @@ def fit(
     settings, progress = task.train, checkpoints.progress()
     resumed_at = _place(progress, train.steps) if progress.phases else ""
     if resumed_at:
-        say(f"going on at {resumed_at}, from a checkpoint")
+        report(f"going on at {resumed_at}, from a checkpoint")
     meter = InputMeter(train.load_seconds)
     epochs = sum(phase.epochs for phase in phases(settings))
     for number, phase in enumerate(phases(settings)):
@@ -77,9 +77,9 @@ def fit(
         if number > progress.phase and _is_over(progress, settings):
             break
         if number:
-            say(f"{phase.name}: {unfreeze(model, settings.fine_tune.from_layer)} layers thawed")
+            report(f"{phase.name}: {unfreeze(model, settings.fine_tune.from_layer)} layers thawed")
             with replicas.scope():
-                compile_with(model, task, phase.learning_rate)
+                compile_model(model, task, phase.learning_rate)
         resumed = len(progress.phases) > number
         if not resumed:
             progress.phase, progress.stopped = number, ""
@@ -133,7 +133,7 @@ def fit(
         "phases": progress.phases,
         "stopped": progress.stopped,
         "resumed_at": resumed_at,
-        "images_per_second": round(meter.images_per_second * replicas.part.of, 1),
+        "images_per_second": round(meter.images_per_second * replicas.shard.count, 1),
         "waiting_share": round(meter.waiting_share, 4),
         "in_memory": train.in_memory,
         "history": progress.history,

@@ -19,7 +19,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.progress import say
+from components.progress import report
 from data import errors
 from data.errors import SkewlessError, UsageError
 from data.files.atomic import write_aside
@@ -82,7 +82,7 @@ def lead(fn_args: Any) -> None:
         file = posixpath.join(own if cluster.index else trainer, _JOB)
         write_aside(file, job)
         if not cluster.index:
-            say(f"the other workers: python -m components.training.worker {file}")
+            report(f"the other workers: python -m components.training.worker {file}")
         try:
             run(file)
         finally:
@@ -109,7 +109,7 @@ def run(file: str) -> None:
                 f"a worker was lost {RESTARTS} times, the last time with status {status}",
                 hint="The log has TensorFlow's words. The same call goes on from the last checkpoint.",
             )
-        say("a worker was lost; waiting for it, to go on from the last checkpoint")
+        report("a worker was lost; waiting for it, to go on from the last checkpoint")
 
 
 def _process(file: str) -> int:
@@ -131,7 +131,7 @@ def _process(file: str) -> int:
             for line in process.stdout or ():
                 kind, _, text = line.rstrip("\n").partition(" ")
                 if kind == "say":
-                    say(json.loads(text))
+                    report(json.loads(text))
                 elif kind == "error":
                     fault = _fault(**json.loads(text))
                 else:

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.models.build import leaves
-from data.input.reader import Part
+from components.models.build import flat_layers
+from data.input.reader import InputShard
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Replicas:
 
     Attributes:
       strategy: a `tf.distribute.Strategy`; None: there is one copy, and Keras' own `fit` trains it.
-      part: which examples of a batch this process takes.
+      shard: which examples of a batch this process takes.
     """
 
     strategy: Any = None
-    part: Part = Part()
+    shard: InputShard = InputShard()
 
     @classmethod
     def local(cls, strategy: str) -> Replicas:
@@ -35,7 +35,7 @@ class Replicas:
     @property
     def is_chief(self) -> bool:
         """Whether this process writes what the training leaves."""
-        return self.part.index == 0
+        return self.shard.index == 0
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """In which the variables of a model are made that learns here."""
@@ -48,11 +48,11 @@ class Replicas:
         nothing of none.
         """
         here = self.strategy.extended.worker_devices
-        first = self.part.index * len(here)
+        first = self.shard.index * len(here)
 
         def dealt(tensor: tf.Tensor, least: int) -> Any:
             def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
-                rows = Part(context.replica_id_in_sync_group - first, len(here)).rows(tensor)
+                rows = InputShard(context.replica_id_in_sync_group - first, len(here)).rows(tensor)
                 return rows if len(rows) >= least else tf.zeros((least, *rows.shape[1:]), rows.dtype)
 
             return self.strategy.experimental_distribute_values_from_function(mine)
@@ -61,7 +61,7 @@ class Replicas:
 
     def agree(self, wish: bool) -> bool:
         """What the chief wishes; all processes must ask, and wait for one another."""
-        if self.part.of == 1:
+        if self.shard.count == 1:
             return wish
 
         def mine(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
@@ -79,7 +79,7 @@ class Replicas:
 
         They are sums of what the batches had, so it changes nothing when, and how often, this is done.
         """
-        layers = [layer for layer in leaves(model) if layer.trainable]
+        layers = [layer for layer in flat_layers(model) if layer.trainable]
         found = [one.value for layer in layers for one in layer.non_trainable_variables if one.dtype == "float32"]
         if self.strategy is None or not found:
             return lambda: None

@@ -16,11 +16,11 @@ from tfx.components import Trainer as TfxTrainer
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.proto import trainer_pb2
 
-from components.models.build import built, served
-from components.models.summary import describe
+from components.models.build import build_for_training, without_augmentation
+from components.models.summary import describe_layers
 from components.prepare.schema import classes_of, read_schema
 from components.prepare.transform import Preprocessing
-from components.progress import say
+from components.progress import report
 from components.task.reference import task_of
 from components.task.task import Task
 from components.training import multi_worker
@@ -62,19 +62,19 @@ def train(fn_args: FnArgs, replicas: Replicas) -> None:
     transform = Preprocessing(fn_args.transform_output)
     keras.utils.set_random_seed(task.train.seed)
     examples = posixpath.dirname(posixpath.dirname(fn_args.train_files[0]))
-    readings = _readings(task, examples, transform, replicas.part)
+    readings = _readings(task, examples, transform, replicas.shard)
     batches, evaluation = _batches(task, readings)
     if replicas.strategy:
-        say(f"{replicas.strategy.num_replicas_in_sync} replicas share each batch of {task.train.batch_size}")
+        report(f"{replicas.strategy.num_replicas_in_sync} replicas share each batch of {task.train.batch_size}")
     with replicas.scope():
-        model = built(task, len(classes))
+        model = build_for_training(task, len(classes))
     with tempfile.TemporaryDirectory() as elsewhere:
         checkpoints = Checkpoints(_checkpoint_folder(fn_args), "" if replicas.is_chief else elsewhere)
-        report = fit(model, task, batches, evaluation, checkpoints, fn_args.model_run_dir, replicas)
+        results = fit(model, task, batches, evaluation, checkpoints, fn_args.model_run_dir, replicas)
     if replicas.is_chief:
-        if report["waiting_share"] > WORTH_A_LOOK:
-            report["input_stages"] = stage_shares(readings["train"])
-        _write(served(model), task, transform, classes, readings["eval"], report, fn_args)
+        if results["waiting_share"] > WORTH_A_LOOK:
+            results["input_stages"] = stage_shares(readings["train"])
+        _write(without_augmentation(model), task, transform, classes, readings["eval"], results, fn_args)
     replicas.wait()
     if replicas.is_chief:
         checkpoints.clear()
@@ -86,17 +86,17 @@ def _write(
     transform: Preprocessing,
     classes: Sequence[str],
     held_out: reader.ReadConfig,
-    report: dict[str, Any],
+    results: dict[str, Any],
     fn_args: FnArgs,
 ) -> None:
     """The SavedModel with its warm-up requests, the weights, and the report."""
-    report["layers"] = describe(model)
+    results["layers"] = describe_layers(model)
     exported = saved_model.Exported(model, transform, task.feature, task.label, classes, task.serving.batching)
     saved_model.write(exported, fn_args.serving_model_dir)
     records = tf.data.TFRecordDataset(list(held_out.files)).as_numpy_iterator()
     warmup.write(fn_args.serving_model_dir, task.name, task.feature, task.is_classification, records)
     keep_weights(model, fn_args.model_run_dir)
-    write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(report, indent=1))
+    write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(results, indent=1))
 
 
 def _checkpoint_folder(fn_args: FnArgs) -> str:
@@ -106,7 +106,9 @@ def _checkpoint_folder(fn_args: FnArgs) -> str:
     return posixpath.join(posixpath.dirname(posixpath.dirname(fn_args.model_run_dir)), "checkpoints", key)
 
 
-def _readings(task: Task, examples: str, transform: reader.Transform, part: reader.InputShard) -> dict[str, reader.ReadConfig]:
+def _readings(
+    task: Task, examples: str, transform: reader.Transform, shard: reader.InputShard
+) -> dict[str, reader.ReadConfig]:
     """How training and evaluation records of a folder of shards are read."""
     shards = manifest.Manifest.load(examples)
     return {
@@ -117,7 +119,7 @@ def _readings(task: Task, examples: str, transform: reader.Transform, part: read
             task.label,
             transform,
             task.train.batch_size,
-            part,
+            shard,
         )
         for split in ("train", "eval")
     }
@@ -130,11 +132,11 @@ def _batches(task: Task, readings: dict[str, reader.ReadConfig]) -> tuple[reader
         where = "kept in memory" if reading.fits(limit) else "streamed from disk"
         if split == "train" and settings.data_service:
             where = f"from the tf.data service at {settings.data_service}"
-        say(f"{split}: {reading.examples:,} examples, {reading.memory / 1e6:,.1f} MB decoded, {where}")
+        report(f"{split}: {reading.examples:,} examples, {reading.memory / 1e6:,.1f} MB decoded, {where}")
     order = {"seed": settings.seed, "shuffle_buffer": settings.shuffle_buffer}
     if settings.data_service:
         epochs = sum(phase.epochs for phase in phases(settings))
-        train = service.batches(readings["train"], settings.data_service, epochs, **order)
+        train = service.service_batches(readings["train"], settings.data_service, epochs, **order)
     else:
         train = reader.read_batches(readings["train"], cache_bytes=limit, **order)
     return train, reader.read_batches(readings["eval"], cache_bytes=limit)

@@ -21,10 +21,10 @@ from types import SimpleNamespace
 
 import tensorflow as tf
 
-from components.progress import LOGGER, say
+from components.progress import LOGGER, report
 from components.training import multi_worker
 from data.errors import SkewlessError
-from data.input.reader import Part
+from data.input.reader import InputShard
 
 _BROKEN = (
     tf.errors.UnavailableError,
@@ -39,7 +39,7 @@ def main(file: str) -> None:
     """Waits until the chief trains, and takes part to the end."""
     _show(logging.Formatter("%(message)s"))
     cluster = multi_worker.Cluster.from_environment()
-    say(f"worker {cluster.index} of {len(cluster.addresses)}, waiting for {file}")
+    report(f"worker {cluster.index} of {len(cluster.addresses)}, waiting for {file}")
     multi_worker.run(file)
 
 
@@ -68,14 +68,14 @@ def _train(file: str) -> None:
     cluster = multi_worker.Cluster.from_environment()
     others = [address for at, address in enumerate(cluster.addresses) if at != cluster.index]
     if others:
-        say(f"waiting for {', '.join(others)}")
+        report(f"waiting for {', '.join(others)}")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow does anything else
     from components.training.replicas import Replicas
     from components.training.trainer import train
 
     with tf.io.gfile.GFile(file) as text:  # only now: the chief wrote it before it joined
         fn_args = SimpleNamespace(**json.loads(text.read()))
-    replicas = Replicas(strategy, Part(cluster.index, len(cluster.addresses)))
+    replicas = Replicas(strategy, InputShard(cluster.index, len(cluster.addresses)))
     if replicas.is_chief and tf.io.gfile.exists(fn_args.serving_model_dir):
         tf.io.gfile.rmtree(fn_args.serving_model_dir)  # half of what was exported when a worker was lost
     train(fn_args, replicas)

@@ -18,13 +18,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.data.experimental import service
 
-from components.models.build import built
+from components.models.build import build_for_training
 from components.task.task import Task
 from components.task.train_config import FineTune, Train
 from components.training.checkpoints import Checkpoints
 from components.training.fit import fit
 from components.training.replicas import Replicas
-from data.input.reader import Batches, Part
+from data.input.reader import Batches, InputShard
 from data.sources import Csv
 from data.spec import Classes, Feature, Vector
 from tests.tasks.tiny import TASK
@@ -60,12 +60,12 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(ROWS, SIZE)).astype("float32"), rng.integers(0, CLASSES, ROWS)
 
 
-def batches(part: Part) -> Batches:
+def batches(shard: InputShard) -> Batches:
     """The same order each epoch."""
 
     def passes(epoch: int, batch: int) -> tf.data.Dataset:
         data = tf.data.Dataset.from_tensor_slices(rows()).batch(BATCH).repeat().skip(batch)
-        return data.map(lambda features, labels: (part.rows(features), part.rows(labels)))
+        return data.map(lambda features, labels: (shard.rows(features), shard.rows(labels)))
 
     return Batches(passes, STEPS, in_memory=True)
 
@@ -73,8 +73,8 @@ def batches(part: Part) -> Batches:
 def train(wanted: Task, folder: Path, replicas: Replicas) -> tuple[keras.Model, dict[str, Any]]:
     keras.utils.set_random_seed(1)
     with replicas.scope():
-        model = built(wanted, CLASSES)
-    data = batches(replicas.part)
+        model = build_for_training(wanted, CLASSES)
+    data = batches(replicas.shard)
     return model, fit(model, wanted, data, data, Checkpoints(str(folder)), str(folder / "logs"), replicas)
 
 

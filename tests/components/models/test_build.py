@@ -49,7 +49,7 @@ def _task(task: Task, width: int, activation: str | None) -> Task:
 )
 def test_a_model_that_keeps_it_tells_its_width(task: Task, width: int, activation: str | None, classes: int) -> None:
     task = _task(task, width, activation)
-    assert compiling.built(task, classes).output_shape == (None, width)
+    assert compiling.build_for_training(task, classes).output_shape == (None, width)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_model_that_breaks_it_is_told_in_one_line(
     task: Task, width: int, activation: str | None, classes: int, words: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        compiling.built(_task(task, width, activation), classes)
+        compiling.build_for_training(_task(task, width, activation), classes)
     assert str(caught.value).startswith("the model of task 'tiny' ") and words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert ("softmax" in caught.value.hint) == ("probabilities" in words)
@@ -83,7 +83,7 @@ def test_one_logit_of_two_classes_is_found_whatever_the_weights(task: Task, seed
     keras.utils.set_random_seed(seed)
     hidden = _ends_with(lambda: keras.layers.Dense(5, "relu"), lambda: keras.layers.Dense(1))
     with pytest.raises(UsageError, match="does not give probabilities"):
-        compiling.built(dataclasses.replace(task, model=hidden), 2)
+        compiling.build_for_training(dataclasses.replace(task, model=hidden), 2)
 
 
 @pytest.mark.parametrize("task", [ROWS, TASK], ids=["numbers", "pictures"])
@@ -91,13 +91,13 @@ def test_one_logit_is_found_even_where_it_lies_between_0_and_1(task: Task) -> No
     faint = keras.initializers.Constant(1e-6)
     model = _ends_with(lambda: keras.layers.Dense(1, kernel_initializer=faint))
     with pytest.raises(UsageError, match="does not give probabilities"):
-        compiling.built(dataclasses.replace(task, model=model), 2)
+        compiling.build_for_training(dataclasses.replace(task, model=model), 2)
 
 
 def test_an_output_of_another_rank_is_told() -> None:
     task = dataclasses.replace(ROWS, model=_ends_with(lambda: keras.layers.Reshape((2, 2))))
     with pytest.raises(UsageError, match=r"gives \('N', 2, 2\) for 3 classes, expected \[N, 3\]"):
-        compiling.built(task, 3)
+        compiling.build_for_training(task, 3)
 
 
 # The loss
@@ -126,7 +126,7 @@ def test_the_loss_fits_the_output(
     task: Task, width: int, activation: str | None, classes: int, kind: str, metric: str
 ) -> None:
     features = np.random.default_rng(1).normal(size=(8, SIZE)).astype("float32")
-    model = compiling.built(_task(task, width, activation), classes)
+    model = compiling.build_for_training(_task(task, width, activation), classes)
     outputs = model.predict(features, verbose=0)
     found = model.evaluate(features, LABELS, verbose=0, return_dict=True)
     assert found["loss"] == pytest.approx(_by_hand(outputs, LABELS, kind), rel=1e-5)
@@ -139,7 +139,7 @@ def test_the_loss_fits_the_output(
 
 def test_the_optimizer_is_the_one_asked_for() -> None:
     task = dataclasses.replace(_task(ROWS, 3, "softmax"), train=Train(optimizer="rmsprop", learning_rate=0.125))
-    optimizer = compiling.built(task, 3).optimizer
+    optimizer = compiling.build_for_training(task, 3).optimizer
     assert isinstance(optimizer, keras.optimizers.RMSprop) and float(optimizer.learning_rate) == 0.125
 
 
@@ -149,11 +149,11 @@ def test_the_optimizer_is_the_one_asked_for() -> None:
 def test_the_augmentation_is_in_training_only_and_never_in_what_is_served() -> None:
     task = dataclasses.replace(TASK, augment=Augmentation(rotation_range=90.0, fill_mode="constant"))
     keras.utils.set_random_seed(0)
-    model = compiling.built(task, 2)
+    model = compiling.build_for_training(task, 2)
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
-    core = compiling.served(model)
+    core = compiling.without_augmentation(model)
     assert any(isinstance(layer, Augment) for layer in model.layers)
-    assert not any(isinstance(layer, Augment) for layer in compiling.leaves(core))
+    assert not any(isinstance(layer, Augment) for layer in compiling.flat_layers(core))
     np.testing.assert_array_equal(model(pixels, training=False), core(pixels))
     assert not np.allclose(model(pixels, training=True), core(pixels))
     assert model.count_params() == core.count_params()
@@ -162,11 +162,11 @@ def test_the_augmentation_is_in_training_only_and_never_in_what_is_served() -> N
 def test_a_model_without_it_is_served_as_it_is() -> None:
     """Also one whose author put the layer into it."""
     own = _ends_with(lambda: keras.layers.Dense(2, "softmax"))(TASK.feature, 2)
-    assert compiling.served(own) is own
+    assert compiling.without_augmentation(own) is own
     inputs = keras.Input(TASK.feature.shape, dtype="uint8")
     flat = keras.layers.Flatten()(Augment(Augmentation(rotation_range=9.0))(inputs))
     mine = keras.Model(inputs, keras.layers.Dense(2, "softmax")(flat))
-    assert compiling.served(mine) is mine
+    assert compiling.without_augmentation(mine) is mine
 
 
 def test_only_pictures_can_be_augmented() -> None:

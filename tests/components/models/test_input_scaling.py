@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.models.input_scaling import on_floats, scaling_of
+from components.models.input_scaling import scaling_of, with_float_input
 
 
 def ending(first: Callable[[keras.KerasTensor], keras.KerasTensor]) -> keras.Model:
@@ -50,10 +50,10 @@ def test_what_mixes_channels_or_bends_is_no_scaling() -> None:
 
 
 @pytest.mark.parametrize("first", [keras.layers.Rescaling(1 / 255), inception, normalized])
-def test_on_floats_is_the_same_model_but_for_the_cut(first) -> None:
+def test_with_float_input_is_the_same_model_but_for_the_cut(first) -> None:
     model = ending(first)
     pixels = np.random.default_rng(1).integers(0, 256, (3, 6, 5, 3))
-    floats = on_floats(model)
+    floats = with_float_input(model)
     np.testing.assert_allclose(floats(pixels.astype("float32")), model(pixels.astype("uint8")), rtol=1e-6, atol=1e-6)
     halves = np.asarray(floats((pixels + 0.5).astype("float32")))
     assert np.abs(halves - np.asarray(model(pixels.astype("uint8")))).max() > 0

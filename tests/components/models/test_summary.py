@@ -9,7 +9,7 @@ import keras
 import pytest
 from keras import layers
 
-from components.models.summary import describe
+from components.models.summary import describe_layers
 
 
 def _backbone(**more: Any) -> keras.Model:
@@ -57,13 +57,13 @@ def _subclass() -> keras.Model:
 
 
 def _of(model: keras.Model) -> dict[str, dict[str, Any]]:
-    return {entry["name"]: entry for entry in describe(model)}
+    return {entry["name"]: entry for entry in describe_layers(model)}
 
 
 @pytest.mark.parametrize("make", [_transfer, _branches, _subclass, _backbone])
 def test_the_parameters_are_those_that_keras_counts_and_json_takes_them(make: Any) -> None:
     model = make()
-    entries = describe(model)
+    entries = describe_layers(model)
     assert sum(entry["params"] for entry in entries) == model.count_params()
     trained = sum(int(weight.value.numpy().size) for weight in model.trainable_weights)
     assert sum(entry["trainable_params"] for entry in entries) == trained
@@ -71,7 +71,7 @@ def test_the_parameters_are_those_that_keras_counts_and_json_takes_them(make: An
 
 
 def test_a_chain_is_told_layer_by_layer_and_a_backbone_as_one() -> None:
-    found = describe(_transfer())
+    found = describe_layers(_transfer())
     assert [(entry["kind"], entry["detail"], entry["output"]) for entry in found] == [
         ("Input", "uint8", [28, 30, 3]),
         ("Resizing", "32x32 bilinear", [32, 32, 3]),
@@ -111,5 +111,5 @@ def test_branches_shared_layers_and_plain_operations_have_their_places() -> None
 
 
 def test_a_model_without_a_graph_has_layers_without_shapes() -> None:
-    first, second = describe(_subclass())
+    first, second = describe_layers(_subclass())
     assert (first["detail"], first["output"], second["inputs"]) == ("3 units", None, ["first"])

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from components.models.build import leaves, unfreeze
+from components.models.build import flat_layers, unfreeze
 from components.models.transfer import Transfer
 from components.task import fingerprint, overrides
 from data.errors import UsageError
@@ -22,7 +22,7 @@ def trainable(model: keras.Model) -> int:
 
 
 def test_the_cifar10_task_has_the_notebooks_parameters() -> None:
-    task = overrides.apply(cifar10_inception.TASK, {"model.weights": "none"})
+    task = overrides.apply_settings(cifar10_inception.TASK, {"model.weights": "none"})
     model = task.model(task.feature, 10)
     assert model.count_params() == 16_064_426 and trainable(model) == 7_089_162
 
@@ -53,7 +53,7 @@ def test_the_backbone_is_frozen_and_can_thaw() -> None:
     model = SMALL(Image(64, 64), 3)
     assert trainable(model) == 1280 * 3 + 3
     unfreeze(model, "block_16_expand")
-    kept = [leaf for leaf in leaves(model) if leaf.trainable and leaf.weights]
+    kept = [leaf for leaf in flat_layers(model) if leaf.trainable and leaf.weights]
     assert kept[0].name == "block_16_expand"
     assert not any(isinstance(leaf, keras.layers.BatchNormalization) for leaf in kept)
 
@@ -72,10 +72,10 @@ def test_weights_come_from_a_file(tmp_path: Path) -> None:
     inner = next(layer for layer in ours.layers if isinstance(layer, keras.Model))
     for one, other in zip(inner.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    before = fingerprint.describe(dataclasses.replace(SMALL, weights=file), "model")
+    before = fingerprint.describe_dependencies(dataclasses.replace(SMALL, weights=file), "model")
     theirs.layers[1].set_weights([one + 1 for one in theirs.layers[1].get_weights()])
     theirs.save_weights(file)
-    after = fingerprint.describe(dataclasses.replace(SMALL, weights=file), "model")
+    after = fingerprint.describe_dependencies(dataclasses.replace(SMALL, weights=file), "model")
     assert {name for name in after if after[name] != before[name]} == {"model.weights_content"}
 
 

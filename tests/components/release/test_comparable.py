@@ -188,7 +188,7 @@ class _ByHand(tf.Module):
     [
         (None, "cannot be used: the SavedModel at .* has no signature 'serving_examples'"),
         ("best", "is of another kind: it answers neither classes and scores nor a number"),
-        ("logits", "is of another kind: serving_examples, one by one answers logits"),
+        ("logits", "is of another kind: serving_examples, one by one returns logits"),
         ("boxes", "is of another kind: it answers neither classes and scores nor a number"),
         ("two", "is of another kind: "),
     ],

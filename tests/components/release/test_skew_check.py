@@ -56,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
         model_run_dir=str(root / "run"),
     )
     trainer.run_fn(arguments)
-    artifacts = skew_check.Artifacts(
+    artifacts = skew_check.TrainedArtifacts(
         uri["Examples"], uri["Schema"], uri["TransformGraph"], arguments.model_run_dir, arguments.serving_model_dir
     )
     classes = classes_of(read_schema(artifacts.schema))
@@ -64,8 +64,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
     return SimpleNamespace(artifacts=artifacts, model=model.model, transform=model._preprocessing, classes=classes)
 
 
-def proved(artifacts: skew_check.Artifacts, folder: Path) -> dict[str, Any]:
-    return skew_check.prove(TASK, artifacts, str(folder), lambda text: None).to_dict()
+def proved(artifacts: skew_check.TrainedArtifacts, folder: Path) -> dict[str, Any]:
+    return skew_check.check_skew(TASK, artifacts, str(folder), lambda text: None).to_dict()
 
 
 def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
@@ -73,7 +73,7 @@ def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
 ) -> None:
     found = proved(trained.artifacts, tmp_path)
     assert found["passed"] and not found["structure"] and found["diagnosis"] is None
-    assert found == skew_check.read(str(tmp_path))
+    assert found == skew_check.read_report(str(tmp_path))
     assert [one["route"].partition(",")[0] for one in found["routes"][::2]] == [
         "serving_examples",
         "serving_default",

@@ -78,22 +78,24 @@ def test_the_hash_sees_what_the_function_computes_and_nothing_else(
 
 
 def test_values_are_named_by_their_dotted_path() -> None:
-    found = fingerprint.describe(TASK.train, "train")
+    found = fingerprint.describe_dependencies(TASK.train, "train")
     assert found["train.epochs"] == "1" and found["train.optimizer"] == "'adam'"
     changed = dataclasses.replace(TASK.train, epochs=2)
-    assert {key for key in found if found[key] != fingerprint.describe(changed, "train")[key]} == {"train.epochs"}
-    assert fingerprint.describe(TASK.model, "model")["model"].startswith("code ")
+    assert {key for key in found if found[key] != fingerprint.describe_dependencies(changed, "train")[key]} == {
+        "train.epochs"
+    }
+    assert fingerprint.describe_dependencies(TASK.model, "model")["model"].startswith("code ")
 
 
 def test_it_is_the_same_in_another_process() -> None:
     import subprocess
 
     code = "from components.task import fingerprint\nfrom tests.tasks.tiny import TASK\n"
-    code += "print(fingerprint.describe(TASK, 't'))"
+    code += "print(fingerprint.describe_dependencies(TASK, 't'))"
     command = [sys.executable, "-W", "ignore", "-c", code]
     project = PROJECT
     done = subprocess.run(command, capture_output=True, text=True, cwd=project, env={"PYTHONHASHSEED": "7"})
-    assert done.stdout.strip() == str(fingerprint.describe(TASK, "t")), done.stderr
+    assert done.stdout.strip() == str(fingerprint.describe_dependencies(TASK, "t")), done.stderr
 
 
 def test_it_is_the_same_in_another_python(module: Callable[[str], ModuleType]) -> None:

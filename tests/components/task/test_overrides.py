@@ -60,7 +60,7 @@ class Outer:
     ],
 )
 def test_a_text_becomes_a_value_of_the_fields_type(key: str, text: str, value: object) -> None:
-    changed = overrides.apply(Outer(), {f"inner.{key}": text})
+    changed = overrides.apply_settings(Outer(), {f"inner.{key}": text})
     assert getattr(changed.inner, key) == value
     assert type(getattr(changed.inner, key)) is type(value)
 
@@ -88,26 +88,26 @@ def test_a_text_becomes_a_value_of_the_fields_type(key: str, text: str, value: o
 )
 def test_a_wrong_setting_is_told_in_one_line(key: str, text: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        overrides.apply(Outer(), {key: text})
+        overrides.apply_settings(Outer(), {key: text})
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_legal_names_are_the_plain_fields_of_a_task() -> None:
-    names = overrides.names(TASK)
+    names = overrides.setting_names(TASK)
     assert {"train.epochs", "evaluate.min_accuracy", "ingest.max_quarantine", "feature.height"} <= set(names)
     assert not {"name", "model", "fetch", "train"} & set(names)
 
 
 def test_an_assignment_needs_an_equals_sign() -> None:
-    assert overrides.parse(["train.epochs = 2", "a=b=c"]) == {"train.epochs": "2", "a": "b=c"}
+    assert overrides.parse_assignments(["train.epochs = 2", "a=b=c"]) == {"train.epochs": "2", "a": "b=c"}
     with pytest.raises(UsageError, match="expected KEY=VALUE"):
-        overrides.parse(["train.epochs"])
+        overrides.parse_assignments(["train.epochs"])
 
 
 def test_two_values_for_one_setting_are_refused() -> None:
-    assert overrides.parse(["a=1", "b=2", "a = 1"]) == {"a": "1", "b": "2"}
+    assert overrides.parse_assignments(["a=1", "b=2", "a = 1"]) == {"a": "1", "b": "2"}
     with pytest.raises(UsageError, match="a is set twice: to '1' and to '2'"):
-        overrides.parse(["a=1", "a=2"])
+        overrides.parse_assignments(["a=1", "a=2"])
 
 
 BAD = ("nan", "inf", "-inf", "1e400", "-1", "1.5", "10000000000000000000000", "a,,b", ",", "\0", "caf\udce9")
@@ -130,9 +130,9 @@ FINE = {  # what some setting takes, for a reason
 def test_every_setting_refuses_what_it_cannot_be(task: Task, value: str) -> None:
     """Each by its own name, when the task is made: nothing has run then."""
     taken = []
-    for name in overrides.names(task):
+    for name in overrides.setting_names(task):
         try:
-            overrides.apply(task, {name: value})
+            overrides.apply_settings(task, {name: value})
         except UsageError as error:
             own = name.rpartition(".")[2]
             assert own in str(error) or "only pictures can be augmented" in str(error), f"{name}={value!r}: {error}"
@@ -146,9 +146,9 @@ def test_every_setting_refuses_what_it_cannot_be(task: Task, value: str) -> None
 def test_every_setting_has_an_answer_to_nothing() -> None:
     """An empty value is none, where there can be none, and else refused."""
     for task in (digits.TASK, cifar10_inception.TASK, LINE):
-        for name in overrides.names(task):
+        for name in overrides.setting_names(task):
             with contextlib.suppress(UsageError):
-                found = overrides.flatten(overrides.apply(task, {name: ""}))
+                found = overrides.flatten_settings(overrides.apply_settings(task, {name: ""}))
                 assert found[name] in ("null", "[]", '""'), name
 
 
@@ -156,7 +156,7 @@ def test_settings_that_fit_only_together_are_changed_together() -> None:
     """InceptionV3 has no width 0.35; the backbone and its width may come in any order."""
     wanted = {"model.backbone": "MobileNetV2", "model.alpha": "0.35"}
     for given in (wanted, dict(reversed(wanted.items()))):
-        found = overrides.flatten(overrides.apply(cifar10_inception.TASK, given))
+        found = overrides.flatten_settings(overrides.apply_settings(cifar10_inception.TASK, given))
         assert found["model.backbone"] == '"MobileNetV2"' and found["model.alpha"] == "0.35"
     with pytest.raises(UsageError, match="no such width"):
-        overrides.apply(cifar10_inception.TASK, {"model.alpha": "0.35"})
+        overrides.apply_settings(cifar10_inception.TASK, {"model.alpha": "0.35"})

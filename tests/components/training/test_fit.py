@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.models.build import built, leaves, unfreeze
+from components.models.build import build_for_training, flat_layers, unfreeze
 from components.task.task import Task
 from components.task.train_config import FineTune, Train
 from components.training.checkpoints import Checkpoints
@@ -76,7 +76,7 @@ def data(after: Callable[[int], None] | None = None) -> Batches:
 
 def train(wanted: Task, folder: Path, batches: Batches | None = None) -> tuple[keras.Model, dict[str, Any]]:
     keras.utils.set_random_seed(1)
-    model = built(wanted, CLASSES)
+    model = build_for_training(wanted, CLASSES)
     report = fit(
         model, wanted, batches or data(), data(), Checkpoints(str(folder / "c")), str(folder / "logs"), Replicas()
     )
@@ -85,7 +85,7 @@ def train(wanted: Task, folder: Path, batches: Batches | None = None) -> tuple[k
 
 def test_the_report_tells_what_keras_did(tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
-    plain = built(task(), CLASSES)
+    plain = build_for_training(task(), CLASSES)
     expected = plain.fit(
         data().passes(), steps_per_epoch=STEPS, validation_data=data().one_pass(), epochs=3, verbose=0
     ).history
@@ -250,19 +250,19 @@ def test_the_rate_follows_the_schedule(schedule: Any, rates: list[float], tmp_pa
 def test_each_phase_has_its_rate_and_unfreezes(tmp_path: Path) -> None:
     settings = task(epochs=2, fine_tune=FineTune(2, 1e-4), schedule=((1, 0.002), (3, 5e-5)))
     keras.utils.set_random_seed(1)
-    start = [one.numpy() for layer in leaves(built(settings, CLASSES)) for one in layer.weights]
+    start = [one.numpy() for layer in flat_layers(build_for_training(settings, CLASSES)) for one in layer.weights]
     model, report = train(settings, tmp_path)
     assert report["history"]["learning_rate"] == pytest.approx([0.01, 0.002, 1e-4, 5e-5])
     assert report["phases"] == [{"name": "training", "epoch": 1}, {"name": "fine-tuning", "epoch": 3}]
     moved = [
         (layer.name, not np.array_equal(one.numpy(), before))
         for (layer, one), before in zip(
-            ((layer, one) for layer in leaves(model) for one in layer.weights), start, strict=True
+            ((layer, one) for layer in flat_layers(model) for one in layer.weights), start, strict=True
         )
     ]
     assert dict(moved)["frozen"] and not any(change for name, change in moved if "normalization" in name)
     only_first, _ = train(task(epochs=2), tmp_path / "first")
-    assert np.array_equal(next(leaf for leaf in leaves(only_first) if leaf.name == "frozen").kernel, start[2])
+    assert np.array_equal(next(leaf for leaf in flat_layers(only_first) if leaf.name == "frozen").kernel, start[2])
 
 
 def test_unfreezing_begins_at_the_named_layer() -> None:
