@@ -1,4 +1,4 @@
-"""The command line. Each verb imports only what it needs: `skewless --help` loads no TensorFlow."""
+"""The command line. Each command imports only what it needs: `skewless --help` loads no TensorFlow."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ os.environ.setdefault("GLOG_minloglevel", "3")  # ML Metadata's
 
 
 def _root(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """The folder made absolute, if it can be a root."""
+    """Return the root as an absolute path."""
     check_path("--root", value)
     check_pattern("--root", value)
     return absolute_path(value)
 
 
 root_option = click.option(
-    "--root", default=DEFAULT_ROOT, show_default=True, callback=_root, help="Folder of everything that runs write."
+    "--root", default=DEFAULT_ROOT, show_default=True, callback=_root, help="Folder for everything that runs write."
 )
 
 metadata_option = click.option(
     "--metadata",
     envvar="SKEWLESS_METADATA",
     metavar="URL|FILE",
-    help="Where ML Metadata lies: mysql://USER@HOST/DATABASE, the password in $SKEWLESS_MYSQL_PASSWORD; or a file.",
+    help="Where to keep ML Metadata: mysql://USER@HOST/DATABASE (password in $SKEWLESS_MYSQL_PASSWORD), or a file.",
 )
 
 
 class Seconds(click.FloatRange):
-    """A time; a NaN passes click's own limits."""
+    """A duration in seconds. Click's own range lets NaN through; this one does not."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """See the base class."""
+        """Convert a finite number."""
         found = super().convert(value, param, ctx)
         if not math.isfinite(found):
-            self.fail(f"{value} is no time.", param, ctx)
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
         return found
 
 
@@ -60,7 +60,7 @@ beam_option = click.option(
     type=click.Choice(beam.NAMES),
     default="direct",
     show_default=True,
-    help="Where Beam's steps run; all but direct need some --beam-arg.",
+    help="Runner of the Beam steps; all but direct need --beam-arg.",
 )
 
 
@@ -70,16 +70,18 @@ def cli() -> None:
     """TFX image pipelines whose training and serving cannot drift apart."""
 
 
-@cli.command()
+@cli.command("run")
 @click.argument("task", default="")
-@click.option("--data", help="Folder of the data; a task such as `digits` brings its own.")
+@click.option("--data", help="Folder of the data; tasks such as `digits` download or write their own.")
 @root_option
-@click.option("--compiled", type=click.Path(), metavar="FILE", help="Run what `skewless compile` wrote; to debug it.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
+@click.option(
+    "--compiled", type=click.Path(), metavar="FILE", help="Run a file that `skewless compile` wrote, to debug it."
+)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. train.epochs=1.")
 @beam_option
-@click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="An argument for Beam's runner.")
+@click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Argument for Beam's runner.")
 @metadata_option
-def run(
+def run_command(
     task: str,
     data: str | None,
     root: str,
@@ -89,151 +91,206 @@ def run(
     beam_args: tuple[str, ...],
     metadata: str | None,
 ) -> None:
-    """Train, evaluate and push TASK: a built-in one, or your own as `module:NAME`.
+    """Train, evaluate and push TASK: a built-in task, or your own as `module:NAME`.
 
-    With --compiled, every container's command runs as a process of its own, and --set sets the file's run parameters;
-    --root stands in for its bucket. TASK may be left out then.
+    With --compiled, each container's command runs as a process on this machine, --set sets the file's run parameters,
+    and --root stands in for its bucket. TASK is optional then.
 
-    Exit status: 0 pushed or unchanged, 2 usage, 3 the data are not fit, 4 the model is not good enough, 1 other.
+    Exit status: 0 pushed or unchanged, 2 wrong usage, 3 unusable data, 4 model not good enough, 5 skew, 1 other errors.
     """
     from pipeline.commands.run import RunOptions, run_task
 
-    request = RunOptions(task, data, root, assignments, beam_runner, beam_args, metadata)
+    options = RunOptions(task, data, root, assignments, beam_runner, beam_args, metadata)
     if compiled:
         from pipeline.commands.simulate import run_compiled
 
-        return run_compiled(request, compiled)
+        run_compiled(options, compiled)
+        return
     if not task:
         raise click.UsageError("Missing argument 'TASK'.")
-    return run_task(request)
+    run_task(options)
 
 
-@cli.command(name="compile")
+@cli.command("compile")
 @click.argument("task")
-@click.option("--target", default="", metavar="vertex|kubeflow", help="Where it shall run.")
-@click.option("--image", default="", help="Image of every container; has Skewless and the task installed.")
-@click.option("--pipeline-root", default="", metavar="URI", help="Folder in a bucket, of everything that runs write.")
-@click.option("--data", metavar="URI", help="Folder of the data; else it is to be given at submission.")
-@click.option("--baseline", metavar="URI", help="Kubeflow: model not to be worse than; Vertex AI finds it itself.")
-@click.option("-o", "--output", type=click.Path(), metavar="FILE", help="TASK.json or TASK.yaml by default.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. train.epochs=1.")
-@click.option("--parameter", "parameters", multiple=True, metavar="KEY", help="A setting open at submission.")
-@click.option("--resource", "resources", multiple=True, metavar="NAME.KEY=VALUE", help="cpu, memory, gpu, machine.")
+@click.option("--target", default="", metavar="vertex|kubeflow", help="Platform to compile for.")
+@click.option("--image", default="", help="Image for all containers, with Skewless and the task installed.")
+@click.option("--pipeline-root", default="", metavar="URI", help="Folder in a bucket for everything that runs write.")
+@click.option("--data", metavar="URI", help="Folder of the data; without it, `skewless submit` asks for --data.")
+@click.option(
+    "--baseline", metavar="URI", help="Kubeflow: model to compare with. Vertex AI finds the last blessed one itself."
+)
+@click.option(
+    "-o", "--output", type=click.Path(), metavar="FILE", help="File to write. [default: TASK.json or TASK.yaml]"
+)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. train.epochs=1.")
+@click.option("--parameter", "parameters", multiple=True, metavar="KEY", help="Setting to leave open until submission.")
+@click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="NAME.KEY=VALUE",
+    help="Resource of a component: cpu, memory, gpu or machine.",
+)
 @beam_option
-@click.option("--beam-arg", "beam_args", multiple=True, metavar="[COMPONENT:]ARG", help="An argument for Beam.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the job on Vertex AI.")
-@click.option("--cache/--no-cache", default=True, show_default=True, help="Take what did not change from earlier runs.")
-def compile_(**options: Any) -> None:
-    """Compile TASK to a file that Vertex AI or Kubeflow Pipelines 2 runs, without credentials or network.
+@click.option("--beam-arg", "beam_args", multiple=True, metavar="[COMPONENT:]ARG", help="Argument for Beam's runner.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Vertex AI: label of the job.")
+@click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Reuse results of earlier runs whose inputs have not changed.",
+)
+def compile_command(**options: Any) -> None:
+    """Compile TASK to a file for Vertex AI or Kubeflow Pipelines 2; needs no credentials and no network.
 
-    TASK must be importable in the image: a built-in one, or `module:NAME` of an installed package.
+    TASK must be importable in the image: a built-in task, or `module:NAME` of an installed package.
     """
-    from pipeline.commands.compile import RunOptions, compile_task
+    from pipeline.commands.compile import CompileOptions, compile_task
 
-    compile_task(RunOptions(**options))
+    compile_task(CompileOptions(**options))
 
 
-@cli.command()
+@cli.command("submit")
 @click.argument("file", type=click.Path())
-@click.option("--target", default="", metavar="vertex|kubeflow", help="The file says it, too.")
-@click.option("--pipeline-root", default="", metavar="URI", help="Instead of the file's.")
-@click.option("--data", metavar="URI", help="Folder of the data, instead of the file's.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A run parameter, e.g. train.epochs=1.")
-@click.option("--cache/--no-cache", default=True, show_default=True, help="--no-cache: every component runs.")
-@click.option("--name", default="", help="Of the run or schedule; by default the task's with the time.")
-@click.option("--schedule", default="", metavar="CRON", help="Run again and again: '0 3 * * mon-fri'.")
-@click.option("--service-account", default="", metavar="NAME", help="That runs act as.")
-@click.option("--project", default="", help="Vertex AI: the credentials' own by default.")
-@click.option("--region", default="", help="Vertex AI: where to run; required.")
-@click.option("--network", default="", metavar="NAME", help="Vertex AI: projects/N/global/networks/NAME.")
-@click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: instead of the region's own.")
-@click.option("--check/--no-check", default=True, help="Vertex AI: look into the buckets first.")
-@click.option("--host", default="", metavar="URL", help="Kubeflow: or KFP_ENDPOINT; often https://HOST/pipeline.")
-@click.option("--namespace", default="", help="Kubeflow: or KFP_NAMESPACE; where the cluster has many users.")
-@click.option("--experiment", default="", help="Kubeflow: of the run; made where there is none. [default: Default]")
-@click.option("--token", default="", help="Kubeflow: or KFP_EXISTING_TOKEN, which other users cannot see.")
-@click.option("--token-file", default="", metavar="FILE", help="Kubeflow: or KF_PIPELINES_SA_TOKEN_PATH; read anew.")
-@click.option("--wait", is_flag=True, help="Show the components until the run ends.")
-@click.option("--poll", default=10.0, type=Seconds(min=0.1), show_default=True, help="Seconds between looks.")
-@click.option("--timeout", type=Seconds(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
-def submit(file: str, **options: Any) -> None:
-    """Run FILE, which `skewless compile` wrote, on Vertex AI or Kubeflow.
+@click.option(
+    "--target", default="", metavar="vertex|kubeflow", help="Platform of the file. [default: what the file says]"
+)
+@click.option("--pipeline-root", default="", metavar="URI", help="Replaces the file's.")
+@click.option("--data", metavar="URI", help="Folder of the data; replaces the file's.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a run parameter, e.g. train.epochs=1."
+)
+@click.option("--cache/--no-cache", default=True, show_default=True, help="--no-cache runs every component.")
+@click.option("--name", default="", help="Name of the run or schedule. [default: task and time]")
+@click.option("--schedule", default="", metavar="CRON", help="Run on a schedule: '0 3 * * mon-fri'.")
+@click.option("--service-account", default="", metavar="NAME", help="Service account of the runs.")
+@click.option("--project", default="", help="Vertex AI: project. [default: of the credentials]")
+@click.option("--region", default="", help="Vertex AI: region to run in; required.")
+@click.option("--network", default="", metavar="NAME", help="Vertex AI: VPC network, projects/N/global/networks/NAME.")
+@click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: replaces the region's endpoint.")
+@click.option("--check/--no-check", default=True, help="Vertex AI: check the buckets first.")
+@click.option(
+    "--host", default="", metavar="URL", help="Kubeflow: address, often https://HOST/pipeline. [env: KFP_ENDPOINT]"
+)
+@click.option(
+    "--namespace", default="", help="Kubeflow: namespace, on a cluster with several users. [env: KFP_NAMESPACE]"
+)
+@click.option(
+    "--experiment", default="", help="Kubeflow: experiment of the run, created if missing. [default: Default]"
+)
+@click.option(
+    "--token", default="", help="Kubeflow: token; the variable hides it from other users. [env: KFP_EXISTING_TOKEN]"
+)
+@click.option(
+    "--token-file",
+    default="",
+    metavar="FILE",
+    help="Kubeflow: file of the token, read for each call. [env: KF_PIPELINES_SA_TOKEN_PATH]",
+)
+@click.option("--wait", is_flag=True, help="Show the progress until the run ends.")
+@click.option(
+    "--poll",
+    default=10.0,
+    type=Seconds(min=0.1),
+    show_default=True,
+    help="Seconds between two optionss for the status.",
+)
+@click.option(
+    "--timeout", type=Seconds(min=0), metavar="SECONDS", help="Stop waiting after this time; the run goes on."
+)
+def submit_command(file: str, **options: Any) -> None:
+    """Submit FILE, which `skewless compile` wrote, to Vertex AI or Kubeflow.
 
-    Vertex AI takes the credentials of `gcloud auth application-default login` or GOOGLE_APPLICATION_CREDENTIALS.
-    Exit status: 0 submitted or, with --wait, succeeded, 1 the run failed, 2 usage, 6 no answer or a refusal.
+    Credentials for Vertex AI come from `gcloud auth application-default login` or GOOGLE_APPLICATION_CREDENTIALS.
+    Exit status: 0 submitted (with --wait: succeeded), 1 run failed, 2 wrong usage, 6 no answer or refused.
     """
-    from pipeline.commands.submit import RunOptions, submit_file
+    from pipeline.commands.submit import SubmitOptions, submit_file
 
-    sys.exit(submit_file(RunOptions(file, **options)))
+    sys.exit(submit_file(SubmitOptions(file, **options)))
 
 
-@cli.command()
+@cli.command("job")
 @click.argument("address")
-@click.option("--wait", is_flag=True, help="Show the components until the run ends.")
-@click.option("--cancel", is_flag=True, help="Stop the run, or pause the schedule.")
-@click.option("--poll", default=10.0, type=Seconds(min=0.1), show_default=True, help="Seconds between looks.")
-@click.option("--timeout", type=Seconds(min=0), metavar="SECONDS", help="Wait no longer; the run goes on.")
-@click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: instead of the region's own.")
-@click.option("--token", default="", help="Kubeflow: or KFP_EXISTING_TOKEN.")
-@click.option("--token-file", default="", metavar="FILE", help="Kubeflow: or KF_PIPELINES_SA_TOKEN_PATH.")
-def job(address: str, **options: Any) -> None:
-    """Look at a run on Vertex AI or Kubeflow, or stop it; ADDRESS is its page, as `skewless submit` printed it.
+@click.option("--wait", is_flag=True, help="Show the progress until the run ends.")
+@click.option("--cancel", is_flag=True, help="Cancel the run, or pause the schedule.")
+@click.option(
+    "--poll",
+    default=10.0,
+    type=Seconds(min=0.1),
+    show_default=True,
+    help="Seconds between two optionss for the status.",
+)
+@click.option(
+    "--timeout", type=Seconds(min=0), metavar="SECONDS", help="Stop waiting after this time; the run goes on."
+)
+@click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: replaces the region's endpoint.")
+@click.option("--token", default="", help="Kubeflow: token. [env: KFP_EXISTING_TOKEN]")
+@click.option(
+    "--token-file", default="", metavar="FILE", help="Kubeflow: file of the token. [env: KF_PIPELINES_SA_TOKEN_PATH]"
+)
+def job_command(address: str, **options: Any) -> None:
+    """Show a run on Vertex AI or Kubeflow, or stop it. ADDRESS is its page, as `skewless submit` prints it.
 
-    Exit status: 0 it runs or has succeeded, 1 it failed or was cancelled, 2 usage, 6 no answer or a refusal.
+    Exit status: 0 running or succeeded, 1 failed or cancelled, 2 wrong usage, 6 no answer or refused.
     """
-    from pipeline.commands.job import RunOptions, show_job
+    from pipeline.commands.job import JobOptions, show_job
 
-    sys.exit(show_job(RunOptions(address, **options)))
+    sys.exit(show_job(JobOptions(address, **options)))
 
 
-@cli.command()
+@cli.command("demo")
 @click.argument("task", default="digits")
-@click.option("--data", help="Folder of the data; a task such as `digits` brings its own.")
+@click.option("--data", help="Folder of the data; tasks such as `digits` download or write their own.")
 @root_option
-def demo(task: str, data: str | None, root: str) -> None:
-    """Run TASK, serve it, and ask it about pictures that training never saw."""
+def demo_command(task: str, data: str | None, root: str) -> None:
+    """Run TASK, serve the model, and predict pictures that training has not seen."""
     from pipeline.commands.run import RunOptions, demo_task
 
     demo_task(RunOptions(task, data, root))
 
 
-@cli.command()
+@cli.command("new")
 @click.argument("name")
-@click.option("--data", required=True, help="Folder of pictures, with a folder for each class.")
-def new(name: str, data: str) -> None:
-    """Look at a folder of pictures, and write NAME.py: a task that `skewless run NAME` trains as it is."""
+@click.option("--data", required=True, help="Folder of pictures, with one subfolder for each class.")
+def new_command(name: str, data: str) -> None:
+    """Inspect a folder of pictures and write NAME.py, a task that `skewless run NAME` can train at once."""
     with silent_imports():
         from pipeline.commands.new import new_task
 
     new_task(name, data)
 
 
-@cli.command()
-def tasks() -> None:
+@cli.command("tasks")
+def tasks_command() -> None:
     """List the built-in tasks."""
-    from pipeline.registry import builtin
+    from pipeline.registry import builtin_tasks
 
-    for name, about in builtin().items():
+    for name, about in builtin_tasks().items():
         click.echo(f"{name:<20} {about}")
 
 
-@cli.command()
+@cli.command("serve")
 @click.argument("task")
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 @root_option
-@click.option("--engine", type=click.Choice(engines.ENGINES), default="auto", show_default=True, help="Which server.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="Of gRPC; 0 picks a free one."
+    "--engine", type=click.Choice(engines.ENGINES), default="auto", show_default=True, help="Server to start."
 )
-@click.option("--rest-port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Of REST; 0: none.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="Port for gRPC; 0 picks a free one."
+)
+@click.option(
+    "--rest-port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port for REST; 0 turns REST off."
+)
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
-def serve(
+def serve_command(
     task: str, flags: tuple[str, ...], root: str, engine: engines.EngineName, port: int, rest_port: int, bind: str
 ) -> None:
-    """Serve the models that TASK (its name, or module) has pushed, over TF Serving's gRPC and REST, until Ctrl-C.
+    """Serve the pushed models of TASK (a name or module) with TF Serving's gRPC and REST APIs, until Ctrl-C.
 
-    The server is TensorFlow Serving where there is one: tensorflow_model_server on PATH (binary), else its image where
-    Docker answers (docker); else the embedded one. FLAGS after `--` go to it as they are: `-- --enable_batching`.
+    `auto` takes TensorFlow Serving if it can: tensorflow_model_server on PATH (binary), or its image if Docker answers
+    (docker); otherwise the embedded server. FLAGS after `--` go to the server unchanged: `-- --enable_batching`.
     """
     from pipeline.commands.serve import serve_task
 
@@ -241,7 +298,7 @@ def serve(
     serve_task(task, Paths(root, task_name(task, root)), engine, options)
 
 
-@cli.command()
+@cli.command("predict")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--server",
@@ -251,37 +308,45 @@ def serve(
     help="HOST:PORT or unix:PATH of gRPC, http://HOST:PORT of REST; grpcs:// and https:// for TLS.",
 )
 @click.option("--model", default="digits", show_default=True, help="Name of the served model.")
-@click.option("--version", type=click.IntRange(min=0), help="Version to ask, instead of the newest.")
-@click.option("--label", help="Label of the version to ask.")
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="A line for each of the N best classes.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object for each picture, in a line.")
+@click.option("--version", type=click.IntRange(min=0), help="Version of the model. [default: the newest]")
+@click.option("--label", help="Label of the version.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Print a line for each of the N best classes.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line and picture.")
 @click.option(
-    "--timeout", type=Seconds(min=0, min_open=True), default=60.0, show_default=True, help="Seconds for each request."
+    "--timeout",
+    type=Seconds(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Time limit of each options in seconds.",
 )
-@click.option("--ca", type=click.Path(), metavar="FILE", help="PEM of the certificates to trust, for TLS.")
-@click.option("--certificate", type=click.Path(), metavar="FILE", help="PEM to show to a server that wants one.")
-@click.option("--key", type=click.Path(), metavar="FILE", help="PEM of its key.")
-def predict(files: tuple[str, ...], **options: Any) -> None:
-    """Ask a server about pictures; print label, score and file of each.
+@click.option("--ca", type=click.Path(), metavar="FILE", help="TLS: PEM file of the certificates to trust.")
+@click.option("--certificate", type=click.Path(), metavar="FILE", help="TLS: PEM file of the client's certificate.")
+@click.option("--key", type=click.Path(), metavar="FILE", help="TLS: PEM file of the client's key.")
+def predict_command(files: tuple[str, ...], **options: Any) -> None:
+    """Predict pictures with a server; print label, score and file of each.
 
-    FILES are pictures, folders of them, or - for one on stdin. A picture without an answer is told on stderr, and
-    the others are answered. Exit status: 0, 2 a file cannot be read, 6 the server refuses or is not there.
+    FILES are pictures, folders of pictures, or - for one picture on stdin. Errors of single pictures go to stderr; the
+    other pictures get their answers. Exit status: 0, 2 unreadable file, 6 no server or refused.
     """
     from pipeline.commands.predict import PredictOptions, predict_files
 
     sys.exit(predict_files(PredictOptions(files, **options)))
 
 
-@cli.command()
+@cli.command("skew")
 @click.argument("task", required=False)
 @root_option
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. gate.sample=256.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. gate.sample=256."
+)
 @metadata_option
-@click.option("--model", type=click.Path(), help="Instead of TASK: the folder of a SavedModel, Skewless's or not.")
-@click.option("--examples", "files", multiple=True, type=click.Path(), help="For --model: TFRecords of tf.Examples.")
-@click.option("--feature", default="", help="For --model: what of them serving_default takes; image or features.")
-@click.option("--limit", default=64, show_default=True, type=click.IntRange(min=1), help="For --model: records.")
-def skew(
+@click.option("--model", type=click.Path(), help="Folder of any SavedModel, instead of TASK.")
+@click.option("--examples", "files", multiple=True, type=click.Path(), help="With --model: TFRecords of tf.Examples.")
+@click.option("--feature", default="", help="With --model: feature that serving_default takes; image or features.")
+@click.option(
+    "--limit", default=64, show_default=True, type=click.IntRange(min=1), help="With --model: number of records."
+)
+def skew_command(
     task: str | None,
     root: str,
     assignments: tuple[str, ...],
@@ -291,49 +356,51 @@ def skew(
     feature: str,
     limit: int,
 ) -> None:
-    """Prove that the model of TASK's last run serves what it was trained to, or tell what differs and where.
+    """Prove that the model of TASK's last run serves what it was trained for, or name what differs and where.
 
-    The same records go through training's own route, through serving_examples, through serving_default, and through a
-    live server over gRPC and REST, one by one and all at once. Of any SavedModel, with --model and --examples, its
-    routes are compared with one another. Exit status: 0 all agree, 2 usage, 5 some differ, 6 the server does not start.
+    The same records go through training's input and model, through serving_examples, through serving_default, and
+    through a live server over gRPC and REST, one by one and in a batch. With --model and --examples, the routes of any
+    SavedModel are compared with each other. Exit status: 0 all agree, 2 wrong usage, 5 some differ, 6 no server.
     """
     if bool(task) == bool(model) or bool(model) != bool(files):
-        raise UsageError("skew takes TASK, or --model DIR with --examples FILES")
+        raise UsageError("skew needs TASK, or --model DIR with --examples FILE")
     with silent_imports():
         from components.task import overrides
-        from pipeline.commands.skew import PredictOptions, prove_model, prove_task
-        from pipeline.registry import resolve
+        from pipeline.commands.skew import SkewOptions, prove_model, prove_task
+        from pipeline.registry import resolve_task
     if model:
-        prove_model(PredictOptions(model, files, feature, limit))
+        prove_model(SkewOptions(model, files, feature, limit))
         return
     assert task
-    prove_task(resolve(task), Paths(root, task_name(task, root)), overrides.parse_assignments(assignments), metadata)
+    prove_task(
+        resolve_task(task), Paths(root, task_name(task, root)), overrides.parse_assignments(assignments), metadata
+    )
 
 
-@cli.command()
+@cli.command("doctor")
 @root_option
-def doctor(root: str) -> None:
-    """Check Python, packages, Beam, disk and memory, and say how to mend what is wrong."""
+def doctor_command(root: str) -> None:
+    """Check Python, packages, Beam, disk and memory, and print how to repair what is wrong."""
     from pipeline.commands.doctor import examine_machine
 
     sys.exit(0 if examine_machine(root) else 1)
 
 
 def task_name(task: str, root: str) -> str:
-    """Name of the folder of a task: of one that has run below the root, or of one given by its import path."""
-    from pipeline.registry import builtin, resolve
+    """Return the folder name of a task that has run below the root, or of one given by its import path."""
+    from pipeline.registry import builtin_tasks, resolve_task
 
-    if os.path.isdir(Paths(root, task).local_folder) or task in builtin():
+    if os.path.isdir(Paths(root, task).local_folder) or task in builtin_tasks():
         return task
     with silent_imports():
         from components.task.reference import TaskReference
 
-    return TaskReference(resolve(task)).load().name
+    return TaskReference(resolve_task(task)).load().name
 
 
 @contextlib.contextmanager
-def reported() -> Iterator[None]:
-    """Turns an error into one line, a hint and an exit status."""
+def report_errors() -> Iterator[None]:
+    """Turn an error into one line, a hint and an exit status."""
     try:
         yield
     except SkewlessError as error:
@@ -347,7 +414,7 @@ def reported() -> Iterator[None]:
 
 
 def fail(error: SkewlessError) -> NoReturn:
-    """Prints the error and exits with its status."""
+    """Print the error and exit with its status."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"[red]error:[/] {escape(str(error))}")
     if error.hint:
@@ -356,9 +423,9 @@ def fail(error: SkewlessError) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point of the `skewless` script."""
-    warnings.simplefilter("ignore")  # of the libraries; what matters to a user is said in words of our own
-    with reported():
+    """Run the command line and exit."""
+    warnings.simplefilter("ignore")  # the libraries' warnings; Skewless prints what matters to a user
+    with report_errors():
         sys.exit(cli(standalone_mode=False) or 0)
 
 

@@ -14,7 +14,7 @@ _PACKAGE = "pipeline.tasks"
 _OURS = ("data", "serving", "components", "pipeline")
 
 
-def builtin() -> dict[str, str]:
+def builtin_tasks() -> dict[str, str]:
     """Name -> first line of the module's docstring, read without importing anything."""
     spec = importlib.util.find_spec(_PACKAGE)
     folders = list(spec.submodule_search_locations or []) if spec else []
@@ -25,7 +25,7 @@ def builtin() -> dict[str, str]:
     return found
 
 
-def resolve(name: str) -> str:
+def resolve_task(name: str) -> str:
     """Import path (`module:NAME`) of a built-in task's name, of `module:NAME`, or of a module that holds `TASK`.
 
     Raises:
@@ -33,14 +33,14 @@ def resolve(name: str) -> str:
     """
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a user's own module lies where the command is called
-    if name in builtin():
+    if name in builtin_tasks():
         return f"{_PACKAGE}.{name}:TASK"
     module, _, attribute = name.partition(":")
     if _is_own_module(module, installed=bool(attribute)):
         return f"{module}:{attribute or 'TASK'}"
     if attribute or "." in module:
         raise UsageError(f"no module '{module}' for the task {name}", hint="It must be importable from this folder.")
-    raise unknown("task", name, builtin())
+    raise unknown("task", name, builtin_tasks())
 
 
 def _is_own_module(name: str, installed: bool) -> bool:

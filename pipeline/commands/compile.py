@@ -17,7 +17,7 @@ from components.task import overrides
 from data.errors import UsageError, unknown
 from data.files.atomic import atomic_path
 from pipeline.paths import check_path, check_pattern
-from pipeline.registry import resolve
+from pipeline.registry import resolve_task
 from pipeline.report.quiet import quiet_console
 from pipeline.runners import beam
 
@@ -51,16 +51,16 @@ class CompileOptions:
     cache: bool = True
 
 
-def compile_task(request: CompileOptions) -> None:
+def compile_task(options: CompileOptions) -> None:
     """Writes the file, and says what can be set at submission.
 
     Raises:
       UsageError: whatever can be known to be wrong before the file is submitted; nothing is written then.
     """
-    check_compile_options(request)
+    check_compile_options(options)
     if importlib.util.find_spec("kfp") is None:
         raise UsageError("compiling needs kfp", hint="pip install 'skewless[kubeflow]', here and in the image.")
-    path, values = resolve(request.task), overrides.parse_assignments(request.assignments)
+    path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
     check_installed(path)
     with quiet_console() as console:
         with console.status("loading TensorFlow and TFX"):
@@ -68,31 +68,31 @@ def compile_task(request: CompileOptions) -> None:
             from pipeline.runners.compiler.kubeflow import PlatformOptions, Target, compile_pipeline
 
             options = PlatformOptions(
-                target=typing.cast(Target, request.target),
-                image=request.image,
-                root=request.pipeline_root,
-                data=request.data,
-                baseline=request.baseline,
-                beam_runner=request.beam_runner,
-                beam_args=request.beam_args,
-                resources=request.resources,
-                cache=request.cache,
-                labels=dict(label.split("=", 1) for label in request.labels),
-                parameters=request.parameters,
+                target=typing.cast(Target, options.target),
+                image=options.image,
+                root=options.pipeline_root,
+                data=options.data,
+                baseline=options.baseline,
+                beam_runner=options.beam_runner,
+                beam_args=options.beam_args,
+                resources=options.resources,
+                cache=options.cache,
+                labels=dict(label.split("=", 1) for label in options.labels),
+                parameters=options.parameters,
             )
             reference = TaskReference(path, values)
             name, job = reference.load().name, compile_pipeline(reference, options)
-        file = request.output or f"{name}.{'json' if request.target == 'vertex' else 'yaml'}"
-        write(job, file, request.target)
-        console.print(f"file        {file}  ({TARGETS[request.target]})")
+        file = options.output or f"{name}.{'json' if options.target == 'vertex' else 'yaml'}"
+        write_compiled(job, file, options.target)
+        console.print(f"file        {file}  ({TARGETS[options.target]})")
         console.print(f"root        {job['runtimeConfig']['gcsOutputDirectory']}")
         for parameter, about in sorted(job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"].items()):
             console.print(f"parameter   {parameter} = {about.get('defaultValue', '(to be given at submission)')}")
-        if any((uri or "").startswith("s3://") for uri in (request.pipeline_root, request.data, request.baseline)):
+        if any((uri or "").startswith("s3://") for uri in (options.pipeline_root, options.data, options.baseline)):
             console.print("note        TensorFlow knows no s3:// of its own: see docs/deploy.md on buckets")
 
 
-def write(job: dict[str, Any], file: str, target: str) -> None:
+def write_compiled(job: dict[str, Any], file: str, target: str) -> None:
     """Vertex takes the whole job as JSON, Kubeflow the pipelineSpec as YAML; written aside, then renamed.
 
     Raises:
@@ -109,29 +109,29 @@ def write(job: dict[str, Any], file: str, target: str) -> None:
         raise UsageError(f"cannot write {file}: {told}", hint="Name another file with -o FILE.") from None
 
 
-def check_compile_options(request: CompileOptions) -> None:
+def check_compile_options(options: CompileOptions) -> None:
     """Everything that needs no TensorFlow to be seen.
 
     Raises:
       UsageError: see above.
     """
-    target = request.target
+    target = options.target
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
-    if not _IMAGE.fullmatch(request.image):
-        problem = f"'{request.image}' is no name of an image" if request.image else "no image to run in"
+    if not _IMAGE.fullmatch(options.image):
+        problem = f"'{options.image}' is no name of an image" if options.image else "no image to run in"
         hint = "Give the image that was built from the Dockerfile: --image HOST/NAME:TAG, the name in small letters"
         raise UsageError(problem, hint=hint)
-    if not request.pipeline_root:
+    if not options.pipeline_root:
         raise UsageError("no place for what runs write", hint="Give a bucket: --pipeline-root gs://BUCKET/FOLDER")
-    check_pattern("--pipeline-root", request.pipeline_root)
+    check_pattern("--pipeline-root", options.pipeline_root)
     for option in ("pipeline_root", "data", "baseline"):
-        check_uri(f"--{option.replace('_', '-')}", getattr(request, option), target)
-    if request.baseline and target == "vertex":
+        check_uri(f"--{option.replace('_', '-')}", getattr(options, option), target)
+    if options.baseline and target == "vertex":
         raise UsageError(
             "--baseline is for Kubeflow: Vertex AI looks for the latest blessed model itself", hint="Leave it out."
         )
-    for label in request.labels:
+    for label in options.labels:
         if target == "kubeflow":
             raise UsageError("Kubeflow's file has no labels", hint="Leave --label out; name the run at submission.")
         if not _LABEL.fullmatch(label):

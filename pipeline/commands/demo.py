@@ -25,7 +25,7 @@ PICTURES = 10
 
 def ask_held_out(record: RunRecord, console: Console) -> None:
     """Serves the pushed model, and prints the answers to held-out pictures, one of each class first."""
-    pictures = held_out(record.data["folder"], PICTURES)
+    pictures = held_out(record.data.folder, PICTURES)
     with (
         console.status("starting the server"),
         running_server(record) as address,
@@ -69,7 +69,7 @@ def running_server(record: RunRecord) -> Iterator[str]:
     Raises:
       ServingError: it did not start.
     """
-    base = posixpath.dirname(record.pushed["path"])
+    base = posixpath.dirname(record.pushed.path)
     command = [sys.executable, "-m", "serving.server", "--port=0", f"--model_name={record.task}"]
     server = subprocess.Popen([*command, f"--model_base_path={base}"], stdout=subprocess.PIPE, text=True)
     try:

@@ -45,7 +45,7 @@ class JobOptions:
     token_file: str = ""
 
 
-def show_job(request: JobOptions) -> int:
+def show_job(options: JobOptions) -> int:
     """Prints how the run is; see `JobOptions`.
 
     Returns:
@@ -56,8 +56,8 @@ def show_job(request: JobOptions) -> int:
       SkewlessError: the run has failed or was cancelled (by somebody else), or has not ended in time.
       ServingError: the service does not answer, or refuses.
     """
-    vertex = VertexLocation.parse(request.address)
-    address = str(vertex) if vertex else request.address
+    vertex = VertexLocation.parse(options.address)
+    address = str(vertex) if vertex else options.address
     host = host_of(address)
     if not vertex and not host:
         raise UsageError(f"{address} is no address of a run", hint="Give the one that `skewless submit` printed.")
@@ -65,23 +65,23 @@ def show_job(request: JobOptions) -> int:
     with quiet_console() as console, console.status("connecting"):
         backend: Backend
         if vertex:
-            backend = Vertex(vertex.region, vertex.project, request.api_endpoint)
+            backend = Vertex(vertex.region, vertex.project, options.api_endpoint)
         else:
-            token, file = tokens(request.token, request.token_file)
+            token, file = tokens(options.token, options.token_file)
             backend = Kubeflow(host, token=token, token_file=file)
         status = backend.status(address)
-        stopped = request.cancel and not status.ended
+        stopped = options.cancel and not status.ended
         if stopped:
             backend.cancel(address)
             console.print("asked to stop")
-        elif request.cancel:
+        elif options.cancel:
             console.print("nothing to stop: it has ended")
-    if request.wait and status.state not in ("scheduled", "paused"):
-        return watch(backend, address, request.poll, request.timeout, stopped)
+    if options.wait and status.state not in ("scheduled", "paused"):
+        return watch(backend, address, options.poll, options.timeout, stopped)
     if not stopped:
         with Display(Console(highlight=False, soft_wrap=True)) as display:
             show_status(status, display, set())
-        conclude(status, address, request.cancel)
+        conclude(status, address, options.cancel)
     return 0
 
 

@@ -16,11 +16,11 @@ from rich.markup import escape
 from data.errors import UsageError
 from data.files.remote import is_remote
 from pipeline.paths import check_path
-from pipeline.registry import builtin
+from pipeline.registry import builtin_tasks
 from pipeline.report.quiet import logged_to
-from pipeline.scaffold.choose import Choice, choose
-from pipeline.scaffold.describe import advice, facts, table
-from pipeline.scaffold.survey import Look, look
+from pipeline.scaffold.choose import Choice, choose_task
+from pipeline.scaffold.describe import class_table, describe_facts, give_advice
+from pipeline.scaffold.survey import Survey, survey_folder
 
 
 def new_task(name: str, data: str, console: Console | None = None) -> Path:
@@ -45,12 +45,12 @@ def new_task(name: str, data: str, console: Console | None = None) -> Path:
     folder = data if is_remote(data) else str(Path(data).expanduser().resolve())
     # Decoders complain of broken files on stderr, from C; here the table tells.
     with logged_to(Path(os.devnull)) as terminal, Console(file=terminal).status(f"looking at {escape(folder)}"):
-        found = look(folder)
-    choice = choose(found)
-    console.print(table(found))
-    for fact, text in facts(found).items():
+        found = survey_folder(folder)
+    choice = choose_task(found)
+    console.print(class_table(found))
+    for fact, text in describe_facts(found).items():
         console.print(f"[bold]{fact:<9}[/] {escape(text)}")
-    for line in advice(found, choice):
+    for line in give_advice(found, choice):
         console.print(f"[yellow]note[/]      {escape(line)}")
     _write(path, render(name, found, choice))
     console.print(f"\nwrote [bold]{escape(path.name)}[/]: read it, change what you know better, then")
@@ -67,7 +67,7 @@ def check_name(name: str, path: Path) -> None:
     hint = f"Take another name, for example my_{name if name.isidentifier() else 'task'}."
     if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or name.startswith("_"):
         raise UsageError(f"'{name}' cannot be the name of a Python module", hint="Letters, digits and _ can.")
-    if name in builtin():
+    if name in builtin_tasks():
         raise UsageError(f"'{name}' is a built-in task", hint=hint)
     if path.exists():
         raise UsageError(f"{path} is there already, and is not overwritten", hint=f"Move it away. {hint}")
@@ -87,7 +87,7 @@ def _found_elsewhere(name: str, here: Path) -> str:
     return spec.origin or str(folders[0] if folders else "built in")
 
 
-def render(name: str, found: Look, choice: Choice) -> str:
+def render(name: str, found: Survey, choice: Choice) -> str:
     """The source of the task's module."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline"),
@@ -96,7 +96,7 @@ def render(name: str, found: Look, choice: Choice) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    told = facts(found)
+    told = describe_facts(found)
     lines = [_wrapped(prose(f"* {fact}: {text}")) for fact, text in told.items()]
     return environment.get_template("task.py.j2").render(
         name=name,

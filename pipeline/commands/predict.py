@@ -60,7 +60,7 @@ class PredictOptions:
         return Client(self.server, self.model, self.timeout, version=self.version, label=self.label, tls=secure)
 
 
-def predict_files(question: PredictOptions) -> int:
+def predict_files(options: PredictOptions) -> int:
     """Asks about all pictures and prints the answers in their order.
 
     Returns:
@@ -70,9 +70,9 @@ def predict_files(question: PredictOptions) -> int:
       UsageError: a folder without pictures, or a server's address that is none.
       ServingError: the server cannot be reached, or has no such model.
     """
-    names = list_pictures(question.files)
+    names = list_pictures(options.files)
     faults: list[InvalidPicture] = []
-    with question.client as client, _terminal(len(names)) as terminal:
+    with options.client as client, _terminal(len(names)) as terminal:
         answers = client.predict_each(map(_given, names))
         for done, name in enumerate(names):
             try:
@@ -84,7 +84,7 @@ def predict_files(question: PredictOptions) -> int:
                 known = any(fault.hint == answer.hint for fault in faults)
                 terminal.complain(str(answer), "" if known else answer.hint)
                 faults.append(answer)
-            for line in _lines(name, answer, question):
+            for line in _lines(name, answer, options):
                 terminal.say(line)
             terminal.advance()
         if faults and len(names) > 1:
@@ -142,15 +142,15 @@ def _given(name: str) -> str | Picture:
         return Picture(STDIN, b"", error)
 
 
-def _lines(name: str, answer: Prediction | InvalidPicture, question: PredictOptions) -> Iterator[str]:
+def _lines(name: str, answer: Prediction | InvalidPicture, options: PredictOptions) -> Iterator[str]:
     """What is printed of an answer on stdout."""
-    if question.as_json and isinstance(answer, InvalidPicture):
+    if options.as_json and isinstance(answer, InvalidPicture):
         yield json.dumps({"file": name, "error": str(answer)})
-    elif question.as_json and isinstance(answer, Prediction):
-        scores = dict(answer.top(question.top)) if question.top else answer.scores
+    elif options.as_json and isinstance(answer, Prediction):
+        scores = dict(answer.top(options.top)) if options.top else answer.scores
         yield json.dumps({"file": name, "label": answer.label, "score": answer.score, "scores": scores})
     elif isinstance(answer, Prediction):
-        for label, score in answer.top(question.top or 1):
+        for label, score in answer.top(options.top or 1):
             yield f"{label}\t{score:.4f}\t{printable_path(name)}"
 
 

@@ -19,7 +19,7 @@ from data.errors import SkewlessError
 from data.files.remote import is_remote
 from pipeline.commands.compile import check_installed
 from pipeline.paths import Paths, absolute_path, check_root, local_folder
-from pipeline.registry import hidden_modules, resolve
+from pipeline.registry import hidden_modules, resolve_task
 from pipeline.report.quiet import logged_to
 from pipeline.runners import beam
 
@@ -59,16 +59,16 @@ class Terminal:
     log: str
 
 
-def run_task(request: RunOptions) -> None:
-    """Runs a task and prints what came of it."""
-    with terminal(request.root) as out:
-        _run(request, out)
+def run_task(options: RunOptions) -> RunRecord:
+    """Run a task and print its result."""
+    with terminal(options.root) as out:
+        return _run(options, out)
 
 
-def demo_task(request: RunOptions) -> None:
+def demo_task(options: RunOptions) -> None:
     """Runs a task, serves it, and asks the server about held-out pictures."""
-    with terminal(request.root) as out:
-        record = _run(request, out)
+    with terminal(options.root) as out:
+        record = _run(options, out)
         from pipeline.commands.demo import ask_held_out
 
         ask_held_out(record, out.console)
@@ -96,9 +96,9 @@ def terminal(root: str) -> Iterator[Terminal]:
         raise SkewlessError(f"{type(error).__name__}: {error}", hint=f"log: {log}") from error
 
 
-def _run(request: RunOptions, out: Terminal) -> RunRecord:
-    path, values = resolve(request.task), overrides.parse_assignments(request.assignments)
-    beam_args = _beam_arguments(request, path)
+def _run(options: RunOptions, out: Terminal) -> RunRecord:
+    path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
+    beam_args = _beam_arguments(options, path)
     console = out.console
     console.print(f"[dim]log  {out.log}[/]")
     for hidden in hidden_modules(os.getcwd()).values():
@@ -111,28 +111,28 @@ def _run(request: RunOptions, out: Terminal) -> RunRecord:
         from pipeline.runners.local.run import run_pipeline
 
         reference = TaskReference(path, values)
-        paths = Paths(absolute_path(request.root), reference.load().name)
-    if is_remote(paths.root) and not request.metadata:
+        paths = Paths(absolute_path(options.root), reference.load().name)
+    if is_remote(paths.root) and not options.metadata:
         console.print(f"[dim]metadata  {paths.metadata}: sqlite knows no {paths.root}[/]")
     record = run_pipeline(
         reference,
-        data=request.data,
+        data=options.data,
         paths=paths,
         beam_args=beam_args,
         run_id=out.run_id,
         log_file=out.log,
         console=console,
-        metadata=request.metadata,
+        metadata=options.metadata,
     )
     print_summary(record, paths, console)
     return record
 
 
-def _beam_arguments(request: RunOptions, path: str) -> list[str]:
+def _beam_arguments(options: RunOptions, path: str) -> list[str]:
     """Checked before anything is loaded; workers in a container must find the task there, too."""
-    folders = {"--root": request.root, "--data": request.data}
-    found = beam.runner_arguments(request.beam_runner, request.beam_args, folders)
+    folders = {"--root": options.root, "--data": options.data}
+    found = beam.runner_arguments(options.beam_runner, options.beam_args, folders)
     if beam.NO_CONTAINER not in found:
         check_installed(path)
-    beam.check_endpoint(request.beam_args)
+    beam.check_endpoint(options.beam_args)
     return found

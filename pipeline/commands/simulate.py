@@ -13,7 +13,7 @@ from data.errors import UsageError
 from data.files.remote import is_remote
 from pipeline.commands.run import RunOptions, Terminal, terminal
 from pipeline.paths import Paths, absolute_path, check_root
-from pipeline.registry import resolve
+from pipeline.registry import resolve_task
 from pipeline.report.display import Display
 from pipeline.runners.compiler.compiled_file import CompiledFile
 from pipeline.runners.simulator.run import RunLocation, run_compiled_pipeline
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from components.task.reference import TaskReference
 
 
-def run_compiled(request: RunOptions, file: str) -> None:
+def run_compiled(options: RunOptions, file: str) -> None:
     """Runs the file, and prints what came of it.
 
     Raises:
       UsageError: the file is another task's, or no file of `skewless compile`; what is fixed in it was asked for.
     """
-    if request.beam_args or request.beam_runner != "direct":
+    if options.beam_args or options.beam_runner != "direct":
         raise UsageError(
             "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give it to `skewless compile`."
         )
     compiled = CompiledFile.load(file)
-    given = settings.parse_assignments(request.assignments)
-    if request.data is not None:
-        given["data"] = request.data
-    if is_remote(request.root):
-        raise UsageError(f"--root {request.root}: a folder of this machine stands in for the bucket of a compiled file")
-    check_root(request.root)
-    request = replace(request, root=absolute_path(request.root))
-    parameters = compiled.parameters(given, request.root)
-    with terminal(request.root) as out:
+    given = settings.parse_assignments(options.assignments)
+    if options.data is not None:
+        given["data"] = options.data
+    if is_remote(options.root):
+        raise UsageError(f"--root {options.root}: a folder of this machine stands in for the bucket of a compiled file")
+    check_root(options.root)
+    options = replace(options, root=absolute_path(options.root))
+    parameters = compiled.parameters(given, options.root)
+    with terminal(options.root) as out:
         out.console.print(f"[dim]log  {out.log}[/]")
-        _run(request, compiled, file, parameters, out)
+        _run(options, compiled, file, parameters, out)
 
 
-def _run(request: RunOptions, compiled: CompiledFile, file: str, parameters: dict[str, str], out: Terminal) -> None:
-    reference, paths = _reference(compiled), Paths(request.root, compiled.task)
-    if request.task and request.task != compiled.task and resolve(request.task) != reference.path:
-        raise UsageError(f"{file} is of the task {reference.path}, not of {request.task}")
+def _run(options: RunOptions, compiled: CompiledFile, file: str, parameters: dict[str, str], out: Terminal) -> None:
+    reference, paths = _reference(compiled), Paths(options.root, compiled.task)
+    if options.task and options.task != compiled.task and resolve_task(options.task) != reference.path:
+        raise UsageError(f"{file} is of the task {reference.path}, not of {options.task}")
     reference = _set(reference, parameters)
     parameters["data"] = _data(reference, parameters.get("data"), paths)
     place = RunLocation(paths, out.run_id, str(Path(out.log).with_suffix("")))
@@ -58,7 +58,7 @@ def _run(request: RunOptions, compiled: CompiledFile, file: str, parameters: dic
         pushed = run_compiled_pipeline(compiled, parameters, place, display)
     (model,) = pushed.values()
     out.console.print(f"pushed    version {model['metadata']['pushed_version']} in {parameters['serving']}")
-    out.console.print(f"serve it  skewless serve {compiled.task} --root {request.root}")
+    out.console.print(f"serve it  skewless serve {compiled.task} --root {options.root}")
 
 
 def _reference(compiled: CompiledFile) -> TaskReference:

@@ -6,7 +6,7 @@ import json
 import logging
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,17 @@ from rich.console import Console
 from data.errors import DataError, SkewError, UsageError
 from pipeline.paths import Paths
 from pipeline.report import skew as report
+from pipeline.report.record import RunRecord, read_record
 from serving.diagnosis import diagnose
 from serving.engines import installed_binary
 from serving.graph import checks
 from serving.parity.live_server import start_live_server
 from serving.parity.proof import Difference, Sample, compare_routes
+from serving.parity.report import EMBEDDED, Diagnosis, SkewReport
 from serving.signatures import DEFAULT, EXAMPLES
 
 if TYPE_CHECKING:
     from components.task.reference import TaskReference
-
-EMBEDDED = "the embedded one"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SkewOptions:
     limit: int
 
 
-def prove_model(question: SkewOptions) -> None:
+def prove_model(options: SkewOptions) -> None:
     """Compares the routes of a SavedModel, of which no more is known than its signatures.
 
     Raises:
@@ -54,28 +54,27 @@ def prove_model(question: SkewOptions) -> None:
       DataError: there are no records.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    records, program = _records(question), installed_binary()
+    records, program = _records(options), installed_binary()
 
-    def explain(difference: Difference) -> dict[str, Any]:
-        fault = diagnose.diagnose(difference, None)
-        return {**vars(fault), "route": difference.served.route, "why": "", "source": ""}
+    def explain(difference: Difference) -> Diagnosis:
+        return replace(diagnose.diagnose(difference, None), route=difference.served.route)
 
-    with Console(stderr=True).status("") as status, start_live_server(question.model, (program,) if program else ()) as server:
-        sample = Sample(records, question.feature)
-        routes, fault = compare_routes(question.model, server, sample, status.update, explain)
-    graph = checks.random_ops(question.model, (DEFAULT, EXAMPLES))
-    _tell(
-        {
-            "passed": not graph and not any(one.fault for one in routes),
-            "records": len(records),
-            "server": program or EMBEDDED,
-            "reference": routes[0].reference,
-            "tolerance": routes[0].tolerance,
-            "routes": [one.to_dict() for one in routes],
-            "structure": [vars(one) for one in graph],
-            "diagnosis": fault,
-        }
+    with (
+        Console(stderr=True).status("") as status,
+        start_live_server(options.model, (program,) if program else ()) as server,
+    ):
+        sample = Sample(records, options.feature)
+        routes, diagnosis = compare_routes(options.model, server, sample, status.update, explain)
+    skew = SkewReport(
+        records=len(records),
+        server=program or EMBEDDED,
+        reference=routes[0].reference,
+        tolerance=routes[0].tolerance,
+        routes=routes,
+        structure=checks.random_ops(options.model, (DEFAULT, EXAMPLES)),
+        diagnosis=diagnosis,
     )
+    _report(skew)
 
 
 def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata: str | None = None) -> None:
@@ -96,28 +95,25 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
         from components.release import skew_check
         from components.task.reference import TaskReference
 
-        record = _last(paths)
-        reference = TaskReference(path, {**record["settings"], **assignments})
-        folder = posixpath.join(paths.run(record["run_id"]), "skew")
+        record = _latest_record(paths)
+        reference = TaskReference(path, {**record.settings, **assignments})
+        folder = posixpath.join(paths.run(record.run_id), "skew")
         artifacts = _artifacts(record, paths, metadata, reference)
-        skew = skew_check.check_skew(reference.load(), artifacts, folder, status.update).to_dict()
-        if record["pushed"] and tf.io.gfile.isdir(record["pushed"]["path"]):
+        skew = skew_check.check_skew(reference.load(), artifacts, folder, status.update)
+        if record.pushed and tf.io.gfile.isdir(record.pushed.path):
             status.update("through the pushed version")
-            pushed = skew_check.check_pushed(folder, record["pushed"]["path"]).to_dict()
-            skew |= {"routes": [*skew["routes"], pushed], "passed": skew["passed"] and not pushed["fault"]}
-    _tell(skew)
+            skew.routes.append(skew_check.check_pushed(folder, record.pushed.path))
+    _report(skew)
 
 
-def _last(paths: Paths) -> dict[str, Any]:
-    """The record of the latest run."""
+def _latest_record(paths: Paths) -> RunRecord:
+    """Read the record of the latest run."""
     if not tf.io.gfile.exists(paths.latest):
         raise UsageError(f"no run of '{paths.task}' in {paths.folder}", hint=f"First: skewless run {paths.task}")
-    with tf.io.gfile.GFile(paths.latest) as file:
-        record: dict[str, Any] = json.load(file)
-    return record
+    return read_record(paths.latest)
 
 
-def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, reference: TaskReference) -> Any:
+def _artifacts(record: RunRecord, paths: Paths, metadata: str | None, reference: TaskReference) -> Any:
     """What the last run left, if it is of the task as it is now."""
     from tfx.utils.path_utils import serving_model_path
 
@@ -126,7 +122,7 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, refer
     from pipeline import metadata_store
     from pipeline.report.metadata import Metadata
 
-    executions = {one["name"]: one["execution"] for one in record["components"]}
+    executions = {one.name: one.execution for one in record.components if one.execution is not None}
     if "Evaluator" not in executions:
         raise UsageError(
             f"the last run of '{paths.task}' got no further than {next(reversed(executions), 'its beginning')}",
@@ -156,27 +152,31 @@ def _artifacts(record: dict[str, Any], paths: Paths, metadata: str | None, refer
     )
 
 
-def _tell(skew: report.Verdict) -> None:
-    """Prints the verdict, and raises it."""
+def _report(skew: SkewReport) -> None:
+    """Print the report.
+
+    Raises:
+      SkewError: If a route or the graph differs.
+    """
     report.print_skew(skew, Console(highlight=False, soft_wrap=True))
-    if not skew["passed"]:
+    if not skew.passed:
         raise SkewError(report.first_fault(skew), hint="Do not serve this model.")
 
 
-def _records(question: SkewOptions) -> list[bytes]:
-    files = [file for given in question.files for file in _files(given)]
+def _records(options: SkewOptions) -> list[bytes]:
+    files = [file for given in options.files for file in _files(given)]
     found: list[bytes] = []
     for file in files:
         kind = "GZIP" if file.endswith(".gz") else ""
         try:
             records = tf.data.TFRecordDataset(file, kind).as_numpy_iterator()
-            found += islice(records, question.limit - len(found))
+            found += islice(records, options.limit - len(found))
         except tf.errors.OpError as error:
             missing = isinstance(error, tf.errors.NotFoundError)
             told = "does not exist" if missing else "cannot be read as TFRecords"
             raise DataError(f"{file} {told}", hint="Give TFRecord files of tf.Examples.") from None
     if not found:
-        raise DataError(f"no records in {', '.join(question.files)}", hint="Give TFRecord files of tf.Examples.")
+        raise DataError(f"no records in {', '.join(options.files)}", hint="Give TFRecord files of tf.Examples.")
     return found
 
 

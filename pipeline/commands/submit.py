@@ -71,7 +71,7 @@ class SubmitOptions:
     token_file: str = ""
 
 
-def submit_file(request: SubmitOptions) -> int:
+def submit_file(options: SubmitOptions) -> int:
     """Submits the file, prints the run's name and address, and waits for its end if asked to.
 
     Returns:
@@ -82,14 +82,14 @@ def submit_file(request: SubmitOptions) -> int:
       ServingError: the service does not answer, or refuses.
       SkewlessError: a run that was waited for has failed, was cancelled, or has not ended in time.
     """
-    compiled = CompiledFile.load(request.file)
-    check_submission(request, compiled)
-    plan = plan_job(request, compiled, datetime.datetime.now(datetime.timezone.utc))
+    compiled = CompiledFile.load(options.file)
+    check_submission(options, compiled)
+    plan = plan_job(options, compiled, datetime.datetime.now(datetime.timezone.utc))
     check_client(compiled.target)
     try:
         with quiet_console() as console:
             with console.status(f"asking {TARGETS[compiled.target]}"):
-                backend = _connected(request, compiled.target)
+                backend = _connected(options, compiled.target)
                 backend.check(plan)
                 address = backend.submit(plan)
             console.print(f"{'schedule' if plan.cron else 'run':<10}{plan.name}")
@@ -99,57 +99,57 @@ def submit_file(request: SubmitOptions) -> int:
     except KeyboardInterrupt:
         Console(stderr=True, highlight=False).print(f"interrupted; the console knows whether there is a {plan.name}")
         return INTERRUPTED
-    if request.wait:
-        return watch(backend, address, request.poll, request.timeout)
+    if options.wait:
+        return watch(backend, address, options.poll, options.timeout)
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[dim]{escape(follow_up(address))}[/]")
     return 0
 
 
-def check_submission(request: SubmitOptions, compiled: CompiledFile) -> None:
+def check_submission(options: SubmitOptions, compiled: CompiledFile) -> None:
     """Options that do not fit the file or one another.
 
     Raises:
       UsageError: see above.
     """
-    file, target = request.file, compiled.target
-    if request.target and request.target not in TARGETS:
-        raise unknown("target", request.target, TARGETS)
-    if request.target not in ("", target):
+    file, target = options.file, compiled.target
+    if options.target and options.target not in TARGETS:
+        raise unknown("target", options.target, TARGETS)
+    if options.target not in ("", target):
         raise UsageError(
-            f"{file} was compiled for {TARGETS[target]}, not for {TARGETS[request.target]}",
-            hint=f"Compile it with --target {request.target}, or leave --target out.",
+            f"{file} was compiled for {TARGETS[target]}, not for {TARGETS[options.target]}",
+            hint=f"Compile it with --target {options.target}, or leave --target out.",
         )
     for other, options in _ONLY.items():
         for option in options:
-            if other != target and getattr(request, option):
+            if other != target and getattr(options, option):
                 raise UsageError(
                     f"--{option.replace('_', '-')} is for {TARGETS[other]}; {file} is for {TARGETS[target]}"
                 )
-    if request.schedule and request.wait:
+    if options.schedule and options.wait:
         raise UsageError("--wait waits for a run, and --schedule starts none now", hint="Leave one of them out.")
     if target == "vertex":
-        _check_vertex(request)
-    elif not _host(request):
+        _check_vertex(options)
+    elif not _host(options):
         raise UsageError(
             "no cluster to submit to", hint="Give the address of its pipelines: --host https://HOST/pipeline"
         )
 
 
-def _check_vertex(request: SubmitOptions) -> None:
-    if not re.fullmatch(r"[a-z]+-[a-z]+\d+", request.region):
-        problem = f"'{request.region}' is no region" if request.region else "no region to run in"
+def _check_vertex(options: SubmitOptions) -> None:
+    if not re.fullmatch(r"[a-z]+-[a-z]+\d+", options.region):
+        problem = f"'{options.region}' is no region" if options.region else "no region to run in"
         raise UsageError(problem, hint="Give the one of the bucket: --region europe-west4")
-    if request.network and not re.fullmatch(r"projects/[^/]+/global/networks/[^/]+", request.network):
+    if options.network and not re.fullmatch(r"projects/[^/]+/global/networks/[^/]+", options.network):
         raise UsageError(
-            f"--network {request.network} is no full name", hint="projects/PROJECT-NUMBER/global/networks/NAME"
+            f"--network {options.network} is no full name", hint="projects/PROJECT-NUMBER/global/networks/NAME"
         )
-    if request.name and not re.fullmatch(r"[a-z][-a-z0-9]{0,127}", request.name):
+    if options.name and not re.fullmatch(r"[a-z][-a-z0-9]{0,127}", options.name):
         raise UsageError(
-            f"--name {request.name}: Vertex AI takes no such name", hint="Small letters, digits and -, a letter first."
+            f"--name {options.name}: Vertex AI takes no such name", hint="Small letters, digits and -, a letter first."
         )
 
 
-def plan_job(request: SubmitOptions, compiled: CompiledFile, now: datetime.datetime) -> JobPlan:
+def plan_job(options: SubmitOptions, compiled: CompiledFile, now: datetime.datetime) -> JobPlan:
     """What will be submitted.
 
     Args:
@@ -159,12 +159,12 @@ def plan_job(request: SubmitOptions, compiled: CompiledFile, now: datetime.datet
       UsageError: an unknown run parameter, one that is missing or cannot be right, a place out of reach, no time.
     """
     target = compiled.target
-    base = (request.pipeline_root or compiled.base).rstrip("/")
+    base = (options.pipeline_root or compiled.base).rstrip("/")
     check_uri("--pipeline-root", base, target)
     check_pattern("--pipeline-root", base)
-    given = overrides.parse_assignments(request.assignments)
-    if request.data is not None:
-        given["data"] = request.data
+    given = overrides.parse_assignments(options.assignments)
+    if options.data is not None:
+        given["data"] = options.data
     values = compiled.parameters(given, base)
     for name in _PLACES:
         check_uri(f"--{name}" if name == "data" else f"--set {name}", values.get(name), target)
@@ -175,12 +175,12 @@ def plan_job(request: SubmitOptions, compiled: CompiledFile, now: datetime.datet
             raise UsageError(f"the run parameter {name} has no value ({what})", hint=f"Give it: {give}")
         _check_number(name, about.get("defaultValue"), values[name])
     return JobPlan(
-        spec=compiled.spec if request.cache else _without_cache(compiled.spec),
+        spec=compiled.spec if options.cache else _without_cache(compiled.spec),
         root=Paths(base, compiled.task).artifacts,
-        name=request.name or f"{compiled.spec['pipelineInfo']['name']}-{now:%Y%m%d%H%M%S}",
+        name=options.name or f"{compiled.spec['pipelineInfo']['name']}-{now:%Y%m%d%H%M%S}",
         parameters=values,
         labels=compiled.labels,
-        cron=translate_schedule(request.schedule, target) if request.schedule else "",
+        cron=translate_schedule(options.schedule, target) if options.schedule else "",
     )
 
 
@@ -202,27 +202,27 @@ def _without_cache(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**spec, "root": {**spec["root"], "dag": {**spec["root"]["dag"], "tasks": tasks}}}
 
 
-def _host(request: SubmitOptions) -> str:
+def _host(options: SubmitOptions) -> str:
     """The cluster's address; the variables are those of kfp's own command line and client."""
-    return request.host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
+    return options.host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
 
 
-def _connected(request: SubmitOptions, target: str) -> Backend:
+def _connected(options: SubmitOptions, target: str) -> Backend:
     if target == "vertex":
         return Vertex(
-            request.region,
-            request.project,
-            request.api_endpoint,
-            request.service_account,
-            request.network,
-            request.check,
+            options.region,
+            options.project,
+            options.api_endpoint,
+            options.service_account,
+            options.network,
+            options.check,
         )
-    token, token_file = tokens(request.token, request.token_file)
+    token, token_file = tokens(options.token, options.token_file)
     return Kubeflow(
-        _host(request),
-        request.namespace or os.environ.get("KFP_NAMESPACE", ""),
-        request.experiment or "Default",
+        _host(options),
+        options.namespace or os.environ.get("KFP_NAMESPACE", ""),
+        options.experiment or "Default",
         token,
         token_file,
-        request.service_account,
+        options.service_account,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.scaffold.survey import Look
+from pipeline.scaffold.survey import Survey
 
 LONGEST = 160  # pixels of a side: larger sees more, but takes longer than a first try should
 SMALLEST = 8
@@ -54,17 +54,17 @@ class Choice:
     flip: bool
 
 
-def choose(look: Look) -> Choice:
+def choose_task(survey: Survey) -> Choice:
     """The task for the data."""
-    height, width = feature_size(np.array(look.sizes))
-    train, classes = look.of_split("train"), sorted(look.by_class)
-    largest, most = look.split["eval"].most_common(1)[0]
-    share = most / look.of_split("eval")
+    height, width = feature_size(np.array(survey.sizes))
+    train, classes = survey.of_split("train"), sorted(survey.by_class)
+    largest, most = survey.split["eval"].most_common(1)[0]
+    share = most / survey.of_split("eval")
     return Choice(
         height=height,
         width=width,
-        channels=1 if look.is_grey else 3,
-        antialias=any(tall > height or wide > width for tall, wide in look.sizes),
+        channels=1 if survey.is_grey else 3,
+        antialias=any(tall > height or wide > width for tall, wide in survey.sizes),
         filters=filters(min(height, width)),
         units=64 if len(classes) <= 10 else 128 if len(classes) <= 50 else 256,
         batch_size=16 if train < 1000 else 32 if train < 20_000 else 64 if train < 100_000 else 128,

@@ -11,7 +11,7 @@ from data.ingest.shards import Ingest
 from data.names import printable
 from pipeline.report.summary import format_counts
 from pipeline.scaffold.choose import Choice
-from pipeline.scaffold.survey import Look
+from pipeline.scaffold.survey import Survey
 
 SHOWN = 20  # classes in the table
 FEW = 20  # pictures of a class
@@ -19,51 +19,51 @@ UNEVEN = 3  # times as many pictures in the largest class as in the smallest
 _SPLITS = {"train": "train", "eval": "evaluation", "test": "test", "": "pictures"}
 
 
-def table(look: Look) -> Table:
+def class_table(survey: Survey) -> Table:
     """The classes, with the pictures of each split and their share of it; the largest and smallest of many."""
-    found = Table(title=f"{look.total:,} pictures of {len(look.by_class)} classes", title_justify="left")
+    found = Table(title=f"{survey.total:,} pictures of {len(survey.by_class)} classes", title_justify="left")
     found.add_column("class")
-    splits = [split for split in ("", "train", "eval", "test") if split in look.counts]
+    splits = [split for split in ("", "train", "eval", "test") if split in survey.counts]
     for split in splits:
         found.add_column(_SPLITS[split], justify="right")
         found.add_column("share", justify="right", style="dim")
-    names = sorted(look.by_class)
+    names = sorted(survey.by_class)
     if len(names) > SHOWN:
-        ordered = [name for name, _ in look.by_class.most_common()]
+        ordered = [name for name, _ in survey.by_class.most_common()]
         names = [*ordered[: SHOWN - 5], "", *ordered[-5:]]
     for name in names:
         cells = []
         for split in splits if name else ():
-            count, all_of_them = look.counts[split].get(name, 0), sum(look.counts[split].values())
+            count, all_of_them = survey.counts[split].get(name, 0), sum(survey.counts[split].values())
             cells += [f"{count:,}", f"{count / all_of_them:.1%}"]
-        found.add_row(escape(name) or f"... {len(look.by_class) - SHOWN} more", *cells)
+        found.add_row(escape(name) or f"... {len(survey.by_class) - SHOWN} more", *cells)
     return found
 
 
-def facts(look: Look) -> dict[str, str]:
+def describe_facts(survey: Survey) -> dict[str, str]:
     """Facts by name, a short line each."""
     return {
-        "pictures": _counts(look),
-        "classes": _classes(look),
-        "formats": _formats(look),
-        "size": _sizes(np.array(look.sizes)),
-        "looked at": f"{look.looked_at:,} of {look.total:,}, {_unreadable(look)}",
+        "pictures": _counts(survey),
+        "classes": _classes(survey),
+        "formats": _formats(survey),
+        "size": _sizes(np.array(survey.sizes)),
+        "looked at": f"{survey.looked_at:,} of {survey.total:,}, {_unreadable(survey)}",
     }
 
 
-def _counts(look: Look) -> str:
-    if "" in look.counts:
+def _counts(survey: Survey) -> str:
+    if "" in survey.counts:
         ingest = Ingest()
         parts = ingest.train_buckets + ingest.eval_buckets
-        return f"{look.total:,}; the content's hash keeps one in {parts} for evaluation"
+        return f"{survey.total:,}; the content's hash keeps one in {parts} for evaluation"
     return ", ".join(
-        f"{sum(look.counts[split].values()):,} {_SPLITS[split]} from {printable(look.layout[split])}/"
-        for split in look.counts
+        f"{sum(survey.counts[split].values()):,} {_SPLITS[split]} from {printable(survey.layout[split])}/"
+        for split in survey.counts
     )
 
 
-def _classes(look: Look) -> str:
-    ordered = look.by_class.most_common()
+def _classes(survey: Survey) -> str:
+    ordered = survey.by_class.most_common()
     (largest, most), (smallest, least) = ordered[0], ordered[-1]
     if most == least:
         return f"{len(ordered)} of {most:,} pictures each"
@@ -71,13 +71,13 @@ def _classes(look: Look) -> str:
     return f"{len(ordered)}, from {least:,} pictures ({smallest}) to {most:,} ({largest}){times}"
 
 
-def _formats(look: Look) -> str:
-    formats = ", ".join(name.upper() for name, _ in look.formats.most_common())
-    if look.is_grey:
-        stored = "" if set(look.channels) <= {1, 2} else ", stored as colour"
+def _formats(survey: Survey) -> str:
+    formats = ", ".join(name.upper() for name, _ in survey.formats.most_common())
+    if survey.is_grey:
+        stored = "" if set(survey.channels) <= {1, 2} else ", stored as colour"
         return f"{formats}; grey{stored}"
-    alpha = look.remarks[ALPHA]
-    opaque = "with transparent parts" if look.see_through else "opaque"
+    alpha = survey.remarks[ALPHA]
+    opaque = "with transparent parts" if survey.see_through else "opaque"
     return f"{formats}; colour{f', with an alpha channel ({opaque}), which is dropped' if alpha else ''}"
 
 
@@ -94,40 +94,40 @@ def _sizes(sizes: np.ndarray) -> str:
     )
 
 
-def _unreadable(look: Look) -> str:
-    return f"{len(look.bad)} of them cannot be decoded" if look.bad else "all of them can be decoded"
+def _unreadable(survey: Survey) -> str:
+    return f"{len(survey.bad)} of them cannot be decoded" if survey.bad else "all of them can be decoded"
 
 
-def advice(look: Look, choice: Choice) -> list[str]:
+def give_advice(survey: Survey, choice: Choice) -> list[str]:
     """What to know before a run, and what to do about it."""
     found = []
-    if look.bad:
-        path, reason = look.bad[0]
-        found.append(f"a run leaves out what it cannot decode: {path} ({reason}){_and_more(len(look.bad) - 1)}")
+    if survey.bad:
+        path, reason = survey.bad[0]
+        found.append(f"a run leaves out what it cannot decode: {path} ({reason}){_and_more(len(survey.bad) - 1)}")
         limit = Ingest().max_quarantine
-        if len(look.bad) > limit * look.looked_at:
+        if len(survey.bad) > limit * survey.looked_at:
             found.append(f"a run stops where more than {limit:.0%} are broken: replace or remove them first")
-    counts = look.by_class.most_common()
+    counts = survey.by_class.most_common()
     if counts[0][1] >= UNEVEN * counts[-1][1]:
         found.append("the classes are of uneven size: look at the accuracy of each, which a run reports, too")
-    few = [name for name, _ in counts if look.split["train"][name] < FEW]
+    few = [name for name, _ in counts if survey.split["train"][name] < FEW]
     if few:
         found.append(f"fewer than {FEW} pictures to train on: {few[0]}{_and_more(len(few) - 1)}; expect little of them")
-    untested = [name for name, _ in counts if not look.split["eval"][name]]
+    untested = [name for name, _ in counts if not survey.split["eval"][name]]
     if untested:
         found.append(f"no picture to evaluate: {untested[0]}{_and_more(len(untested) - 1)}")
-    if choice.height == choice.width and np.ptp(np.array(look.sizes) @ [1, -1]):
+    if choice.height == choice.width and np.ptp(np.array(survey.sizes) @ [1, -1]):
         found.append(f"the pictures' shapes differ; all are stretched to {choice.height}x{choice.width}")
-    if look.see_through:
+    if survey.see_through:
         found.append("transparency is dropped: what lies beneath it, often black, is what the model sees")
-    for name, count in look.remarks.items():
+    for name, count in survey.remarks.items():
         if name != ALPHA:  # told above, where a part is transparent
             found.append(f"{count} of those looked at {REMARKS[name]}")
-    found += look.notes
-    if look.unused:
-        found.append(f"{look.unused.total():,} pictures are passed over: {format_counts(look.unused)}")
-    if look.not_pictures:
-        found.append(f"passed over, as no pictures: {format_counts(look.not_pictures)}")
+    found += survey.notes
+    if survey.unused:
+        found.append(f"{survey.unused.total():,} pictures are passed over: {format_counts(survey.unused)}")
+    if survey.not_pictures:
+        found.append(f"passed over, as no pictures: {format_counts(survey.not_pictures)}")
     if choice.augment:
         mirrored = " and mirrors" if choice.flip else ""
         found.append(f"few pictures: training turns, shifts, zooms{mirrored} them at random (augment)")

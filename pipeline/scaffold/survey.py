@@ -33,7 +33,7 @@ _CHUNK = 16
 
 
 @dataclass
-class Look:
+class Survey:
     """What was found.
 
     Attributes:
@@ -88,7 +88,7 @@ class Look:
         return sum(self.split[split].values())
 
 
-def look(folder: str) -> Look:
+def survey_folder(folder: str) -> Survey:
     """Counts the pictures, and decodes a sample.
 
     Raises:
@@ -96,7 +96,7 @@ def look(folder: str) -> Look:
     """
     plan = ImageFolder().plan(folder, Image(1, 1))
     counts = {split: dict(Counter(name for _, name in items)) for split, items in plan.splits.items()}
-    found = Look(
+    found = Survey(
         folder, counts, not_pictures=plan.not_pictures, unused=plan.unused, layout=plan.layout, notes=plan.notes
     )
     _check_counts(found)
@@ -144,7 +144,7 @@ def _sample(folder: str, splits: dict[str, Sequence[tuple[str, str]]]) -> Iterat
             return
 
 
-def _take(found: Look, checked: Checked) -> None:
+def _take(found: Survey, checked: Checked) -> None:
     """Adds the facts of a picture that decodes."""
     header = read_header(checked.contents)
     found.sizes.append(checked.size)
@@ -184,7 +184,7 @@ def _expected(counts: dict[str, dict[str, int]], seen: dict[tuple[str, str], Cou
     return found
 
 
-def _check_counts(found: Look) -> None:
+def _check_counts(found: Survey) -> None:
     """Raises DataError where the number of pictures alone tells that nothing can be learned."""
     by_class = found.by_class
     if len(by_class) < 2:
@@ -206,7 +206,7 @@ def _check_counts(found: Look) -> None:
         )
 
 
-def _check_splits(found: Look) -> None:
+def _check_splits(found: Survey) -> None:
     """Raises DataError where a run would stop for the want of pictures that decode."""
     hint = "Replace those that do not decode, or add others."
     if "" in found.counts:

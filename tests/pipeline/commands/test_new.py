@@ -22,8 +22,8 @@ from data.errors import DataError, UsageError
 from pipeline.commands.new import new_task
 from pipeline.paths import Paths
 from pipeline.runners.local.run import resolve_data_folder
-from pipeline.scaffold.choose import choose, feature_size, filters, has_a_side
-from pipeline.scaffold.survey import Look, look
+from pipeline.scaffold.choose import choose_task, feature_size, filters, has_a_side
+from pipeline.scaffold.survey import Survey, survey_folder
 from tests.conftest import encode_picture, smooth_pixels
 from tests.pipeline.conftest import PROJECT, Skewless
 from tests.tasks.tiny import TASK
@@ -77,7 +77,7 @@ def load(path: Path) -> ModuleType:
 
 def test_horses_and_humans_as_pil_sees_them(shared_data: Path, here: Path) -> None:
     folder = shared_data / "horse-or-human"
-    found = look(str(folder))
+    found = survey_folder(str(folder))
     pictures = {path: Picture.open(path) for path in folder.rglob("*.png")}
     counts = Counter(tuple(path.relative_to(folder).parts[:2]) for path in pictures)
     assert found.counts == {
@@ -110,7 +110,7 @@ def test_the_split_by_content_is_foretold_as_a_run_makes_it(
     folder = picture_folder(tmp_path / "data", {"cats": 31, "dogs": 17, ".hidden": 2})
     read = read_all(TASK.source, folder, Image(8, 8), Classes())[""]
     expected = Counter((assign_split(one.digest, {"train": 4, "eval": 1}), one.label) for one in read)
-    found = look(str(folder)).split
+    found = survey_folder(str(folder)).split
     assert Counter({(split, name): n for split, names in found.items() for name, n in names.items()}) == expected
 
 
@@ -119,11 +119,11 @@ def test_only_a_sample_is_looked_at_and_every_class_is_in_it(
 ) -> None:
     folder = picture_folder(tmp_path, {"cats": 60, "dogs": 10})
     monkeypatch.setattr("pipeline.scaffold.survey.PER_CLASS", 20)
-    found = look(str(folder))
+    found = survey_folder(str(folder))
     assert found.looked_at == 30 and found.total == 70
     assert found.split["train"]["cats"] == 48 and found.split["eval"]["cats"] == 12  # in proportion
     monkeypatch.setattr("pipeline.scaffold.survey.MAX_BYTES", 1)
-    assert found.looked_at > look(str(folder)).looked_at >= 16
+    assert found.looked_at > survey_folder(str(folder)).looked_at >= 16
 
 
 def test_grey_pictures_are_grey_however_they_are_stored(tmp_path: Path, here: Path) -> None:
@@ -225,20 +225,20 @@ def test_what_has_a_side_is_not_mirrored(name: str, expected: bool) -> None:
 def test_who_knows_the_largest_class_only_is_below_the_limit(cats: int, dogs: int, tmp_path: Path) -> None:
     found = look_like({"train": {"cats": cats, "dogs": dogs}, "eval": {"cats": cats, "dogs": dogs}})
     share = max(cats, dogs) / (cats + dogs)
-    assert share < choose(found).min_accuracy <= share + 0.0501 and choose(found).min_accuracy < 1
+    assert share < choose_task(found).min_accuracy <= share + 0.0501 and choose_task(found).min_accuracy < 1
 
 
 def test_more_pictures_are_seen_fewer_times_and_not_augmented() -> None:
     choices = [
-        choose(look_like({"train": {"a b": n, "c d": n}, "eval": {"a b": n, "c d": n}})) for n in (100, 1000, 50_000)
+        choose_task(look_like({"train": {"a b": n, "c d": n}, "eval": {"a b": n, "c d": n}})) for n in (100, 1000, 50_000)
     ]
     assert [choice.epochs for choice in choices] == [30, 30, 5]
     assert [choice.batch_size for choice in choices] == [16, 32, 128]
     assert [choice.augment for choice in choices] == [True, False, False]
 
 
-def look_like(counts: dict[str, dict[str, int]]) -> Look:
-    return Look("data", counts, {split: Counter(names) for split, names in counts.items()}, sizes=[(32, 32)])
+def look_like(counts: dict[str, dict[str, int]]) -> Survey:
+    return Survey("data", counts, {split: Counter(names) for split, names in counts.items()}, sizes=[(32, 32)])
 
 
 # What it refuses
@@ -402,4 +402,4 @@ def test_a_module_for_few_pictures_augments_them(
 
 def test_the_help_of_the_command_names_it() -> None:
     done = subprocess.run([sys.executable, "-m", "pipeline.cli", "-h"], cwd=PROJECT, capture_output=True, text=True)
-    assert "new " in done.stdout and "Look at a folder of pictures" in done.stdout
+    assert "new " in done.stdout and "Inspect a folder of pictures" in done.stdout

@@ -17,7 +17,7 @@ import pytest
 
 from components.task.reference import TaskReference
 from pipeline.cli import cli, reported
-from pipeline.commands.compile import write
+from pipeline.commands.compile import write_compiled
 from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from tests.pipeline.conftest import COMMAND, PROJECT, environment
 
@@ -41,7 +41,7 @@ def job_of(target: str) -> dict[str, Any]:
 def compiled_file(folder: Path, target: str, job: dict[str, Any] | None = None) -> str:
     """Writes it, or a changed one, as `skewless compile` does."""
     file = str(folder / f"line.{SUFFIXES[target]}")
-    write(job or job_of(target), file, target)
+    write_compiled(job or job_of(target), file, target)
     return file
 
 
