@@ -1,4 +1,4 @@
-"""The gate: whether a SavedModel answers as the model was trained, by every route, and what that has spared us."""
+"""The skew gate's check: whether a SavedModel answers as the trained model does, by every route."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import json
 import posixpath
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from components.prepare.schema import classes_of, read_schema
@@ -26,24 +27,29 @@ from data.spec import LABEL, Image
 from serving.diagnosis.diagnose import diagnose
 from serving.diagnosis.model import diagnose_weights
 from serving.engines import installed_binary
-from serving.graph import checks as structure
+from serving.graph import checks
 from serving.graph.checks import Finding
 from serving.parity import client_skew, compare, proof, routes
+from serving.parity.client_skew import ClientSkewCost
 from serving.parity.compare import Answers, Comparison
 from serving.parity.live_server import start_live_server
+from serving.parity.report import EMBEDDED, Diagnosis, SkewReport
 from serving.signatures import DEFAULT, EXAMPLES
 
 REPORT = "skew.json"
-SAMPLE, ANSWERS = "sample.tfrecord", "answers.npz"  # beside it: the records, and what training says of them
+SAMPLE, ANSWERS = "sample.tfrecord", "answers.npz"  # next to the report: the records, and training's answers
 
 
 @dataclass(frozen=True)
 class TrainedArtifacts:
-    """What a training made: the folders, local or remote.
+    """The artifacts of a training: folders, local or remote.
 
     Attributes:
-      examples, schema, transform_graph, model_run: of the artifacts of these names.
-      model: of the SavedModel.
+      examples: The Examples artifact.
+      schema: The Schema artifact.
+      transform_graph: The TransformGraph artifact.
+      model_run: The ModelRun artifact.
+      model: The SavedModel.
     """
 
     examples: str
@@ -53,139 +59,100 @@ class TrainedArtifacts:
     model: str
 
 
-@dataclass
-class Proof:
-    """What was found.
-
-    Attributes:
-      feature: of the records, what `serving_default` takes.
-      records, made: how many went down every route, and how many of them were made for it.
-      server: the live one.
-      reference: the route that the others were compared with.
-      tolerance: what scores may differ by.
-      routes: the comparisons.
-      structure: what the graph alone tells.
-      diagnosis: what the fault is, and the picture that shows it; None where there is none.
-      avoided: what clients with preprocessing of their own would have cost; empty for numbers.
-      seconds: that all this took.
-    """
-
-    feature: str
-    records: int
-    made: int
-    server: str
-    reference: str
-    tolerance: float
-    routes: list[Comparison] = field(default_factory=list)
-    structure: list[Finding] = field(default_factory=list)
-    diagnosis: dict[str, Any] | None = None
-    avoided: list[client_skew.ClientSkewCost] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Whether no route and nothing in the graph differs."""
-        return not self.structure and not any(one.fault for one in self.routes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For `skew.json`, and the entry `skew` of `run.json`."""
-        told = {**dataclasses.asdict(self), "passed": self.passed}
-        return told | {"routes": [one.to_dict() for one in self.routes]}
-
-
-def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, say: Callable[[str], None]) -> Proof:
-    """Compares every route with training's, and writes what the check of the pushed version needs.
+def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: Callable[[str], None]) -> SkewReport:
+    """Compare every route to a model with training, and write what the check of the pushed version needs.
 
     Args:
-      task: that was trained.
-      artifacts: what its training made.
-      folder: where to write the report, the sample and training's answers.
-      say: told what is done next.
+      task: The task that was trained.
+      artifacts: The artifacts of its training.
+      folder: Folder to write the report, the sample and training's answers to.
+      progress: Called with the name of the next step.
 
     Raises:
-      SkewlessError: the model or the data are not there, or no server comes to serve it.
+      SkewlessError: If the model or the data are missing, or no server comes up with the model.
     """
     started = time.perf_counter()
-    say("choosing records")
+    progress("choosing records")
     classes = classes_of(read_schema(artifacts.schema))
-    shards = Manifest.load(artifacts.examples)
-    files = shard_paths(artifacts.examples, shards.splits[task.evaluate.split])
-    picked = probe_sample.choose_probes(files, task.feature, task.label, task.gate.sample)
-    records, program = [one.record for one in picked], installed_binary()
-    with start_live_server(artifacts.model, (program,) if program else ()) as server:
-        say("through training's own route")
+    manifest = Manifest.load(artifacts.examples)
+    files = shard_paths(artifacts.examples, manifest.splits[task.evaluate.split])
+    probes = probe_sample.choose_probes(files, task.feature, task.label, task.gate.sample)
+    records, program = [probe.record for probe in probes], installed_binary()
+    with start_live_server(artifacts.model, (program,) if program else ()) as clients:
+        progress("through training's own route")
         trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
         (reference, *again), labels = trained.answers(records)
 
-        def explain(difference: proof.Difference) -> dict[str, Any]:
-            say("looking for the fault")
-            fault = diagnose(difference, trained.function())
-            shown = picked[fault.record]
-            seen = {"why": shown.reason, "source": _text(shown.record, "image/source")}
-            return {**vars(fault), "route": difference.served.route, **seen}
+        def explain(difference: proof.Difference) -> Diagnosis:
+            progress("looking for the cause")
+            diagnosis = diagnose(difference, trained.function())
+            probe = probes[diagnosis.record]
+            source = _text(probe.record, "image/source")
+            return dataclasses.replace(diagnosis, route=difference.served.route, why=probe.reason, source=source)
 
-        given = proof.Sample(records, task.feature.name, [reference, *again])
-        compared, diagnosis = proof.compare_routes(artifacts.model, server, given, say, explain)
-    found = Proof(
-        task.feature.name,
-        len(records),
-        sum(one.is_generated for one in picked),
-        program or "the embedded one",
-        reference.route,
-        compare.score_tolerance(reference, again),
-        compared,
-        _structure(task, artifacts, trained, records, labels),
-        diagnosis,
+        sample = proof.Sample(records, task.feature.name, [reference, *again])
+        comparisons, diagnosis = proof.compare_routes(artifacts.model, clients, sample, progress, explain)
+    report = SkewReport(
+        records=len(records),
+        server=program or EMBEDDED,
+        reference=reference.route,
+        tolerance=compare.score_tolerance(reference, again),
+        feature=task.feature.name,
+        synthetic=sum(probe.reason.startswith("made: ") for probe in probes),
+        routes=comparisons,
+        structure=_structure(task, artifacts, trained, records, labels),
+        diagnosis=diagnosis,
     )
     if isinstance(task.feature, Image) and len(classes) > 1 and task.gate.pictures:
-        say("what other clients would have cost")
-        found.avoided = _avoided(task, trained, files, shards.examples(task.evaluate.split))
-    found.seconds = round(time.perf_counter() - started, 2)
-    _keep(folder, found, records, reference)
-    return found
+        progress("measuring client skew")
+        report.client_skew = _client_skew(task, trained, files, manifest.examples(task.evaluate.split))
+    report.seconds = round(time.perf_counter() - started, 2)
+    _write(folder, report, records, reference)
+    return report
 
 
 def _structure(
     task: Task, artifacts: TrainedArtifacts, trained: TrainedModel, records: Sequence[bytes], labels: Sequence[int]
 ) -> list[Finding]:
-    """What needs no answer of the served model: scores that are all 0 or 1 would hide much."""
+    """Return what can be found without an answer of the served model: scores that are all 0 or 1 would hide much."""
     signatures = (DEFAULT, EXAMPLES)
-    found = structure.random_ops(artifacts.model, signatures)
-    found += structure.same_preprocessing(artifacts.model, artifacts.transform_graph, task.feature.name, signatures)
+    found = checks.random_ops(artifacts.model, signatures)
+    found += checks.same_preprocessing(artifacts.model, artifacts.transform_graph, task.feature.name, signatures)
     weights = diagnose_weights(artifacts.model, trained.weights, 0)
     if weights is not None:
         found.append(Finding("all", "weights", weights.detail))
     classes = trained.classes
     for record, index in zip(records, labels, strict=False):
         name = _text(record, LABEL)
-        wanted = classes.index(name) if name in classes else -1
-        if index != wanted:
-            told = f"the TransformGraph gives label '{name}' the index {index}, the schema's classes say {wanted}"
-            return [*found, Finding("training", "labels", told)]
+        expected = classes.index(name) if name in classes else -1
+        if index != expected:
+            detail = f"label '{name}' has index {index} in the TransformGraph, {expected} in the schema's classes"
+            return [*found, Finding("training", "labels", detail)]
     return found
 
 
-def _avoided(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[client_skew.ClientSkewCost]:
-    """On evaluation pictures at even distances, so that every class has its share."""
+def _client_skew(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[ClientSkewCost]:
+    """Measure client skew on evaluation images at even distances, so that every class has its share."""
     step = max(1, -(-examples // task.gate.pictures))
-    drawn = list(tf.data.TFRecordDataset(list(files)).shard(step, 0).as_numpy_iterator())
+    records = list(tf.data.TFRecordDataset(list(files)).shard(step, 0).as_numpy_iterator())
     contents = [
-        tf.train.Example.FromString(one).features.feature[task.feature.name].bytes_list.value[0] for one in drawn
+        tf.train.Example.FromString(record).features.feature[task.feature.name].bytes_list.value[0]
+        for record in records
     ]
-    names = [_text(one, LABEL) for one in drawn]
+    names = [_text(record, LABEL) for record in records]
     labels = [trained.classes.index(name) if name in trained.classes else -1 for name in names]
     assert isinstance(task.feature, Image)
     return client_skew.client_skew_costs(contents, labels, task.feature, trained.pixels(contents), trained.score)
 
 
 def _text(record: bytes, name: str) -> str:
-    """Empty where the record has no such text."""
-    found = tf.train.Example.FromString(record).features.feature[name].bytes_list.value
-    return printable(from_bytes(found[0])) if found else ""
+    """Return a feature's text; empty if the record has none."""
+    values = tf.train.Example.FromString(record).features.feature[name].bytes_list.value
+    return printable(from_bytes(values[0])) if values else ""
 
 
-def _keep(folder: str, found: Proof, records: Sequence[bytes], reference: Answers) -> None:
-    """The report, and beside it the sample with training's answers."""
+def _write(folder: str, report: SkewReport, records: Sequence[bytes], reference: Answers) -> None:
+    """Write the report, the sample and training's answers; the report last, as readers look for it."""
     tf.io.gfile.makedirs(folder)
     with tf.io.TFRecordWriter(posixpath.join(folder, SAMPLE)) as writer:
         for record in records:
@@ -195,29 +162,36 @@ def _keep(folder: str, found: Proof, records: Sequence[bytes], reference: Answer
     np.savez_compressed(content, scores=reference.scores, classes=names)
     with tf.io.gfile.GFile(posixpath.join(folder, ANSWERS), "wb") as file:
         file.write(content.getvalue())
-    write_aside(posixpath.join(folder, REPORT), json.dumps(found.to_dict(), indent=1))
+    write_aside(posixpath.join(folder, REPORT), json.dumps(report.to_json(), indent=1))
 
 
-def read_report(folder: str) -> dict[str, Any]:
-    """The report that `check_skew` wrote into a folder."""
+def read_report(folder: str) -> SkewReport:
+    """Read the report that `check_skew` wrote to a folder."""
     with tf.io.gfile.GFile(posixpath.join(folder, REPORT)) as file:
-        report: dict[str, Any] = json.load(file)
-    return report
+        return SkewReport.from_json(json.load(file))
 
 
 def check_pushed(folder: str, pushed: str) -> Comparison:
-    """The sample through a pushed version, against what training said of it.
+    """Compare a pushed version's answers to the sample with training's.
 
     Args:
-      folder: where `check_skew` wrote.
-      pushed: folder of the version.
+      folder: Folder that `check_skew` wrote to.
+      pushed: Folder of the version.
     """
     report = read_report(folder)
-    with tf.io.gfile.GFile(posixpath.join(folder, ANSWERS), "rb") as file:
-        kept = np.load(io.BytesIO(file.read()))
-    names = np.char.encode(kept["classes"], "utf-8").astype(object) if kept["classes"].size else None
     records = list(tf.data.TFRecordDataset(posixpath.join(folder, SAMPLE)).as_numpy_iterator())
     model = routes.LoadedModel(pushed)
-    found = model.default(routes.feature_values(records, report["feature"], model.input.dtype), len(records))
-    reference = Answers(report["reference"], kept["scores"], names)
-    return compare.compare_answers(reference, dataclasses.replace(found, route="the pushed version"), report["tolerance"])
+    answers = model.default(routes.feature_values(records, report.feature, model.input.dtype), len(records))
+    return compare.compare_answers(
+        _read_answers(folder, report.reference),
+        dataclasses.replace(answers, route="the pushed version"),
+        report.tolerance,
+    )
+
+
+def _read_answers(folder: str, route: str) -> Answers:
+    with tf.io.gfile.GFile(posixpath.join(folder, ANSWERS), "rb") as file:
+        arrays = np.load(io.BytesIO(file.read()))
+    names: npt.NDArray[Any] | None = arrays["classes"]
+    names = np.char.encode(names, "utf-8").astype(object) if names is not None and names.size else None
+    return Answers(route, arrays["scores"], names)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from data.spec import Image
 from serving.diagnosis.scaling import Scaling
-
-Stage = Literal["decode", "resize", "channel order", "scale", "label order", "model", "unknown"]
 
 EXPLAINED = 0.02
 """Share of the fault that its explanation may leave. The right one leaves rounding alone where it repeats the served
@@ -36,23 +33,6 @@ class Trained:
     score: Callable[[np.ndarray], np.ndarray]
     scaling: Scaling | None
     weights: Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What is wrong with a route.
-
-    Attributes:
-      stage: the first that differs.
-      skew: what it is, one phrase: "nearest instead of bilinear".
-      record: index of the record that shows it best.
-      detail: one line more: how far it explains the difference; names of ops, weights, files.
-    """
-
-    stage: Stage
-    skew: str
-    record: int
-    detail: str
 
 
 def limit(differences: np.ndarray, allowed: float) -> float:

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serving.diagnosis.base import Diagnosis, Trained
+from serving.diagnosis.base import Trained
 from serving.diagnosis.labels import diagnose_columns, diagnose_names, stale_assets
 from serving.diagnosis.model import diagnose_batch, diagnose_draws, diagnose_weights, suspected
 from serving.diagnosis.pixels import diagnose_pixels
 from serving.diagnosis.scaling import Scaling
 from serving.graph.checks import random_ops
-from serving.parity.compare import apart
+from serving.parity.compare import score_differences
 from serving.parity.proof import Difference
+from serving.parity.report import Diagnosis
 from serving.signatures import DEFAULT, EXAMPLES
 
 __all__ = ["Diagnosis", "Scaling", "Trained", "diagnose"]
@@ -43,7 +44,7 @@ def diagnose(difference: Difference, trained: Trained | None) -> Diagnosis:
     if reference.scores.shape != served.scores.shape:
         told = f"{list(served.scores.shape)} scores, training gives {list(reference.scores.shape)}"
         return Diagnosis("unknown", "another number of scores", 0, told)
-    differences = apart(reference.scores, served.scores)
+    differences = score_differences(reference.scores, served.scores)
     order = [int(one) for one in np.argsort(-differences, kind="stable")]
     worst = order[0]
     records = _chosen(order, differences, allowed)

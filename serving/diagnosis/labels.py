@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from serving.diagnosis.base import Diagnosis, limit, some
-from serving.parity.compare import Answers, Names, apart
+from serving.diagnosis.base import limit, some
+from serving.parity.compare import Answers, ClassNames, score_differences
+from serving.parity.report import Diagnosis
 
 _LARGEST_ASSET = 2**24  # bytes; a file of names is far smaller
 REORDERED = "label vocabulary reordered"
@@ -35,10 +36,10 @@ def diagnose_names(folder: str, reference: Answers, served: Answers, allowed: fl
         detail = f"{' and '.join(changes) or f'{len(found)} names, not {len(known)}'}{_source(folder, found)}"
         return Diagnosis("label order", STALE, record, detail)
     order = f"{_names(found)} instead of {_names(known)}{_source(folder, found)}"
-    left = float(apart(reference.scores, served.scores).max())
+    left = float(score_differences(reference.scores, served.scores).max())
     if left <= allowed:
         return Diagnosis("label order", REORDERED, record, f"{order}; the scores are training's")
-    by_name = apart(_by_name(reference.scores, trained), _by_name(served.scores, told))
+    by_name = score_differences(_by_name(reference.scores, trained), _by_name(served.scores, told))
     if by_name.max() <= allowed:
         return Diagnosis("label order", "names and scores in another order, alike", record, order)
     return Diagnosis("label order", REORDERED, record, f"{order}; beside that scores differ by up to {left:.2g}")
@@ -47,15 +48,15 @@ def diagnose_names(folder: str, reference: Answers, served: Answers, allowed: fl
 def diagnose_columns(reference: Answers, served: Answers, record: int, allowed: float) -> Diagnosis | None:
     """Whether the same scores stand in other columns."""
     count = reference.scores.shape[1]
-    most = limit(apart(reference.scores, served.scores), allowed)
+    most = limit(score_differences(reference.scores, served.scores), allowed)
     order: list[int] = []  # of the served columns
     for column in reference.scores.T:
-        costs = apart(served.scores.T, np.broadcast_to(column, served.scores.T.shape))
+        costs = score_differences(served.scores.T, np.broadcast_to(column, served.scores.T.shape))
         left_over = [one for one in range(count) if one not in order]
         order.append(left_over[int(costs[left_over].argmin())])
         if costs[order[-1]] > most:
             return None
-    left = float(apart(reference.scores, served.scores[:, order]).max())
+    left = float(score_differences(reference.scores, served.scores[:, order]).max())
     if count < 2 or order == list(range(count)):
         return None
     names = [str(one) for one in range(count)] if reference.classes is None else _texts(reference.classes[record])
@@ -79,7 +80,7 @@ def stale_assets(folder: str, names: Sequence[bytes]) -> list[str]:
     return found
 
 
-def _by_name(scores: np.ndarray, names: Names) -> np.ndarray:
+def _by_name(scores: np.ndarray, names: ClassNames) -> np.ndarray:
     return np.take_along_axis(scores, np.argsort(names, axis=1, kind="stable"), axis=1)
 
 

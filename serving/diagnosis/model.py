@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from serving.diagnosis.base import Diagnosis, some
+from serving.diagnosis.base import some
 from serving.graph.checks import Finding
-from serving.parity.compare import Answers, apart
+from serving.parity.compare import Answers, score_differences
+from serving.parity.report import Diagnosis
 
 Ask = Callable[[Sequence[int], int], Answers]  # records, and how many at a time
 
@@ -26,7 +27,7 @@ def diagnose_draws(ask: Ask, records: Sequence[int], findings: Sequence[Finding]
       findings: of `structure.random_ops`.
       allowed: difference of scores that means nothing.
     """
-    found = apart(*(ask(records, len(records)).scores for _ in range(2)))
+    found = score_differences(*(ask(records, len(records)).scores for _ in range(2)))
     if not found.max() > allowed:
         return None
     told = f"the same question twice gets scores that differ by {found.max():.2g}"
@@ -56,7 +57,7 @@ def _details(findings: Sequence[Finding], kind: str) -> str:
 
 def diagnose_batch(ask: Ask, records: Sequence[int], findings: Sequence[Finding], allowed: float) -> Diagnosis | None:
     """Whether an answer depends on what else is in the batch; arguments as of `diagnose_draws`."""
-    found = apart(ask(records, 1).scores, ask(records, len(records)).scores)
+    found = score_differences(ask(records, 1).scores, ask(records, len(records)).scores)
     if not found.max() > allowed:
         return None
     told = f"one by one scores differ by {found.max():.2g} from those in a batch of {len(records)}"

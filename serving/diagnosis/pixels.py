@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from serving.diagnosis.base import Diagnosis, Trained, limit
+from serving.diagnosis.base import Trained, limit
 from serving.diagnosis.skews import Skew, Step, known_skews, phrase, training_route
-from serving.parity.compare import apart
+from serving.parity.compare import score_differences
+from serving.parity.report import Diagnosis
 
 _SCREENED = 2  # records that a hypothesis must explain before it is tried on all
 _TELLING = 64  # records that may tell apart those that explain equally well
@@ -48,7 +49,7 @@ def diagnose_pixels(
       The fault, if one is found, and how near the nearest comes, one line.
     """
     search = _Search(values, records, served, trained)
-    differences = apart(reference, served)
+    differences = score_differences(reference, served)
     most = limit(differences[list(records)], allowed)
     assert trained.spec is not None
     skews = known_skews(trained.spec, trained.scaling)
@@ -64,7 +65,7 @@ def diagnose_pixels(
     largest = float(differences.max())
     if not explained:
         near = min(singles, key=lambda one: one.residual)
-        again = float(apart(search.scores((), records), reference[list(records)]).max())
+        again = float(score_differences(search.scores((), records), reference[list(records)]).max())
         told = f"the nearest of {len(singles)}, {phrase(near.change)}, leaves {near.residual:.2g} of {largest:.2g}"
         off = f"; the trained model itself, asked again, is off by {again:.2g}" if again > allowed else ""
         return None, told + off
@@ -138,7 +139,7 @@ class _Search:
         residual = 0.0
         for records in filter(len, chunks):
             try:
-                found = apart(self.scores(change, records), self._served[list(records)])
+                found = score_differences(self.scores(change, records), self._served[list(records)])
             except tf.errors.OpError:
                 return _Tried(change, float("inf"))
             residual = max(residual, float(found.max()))

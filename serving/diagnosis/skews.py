@@ -17,8 +17,8 @@ import tensorflow as tf
 from data.images import ops
 from data.images.headers import read_header
 from data.spec import Image
-from serving.diagnosis.base import Stage
 from serving.diagnosis.scaling import Scaling, wrong
+from serving.parity.report import Stage
 
 Decode = Callable[[bytes], np.ndarray]
 """An encoded picture to uint8 [h, w, channels]; raises what TensorFlow raises."""

@@ -25,7 +25,7 @@ from data.spec import Image
 
 
 @dataclass(frozen=True)
-class NaiveClient:
+class ClientRecipe:
     """A client with its own preprocessing.
 
     Attributes:
@@ -41,7 +41,7 @@ class NaiveClient:
 
 
 @dataclass(frozen=True)
-class Cost:
+class ClientSkewCost:
     """What a client would have cost.
 
     Attributes:
@@ -61,13 +61,13 @@ class Cost:
     largest: float
 
 
-def avoided(
+def client_skew_costs(
     contents: Sequence[bytes],
     labels: Sequence[int] | None,
     spec: Image,
     pixels: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray],
-) -> list[Cost]:
+) -> list[ClientSkewCost]:
     """Compares what each of `CLIENTS` would have been told with what is served.
 
     A picture that a client cannot read counts as flipped, and as wrong.
@@ -92,7 +92,7 @@ def avoided(
 
 
 def _cost(
-    client: NaiveClient,
+    client: ClientRecipe,
     pool: ThreadPoolExecutor,
     contents: Sequence[bytes],
     labels: np.ndarray | None,
@@ -100,7 +100,7 @@ def _cost(
     pixels: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray],
     served: np.ndarray,
-) -> Cost:
+) -> ClientSkewCost:
     prepared = list(pool.map(lambda one, ours: _tried(client, one, spec, ours), contents, pixels))
     others = {row: one for row, one in enumerate(prepared) if one is not None and (one != pixels[row]).any()}
     top_served = served.argmax(axis=1)
@@ -111,7 +111,7 @@ def _cost(
         scores = np.asarray(score(np.stack(list(others.values()))))
         top[other] = scores.argmax(axis=1)
         largest = float(np.abs(scores.astype(np.float64) - served[other]).max())
-    return Cost(
+    return ClientSkewCost(
         client.name,
         len(contents),
         int((top != top_served).sum()),
@@ -121,7 +121,7 @@ def _cost(
     )
 
 
-def _tried(client: NaiveClient, contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray | None:
+def _tried(client: ClientRecipe, contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray | None:
     """What the client sends; None where it cannot read the file."""
     try:
         return client.prepare(contents, spec, ours)
@@ -181,19 +181,19 @@ def _default_dct(contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray:
 
 
 _EVERYWHERE = (
-    NaiveClient(
+    ClientRecipe(
         "PIL nearest",
         "Decodes and resizes with PIL to the nearest pixel, as notebooks do",
         functools.partial(_by_pil, Pil.Resampling.NEAREST),
     ),
-    NaiveClient(
+    ClientRecipe(
         "PIL bilinear",
         "Decodes and resizes with PIL, whose bilinear always antialiases",
         functools.partial(_by_pil, Pil.Resampling.BILINEAR),
     ),
-    NaiveClient("BGR", "Right but for the order of the channels: OpenCV's, forgotten", _bgr),
-    NaiveClient("EXIF turned", "Turns the picture as EXIF says, which training ignores", _exif_turned),
-    NaiveClient("default DCT", "tf.io.decode_jpeg without dct_method, and never at a smaller scale", _default_dct),
+    ClientRecipe("BGR", "Right but for the order of the channels: OpenCV's, forgotten", _bgr),
+    ClientRecipe("EXIF turned", "Turns the picture as EXIF says, which training ignores", _exif_turned),
+    ClientRecipe("default DCT", "tf.io.decode_jpeg without dct_method, and never at a smaller scale", _default_dct),
 )
-_OPENCV = NaiveClient("OpenCV area", "Decodes (and turns) with OpenCV, resizes with INTER_AREA", _opencv_area)
+_OPENCV = ClientRecipe("OpenCV area", "Decodes (and turns) with OpenCV, resizes with INTER_AREA", _opencv_area)
 CLIENTS = (*_EVERYWHERE[:2], *([_OPENCV] if importlib.util.find_spec("cv2") else []), *_EVERYWHERE[2:])

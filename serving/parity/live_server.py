@@ -27,12 +27,12 @@ _POLL_S = 0.02
 # rewritten as ever.
 _SESSION = "graph_options { rewrite_options { disable_meta_optimizer: true } }"
 
-Server = Callable[[], dict[str, Client]]
+ClientFactory = Callable[[], dict[str, Client]]
 Ended = Callable[[], str | None]  # its last words if it ended, None while it runs
 
 
 @contextlib.contextmanager
-def live(folder: str, program: Sequence[str] = ()) -> Iterator[Server]:
+def start_live_server(folder: str, program: Sequence[str] = ()) -> Iterator[ClientFactory]:
     """Starts to serve the SavedModel as version 1 on loopback, while the caller goes on with something else.
 
     Args:

@@ -1,32 +1,31 @@
-"""The proof that a SavedModel answers alike by every route that a caller may take."""
+"""Send a sample of records down every route to a SavedModel, and compare the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from data.errors import UsageError
-from serving.parity import compare as parity
-from serving.parity import routes
+from serving.client import Client
+from serving.parity import compare, routes
 from serving.parity.compare import Answers, Comparison
-from serving.parity.live_server import Server
-from serving.parity.routes import Rows
+from serving.parity.live_server import ClientFactory
+from serving.parity.report import Diagnosis
+from serving.parity.routes import RouteError, Rows
 from serving.signatures import DEFAULT, EXAMPLES
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What goes down every route.
+    """Records to send down every route.
 
     Attributes:
-      records: serialized tf.Examples.
-      feature: of them, what `serving_default` takes; "": `image` where that is strings, else `features`.
-      trained: what training's own route says of them, all at once and one by one: the reference. Without it,
-        `serving_examples` is.
+      records: Serialized tf.Examples.
+      feature: Feature of the records that `serving_default` takes. Empty: `image` if the input is strings, otherwise
+        `features`.
+      trained: Answers of training's own code, all records at once first, then in other batch sizes. They are the
+        reference; without them, the answers of `serving_examples` are.
     """
 
     records: Sequence[bytes]
@@ -36,14 +35,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Difference:
-    """A route that answers otherwise than the reference, while it can still be asked.
+    """A route that answers otherwise than the reference, while it can still be called.
 
     Attributes:
-      folder: of the SavedModel.
-      values: what all records hold of the feature: encoded pictures, or rows of floats.
-      reference, served: what was expected, and what the route said.
-      ask: the route again: indices of records, and how many at a time.
-      tolerance: what scores may differ by.
+      folder: Folder of the SavedModel.
+      values: The feature's value in every record: encoded images, or rows of floats.
+      reference: Expected answers.
+      served: Answers of the route.
+      ask: Calls the route again, for the given indices of records and in batches of the given size.
+      tolerance: Largest difference of a score that counts as equal.
     """
 
     folder: str
@@ -54,99 +54,138 @@ class Difference:
     tolerance: float
 
 
+Explain = Callable[[Difference], "Diagnosis | None"]
+
+
 @dataclass(frozen=True)
 class _Route:
-    """A way to the model.
+    """A way to call the model.
 
     Attributes:
-      name: of it.
-      ask: rows, and how many at a time.
-      rows: what it takes: records or their values.
+      name: Name in reports.
+      ask: Calls the model with rows, in batches of the given size.
+      rows: All rows of the sample, as this route takes them: records, or values of the feature.
+      sizes: Batch sizes to compare.
     """
 
     name: str
     ask: Callable[[Rows, int], Answers]
     rows: Rows
+    sizes: Sequence[int]
 
-    def again(self, records: Sequence[int], size: int) -> Answers:
-        """The same of some records, by their indices."""
+    def ask_records(self, records: Sequence[int], size: int) -> Answers:
+        """Call the route for some records, given by their indices."""
         return self.ask([self.rows[record] for record in records], size)
+
+    def ask_all(self) -> list[Answers | RouteError]:
+        """Call the route for all records, once in each batch size."""
+        return [self._answers_or_error(size) for size in self.sizes]
+
+    def _answers_or_error(self, size: int) -> Answers | RouteError:
+        try:
+            return self.ask(self.rows, size)
+        except RouteError as error:
+            return error
+
+
+@dataclass
+class _Comparer:
+    """Compares routes with the reference and has the first difference explained.
+
+    Attributes:
+      folder: Folder of the SavedModel.
+      values: The feature's value in every record.
+      reference: Expected answers.
+      tolerance: Largest difference of a score that counts as equal.
+      explain: Finds the cause of a difference.
+      comparisons: Results so far.
+      diagnosis: Cause of the first difference, if that route answered.
+    """
+
+    folder: str
+    values: Rows
+    reference: Answers
+    tolerance: float
+    explain: Explain
+    comparisons: list[Comparison] = field(default_factory=list)
+    diagnosis: Diagnosis | None = None
+
+    def compare_routes(self, pool: Executor, pair: Sequence[_Route]) -> None:
+        """Call routes in parallel, in each of their batch sizes, and compare their answers with the reference."""
+        for route, answers in zip(pair, pool.map(_Route.ask_all, pair), strict=True):
+            for served in answers:
+                self._compare(route, served)
+
+    def _compare(self, route: _Route, served: Answers | RouteError) -> None:
+        is_first = not any(comparison.fault for comparison in self.comparisons)
+        comparison = self._comparison(served)
+        if comparison.fault and is_first and isinstance(served, Answers):
+            self.diagnosis = self.explain(
+                Difference(self.folder, self.values, self.reference, served, route.ask_records, self.tolerance)
+            )
+        self.comparisons.append(comparison)
+
+    def _comparison(self, served: Answers | RouteError) -> Comparison:
+        if isinstance(served, Answers):
+            return compare.compare_answers(self.reference, served, self.tolerance)
+        fault = f"refuses a record: {served}"
+        return Comparison(served.route, self.reference.route, float("inf"), served.row, 0, True, self.tolerance, fault)
 
 
 def compare_routes(
     folder: str,
-    server: Server,
+    clients: ClientFactory,
     sample: Sample,
-    say: Callable[[str], None] = lambda text: None,
-    explain: Callable[[Difference], T | None] = lambda difference: None,
-) -> tuple[list[Comparison], T | None]:
-    """The records through both signatures and a live server, one by one and all at once, against the reference.
+    progress: Callable[[str], None] = lambda text: None,
+    explain: Explain = lambda difference: None,
+) -> tuple[list[Comparison], Diagnosis | None]:
+    """Send the records through both signatures and a live server, and compare the answers with the reference.
+
+    Every route is called with one record at a time, and with all at once.
 
     Args:
-      folder: of a SavedModel with `serving_default` of one input, and `serving_examples`.
-      server: that serves it, from `serving.parity.live_server`.
-      sample: the records.
-      say: told what is done next.
-      explain: given the first route that answers, but otherwise.
+      folder: Folder of a SavedModel with a `serving_default` of one input, and with `serving_examples`.
+      clients: Clients of a server of that model, from `serving.parity.live_server`.
+      sample: Records to send.
+      progress: Called with the name of the next step.
+      explain: Finds the cause of the first difference; not called if that route refuses a record.
 
     Returns:
-      A comparison for each route and batch size, and what `explain` said.
+      A comparison for each route and batch size, and what `explain` returned.
 
     Raises:
-      UsageError: no such SavedModel, or records that are not for it.
-      ServingError: the server does not come to serve it.
+      UsageError: If there is no such SavedModel, or the records do not fit it.
+      ServingError: If the server does not come up with the model.
     """
-    say("loading the SavedModel")
-    model = routes.Signatures(folder)
-    spec, count = model.input, len(sample.records)
-    values = routes.values_of(
-        sample.records, sample.feature or ("image" if spec.dtype == "string" else "features"), spec.dtype
-    )
-    examples = _Route(EXAMPLES, model.examples, sample.records)
-    sizes = sorted({1, count})
+    progress("loading the SavedModel")
+    model = routes.LoadedModel(folder)
+    spec = model.input
+    feature = sample.feature or ("image" if spec.dtype == "string" else "features")
+    values = routes.feature_values(sample.records, feature, spec.dtype)
+    sizes = sorted({1, len(sample.records)})
+    # Without training's answers, those of `serving_examples` to all records at once are the reference.
+    examples = _Route(EXAMPLES, model.examples, sample.records, sizes if sample.trained else sizes[:-1])
+    default = _Route(DEFAULT, model.default, values, sizes)
+    reference, *again = sample.trained or _answers_of(examples, sizes)
+    tolerance = compare.score_tolerance(reference, again)
+    comparer = _Comparer(folder, values, reference, tolerance, explain)
+    with ThreadPoolExecutor(2) as pool:  # the first answer of a route takes seconds on one core: TensorFlow optimizes
+        progress(f"through {EXAMPLES} and {DEFAULT}")
+        comparer.compare_routes(pool, (examples, default))
+        progress("waiting for the live server")
+        live = [_client_route(client, name, spec.name, values, sizes) for name, client in clients().items()]
+        progress(f"through {' and '.join(route.name for route in live)}")
+        comparer.compare_routes(pool, live)
+    return comparer.comparisons, comparer.diagnosis
+
+
+def _answers_of(route: _Route, sizes: Sequence[int]) -> list[Answers]:
+    """Return a route's answers in each batch size, the largest first."""
     try:
-        reference, *again = sample.trained or [examples.ask(sample.records, size) for size in reversed(sizes)]
-    except routes.Refused as refused:
-        raise UsageError(f"{refused.route}: refuses record {refused.row}: {refused}") from None
-    allowed = parity.tolerance(reference, again)
-    found: list[Comparison] = []
-    told: T | None = None
-    with ThreadPoolExecutor(2) as pool:  # a route's first answer is seconds of one core: its graph is laid out
-
-        def compare(*pair: _Route) -> None:
-            nonlocal told
-            say(f"through {' and '.join(route.name for route in pair)}")
-            for route, asked in zip(pair, pool.map(lambda route: _asked(route, sizes), pair), strict=True):
-                for size, served in zip(sizes, asked, strict=True):
-                    if not sample.trained and (route, size) == (examples, count):
-                        continue  # the reference itself
-                    one = _compared(reference, served, allowed)
-                    if one.fault and isinstance(served, Answers) and not any(other.fault for other in found):
-                        told = explain(Difference(folder, values, reference, served, route.again, allowed))
-                    found.append(one)
-
-        compare(examples, _Route(DEFAULT, model.default, values))
-        say("waiting for the live server")
-        compare(*(_Route(name, _asking(client, name, spec.name), values) for name, client in server().items()))
-    return found, told
+        return [route.ask(route.rows, size) for size in reversed(sizes)]
+    except RouteError as error:
+        raise UsageError(f"{error.route}: refuses record {error.row}: {error}") from None
 
 
-def _asked(route: _Route, sizes: Sequence[int]) -> list[Answers | routes.Refused]:
-    found: list[Answers | routes.Refused] = []
-    for size in sizes:
-        try:
-            found.append(route.ask(route.rows, size))
-        except routes.Refused as refused:
-            found.append(refused)
-    return found
-
-
-def _compared(reference: Answers, served: Answers | routes.Refused, allowed: float) -> Comparison:
-    if isinstance(served, Answers):
-        return parity.compare(reference, served, allowed)
-    fault = f"refuses a record: {served}"
-    return Comparison(served.route, reference.route, float("inf"), served.row, 0, True, allowed, fault)
-
-
-def _asking(client: Any, name: str, entry: str) -> Callable[[Rows, int], Answers]:
-    return lambda rows, size: routes.over(client, name, entry, rows, size)
+def _client_route(client: Client, name: str, entry: str, values: Rows, sizes: Sequence[int]) -> _Route:
+    return _Route(name, lambda rows, size: routes.ask_client(client, name, entry, rows, size), values, sizes)

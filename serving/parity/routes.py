@@ -1,4 +1,4 @@
-"""The routes of a SavedModel: the same serialized examples through each signature, and through a server's client."""
+"""Routes to a SavedModel: through each signature in this process, and through a server and a client."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from data.errors import ServingError, UsageError, first_line
+from data.errors import ServingError, UsageError, first_line, op_message
 from serving.client import Client
-from serving.client.tensor import string_tensor
-from serving.parity.compare import Answers
+from serving.client.tensor import strings
+from serving.parity.compare import Answers, ClassNames
 from serving.signatures import CLASSES, DEFAULT, EXAMPLES, OUTPUTS, SCORES
 
 Rows = Sequence[Any]
 Outputs = Mapping[str, Any]
 
-_OF_THE_STORE = (
+_STORAGE_ERRORS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
@@ -29,70 +29,84 @@ _OF_THE_STORE = (
     MemoryError,
     PermissionError,
 )
-"""Errors of a store or a machine: they say nothing about the model."""
+"""Errors of a storage system or a machine: they mean nothing about the model."""
+_LONGEST = 200  # characters of a reason in an error message
 
 
 def feature_values(records: Sequence[bytes], name: str, dtype: tf.DType) -> list[Any]:
-    """What the records (serialized tf.Examples) hold of a feature: bytes for tf.string, else rows of floats.
+    """Return a feature's value in each record: bytes if the dtype is tf.string, otherwise a list of floats.
+
+    Args:
+      records: Serialized tf.Examples.
+      name: Name of the feature.
+      dtype: Dtype of the signature's input.
 
     Raises:
-      UsageError: a record is no tf.Example, or holds none.
+      UsageError: If a record is not a tf.Example, or lacks the feature.
     """
+    kind = "bytes" if dtype == tf.string else "floats"
     found: list[Any] = []
     for number, record in enumerate(records):
         try:
-            entry = tf.train.Example.FromString(record).features.feature[name]
+            feature = tf.train.Example.FromString(record).features.feature[name]
         except DecodeError:
-            raise UsageError(f"record {number} is no tf.Example", hint="Give TFRecord files of them.") from None
-        values = entry.bytes_list.value if dtype == tf.string else entry.float_list.value
+            raise UsageError(
+                f"record {number} is not a tf.Example", hint="Pass TFRecord files of tf.Examples."
+            ) from None
+        values = feature.bytes_list.value if dtype == tf.string else feature.float_list.value
         if not values:
-            kind = "bytes" if dtype == tf.string else "floats"
-            raise UsageError(f"record {number} has no {kind} '{name}'", hint="Name the feature with --feature NAME.")
+            raise UsageError(
+                f"record {number} has no {kind} feature '{name}'", hint="Name the feature with --feature NAME."
+            )
         found.append(values[0] if dtype == tf.string else list(values))
     return found
 
 
 class RouteError(Exception):
-    """A route gives no answer to a record; the text says what it gives instead.
+    """A route does not answer a record; the text is the reason that it gives.
 
     Attributes:
-      route: its name.
-      row: the first record of the request.
+      route: Name of the route.
+      row: First record of the request.
     """
 
-    def __init__(self, route: str, row: int, told: str) -> None:
-        super().__init__(told)
+    def __init__(self, route: str, row: int, reason: str) -> None:
+        super().__init__(reason)
         self.route, self.row = route, row
 
 
 class LoadedModel:
-    """A SavedModel, loaded in this process."""
+    """A SavedModel that is loaded in this process."""
 
     def __init__(self, folder: str) -> None:
-        """Args:
-          folder: of the SavedModel.
+        """Load a SavedModel.
+
+        Args:
+          folder: Folder of the SavedModel.
 
         Raises:
-          UsageError: it is none, is damaged, has ops that this TensorFlow does not know, or lacks one of the two
-            signatures.
+          UsageError: If there is no SavedModel, if it is damaged, if it has ops that this TensorFlow does not know, or
+            if it lacks one of the two signatures.
         """
         try:
             self._model = tf.saved_model.load(folder)
-        except _OF_THE_STORE:
+        except _STORAGE_ERRORS:
             raise
-        except Exception as error:  # of damaged files also IndexError, RuntimeError and bare OpErrors
-            raise UsageError(f"no SavedModel at {folder}: {first_line(error)[:200]}") from None
+        except Exception as error:  # damaged files also raise IndexError, RuntimeError and bare OpErrors
+            raise UsageError(f"no SavedModel at {folder}: {_reason(error)[:_LONGEST]}") from None
         missing = [name for name in (DEFAULT, EXAMPLES) if name not in self._model.signatures]
         if missing:
-            told = ", ".join(sorted(self._model.signatures)) or "none"
-            raise UsageError(f"the SavedModel at {folder} has no signature '{missing[0]}'", hint=f"It has: {told}")
+            names = ", ".join(sorted(self._model.signatures)) or "none"
+            raise UsageError(
+                f"the SavedModel at {folder} has no signature '{missing[0]}'", hint=f"Its signatures: {names}"
+            )
 
     @property
     def input(self) -> tf.TensorSpec:
-        """Of `serving_default`; its name is the input's.
+        """The input of `serving_default`, with its name.
 
         Raises:
-          UsageError: it has several inputs.
+          UsageError: If the signature has several inputs.
         """
         inputs = self._model.signatures[DEFAULT].structured_input_signature[1]
         if len(inputs) != 1:
@@ -101,66 +115,83 @@ class LoadedModel:
         return tf.TensorSpec(spec.shape, spec.dtype, name)
 
     def examples(self, records: Sequence[bytes], batch: int) -> Answers:
-        """`serving_examples` on serialized tf.Examples, so many at a time."""
-        ask = self._model.signatures[EXAMPLES]
-        name = next(iter(ask.structured_input_signature[1]))
-        return collect_answers(_route(EXAMPLES, batch), lambda some: ask(**{name: tf.constant(some)}), records, batch)
+        """Call `serving_examples` with serialized tf.Examples, `batch` records at a time."""
+        signature = self._model.signatures[EXAMPLES]
+        name = next(iter(signature.structured_input_signature[1]))
+        return collect_answers(
+            _route_name(EXAMPLES, batch), lambda rows: signature(**{name: tf.constant(rows)}), records, batch
+        )
 
     def default(self, values: Rows, batch: int) -> Answers:
-        """`serving_default` on the bare values, so many at a time."""
-        ask, spec = self._model.signatures[DEFAULT], self.input
+        """Call `serving_default` with values of the feature, `batch` of them at a time."""
+        signature, spec = self._model.signatures[DEFAULT], self.input
         return collect_answers(
-            _route(DEFAULT, batch), lambda some: ask(**{spec.name: tf.constant(some, spec.dtype)}), values, batch
+            _route_name(DEFAULT, batch),
+            lambda rows: signature(**{spec.name: tf.constant(rows, spec.dtype)}),
+            values,
+            batch,
         )
 
 
 def ask_client(client: Client, route: str, name: str, values: Rows, batch: int) -> Answers:
-    """`serving_default` of a server, so many values in a request.
+    """Call `serving_default` of a server.
 
     Args:
-      client: of the server.
-      route: what to call it.
-      name: of the signature's input.
-      values: encoded pictures, or rows of floats.
-      batch: their number in a request.
+      client: Client of the server.
+      route: Name of the route.
+      name: Name of the signature's input.
+      values: Encoded images, or rows of floats.
+      batch: Number of values in a request.
     """
 
-    def ask(some: Rows) -> Outputs:
-        given: Any = string_tensor(some) if isinstance(some[0], bytes) else np.asarray(some, np.float32)
-        return {key: value.tolist() for key, value in client.predict({name: given}, DEFAULT).items()}
+    def ask(rows: Rows) -> Outputs:
+        tensor: Any = strings(rows) if isinstance(rows[0], bytes) else np.asarray(rows, np.float32)
+        return {key: value.tolist() for key, value in client.predict({name: tensor}, DEFAULT).items()}
 
-    return collect_answers(_route(route, batch), ask, values, batch)
+    return collect_answers(_route_name(route, batch), ask, values, batch)
 
 
 def collect_answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batch: int) -> Answers:
-    """Asks in batches, and puts the answers together.
+    """Call a route in batches and concatenate the answers.
+
+    Args:
+      route: Name of the route.
+      ask: Calls the model with some rows.
+      rows: Rows to send.
+      batch: Number of rows in a call.
 
     Raises:
-      Refused: a request fails.
-      UsageError: they are neither `classes` and `scores` nor `outputs`.
+      RouteError: If a call fails.
+      UsageError: If the outputs are neither `classes` and `scores` nor `outputs`.
     """
     classes, scores = [], []
     for start in range(0, len(rows), batch):
         try:
-            found = ask(list(rows[start : start + batch]))
+            outputs = ask(list(rows[start : start + batch]))
         except (tf.errors.OpError, ServingError) as error:
-            raise RouteError(route, start, first_line(error)) from error
-        if not ({CLASSES, SCORES} <= set(found) or OUTPUTS in found):
-            told = ", ".join(sorted(found))
-            raise UsageError(f"{route} answers {told}", hint="Expected classes and scores, or outputs.")
-        number = found.get(OUTPUTS)
-        values = np.asarray(found[SCORES] if number is None else number, np.float32)
+            raise RouteError(route, start, _reason(error)) from error
+        if not ({CLASSES, SCORES} <= set(outputs) or OUTPUTS in outputs):
+            names = ", ".join(sorted(outputs))
+            raise UsageError(f"{route} returns {names}", hint=f"Expected {CLASSES} and {SCORES}, or {OUTPUTS}.")
+        number = outputs.get(OUTPUTS)
+        values = np.asarray(outputs[SCORES] if number is None else number, np.float32)
         scores.append(values.reshape(len(values), -1))
         if number is None:
-            classes.append(_names(found[CLASSES]))
+            classes.append(_as_bytes(outputs[CLASSES]))
     return Answers(route, np.concatenate(scores), np.concatenate(classes) if classes else None)
 
 
-def _names(found: Any) -> Any:
-    """Bytes, object [N, C]; REST tells names that are text as text."""
-    rows = np.asarray(found, object)
-    return np.vectorize(lambda name: name.encode() if isinstance(name, str) else name, otypes=[object])(rows)
+def _as_bytes(names: Any) -> ClassNames:
+    """Return names as bytes, object [N, C]: REST has text."""
+    rows = np.asarray(names, object)
+    encode = np.vectorize(lambda name: name.encode() if isinstance(name, str) else name, otypes=[object])
+    return np.asarray(encode(rows))
 
 
-def _route(name: str, batch: int) -> str:
+def _reason(error: Exception) -> str:
+    """Return an error's text without TensorFlow's names of nodes; a server's answer may quote them, too."""
+    return op_message(str(getattr(error, "message", error))) or first_line(error)
+
+
+def _route_name(name: str, batch: int) -> str:
     return f"{name}, {'one by one' if batch == 1 else f'batches of {batch}'}"

@@ -65,7 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
 
 
 def proved(artifacts: skew_check.TrainedArtifacts, folder: Path) -> dict[str, Any]:
-    return skew_check.check_skew(TASK, artifacts, str(folder), lambda text: None).to_dict()
+    return skew_check.check_skew(TASK, artifacts, str(folder), lambda text: None).to_json()
 
 
 def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
@@ -73,7 +73,7 @@ def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
 ) -> None:
     found = proved(trained.artifacts, tmp_path)
     assert found["passed"] and not found["structure"] and found["diagnosis"] is None
-    assert found == skew_check.read_report(str(tmp_path))
+    assert found == skew_check.read_report(str(tmp_path)).to_json()
     assert [one["route"].partition(",")[0] for one in found["routes"][::2]] == [
         "serving_examples",
         "serving_default",

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from serving.diagnosis.diagnose import Diagnosis, Trained, diagnose
 from serving.diagnosis.labels import diagnose_names, stale_assets
-from serving.parity.compare import Answers, compare, tolerance
+from serving.parity.compare import Answers, compare_answers, score_tolerance
 from serving.parity.proof import Difference
-from serving.parity.routes import Signatures
+from serving.parity.routes import LoadedModel
 from tests.serving.diagnosis import planted
 
 RARE = {f"resize {one}" for one in ("gaussian", "mitchellcubic", "lanczos5", "lanczos3", "bilinear")}
@@ -39,11 +39,11 @@ def values() -> list[bytes]:
 
 def _diagnosed(found: planted.Planted, values: list[bytes], is_known: bool = True) -> Diagnosis | None:
     """None where the served answers are training's."""
-    batch, model = len(values), Signatures(found.folder)
+    batch, model = len(values), LoadedModel(found.folder)
     reference = found.reference(values, batch)
-    allowed = tolerance(reference, [found.reference(values, 1)])
+    allowed = score_tolerance(reference, [found.reference(values, 1)])
     served = model.default(values, batch)
-    if not compare(reference, served, allowed).fault:
+    if not compare_answers(reference, served, allowed).fault:
         return None
     trained = found.trained if is_known else None
 

@@ -12,7 +12,7 @@ from PIL import ImageOps
 
 from data.images import ops
 from data.spec import Image
-from serving.parity.client_skew import CLIENTS, Cost, avoided
+from serving.parity.client_skew import CLIENTS, ClientSkewCost, client_skew_costs
 
 SPEC = Image(9, 14)
 BY_NAME = {client.name: client for client in CLIENTS}
@@ -30,11 +30,11 @@ def sent(name: str, contents: bytes, spec: Image) -> np.ndarray:
     return BY_NAME[name].prepare(contents, spec, served(contents, spec))
 
 
-def costs_of(contents: list[bytes], labels, spec: Image, score) -> list[Cost]:
-    return avoided(contents, labels, spec, np.stack([served(one, spec) for one in contents]), score)
+def costs_of(contents: list[bytes], labels, spec: Image, score) -> list[ClientSkewCost]:
+    return client_skew_costs(contents, labels, spec, np.stack([served(one, spec) for one in contents]), score)
 
 
-def of(costs: list[Cost], name: str) -> Cost:
+def of(costs: list[ClientSkewCost], name: str) -> ClientSkewCost:
     (found,) = [cost for cost in costs if cost.client == name]
     return found
 
@@ -136,7 +136,7 @@ def test_costs_by_hand(encode):
 
 def test_without_labels_there_is_no_accuracy(encode):
     cost = of(costs_of([flat(encode, 200, 30)], None, SPEC, red_or_blue), "BGR")
-    assert cost == Cost("BGR", 1, 1, None, None, pytest.approx(170 / 255))
+    assert cost == ClientSkewCost("BGR", 1, 1, None, None, pytest.approx(170 / 255))
 
 
 def test_what_a_client_cannot_read_counts_as_flipped_and_wrong(smooth, encode):
@@ -187,4 +187,4 @@ def test_horses_and_humans(shared_data):
     by_us = np.stack([served(one, Image(150, 150)) for one in contents])
     difference = np.abs(red_or_blue(by_pil) - red_or_blue(by_us)).max()
     assert of(costs, "PIL nearest").largest == pytest.approx(difference) and difference > 0
-    assert of(costs, "EXIF turned") == Cost("EXIF turned", len(files), 0, None, None, 0.0)
+    assert of(costs, "EXIF turned") == ClientSkewCost("EXIF turned", len(files), 0, None, None, 0.0)

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from data.errors import ServingError, UsageError
 from serving.parity import routes
-from serving.parity.compare import compare, tolerance
-from serving.parity.live_server import live
+from serving.parity.compare import compare_answers, score_tolerance
+from serving.parity.live_server import start_live_server
 from serving.parity.proof import Sample, compare_routes
 
 CLASSES = [b"ant", b"bee", b"cow"]
@@ -88,7 +88,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], records: list[bytes]) -> None:
-    with live(saved("")) as server:
+    with start_live_server(saved("")) as server:
         found, told = compare_routes(saved(""), server, Sample(records))
     assert [one.route for one in found] == [
         "serving_examples, one by one",
@@ -105,12 +105,12 @@ def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], rec
 
 def in_process(folder: str, records: list[bytes]) -> dict[str, str]:
     """Faults of the signatures by route, without a server."""
-    model = routes.Signatures(folder)
-    values = routes.values_of(records, "image", tf.string)
+    model = routes.LoadedModel(folder)
+    values = routes.feature_values(records, "image", tf.string)
     reference, again = model.examples(records, COUNT), model.examples(records, 1)
-    allowed = tolerance(reference, [again])
+    allowed = score_tolerance(reference, [again])
     others = [again, model.default(values, 1), model.default(values, COUNT)]
-    return {one.route: compare(reference, one, allowed).fault for one in others}
+    return {one.route: compare_answers(reference, one, allowed).fault for one in others}
 
 
 @pytest.mark.parametrize("skew", ["resize", "BGR", "names"])
@@ -135,9 +135,9 @@ def test_the_live_server_answers_from_the_very_folder(
     saved: Callable[[str], str], records: list[bytes], command: tuple[str, ...]
 ) -> None:
     folder = saved("names")
-    values = routes.values_of(records, "image", tf.string)
-    with live(folder, command) as server:
-        over = routes.over(server()["REST"], "REST", "bytes", values, 4)
+    values = routes.feature_values(records, "image", tf.string)
+    with start_live_server(folder, command) as server:
+        over = routes.ask_client(server()["REST"], "REST", "bytes", values, 4)
     assert over.route == "REST, batches of 4"
     assert over.classes is not None
     assert over.classes.tolist() == [[b"bee", b"ant", b"cow"]] * COUNT
@@ -162,7 +162,7 @@ def test_numbers_go_down_every_route(tmp_path: Path) -> None:
         example = tf.train.Example()
         example.features.feature["features"].float_list.value.extend(row)
         records.append(example.SerializeToString())
-    with live(str(tmp_path / "m")) as server:
+    with start_live_server(str(tmp_path / "m")) as server:
         found, told = compare_routes(str(tmp_path / "m"), server, Sample(records))
     assert [one.fault for one in found] == [""] * 7 and told is None
 
@@ -171,23 +171,23 @@ def test_what_is_no_model_or_no_example_is_told(
     saved: Callable[[str], str], records: list[bytes], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="no SavedModel at"):
-        routes.Signatures(str(tmp_path))
-    with pytest.raises(UsageError, match="record 0 has no bytes 'photo'"):
-        routes.values_of(records, "photo", tf.string)
-    with pytest.raises(UsageError, match="record 1 is no tf.Example"):
-        routes.values_of([records[0], b"\xff"], "image", tf.string)
+        routes.LoadedModel(str(tmp_path))
+    with pytest.raises(UsageError, match="record 0 has no bytes feature 'photo'"):
+        routes.feature_values(records, "photo", tf.string)
+    with pytest.raises(UsageError, match="record 1 is not a tf.Example"):
+        routes.feature_values([records[0], b"\xff"], "image", tf.string)
     module = tf.Module()
     only = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(module, str(tmp_path / "other"), signatures={"serving_default": only.get_concrete_function()})
     with pytest.raises(UsageError, match="has no signature 'serving_examples'"):
-        routes.Signatures(str(tmp_path / "other"))
+        routes.LoadedModel(str(tmp_path / "other"))
 
 
 def test_a_server_that_cannot_serve_is_told_in_its_words(tmp_path: Path) -> None:
     told = pytest.raises(ServingError, match="did not come to serve the model; it said: sorry")
-    with told, live(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")) as server:
+    with told, start_live_server(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")) as server:
         server()
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
     told = pytest.raises(ServingError, match=r"did not come to serve the model; it said: .*saved_model.pb")
-    with told, live(str(tmp_path)) as server:
+    with told, start_live_server(str(tmp_path)) as server:
         server()
