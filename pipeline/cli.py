@@ -317,7 +317,7 @@ def serve_command(
     type=Seconds(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Time limit of each options in seconds.",
+    help="Time limit of each request in seconds.",
 )
 @click.option("--ca", type=click.Path(), metavar="FILE", help="TLS: PEM file of the certificates to trust.")
 @click.option("--certificate", type=click.Path(), metavar="FILE", help="TLS: PEM file of the client's certificate.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from components.models.augment_layer import Augment
     from components.models.conv_net import ConvNet
     from components.models.transfer import Transfer
+    from components.progress import report
     from components.task.task import Evaluate, Gate, Serving, Task
     from components.task.train_config import FineTune, Train
     from data.augmentation.config import Augmentation
@@ -86,6 +87,7 @@ _HOMES = {
     "fetch": "data.files.download",
     "fetch_archives": "data.files.archives",
     "from_image_data_generator": "data.augmentation.image_data_generator",
+    "report": "components.progress",
     "run": "pipeline.api",
 }
 
@@ -130,6 +132,7 @@ __all__ = [
     "fetch",
     "fetch_archives",
     "from_image_data_generator",
+    "report",
     "run",
 ]
 

@@ -72,8 +72,9 @@ def _top_names(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("package", ORDER)
 def test_a_package_imports_only_those_to_its_left(package: str) -> None:
+    """The built-in tasks are written as a user's: they take the public names."""
     right = {*ORDER[ORDER.index(package) + 1 :], "skewless"}
-    files = sorted((PROJECT / package).rglob("*.py"))
+    files = [file for file in sorted((PROJECT / package).rglob("*.py")) if file.parent.name != "tasks"]
     assert files
     assert {str(file): _top_names(file) & right for file in files if _top_names(file) & right} == {}
 

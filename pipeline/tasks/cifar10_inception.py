@@ -26,12 +26,20 @@ from pathlib import Path
 
 import numpy as np
 
-from components.models.transfer import Transfer
-from components.progress import report
-from components.task.task import Evaluate, Task, Train
-from data.files.download import File, fetch
-from data.sources import Arrays, FirstMatch, ImageFolder
-from data.spec import Classes, Image
+from skewless import (
+    Arrays,
+    Classes,
+    Evaluate,
+    File,
+    FirstMatch,
+    Image,
+    ImageFolder,
+    Task,
+    Train,
+    Transfer,
+    fetch,
+    report,
+)
 
 ARCHIVE = File(  # as tensorflow_datasets lists it
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",

@@ -14,9 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.task.task import Evaluate, Task, Train
-from data.sources import ImageFolder
-from data.spec import Feature, Image
+from skewless import Evaluate, Feature, Image, ImageFolder, Task, Train
 
 
 def write_digits(folder: str) -> None:

@@ -12,11 +12,7 @@ from __future__ import annotations
 
 import keras
 
-from components.progress import report
-from components.task.task import Evaluate, Task, Train
-from data.files.download import File, fetch
-from data.sources import Idx
-from data.spec import Classes, Feature, Image
+from skewless import Classes, Evaluate, Feature, File, Idx, Image, Task, Train, fetch, report
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 FILES = tuple(

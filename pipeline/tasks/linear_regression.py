@@ -15,10 +15,7 @@ from pathlib import Path
 
 import keras
 
-from components.task.task import Evaluate, Task, Train
-from data.ingest.shards import Ingest
-from data.sources import Arrays, Csv, FirstMatch
-from data.spec import Feature, Number, Vector
+from skewless import Arrays, Csv, Evaluate, Feature, FirstMatch, Ingest, Number, Task, Train, Vector
 
 
 def write_points(folder: str) -> None:

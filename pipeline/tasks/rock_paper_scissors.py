@@ -9,14 +9,18 @@ of pictures with a folder for each class will do as DIR; `skewless new` writes a
 
 from __future__ import annotations
 
-from components.models.conv_net import ConvNet
-from components.progress import report
-from components.task.task import Evaluate, Task, Train
-from data.augmentation.image_data_generator import from_image_data_generator
-from data.files.archives import fetch_archives
-from data.files.download import File
-from data.sources import ImageFolder
-from data.spec import Image
+from skewless import (
+    ConvNet,
+    Evaluate,
+    File,
+    Image,
+    ImageFolder,
+    Task,
+    Train,
+    fetch_archives,
+    from_image_data_generator,
+    report,
+)
 
 URL = "https://storage.googleapis.com/download.tensorflow.org/data"
 ARCHIVES = {  # as tensorflow_datasets lists them

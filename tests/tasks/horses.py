@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from components.task.task import Evaluate, Task, Train
-from data.sources import ImageFolder
-from data.spec import Feature, Image
+from skewless import Evaluate, Feature, Image, ImageFolder, Task, Train
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:

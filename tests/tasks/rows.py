@@ -6,9 +6,7 @@ import dataclasses
 
 import keras
 
-from components.task.task import Evaluate, Task, Train
-from data.sources import Csv
-from data.spec import Feature, Number, Vector
+from skewless import Csv, Evaluate, Feature, Number, Task, Train, Vector
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:

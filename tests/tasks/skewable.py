@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from components.task.task import Gate, Task, Train
-from data.augmentation.ops import Augmentation
-from data.sources import ImageFolder
-from data.spec import Feature, Image
+from skewless import Augmentation, Feature, Gate, Image, ImageFolder, Task, Train
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.25, 0.3, 0.2]
 

@@ -7,9 +7,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from components.task.task import Gate, Task, Train
-from data.sources import ImageFolder, TFRecords
-from data.spec import Feature, Image
+from skewless import Feature, Gate, Image, ImageFolder, Task, TFRecords, Train
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:
