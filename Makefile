@@ -1,5 +1,5 @@
 # Each target does all its own set-up; a second call reinstalls nothing.
-.PHONY: demo test install lint lock clean
+.PHONY: demo test install lint lock protos clean
 .DEFAULT_GOAL := demo
 export VENV ?= .venv
 
@@ -29,6 +29,9 @@ endif
 lock: $(VENV)/installed  ## resolve setup.py's extras again
 	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --override overrides.txt \
 	  --extra pipeline --extra dev --custom-compile-command 'make lock' --output-file requirements.lock setup.py
+
+protos: $(VENV)/installed  ## compile serving/protocol/*.proto again
+	$(VENV)/bin/python scripts/compile_protos.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

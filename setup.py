@@ -67,6 +67,9 @@ DEV = [
     "prometheus-client",
     "types-protobuf",
     "opencv-python-headless<4.12",
+    f"grpcio-tools==1.80.0{NEW}",  # the newest for protobuf 6
+    f"grpcio-tools==1.48.2{OLD}",
+    "python-rapidjson>=1.20",
     "setuptools<80",
     "wheel",
 ]
@@ -76,7 +79,15 @@ setup(
     packages=find_packages(include=[f"{top}{rest}" for top in TOPS for rest in ("", ".*")]),
     package_data={
         **{top: ["py.typed", "templates/*.j2"] for top in TOPS},
-        "serving": ["py.typed", "deploy/README.md", "deploy/*/*.yaml", "deploy/*/*/*.yaml", "deploy/*/*.config"],
+        "serving": [
+            "py.typed",
+            "deploy/README.md",
+            "deploy/*/*.yaml",
+            "deploy/*/*/*.yaml",
+            "deploy/*/*.config",
+            "protocol/*.proto",
+            "protocol/*.binpb",
+        ],
     },
     extras_require={
         "client": CLIENT,

@@ -1,16 +1,13 @@
-"""Message classes that a client of TensorFlow Serving needs, made from `definition.PROTO`.
+"""Message classes that a client of TensorFlow Serving needs, from `inference.proto`.
 
-They need protobuf alone, 3.20.3 or newer, and can live beside tensorflow-serving-api in one process.
+They need protobuf alone, 3.20.3 or newer, and work next to tensorflow-serving-api in one process.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from serving.protocol.descriptors import load_types
 
-from serving.protocol.compiler import message_classes
-from serving.protocol.definition import PROTO
-
-MESSAGES: dict[str, Any] = dict(message_classes(PROTO))
+MESSAGES = load_types("inference.proto")
 
 PredictRequest = MESSAGES["PredictRequest"]
 PredictResponse = MESSAGES["PredictResponse"]
@@ -22,4 +19,4 @@ RegressionResponse = MESSAGES["RegressionResponse"]
 GetModelStatusRequest = MESSAGES["GetModelStatusRequest"]
 GetModelStatusResponse = MESSAGES["GetModelStatusResponse"]
 State = MESSAGES["State"]
-"""The descriptor of the enum of a version's states."""
+"""The enum descriptor of the states of a version."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from serving.protocol.descriptors import POOL
 from serving.server.config import protos
 from serving.server.config.flags import Flags
 from serving.server.config.model_config import PLATFORM, read_text
 from serving.server.rpc_error import invalid
-from serving.server.saved_model.servable import SERVE
+from serving.server.saved_model.saved_model_bundle import SERVE
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,11 @@ def _session(flags: Flags) -> Any:
 
 def _from_file(path: str) -> Platform:
     """From the entry of `tensorflow` in a PlatformConfigMap."""
-    platforms = read_text(path, protos.PlatformConfigMap(), descriptor_pool=protos.POOL).platform_configs
-    found = {one.key: one.value.source_adapter_config for one in platforms}
-    if PLATFORM not in found:
+    platforms = read_text(path, protos.PlatformConfigMap(), descriptor_pool=POOL).platform_configs
+    if PLATFORM not in platforms:
         raise invalid(f"PlatformConfigMap has no entry for platform {PLATFORM}")
     adapter = protos.SavedModelBundleSourceAdapterConfig()
-    if not found[PLATFORM].Unpack(adapter):
+    if not platforms[PLATFORM].source_adapter_config.Unpack(adapter):
         raise invalid(f"Invalid protobuf file: '{path}'")
     bundle = adapter.legacy_config
     session = tf.compat.v1.ConfigProto.FromString(bundle.session_config.SerializeToString())

@@ -1,4 +1,4 @@
-"""The standard health service of gRPC (grpc.health.v1), as far as the model server answers it."""
+"""gRPC's standard health service (grpc.health.v1), with the names that TensorFlow Serving answers for."""
 
 from __future__ import annotations
 
@@ -6,42 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool
 
-from data.families import message_class
+from serving.protocol.descriptors import load_types
 
-PACKAGE = "grpc.health.v1"
-SERVICE = f"{PACKAGE}.Health"
-NAMES = ("", "ModelService", "PredictionService")  # what TensorFlow Serving answers for; it tells nothing of a model
-SERVING, SERVICE_UNKNOWN = 1, 3
+SERVICE = "grpc.health.v1.Health"
+NAMES = ("", "ModelService", "PredictionService")  # those of TensorFlow Serving, which reports no health of a model
 
-
-def _messages() -> tuple[Any, Any]:
-    """HealthCheckRequest and HealthCheckResponse: two fields need no package of their own."""
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="grpc/health/v1/health.proto", package="grpc.health.v1")
-    file.syntax = "proto3"
-    request = file.message_type.add(name="HealthCheckRequest")
-    request.field.add(name="service", number=1, label=field.LABEL_OPTIONAL, type=field.TYPE_STRING)
-    response = file.message_type.add(name="HealthCheckResponse")
-    states = response.enum_type.add(name="ServingStatus")
-    for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")):
-        states.value.add(name=name, number=number)
-    kind = {"type": field.TYPE_ENUM, "type_name": ".grpc.health.v1.HealthCheckResponse.ServingStatus"}
-    response.field.add(name="status", number=1, label=field.LABEL_OPTIONAL, **kind)
-    pool = descriptor_pool.DescriptorPool()  # of its own: grpcio-health-checking may be loaded, too
-    pool.AddSerializedFile(file.SerializeToString())
-    return (
-        message_class(pool, f"{PACKAGE}.HealthCheckRequest"),
-        message_class(pool, f"{PACKAGE}.HealthCheckResponse"),
-    )
-
-
-HealthCheckRequest, HealthCheckResponse = _messages()
+_TYPES = load_types("health.proto")
+HealthCheckRequest = _TYPES["HealthCheckRequest"]
+HealthCheckResponse = _TYPES["HealthCheckResponse"]
 
 
 def add_to_server(server: grpc.Server) -> None:
-    """Adds the service: SERVING for `NAMES`, for as long as the server answers."""
+    """Add the service, which answers SERVING for each of `NAMES` as long as the server runs."""
     handlers = {
         "Check": grpc.unary_unary_rpc_method_handler(
             _check, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
@@ -56,12 +33,13 @@ def add_to_server(server: grpc.Server) -> None:
 def _check(request: Any, context: Any) -> Any:
     if request.service not in NAMES:
         context.abort(grpc.StatusCode.NOT_FOUND, "service name unknown")
-    return HealthCheckResponse(status=SERVING)
+    return HealthCheckResponse(status=HealthCheckResponse.SERVING)
 
 
 def _watch(request: Any, context: Any, send: Callable[[Any], None]) -> None:
-    """Tells the state once, as it does not change; the call stays open and holds no thread."""
-    send(HealthCheckResponse(status=SERVING if request.service in NAMES else SERVICE_UNKNOWN))
+    """Send the state once, as it does not change; the call stays open and holds no thread."""
+    state = HealthCheckResponse.SERVING if request.service in NAMES else HealthCheckResponse.SERVICE_UNKNOWN
+    send(HealthCheckResponse(status=state))
 
 
 _watch.experimental_non_blocking = True  # type: ignore[attr-defined]

@@ -1,10 +1,11 @@
-"""Our message classes against tensorflow-serving-api's, byte for byte."""
+"""Our message classes against those of tensorflow-serving-api, byte for byte."""
 
 from __future__ import annotations
 
 import random
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving import protocol
-from serving.protocol.compiler import message_classes
+from serving.protocol.descriptors import load_types
 from tests import PROJECT
 
 THEIRS: dict[str, Any] = {
@@ -82,7 +83,7 @@ def scalar(field: Any, rng: random.Random) -> Any:
 
 
 def fill(message: Any, rng: random.Random) -> Any:
-    """Sets a random half of the fields, those of messages in it, too."""
+    """Set a random half of the fields, also in nested messages."""
     for field in message.DESCRIPTOR.fields:
         if rng.random() < 0.5:
             continue
@@ -102,8 +103,8 @@ def fill(message: Any, rng: random.Random) -> Any:
     return message
 
 
-def same(ours: Any, theirs: Any) -> None:
-    """The same fields are set to the same values, by name, all the way down."""
+def check_same(ours: Any, theirs: Any) -> None:
+    """Check that the same fields have the same values, by name, at every level."""
     assert [field.name for field, _ in ours.ListFields()] == [field.name for field, _ in theirs.ListFields()]
     for field, value in ours.ListFields():
         other = getattr(theirs, field.name)
@@ -112,13 +113,13 @@ def same(ours: Any, theirs: Any) -> None:
         elif field.message_type.GetOptions().map_entry:
             assert sorted(value) == sorted(other)
             for key in value:
-                same(value[key], other[key])
+                check_same(value[key], other[key])
         elif field.label == Field.LABEL_REPEATED:
             assert len(value) == len(other)
             for one, another in zip(value, other, strict=True):
-                same(one, another)
+                check_same(one, another)
         else:
-            same(value, other)
+            check_same(value, other)
 
 
 def test_every_message_has_its_counterpart() -> None:
@@ -133,7 +134,7 @@ def test_random_messages_are_the_same_bytes(name: str) -> None:
         message = fill(ours(), rng)
         sent = message.SerializeToString(deterministic=True)
         read = theirs.FromString(sent)
-        same(message, read)
+        check_same(message, read)
         assert read.SerializeToString(deterministic=True) == sent
         assert ours.FromString(read.SerializeToString()).SerializeToString(deterministic=True) == sent
         lengths.add(len(sent))
@@ -147,7 +148,7 @@ def test_enums_have_the_same_numbers(name: str) -> None:
     assert ours and ours.items() <= theirs.items()
 
 
-def test_fields_that_are_unknown_here_survive() -> None:
+def test_unknown_fields_survive() -> None:
     sent = predict_pb2.PredictRequest(client_id=b"me")
     sent.inputs["x"].scomplex_val.extend([1.0, 2.0])
     again = protocol.PredictRequest.FromString(sent.SerializeToString()).SerializeToString()
@@ -155,13 +156,21 @@ def test_fields_that_are_unknown_here_survive() -> None:
 
 
 def test_ours_before_theirs_in_one_process() -> None:
-    """Theirs before ours is the order of this very file."""
+    """This file imports them in the other order."""
     code = "import serving.protocol\nfrom tensorflow_serving.apis import predict_pb2, get_model_status_pb2"
-    root = PROJECT
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_text_that_is_no_definition() -> None:
-    with pytest.raises(ValueError, match="not a statement"):
-        message_classes("message M { group G = 1 {} }")
+def test_the_descriptors_are_what_the_proto_files_compile_to(tmp_path: Path) -> None:
+    compiled = tmp_path / "descriptors.binpb"
+    script = PROJECT / "scripts" / "compile_protos.py"
+    done = subprocess.run([sys.executable, script, compiled], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    checked_in = (PROJECT / "serving" / "protocol" / "descriptors.binpb").read_bytes()
+    assert compiled.read_bytes() == checked_in, "run scripts/compile_protos.py"
+
+
+def test_an_unknown_file_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        load_types("none.proto")
