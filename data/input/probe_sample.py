@@ -1,13 +1,14 @@
-"""A sample of records chosen to find trouble: every class, every extreme, every kind of file, and some at random."""
+"""Choose a sample of records that is likely to expose faults: each class, each extreme, each kind of file, and more."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from data.errors import DataError, first_line
 from data.images import ops
@@ -17,46 +18,58 @@ from data.records import image_record, parse_spec
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
 
 _BATCH = 1024  # records parsed in one call
-_FRAME = 16  # bytes that TFRecord adds to a record: its length and a checksum of this before it, one of itself after
-_HEAD = 512  # bytes of a record that are searched for EXIF: the picture comes first in it, and EXIF first in this
-_COLUMNS = 16  # numbers of a row whose extremes are looked for
+_HEADER = 12  # bytes before a record's data in a TFRecord file: its length (8) and the length's checksum (4)
+_FOOTER = 4  # bytes after it: the data's checksum
+_HEAD = (
+    512  # bytes of a record to search for EXIF: the image is the record's first feature, EXIF the image's first part
+)
+_COLUMNS = 16  # columns of a row of numbers that are searched for extremes
 _JPEG = b"\xff\xd8\xff"
+_GENERATED = "generated: "
 
-Reasons = Iterator[tuple[int, str]]  # row, why
+Reasons = Iterator[tuple[int, str]]  # row, reason
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One record of the sample.
+    """A record of the sample.
 
     Attributes:
       record: serialized `tf.train.Example`, label included.
-      why: what it was chosen for, e.g. "class horse, smallest", "png", "made: CMYK JPEG" or "random".
+      reason: why it was chosen, e.g. "class horse, smallest", "png", "generated: CMYK JPEG" or "random".
     """
 
     record: bytes
-    why: str
+    reason: str
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether the image was generated for the sample, by `make_edge_cases`."""
+        return self.reason.startswith(_GENERATED)
 
 
 def choose_probes(files: Sequence[str], feature: Feature, label: Label, limit: int = 64, seed: int = 0) -> list[Probe]:
-    """Chooses records, none of them twice; the same ones in the same order for the same files and seed.
+    """Choose records, none of them twice; the same files and seed give the same records in the same order.
 
-    Pictures: the first of each class; the fewest and most pixels and bytes; the tallest and the widest; the first of
-    each format, number of channels and EXIF orientation. Numbers: the first of each class or the extremes of the label,
-    and those of each of the first 16 columns. Where all records have the same value there is no extreme. Then some at
-    random. Pictures of `odd_pictures.KINDS` that are still missing are made of the first one chosen.
+    Of images: the first of each class; those with the fewest and the most pixels and bytes; the tallest and the widest;
+    the first of each format, number of channels and EXIF orientation. Of numbers: the first of each class or the
+    extremes of the label, and the extremes of each of the first 16 columns. A value that is the same in all records has
+    no extremes. Then random records. Then, for each of `edge_cases.KINDS` that is still missing, an image generated
+    from the first one chosen.
 
-    The facts are read first, then the chosen records alone: memory does not grow with the pictures.
+    The facts are read first, and then only the chosen records: memory does not grow with the number of images.
 
     Args:
       files: TFRecord shards, uncompressed.
-      feature, label: what they hold. A picture's facts (`records.FACTS`) may be missing; then so are their extremes.
-      limit: up to how many the random ones fill the sample. What is chosen for a reason stays, however many they are;
-        what is made comes on top.
-      seed: of the random ones.
+      feature: the feature that the records hold. An image's facts (`records.FACTS`) may be missing; then it has no
+        extremes of these facts.
+      label: the label that the records hold.
+      limit: size up to which random records fill the sample. Records chosen for a reason always stay, even if there are
+        more of them; generated images come on top.
+      seed: seed of the random records.
 
     Raises:
-      DataError: there are no records, or they cannot be read.
+      DataError: If there are no records, or they cannot be read.
     """
     try:
         sizes, facts = _read_facts(files, feature, label)
@@ -65,27 +78,27 @@ def choose_probes(files: Sequence[str], feature: Feature, label: Label, limit: i
         for row in np.random.default_rng(seed).permutation(rest)[: max(0, limit - len(reasons))]:
             reasons[int(row)] = "random"
         records = _read_rows(files, sizes, list(reasons))
-        picked = [Probe(record, why) for record, why in zip(records, reasons.values(), strict=True)]
+        probes = [Probe(record, reason) for record, reason in zip(records, reasons.values(), strict=True)]
     except tf.errors.OpError as error:
         raise DataError(
             f"cannot read the records of {files[0]}{' and others' * (len(files) > 1)}: {first_line(error)}",
-            hint="TFRecord shards of tf.train.Example, uncompressed, with the task's feature and label are needed.",
+            hint="The files must be uncompressed TFRecords of tf.train.Example with the task's feature and label.",
         ) from error
     if isinstance(feature, Image):
-        present = set().union(*(kinds_of(_parse_example(one.record)[IMAGE].bytes_list.value[0]) for one in picked))
-        picked += make_edge_cases(picked[0].record, feature, present)
-    return picked
+        present = set().union(*(kinds_of(_parse_example(one.record)[IMAGE].bytes_list.value[0]) for one in probes))
+        probes += make_edge_cases(probes[0].record, feature, present)
+    return probes
 
 
 def make_edge_cases(example: bytes, feature: Image, present: Collection[str] = ()) -> list[Probe]:
-    """Pictures of each of `odd_pictures.KINDS`, with the label of the one that they are made of.
+    """Generate an image of each of `edge_cases.KINDS` from another image, with the same label.
 
-    A kind that the feature's own decoder refuses (CMYK to grey) is left out.
+    A kind that the feature's decoder rejects (CMYK to grey) is left out.
 
     Args:
-      example: serialized `tf.train.Example` of a picture and its label.
-      feature: no picture has more than its `max_pixels`.
-      present: the kinds that are not needed.
+      example: serialized `tf.train.Example` of an image and its label.
+      feature: the task's feature; no generated image has more than its `max_pixels`.
+      present: kinds to leave out, because the sample has them already.
     """
     features = _parse_example(example)
     text, number = features[LABEL].bytes_list.value, features[LABEL].float_list.value
@@ -93,35 +106,40 @@ def make_edge_cases(example: bytes, feature: Image, present: Collection[str] = (
     pixels = _decode(features[IMAGE].bytes_list.value[0], 3, feature.max_pixels)
     if pixels is None:
         return []
-    found = []
+    probes = []
     for kind in KINDS:
-        if kind in present or (kind == "CMYK JPEG" and feature.channels == 1):  # which libjpeg refuses, on stderr
+        if kind in present or (kind == "CMYK JPEG" and feature.channels == 1):  # libjpeg rejects it, on stderr
             continue
         contents = odd_picture(kind, pixels, feature.max_pixels)
         decoded = _decode(contents, feature.channels, feature.max_pixels)
         if decoded is not None:
-            why, (height, width) = f"made: {kind}", decoded.shape[:2]
-            record = image_record(contents, (height, width), read_header(contents), label, why)
-            found.append(Probe(record.example, why))
-    return found
+            reason, (height, width) = f"{_GENERATED}{kind}", decoded.shape[:2]
+            record = image_record(contents, (height, width), read_header(contents), label, reason)
+            probes.append(Probe(record.example, reason))
+    return probes
 
 
-def _decode(contents: bytes, channels: int, max_pixels: int) -> np.ndarray | None:
-    """uint8 [height, width, channels]; None where it cannot be decoded to so many channels."""
+def _decode(contents: bytes, channels: int, max_pixels: int) -> NDArray[np.uint8] | None:
+    """Return uint8 [height, width, channels], or None if the image cannot be decoded to this number of channels."""
     try:
         # The kind is known here: `decode` would trace a function for each GIF.
-        return ops.decode_kind(ops.kind_of(contents), tf.constant(contents), channels, max_pixels).numpy()
+        pixels: NDArray[np.uint8] = ops.decode_kind(
+            ops.kind_of(contents), tf.constant(contents), channels, max_pixels
+        ).numpy()
     except tf.errors.InvalidArgumentError:
         return None
+    return pixels
 
 
 def _parse_example(serialized: bytes) -> Any:
-    """The map of an example's features."""
+    """Return the feature map of a serialized example."""
     return tf.train.Example.FromString(serialized).features.feature
 
 
-def _read_facts(files: Sequence[str], feature: Feature, label: Label) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Sizes of the serialized records in bytes, int64 [N], and columns [N] of facts; `image` is never parsed."""
+def _read_facts(
+    files: Sequence[str], feature: Feature, label: Label
+) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
+    """Return the sizes of the serialized records in bytes, int64 [N], and columns [N] of facts; never parse `image`."""
     if isinstance(feature, Image):
         whole = ("image/width", "image/height", "image/channels", "image/bytes")
         spec = {name: tf.io.FixedLenFeature([], tf.int64, 0) for name in whole}
@@ -130,17 +148,17 @@ def _read_facts(files: Sequence[str], feature: Feature, label: Label) -> tuple[n
     else:
         spec = parse_spec(feature, label)
 
-    @tf.autograph.experimental.do_not_convert
-    def parsed(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = {"size": tf.strings.length(serialized), **tf.io.parse_example(serialized, spec)}
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        columns = {"size": tf.strings.length(serialized), **tf.io.parse_example(serialized, spec)}
         if isinstance(feature, Image):
-            found["head"] = tf.strings.substr(serialized, 0, _HEAD)
+            columns["head"] = tf.strings.substr(serialized, 0, _HEAD)
         else:
-            found[VECTOR] = found[VECTOR][:, :_COLUMNS]
-        return found
+            columns[VECTOR] = columns[VECTOR][:, :_COLUMNS]
+        return columns
 
     batches = []
-    dataset = tf.data.TFRecordDataset(list(files)).batch(_BATCH).map(parsed, num_parallel_calls=2).prefetch(2)
+    dataset = tf.data.TFRecordDataset(list(files)).batch(_BATCH).map(parse_batch, num_parallel_calls=2).prefetch(2)
     for batch in dataset.as_numpy_iterator():
         if isinstance(feature, Image):
             batch["orientation"] = np.array([_read_orientation(head) for head in batch.pop("head")])
@@ -152,44 +170,44 @@ def _read_facts(files: Sequence[str], feature: Feature, label: Label) -> tuple[n
 
 
 def _read_orientation(head: bytes) -> int:
-    """EXIF's, as far as a record's first bytes tell; 1 where they do not."""
+    """Return the EXIF orientation, 1..8, found in a record's first bytes; 1 if there is none."""
     return read_header(head[head.find(_JPEG) :]).orientation if b"Exif" in head and _JPEG in head else 1
 
 
-def _read_rows(files: Sequence[str], sizes: np.ndarray, rows: Sequence[int]) -> list[bytes]:
-    """The records of these rows: where each one lies follows from the sizes of those before it."""
-    ends = np.cumsum(sizes + _FRAME)
+def _read_rows(files: Sequence[str], sizes: NDArray[np.int64], rows: Sequence[int]) -> list[bytes]:
+    """Read the records of these rows; a record's offset follows from the sizes of the records before it."""
+    ends = np.cumsum(_HEADER + sizes + _FOOTER)
     file_ends = np.cumsum([tf.io.gfile.stat(file).length for file in files])
     found: dict[int, bytes] = {}
     for number, file in enumerate(files):
         begin = int(file_ends[number - 1]) if number else 0
         with tf.io.gfile.GFile(file, "rb") as opened:
             for row in sorted(row for row in rows if begin < ends[row] <= file_ends[number]):
-                opened.seek(int(ends[row]) - int(sizes[row]) - 4 - begin)
+                opened.seek(int(ends[row]) - int(sizes[row]) - _FOOTER - begin)
                 found[row] = opened.read(int(sizes[row]))
     return [found[row] for row in rows]
 
 
-def _collect_reasons(facts: dict[str, np.ndarray], feature: Feature, label: Label) -> dict[int, str]:
-    """The rows to choose, in order, and why; a row with several reasons has them all."""
+def _collect_reasons(facts: dict[str, NDArray[Any]], feature: Feature, label: Label) -> dict[int, str]:
+    """Return the rows to choose, in order, each with all its reasons, separated by commas."""
     found: dict[int, list[str]] = {}
     for source in (
         _label_reasons(facts[LABEL], label),
         _image_reasons(facts) if isinstance(feature, Image) else _vector_reasons(facts),
     ):
-        for row, why in source:
-            found.setdefault(row, []).append(why)
-    return {row: ", ".join(whys) for row, whys in found.items()}
+        for row, reason in source:
+            found.setdefault(row, []).append(reason)
+    return {row: ", ".join(reasons) for row, reasons in found.items()}
 
 
-def _label_reasons(labels: np.ndarray, label: Label) -> Reasons:
+def _label_reasons(labels: NDArray[Any], label: Label) -> Reasons:
     if isinstance(label, Classes):
         yield from _first_of_each(labels, lambda name: f"class {name.decode(errors='replace')}")
     else:
         yield from _extremes(labels, "lowest label", "highest label")
 
 
-def _image_reasons(facts: dict[str, np.ndarray]) -> Reasons:
+def _image_reasons(facts: dict[str, NDArray[Any]]) -> Reasons:
     width, height, channels = (facts[f"image/{name}"] for name in ("width", "height", "channels"))
     yield from _extremes(width * height, "smallest", "largest")
     yield from _extremes(facts["image/bytes"], "fewest bytes", "most bytes")
@@ -197,25 +215,25 @@ def _image_reasons(facts: dict[str, np.ndarray]) -> Reasons:
     yield from _first_of_each(facts["image/format"], lambda name: name.decode() or "unknown format")
     depths = {1: "grey", 2: "grey and alpha", 3: "colour", 4: "four channels"}
     yield from _first_of_each(channels, lambda count: depths.get(int(count), "unknown channels"))
-    for row, why in _first_of_each(facts["orientation"], lambda value: f"EXIF orientation {value}"):
+    for row, reason in _first_of_each(facts["orientation"], lambda value: f"EXIF orientation {value}"):
         if facts["orientation"][row] > 1:
-            yield row, why
+            yield row, reason
 
 
-def _vector_reasons(facts: dict[str, np.ndarray]) -> Reasons:
+def _vector_reasons(facts: dict[str, NDArray[Any]]) -> Reasons:
     for number, column in enumerate(facts[VECTOR].T):
         yield from _extremes(column, f"lowest of column {number}", f"highest of column {number}")
 
 
-def _extremes(values: np.ndarray, lowest: str, highest: str) -> Reasons:
-    """The first row of the lowest and of the highest value, unless all are equal."""
+def _extremes(values: NDArray[Any], lowest: str, highest: str) -> Reasons:
+    """Yield the first row of the lowest and of the highest value, unless all are equal."""
     low, high = int(np.argmin(values)), int(np.argmax(values))
     if values[low] != values[high]:
         yield low, lowest
         yield high, highest
 
 
-def _first_of_each(values: np.ndarray, name: Any) -> Reasons:
-    """The first row of each value, in the order of the values."""
+def _first_of_each(values: NDArray[Any], describe: Callable[[Any], str]) -> Reasons:
+    """Yield the first row of each value, in the order of the values."""
     for value, row in zip(*np.unique(values, return_index=True), strict=True):
-        yield int(row), name(value)
+        yield int(row), describe(value)

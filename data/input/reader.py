@@ -1,4 +1,7 @@
-"""From shards to batches: the raw records, through the transform's own graph, kept as uint8 where they fit."""
+"""Read the records of a split as batches: parse them, run the transform's graph, and cache the result if it fits.
+
+Images stay uint8 until the model scales them, so that four times as many fit into memory as with float32.
+"""
 
 from __future__ import annotations
 
@@ -11,38 +14,44 @@ import tensorflow as tf
 from data.records import parse_spec
 from data.spec import LABEL, Classes, Feature, Image, Label
 
-CHUNK = 256  # records parsed and transformed in one call, where no batch says how many
+CHUNK = 256  # records parsed and transformed in one call while the cache is filled before the first batch
 
 Tensors = Mapping[str, tf.Tensor]
 Transform = Callable[[Tensors], Tensors]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Which examples of each batch this process takes, where several share it: number `index` and every `of`th after.
+class InputShard:
+    """The examples of each batch that this process takes: number `index` and every `count`-th after it.
 
-    Batches and their order are those of a process alone; parts differ by one example at most, and may be empty.
+    All processes see the same batches in the same order. The shards of a batch differ in size by one example at most,
+    and a shard may be empty.
+
+    Attributes:
+      index: position of this process, 0..count - 1.
+      count: number of processes that share each batch.
     """
 
     index: int = 0
-    of: int = 1
+    count: int = 1
 
     def rows(self, batch: tf.Tensor) -> tf.Tensor:
-        """[B, ...] to [about B / of, ...]."""
-        return batch if self.of == 1 else batch[self.index :: self.of]
+        """Return this process's rows of a batch: [B, ...] to [about B / count, ...]."""
+        return batch if self.count == 1 else batch[self.index :: self.count]
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How the records of a split are read.
+class ReadConfig:
+    """The records of a split, and how to read them.
 
     Attributes:
       files: TFRecord shards, uncompressed.
-      examples: number of records in them, from the manifest.
-      feature, label: what they hold.
-      transform: raw tensors of a batch to transformed ones, the TransformGraph's layer.
-      batch_size: examples per batch; the last one is smaller in evaluation, and kept in training too.
-      part: what this process takes of each batch.
+      examples: number of records in the files, from the manifest.
+      feature: the task's feature, which the records hold.
+      label: the task's label, which the records hold.
+      transform: maps the raw tensors of a batch to transformed ones; the layer of the TransformGraph.
+      batch_size: examples per batch; the last batch of a pass may be smaller, in training too.
+      shard: the rows of each batch that this process takes.
     """
 
     files: Sequence[str]
@@ -51,29 +60,29 @@ class Reading:
     label: Label
     transform: Transform
     batch_size: int
-    part: Part = Part()
+    shard: InputShard = InputShard()
 
     @property
     def memory(self) -> int:
-        """Bytes that all transformed examples take."""
+        """Memory of all transformed examples, in bytes."""
         return self.examples * (self.feature.bytes_per_example + 8)
 
     @property
     def dtypes(self) -> tuple[tf.DType, tf.DType]:
-        """Of the transformed features and labels."""
+        """Types of the transformed features and labels."""
         feature = tf.uint8 if isinstance(self.feature, Image) else tf.float32
         return feature, tf.int64 if isinstance(self.label, Classes) else tf.float32
 
     def fits(self, limit: int) -> bool:
-        """Whether they stay in memory, given the limit in bytes."""
+        """Return whether all transformed examples fit into `limit` bytes."""
         return self.memory <= limit
 
-    def transformed(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
-        """Batches of serialized examples (string [B]) to (features [B, ...], labels [B])."""
-        return serialized.map(self.chunk, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    def transform_batches(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
+        """Map batches of serialized examples (string [B]) to (features [B, ...], labels [B])."""
+        return serialized.map(self.parse_and_transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
-    def chunk(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Serialized examples (string [N]) to features [N, ...] and labels [N]."""
+    def parse_and_transform(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map serialized examples (string [N]) to features [N, ...] and labels [N]."""
         raw = tf.io.parse_example(serialized, parse_spec(self.feature, self.label))
         transformed = self.transform(raw)
         features = tf.ensure_shape(transformed[self.feature.name], (None, *self.feature.shape))
@@ -86,64 +95,71 @@ class Batches:
 
     Attributes:
       steps: batches in a pass; the last one may be smaller.
-      in_memory: whether the transformed examples are held.
-      load_seconds: time spent reading and decoding them beforehand; 0 where the first pass does it as it goes, or
-        `passes` has to, begun further on.
+      in_memory: whether the transformed examples are cached in memory.
+      load_seconds: seconds spent on filling the cache beforehand; 0 if the first pass fills it, or if `passes` has to
+        fill it because it starts at a later batch.
     """
 
-    _from: Callable[[int, int], tf.data.Dataset]
+    _make_passes: Callable[[int, int], tf.data.Dataset]
     steps: int
     in_memory: bool
     load_seconds: float = 0.0
 
-    # Nothing here is for AutoGraph, whose first look at each function takes half a second in all.
-    @tf.autograph.experimental.do_not_convert
+    # AutoGraph has nothing to convert here, but its first look at each function takes half a second in all.
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def passes(self, epoch: int = 0, batch: int = 0) -> tf.data.Dataset:
-        """Endless passes, (features [B, ...], labels [B]), from a batch of an epoch on: the same from there as if
-        they had been read from the beginning. Reading goes on over the end of a pass, so that no epoch starts cold."""
-        return self._from(epoch, batch)
+        """Return endless passes over (features [B, ...], labels [B]), starting at a batch of an epoch.
+
+        From there, the batches are the same as if they had been read from the beginning. Reading continues across the
+        end of a pass, so that no epoch starts cold.
+        """
+        return self._make_passes(epoch, batch)
 
     def one_pass(self, epoch: int = 0) -> tf.data.Dataset:
-        """The batches of one epoch."""
+        """Return the batches of one epoch."""
         return self.passes(epoch).take(self.steps).apply(tf.data.experimental.assert_cardinality(self.steps))
 
 
-def batches(reading: Reading, *, cache_bytes: int, seed: int | None = None, shuffle_buffer: int = 4096) -> Batches:
-    """The batches of a split; each record exactly once a pass.
+def read_batches(
+    config: ReadConfig, *, cache_bytes: int, seed: int | None = None, shuffle_buffer: int = 4096
+) -> Batches:
+    """Return the batches of a split; a pass has each record exactly once.
 
-    Held in memory and shuffled, the first epoch streams, and each of its batches is kept on the way; later epochs
-    draw from all that is kept. One begun further on (`passes(epoch, batch)`) has to read everything beforehand.
+    If the examples fit into memory and are shuffled, the first epoch streams and each of its batches is cached on the
+    way; later epochs draw from the whole cache. Passes that start later than the first batch (`passes(epoch, batch)`)
+    have to fill the cache beforehand.
 
     Args:
-      reading: what to read.
-      cache_bytes: transformed examples are held in memory if they take no more.
-      seed: draws another order for each epoch, the same ones again for the same seed; None keeps the order.
-      shuffle_buffer: records to draw from, where they are not held in memory (and in the first epoch).
+      config: what to read.
+      cache_bytes: the transformed examples are cached in memory if they take at most this many bytes.
+      seed: seed of the orders; each epoch has another order, and the same seed gives the same orders. None keeps the
+        order of the files.
+      shuffle_buffer: number of records to draw from while records stream: without a cache, and in the first epoch.
     """
-    steps = -(-reading.examples // reading.batch_size)
-    if not reading.fits(cache_bytes):
-        return Batches(lambda epoch, batch: _streamed(reading, seed, shuffle_buffer, epoch, batch), steps, False)
-    held = _Held(reading, seed, shuffle_buffer)
+    steps = -(-config.examples // config.batch_size)
+    if not config.fits(cache_bytes):
+        return Batches(lambda epoch, batch: _stream_batches(config, seed, shuffle_buffer, epoch, batch), steps, False)
+    cached = _CachedBatches(config, seed, shuffle_buffer)
     if seed is None:
-        held.fill()
-    return Batches(held.passes, steps, True, held.load_seconds)
+        cached.fill()
+    return Batches(cached.passes, steps, True, cached.load_seconds)
 
 
-class _Held:
-    """The transformed examples in memory, once, in the order of the first epoch."""
+class _CachedBatches:
+    """The transformed examples, cached in memory once, in the order of the first epoch."""
 
-    def __init__(self, reading: Reading, seed: int | None, buffer: int) -> None:
-        self._reading, self._seed, self._buffer = reading, seed, buffer
+    def __init__(self, config: ReadConfig, seed: int | None, buffer: int) -> None:
+        self._config, self._seed, self._buffer = config, seed, buffer
         self._filled = False
         self.load_seconds = 0.0
-        feature, label = reading.dtypes
+        feature, label = config.dtypes
         with tf.device("CPU"):
             # A variable is filled in place and gathered from in place; an array would be copied into a tensor.
-            self._features = tf.Variable(tf.zeros((reading.examples, *reading.feature.shape), feature), trainable=False)
-            self._labels = tf.Variable(tf.zeros(reading.examples, label), trainable=False)
+            self._features = tf.Variable(tf.zeros((config.examples, *config.feature.shape), feature), trainable=False)
+            self._labels = tf.Variable(tf.zeros(config.examples, label), trainable=False)
 
     def fill(self) -> None:
-        """Reads everything, if that was not done yet."""
+        """Read all records into the cache, unless it is filled already."""
         if self._filled:
             return
         start = time.perf_counter()
@@ -153,80 +169,83 @@ class _Held:
         self.load_seconds = time.perf_counter() - start
 
     def passes(self, epoch: int, batch: int) -> tf.data.Dataset:
-        """As `Batches.passes`."""
+        """Return the dataset of `Batches.passes`."""
         if (epoch, batch) == (0, 0) and not self._filled:
-            found = self._first_epoch(self._reading.batch_size).concatenate(self._gathered(1, 0))
+            dataset = self._first_epoch(self._config.batch_size).concatenate(self._cached_epochs(1, 0))
         else:
             self.fill()
-            found = self._gathered(epoch, batch)
-        return found.prefetch(tf.data.AUTOTUNE)
+            dataset = self._cached_epochs(epoch, batch)
+        return dataset.prefetch(tf.data.AUTOTUNE)
 
     def _first_epoch(self, batch_size: int) -> tf.data.Dataset:
-        """Streams the first epoch, and keeps it; a number of records that is not the manifest's is an error."""
-        count = self._reading.examples
+        """Stream the first epoch and fill the cache; fail if the files hold another number of records."""
+        count = self._config.examples
 
-        def kept(number: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            features, labels = self._reading.chunk(serialized)
+        def cache_batch(number: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            features, labels = self._config.parse_and_transform(serialized)
             start = number * batch_size
             rows = tf.range(start, tf.minimum(start + batch_size, count))
             # Not `variable[start:end].assign`: that copies the whole variable each time.
             self._features.scatter_update(tf.IndexedSlices(features, rows))
             self._labels.scatter_update(tf.IndexedSlices(labels, rows))
-            return self._reading.part.rows(features), self._reading.part.rows(labels)
+            return self._config.shard.rows(features), self._config.shard.rows(labels)
 
         epoch = tf.data.Dataset.range(1)
-        records = epoch.flat_map(lambda now: _records(self._reading, self._seed, self._buffer, now))
-        streamed = records.batch(batch_size).enumerate().map(kept, num_parallel_calls=tf.data.AUTOTUNE)
+        records = epoch.flat_map(lambda now: _epoch_records(self._config, self._seed, self._buffer, now))
+        streamed = records.batch(batch_size).enumerate().map(cache_batch, num_parallel_calls=tf.data.AUTOTUNE)
         return streamed.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
 
-    def _gathered(self, epoch: int, batch: int) -> tf.data.Dataset:
-        """A permutation of all rows for each epoch but the first, whose order is that in which they are held."""
-        count, size, seed = self._reading.examples, self._reading.batch_size, self._seed
+    def _cached_epochs(self, epoch: int, batch: int) -> tf.data.Dataset:
+        """Return a permutation of the cached rows for each epoch; the first epoch keeps the order of the cache."""
+        count, size, seed = self._config.examples, self._config.batch_size, self._seed
 
         def one_pass(now: tf.Tensor) -> tf.data.Dataset:
             rows = tf.range(count, dtype=tf.int64)
             if seed is not None:
-                shuffled = tf.random.experimental.stateless_shuffle(rows, seed=_seed(seed, now))
+                shuffled = tf.random.experimental.stateless_shuffle(rows, seed=_epoch_seed(seed, now))
                 rows = tf.where(now == 0, rows, shuffled)
 
-            def gathered(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                some = self._reading.part.rows(rows[start : start + size])
-                return self._features.sparse_read(some), self._labels.sparse_read(some)
+            def gather_batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                batch_rows = self._config.shard.rows(rows[start : start + size])
+                return self._features.sparse_read(batch_rows), self._labels.sparse_read(batch_rows)
 
-            return tf.data.Dataset.range(0, count, size).map(gathered, num_parallel_calls=tf.data.AUTOTUNE)
+            return tf.data.Dataset.range(0, count, size).map(gather_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
-        return _endless(one_pass, epoch, batch)
+        return _repeat_passes(one_pass, epoch, batch)
 
 
-def _endless(one_pass: Callable[[tf.Tensor], tf.data.Dataset], epoch: int, batch: int) -> tf.data.Dataset:
-    """Pass after pass from an epoch on; the first one without the batches before `batch`."""
+def _repeat_passes(one_pass: Callable[[tf.Tensor], tf.data.Dataset], epoch: int, batch: int) -> tf.data.Dataset:
+    """Repeat passes without end, starting at an epoch; the first pass skips the batches before `batch`."""
     passes = tf.data.Dataset.counter(epoch)
     return passes.flat_map(lambda now: one_pass(now).skip(tf.where(now == epoch, tf.cast(batch, tf.int64), 0)))
 
 
-def _streamed(reading: Reading, seed: int | None, buffer: int, epoch: int, batch: int) -> tf.data.Dataset:
-    """Shuffles the records while they are small, encoded strings; then parses and transforms by the batch."""
-    serialized = _endless(lambda now: _records(reading, seed, buffer, now).batch(reading.batch_size), epoch, batch)
-    return reading.transformed(serialized.map(reading.part.rows) if reading.part.of > 1 else serialized)
+def _stream_batches(config: ReadConfig, seed: int | None, buffer: int, epoch: int, batch: int) -> tf.data.Dataset:
+    """Shuffle the records while they are small, encoded strings; then parse and transform them by the batch."""
+    serialized = _repeat_passes(
+        lambda now: _epoch_records(config, seed, buffer, now).batch(config.batch_size), epoch, batch
+    )
+    return config.transform_batches(serialized.map(config.shard.rows) if config.shard.count > 1 else serialized)
 
 
-def _records(reading: Reading, seed: int | None, buffer: int, epoch: tf.Tensor) -> tf.data.Dataset:
-    """Serialized examples, string [], in the order of an epoch; to be called in a dataset's function."""
-    files = list(reading.files)
+def _epoch_records(config: ReadConfig, seed: int | None, buffer: int, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Return the serialized examples (string []) in the order of an epoch; call it in a dataset's function."""
+    files = list(config.files)
     if seed is None:
         return tf.data.TFRecordDataset(files)
     names = tf.data.Dataset.from_tensor_slices(
-        tf.random.experimental.stateless_shuffle(tf.constant(files), seed=_seed(seed, epoch))
+        tf.random.experimental.stateless_shuffle(tf.constant(files), seed=_epoch_seed(seed, epoch))
     )
     records = names.interleave(tf.data.TFRecordDataset, cycle_length=min(4, len(files)), deterministic=True)
-    drawn = tf.random.stateless_uniform([], _seed(seed, epoch), minval=None, maxval=None, dtype=tf.int64)
-    # Of this function's graph alone. The seed of the process, which Keras sets, would change the order, and 0 fails:
-    # `shuffle` then asks Python whether the tensor `drawn` is 0.
+    shuffle_seed = tf.random.stateless_uniform([], _epoch_seed(seed, epoch), minval=None, maxval=None, dtype=tf.int64)
+    # This sets the seed of the enclosing function's graph only. Without it, the process's seed, which Keras sets, would
+    # change the order; and a process seed of 0 fails, because `shuffle` then asks Python whether `shuffle_seed` is 0.
     tf.random.set_seed(1)
-    # TensorFlow sets aside the whole buffer at once, and crashes where there is no room. The order is the same.
-    return records.shuffle(min(buffer, reading.examples), seed=drawn, reshuffle_each_iteration=False)
+    # TensorFlow reserves the whole buffer at once, and crashes if there is not enough memory. A buffer of the number of
+    # examples gives the same order as a larger one.
+    return records.shuffle(min(buffer, config.examples), seed=shuffle_seed, reshuffle_each_iteration=False)
 
 
-def _seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Seed of an epoch for TensorFlow's stateless draws, int64 [2]."""
+def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
+    """Return an epoch's seed for TensorFlow's stateless random ops, int64 [2]."""
     return tf.stack([tf.constant(seed, tf.int64), tf.cast(epoch, tf.int64)])

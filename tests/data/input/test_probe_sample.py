@@ -1,8 +1,9 @@
-"""The sample, against records whose facts are known by construction, and PIL's view of what is made."""
+"""The sample, against records whose facts are known by construction, and generated images against PIL."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from data.families import IS_NEW
 from data.images import ops
 from data.images.edge_cases import KINDS, kinds_of
 from data.images.headers import read_header
-from data.input.probe_sample import choose, made
-from data.records import image_record, vector_record
+from data.input.probe_sample import choose_probes, make_edge_cases
+from data.records import image_record
 from data.spec import Classes, Image, Number, Vector
+from tests.data.input.vector_shards import vector_example
 
 NEW = ("WebP", "WebP with alpha", "animated WebP", "JPEG XL") if IS_NEW else ()
 FEATURE = Image(8, 8)
@@ -67,14 +69,14 @@ def odd(smooth, encode) -> dict[str, bytes]:
 def shards(odd, tmp_path_factory) -> list[str]:
     folder = tmp_path_factory.mktemp("shards")
     given = list(odd.values())
-    parts = given[:3], given[3:4], [], given[4:]  # one empty, one of a single record
+    parts: list[list[bytes]] = [given[:3], given[3:4], [], given[4:]]  # one empty, one of a single record
     return [write(folder / f"{number}", part) for number, part in enumerate(parts)]
 
 
-def test_what_is_special_is_chosen_and_says_why(odd, shards):
+def test_special_records_are_chosen_with_their_reasons(odd, shards):
     names = {one: name for name, one in odd.items()}
-    found = choose(shards, FEATURE, Classes(), limit=0)
-    assert {names[one.record]: one.why for one in found if one.record in names} == {
+    found = choose_probes(shards, FEATURE, Classes(), limit=0)
+    assert {names[one.record]: one.reason for one in found if one.record in names} == {
         "small": "class a, smallest",
         "plain": "class b, jpeg, colour",
         "other class": "class z",
@@ -86,34 +88,34 @@ def test_what_is_special_is_chosen_and_says_why(odd, shards):
         "grey": "grey",
         "turned": "EXIF orientation 8",
     }
-    assert [one.why for one in found][:3] == ["class a, smallest", "class b, jpeg, colour", "class z"]
+    assert [one.reason for one in found][:3] == ["class a, smallest", "class b, jpeg, colour", "class z"]
 
 
-def test_only_what_is_missing_is_made(shards):
-    whys = [one.why for one in choose(shards, FEATURE, Classes()) if one.why.startswith("made")]
+def test_only_missing_kinds_are_generated(shards):
+    whys = [one.reason for one in choose_probes(shards, FEATURE, Classes()) if one.is_generated]
     lacking = ("RGBA PNG", "CMYK JPEG", "GIF", "progressive JPEG", "one pixel", "wide strip")
-    assert whys == [f"made: {kind}" for kind in (*lacking, *NEW)]
+    assert whys == [f"generated: {kind}" for kind in (*lacking, *NEW)]
 
 
 def test_the_rest_is_random_without_repeats_up_to_the_limit(odd, shards):
-    runs = {seed: choose(shards, FEATURE, Classes(), limit=25, seed=seed) for seed in (0, 1)}
-    assert runs[0] == choose(shards, FEATURE, Classes(), limit=25, seed=0)
-    real = [[one for one in run if not one.why.startswith("made")] for run in runs.values()]
+    runs = {seed: choose_probes(shards, FEATURE, Classes(), limit=25, seed=seed) for seed in (0, 1)}
+    assert runs[0] == choose_probes(shards, FEATURE, Classes(), limit=25, seed=0)
+    real = [[one for one in run if not one.is_generated] for run in runs.values()]
     assert [len(run) for run in real] == [25, 25]
     assert all(len({one.record for one in run}) == 25 for run in real)
     assert real[0][:10] == real[1][:10] and real[0][10:] != real[1][10:]
-    assert {one.why for run in real for one in run[10:]} == {"random"}
-    everything = choose(shards, FEATURE, Classes(), limit=1000)
+    assert {one.reason for run in real for one in run[10:]} == {"random"}
+    everything = choose_probes(shards, FEATURE, Classes(), limit=1000)
     assert {one.record for one in everything} >= set(odd.values())
 
 
 def test_every_class_stays_however_many(tmp_path, smooth, encode):
     contents = encode(smooth(1), "PNG")
     serialized = [record(contents, f"c{n:03d}", str(n // 100)) for n in (*range(100), *range(100))]
-    found = choose([write(tmp_path / "x", serialized)], FEATURE, Classes(), limit=7)
+    found = choose_probes([write(tmp_path / "x", serialized)], FEATURE, Classes(), limit=7)
     assert [one.record for one in found[:100]] == serialized[:100]
-    assert [one.why.split(",")[0] for one in found[:100]] == [f"class c{n:03d}" for n in range(100)]
-    assert all(one.why.startswith("made: ") for one in found[100:])
+    assert [one.reason.split(",")[0] for one in found[:100]] == [f"class c{n:03d}" for n in range(100)]
+    assert all(one.is_generated for one in found[100:])
 
 
 def test_records_without_facts_are_chosen_by_class(tmp_path, smooth, encode):
@@ -124,17 +126,17 @@ def test_records_without_facts_are_chosen_by_class(tmp_path, smooth, encode):
         example.features.feature["image"].bytes_list.value.append(encode(smooth(1), "PNG"))
         example.features.feature["label"].bytes_list.value.append(label.encode())
         examples.append(example.SerializeToString())
-    found = choose([write(tmp_path / "x", examples)], FEATURE, Classes(), limit=0)
+    found = choose_probes([write(tmp_path / "x", examples)], FEATURE, Classes(), limit=0)
     assert [one.record for one in found[:2]] == examples[:2]
-    assert [one.why for one in found[:2]] == ["class x, unknown format, unknown channels", "class y"]
+    assert [one.reason for one in found[:2]] == ["class x, unknown format, unknown channels", "class y"]
 
 
 def test_numbers_by_label_and_column(tmp_path):
     rows = [([0.0, 5.0], 1.0), ([1.0, 5.0], -1.0), ([-3.0, 5.0], 0.5), ([0.5, 5.0], 9.0), ([7.0, 5.0], 2.0)]
-    serialized = [vector_record(values, label, "s").example for values, label in rows]
+    serialized = [vector_example(values, label) for values, label in rows]
     file = write(tmp_path / "x", serialized)
-    found = choose([file], Vector(2), Number(), limit=5)
-    assert [(serialized.index(one.record), one.why) for one in found] == [
+    found = choose_probes([file], Vector(2), Number(), limit=5)
+    assert [(serialized.index(one.record), one.reason) for one in found] == [
         (1, "lowest label"),
         (3, "highest label"),
         (2, "lowest of column 0"),
@@ -145,40 +147,40 @@ def test_numbers_by_label_and_column(tmp_path):
 
 def test_extremes_of_many_columns_are_bounded(tmp_path):
     values = np.random.default_rng(0).normal(size=(200, 300))
-    serialized = [vector_record(list(row), "ab"[n % 2], "s").example for n, row in enumerate(values)]
-    found = choose([write(tmp_path / "x", serialized)], Vector(300), Classes(), limit=0)
+    serialized = [vector_example(list(row), "ab"[n % 2]) for n, row in enumerate(values)]
+    found = choose_probes([write(tmp_path / "x", serialized)], Vector(300), Classes(), limit=0)
     rows = [serialized.index(one.record) for one in found]
     assert set(rows) == {0, 1, *values[:, :16].argmin(axis=0), *values[:, :16].argmax(axis=0)}
 
 
 @pytest.mark.parametrize("content", [None, b"no record at all"])
-def test_what_cannot_be_read_is_told(tmp_path, content):
+def test_files_that_cannot_be_read_are_an_error(tmp_path, content):
     path = tmp_path / "x"
     path.write_bytes(content or b"")
     with pytest.raises(DataError, match="no records in" if content is None else "cannot read the records of"):
-        choose([str(path)], FEATURE, Classes())
+        choose_probes([str(path)], FEATURE, Classes())
     with pytest.raises(DataError):
-        choose([str(tmp_path / "absent")], FEATURE, Classes())
+        choose_probes([str(tmp_path / "absent")], FEATURE, Classes())
 
 
 @pytest.mark.parametrize("label", ["horse", 2.5])
-def test_what_is_made_is_what_it_says(label, smooth, encode):
-    found = made(record(encode(smooth(1, 300, 400), "PNG"), label), FEATURE)
-    assert [one.why for one in found] == [f"made: {kind}" for kind in KINDS]
-    seen = {}
+def test_generated_images_are_of_the_kind_they_name(label, smooth, encode):
+    found = make_edge_cases(record(encode(smooth(1, 300, 400), "PNG"), label), FEATURE)
+    assert [one.reason for one in found] == [f"generated: {kind}" for kind in KINDS]
+    seen: dict[str, tuple[Any, ...]] = {}
     for one in found:
-        features, contents = parsed(one.record), contents_of(one.record)
+        features, contents, kind = parsed(one.record), contents_of(one.record), one.reason.removeprefix("generated: ")
         value = features["label"]
         assert (value.bytes_list.value or value.float_list.value)[0] == (b"horse" if label == "horse" else 2.5)
-        assert one.why[6:] in kinds_of(contents)
-        if one.why[6:] in NEW:  # Pillow here reads no JPEG XL; see test_new_formats
+        assert kind in kinds_of(contents)
+        if kind in NEW:  # Pillow here reads no JPEG XL; see test_new_formats
             continue
         image = Pil.open(io.BytesIO(contents))
         facts = [features[f"image/{name}"].int64_list.value[0] for name in ("width", "height", "bytes")]
         assert facts == [*image.size, len(contents)]
         assert ops.decode(tf.constant(contents), 3).shape == (image.height, image.width, 3)
-        seen[one.why[6:]] = (image.format, image.mode, image.size, image.getexif().get(0x0112), image)
-    assert {kind: facts[:4] for kind, facts in seen.items()} == {
+        seen[kind] = (image.format, image.mode, image.size, image.getexif().get(0x0112), image)
+    assert {kind: values[:4] for kind, values in seen.items()} == {
         "grey JPEG": ("JPEG", "L", (256, 192), None),
         "RGBA PNG": ("PNG", "RGBA", (256, 192), None),
         "CMYK JPEG": ("JPEG", "CMYK", (256, 192), None),
@@ -198,16 +200,16 @@ def test_what_is_made_is_what_it_says(label, smooth, encode):
 def test_no_made_picture_has_more_pixels_than_allowed(pixels, smooth, encode):
     limited = Image(8, 8, max_pixels=pixels)
     side = int(pixels**0.5)
-    found = made(record(encode(smooth(1, side, pixels // side), "PNG")), limited)
+    found = make_edge_cases(record(encode(smooth(1, side, pixels // side), "PNG")), limited)
     assert len(found) == len(KINDS)
     for one in found:
         assert ops.decode(tf.constant(contents_of(one.record)), 3, max_pixels=pixels).shape[2] == 3
 
 
-def test_what_the_models_decoder_refuses_is_not_made(smooth, encode):
+def test_what_the_models_decoder_rejects_is_not_generated(smooth, encode):
     """No decoder of TensorFlow's gives grey for CMYK."""
-    whys = {one.why for one in made(record(encode(smooth(1), "PNG")), Image(8, 8, channels=1))}
-    assert whys == {f"made: {kind}" for kind in KINDS if kind != "CMYK JPEG"}
+    whys = {one.reason for one in make_edge_cases(record(encode(smooth(1), "PNG")), Image(8, 8, channels=1))}
+    assert whys == {f"generated: {kind}" for kind in KINDS if kind != "CMYK JPEG"}
 
 
 def test_kinds_of_never_raises():

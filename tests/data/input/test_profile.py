@@ -1,4 +1,4 @@
-"""Which stage of the input binds: found where it was planted."""
+"""The stage that limits the input: the measurement finds the one that was made slow."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from data.input.profile import stage_shares
-from data.input.reader import Reading
-from data.records import vector_record
+from data.input.reader import ReadConfig
 from data.spec import LABEL, VECTOR, Number, Vector
+from tests.data.input.vector_shards import vector_example
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def shard(tmp_path_factory) -> str:
     path = str(tmp_path_factory.mktemp("shard") / "data")
     with tf.io.TFRecordWriter(path) as writer:
         for number in range(300):
-            writer.write(vector_record([1.0] * 400, float(number), "s").example)
+            writer.write(vector_example([1.0] * 400, float(number)))
     return path
 
 
@@ -31,11 +31,11 @@ def slow(raw):
 
 
 def test_a_slow_transform_binds(shard):
-    found = stage_shares(Reading([shard], 300, Vector(400), Number(), slow, 10))
+    found = stage_shares(ReadConfig([shard], 300, Vector(400), Number(), slow, 10))
     assert set(found) == {"read", "parse", "transform"} and sum(found.values()) == pytest.approx(1, abs=0.01)
     assert found["transform"] > 0.5
 
 
 def test_a_transform_that_does_nothing_does_not(shard):
-    found = stage_shares(Reading([shard], 300, Vector(400), Number(), dict, 10))
+    found = stage_shares(ReadConfig([shard], 300, Vector(400), Number(), dict, 10))
     assert found["transform"] < 0.5

@@ -1,4 +1,4 @@
-"""The reader: each record once a pass, the orders, the transform; in memory and streamed."""
+"""The reader: each record once a pass, the orders, the transform; cached in memory and streamed."""
 
 from __future__ import annotations
 
@@ -11,31 +11,26 @@ import tensorflow as tf
 
 from data.images.headers import Header
 from data.images.ops import decode_batch
-from data.input.reader import Batches, Part, Reading, batches
-from data.records import image_record, vector_record
+from data.input.reader import Batches, InputShard, ReadConfig, read_batches
+from data.records import image_record
 from data.spec import LABEL, VECTOR, Classes, Image, Number, Vector
+from tests.data.input.vector_shards import vector_example, write_vector_shards
 
 EXAMPLES = 103
 MEMORY = {"in memory": 1 << 30, "streamed": 0}
 
 
 def doubled(raw):
-    """The transform of the vectors' task: tells that it ran, and on batches."""
+    """The transform of the vectors' task; the result shows that it ran, and on batches."""
     assert raw[VECTOR].shape.rank == 2
     return {VECTOR: raw[VECTOR] * 2, LABEL: raw[LABEL] + 0.5}
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory) -> Reading:
+def reading(tmp_path_factory) -> ReadConfig:
     """103 vectors (i, -i) with the label i, in five files of different length."""
-    folder, files, numbers = tmp_path_factory.mktemp("shards"), [], iter(range(EXAMPLES))
-    for index, count in enumerate((40, 1, 33, 12, 17)):
-        files.append(str(folder / f"data_tfrecord-{index}"))
-        with tf.io.TFRecordWriter(files[-1]) as writer:
-            for _ in range(count):
-                number = float(next(numbers))
-                writer.write(vector_record([number, -number], number, "s").example)
-    return Reading(files, EXAMPLES, Vector(2), Number(), doubled, 10)
+    files = write_vector_shards(tmp_path_factory.mktemp("shards"), (40, 1, 33, 12, 17))
+    return ReadConfig(files, EXAMPLES, Vector(2), Number(), doubled, 10)
 
 
 def one_pass(dataset: tf.data.Dataset) -> tuple[list[int], list[int]]:
@@ -50,8 +45,8 @@ def one_pass(dataset: tf.data.Dataset) -> tuple[list[int], list[int]]:
     return order, sizes
 
 
-def read(reading: Reading, how: str, seed: int | None = None, **options) -> Batches:
-    found = batches(reading, cache_bytes=MEMORY[how], seed=seed, **options)
+def read(reading: ReadConfig, how: str, seed: int | None = None, **options) -> Batches:
+    found = read_batches(reading, cache_bytes=MEMORY[how], seed=seed, **options)
     assert found.in_memory == (how == "in memory")
     assert (found.load_seconds > 0) == (found.in_memory and seed is None)
     return found
@@ -123,14 +118,14 @@ def test_memory_by_hand(reading):
     """103 vectors of two float32, and 8 bytes for each label."""
     assert reading.memory == 103 * (2 * 4 + 8) == 1648
     assert reading.fits(1648) and not reading.fits(1647)
-    assert batches(reading, cache_bytes=1648).in_memory and not batches(reading, cache_bytes=1647).in_memory
+    assert read_batches(reading, cache_bytes=1648).in_memory and not read_batches(reading, cache_bytes=1647).in_memory
     assert dataclasses.replace(reading, examples=10, feature=Image(4, 5, 3)).memory == 10 * (60 + 8)
 
 
 def test_held_in_memory_in_their_order_the_files_are_not_read_again(reading, tmp_path):
     path = tmp_path / "shard"
     with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(vector_record([1.0, -1.0], 1.0, "s").example)
+        writer.write(vector_example([1.0, -1.0], 1.0))
     found = read(dataclasses.replace(reading, files=[str(path)], examples=1), "in memory")
     path.unlink()
     assert one_pass(found.one_pass()) == ([1], [1])
@@ -140,7 +135,7 @@ def test_the_first_epoch_streams_and_what_it_kept_is_read_from_then_on(reading, 
     files = [str(tmp_path / str(number)) for number in range(5)]
     for source, copy in zip(reading.files, files, strict=True):
         tf.io.gfile.copy(source, copy)
-    dataset = batches(dataclasses.replace(reading, files=files), cache_bytes=1 << 30, seed=3).passes()
+    dataset = read_batches(dataclasses.replace(reading, files=files), cache_bytes=1 << 30, seed=3).passes()
     gc.collect()  # of the reader nothing is left but the dataset
     rows = iter(dataset)
     first = one_pass_of(rows, 11)
@@ -163,7 +158,7 @@ def one_pass_of(iterator, steps: int) -> list[int]:
 def test_held_in_memory_a_wrong_count_is_an_error_not_rows_of_zeros(examples, seed, reading):
     wrong = dataclasses.replace(reading, examples=examples)
     with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)):
-        list(batches(wrong, cache_bytes=1 << 30, seed=seed).passes().take(40))
+        list(read_batches(wrong, cache_bytes=1 << 30, seed=seed).passes().take(40))
 
 
 def test_held_in_memory_chunk_by_chunk(reading, monkeypatch):
@@ -174,7 +169,7 @@ def test_held_in_memory_chunk_by_chunk(reading, monkeypatch):
 def test_a_shape_that_the_transform_does_not_keep_is_refused(reading):
     wrong = dataclasses.replace(reading, transform=lambda raw: {VECTOR: raw[VECTOR][:, :1], LABEL: raw[LABEL]})
     with pytest.raises(ValueError, match="Dimension 1 in both shapes must be equal, but are 2 and 1"):
-        batches(wrong, cache_bytes=0).one_pass()
+        read_batches(wrong, cache_bytes=0).one_pass()
 
 
 @pytest.mark.parametrize("how", MEMORY)
@@ -190,7 +185,7 @@ def test_pictures_stay_uint8_and_keep_their_labels(how, smooth, encode, tmp_path
         index = tf.argmax(tf.equal(raw[LABEL][:, tf.newaxis], names), axis=1)
         return {"image": decode_batch(raw["image"], spec), LABEL: index}
 
-    dataset = read(Reading([str(path)], 20, spec, Classes(), transform, 8), how, 1).one_pass()
+    dataset = read(ReadConfig([str(path)], 20, spec, Classes(), transform, 8), how, 1).one_pass()
     seen = []
     for features, labels in dataset.as_numpy_iterator():
         assert features.dtype == np.uint8 and labels.dtype == np.int64 and features.shape[1:] == (6, 5, 3)
@@ -209,7 +204,7 @@ def test_parts_share_the_batches_of_one_reader(reading, how) -> None:
         count = 2 * 11 - batch
         whole = list(read(reading, how, 5).passes(epoch, batch).take(count).as_numpy_iterator())
         for index in range(4):
-            part = dataclasses.replace(reading, part=Part(index, 4))
+            part = dataclasses.replace(reading, shard=InputShard(index, 4))
             found = list(read(part, how, 5).passes(epoch, batch).take(count).as_numpy_iterator())
             for (features, labels), (every, each) in zip(found, whole, strict=True):
                 np.testing.assert_array_equal(features, every[index::4])

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from data.errors import UsageError
 from data.input import service
-from data.input.reader import Reading
-from data.records import vector_record
+from data.input.reader import ReadConfig
 from data.spec import LABEL, VECTOR, Number, Vector
 from tests import PROJECT
+from tests.data.input.vector_shards import write_vector_shards
 
 COUNTS = (40, 1, 33, 12, 17, 25)
 EXAMPLES = sum(COUNTS)
@@ -34,22 +34,17 @@ def doubled(raw):
 
 
 @pytest.fixture(scope="module")
-def reading(tmp_path_factory) -> Reading:
+def reading(tmp_path_factory) -> ReadConfig:
     """128 vectors (i, -i) with the label i, in six files of different length."""
-    folder, files, numbers = tmp_path_factory.mktemp("shards"), [], iter(range(EXAMPLES))
-    for index, count in enumerate(COUNTS):
-        files.append(str(folder / f"data_tfrecord-{index}"))
-        with tf.io.TFRecordWriter(files[-1]) as writer:
-            for _ in range(count):
-                number = float(next(numbers))
-                writer.write(vector_record([number, -number], number, "s").example)
-    return Reading(files, EXAMPLES, Vector(2), Number(), doubled, 10)
+    files = write_vector_shards(tmp_path_factory.mktemp("shards"), COUNTS)
+    return ReadConfig(files, EXAMPLES, Vector(2), Number(), doubled, 10)
 
 
 def start(*arguments: str) -> tuple[subprocess.Popen, str]:
-    """The process of a service, and the line it says when it is ready."""
+    """Start a process of a service; return it and the line that it prints when it is ready."""
     command = [sys.executable, "-m", "data.input.service", *arguments, "--port", "0"]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
     return process, process.stdout.readline().strip()
 
 
@@ -74,9 +69,9 @@ def address(idle):
 
 
 @pytest.mark.slow
-def test_a_service_without_workers_is_told(idle) -> None:
+def test_a_service_without_workers_is_an_error(idle) -> None:
     with pytest.raises(UsageError, match=f"{idle} has no workers") as caught:
-        service.check(idle)
+        service.check_reachable(idle)
     assert "python -m data.input.service worker --dispatcher localhost:" in caught.value.hint
 
 
@@ -85,7 +80,7 @@ def test_each_record_comes_once_an_epoch(address, reading) -> None:
     """In each of three epochs, in full batches but for the last one, and in another order each time."""
     tf.random.set_seed(1)  # as a training does
     epochs = 3
-    batches = service.batches(reading, address, epochs, seed=0, shuffle_buffer=64)
+    batches = service.service_batches(reading, address, epochs, seed=0, shuffle_buffer=64)
     assert batches.steps == 13 and not batches.in_memory
     orders = []
     given = batches.passes().as_numpy_iterator()
@@ -103,16 +98,16 @@ def test_each_record_comes_once_an_epoch(address, reading) -> None:
 
 @pytest.mark.slow
 def test_begun_within_an_epoch_the_steps_are_those_that_are_left(address, reading) -> None:
-    batches = service.batches(reading, address, 3, seed=0, shuffle_buffer=64)
+    batches = service.service_batches(reading, address, 3, seed=0, shuffle_buffer=64)
     found = list(batches.passes(epoch=1, batch=9).as_numpy_iterator())
     assert len(found) == 4 + 13
     assert Counter(np.concatenate([labels for _, labels in found[4:]]).tolist()) == Counter(range(EXAMPLES))
     assert max(Counter(np.concatenate([labels for _, labels in found[:4]]).tolist()).values()) == 1
 
 
-def test_an_address_that_nobody_answers_is_told_at_once(unused_port) -> None:
+def test_an_address_that_does_not_answer_is_an_error_at_once(unused_port) -> None:
     with pytest.raises(UsageError, match="no tf.data service at grpc://localhost:.*: unavailable") as caught:
-        service.check(f"grpc://localhost:{unused_port}")
+        service.check_reachable(f"grpc://localhost:{unused_port}")
     assert "\n" not in str(caught.value) and "python -m data.input.service dispatcher" in caught.value.hint
 
 
@@ -122,7 +117,7 @@ def test_what_is_no_address_is_told(address) -> None:
         service.host_port(address)
 
 
-def test_a_worker_without_a_dispatcher_is_told(unused_port) -> None:
+def test_a_worker_without_a_dispatcher_is_an_error(unused_port) -> None:
     command = [sys.executable, "-m", "data.input.service", "worker", "--dispatcher", f"localhost:{unused_port}"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-2:]
