@@ -1,4 +1,4 @@
-"""Names of tasks: the built-in ones, and a user's own by import path."""
+"""Find tasks: the built-in ones by name, a user's own by import path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OURS = ("data", "serving", "components", "pipeline")
 
 
 def builtin_tasks() -> dict[str, str]:
-    """Name -> first line of the module's docstring, read without importing anything."""
+    """Return name and first docstring line of each built-in task; imports nothing."""
     spec = importlib.util.find_spec(_PACKAGE)
     folders = list(spec.submodule_search_locations or []) if spec else []
     found = {}
@@ -26,26 +26,30 @@ def builtin_tasks() -> dict[str, str]:
 
 
 def resolve_task(name: str) -> str:
-    """Import path (`module:NAME`) of a built-in task's name, of `module:NAME`, or of a module that holds `TASK`.
+    """Return the import path (`module:NAME`) of a built-in task's name, of `module:NAME`, or of a module with `TASK`.
 
     Raises:
-      UsageError: neither; tells the nearest and all built-in ones.
+      UsageError: If there is no such task; the hint has the closest name and all built-in ones.
     """
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a user's own module lies where the command is called
+        sys.path.insert(0, str(Path.cwd()))  # a user's module is in the folder where the command is called
     if name in builtin_tasks():
         return f"{_PACKAGE}.{name}:TASK"
     module, _, attribute = name.partition(":")
     if _is_own_module(module, installed=bool(attribute)):
         return f"{module}:{attribute or 'TASK'}"
     if attribute or "." in module:
-        raise UsageError(f"no module '{module}' for the task {name}", hint="It must be importable from this folder.")
+        raise UsageError(f"no module '{module}' for the task {name}", hint="Python must find it from this folder.")
     raise unknown("task", name, builtin_tasks())
 
 
 def _is_own_module(name: str, installed: bool) -> bool:
-    """Whether it can be imported, and is not Python's own. A module in an installed package counts where a user has
-    written `module:NAME`; a bare name is rather a misspelt task than some package that is called so.
+    """Return whether a module can be a user's task.
+
+    Args:
+      name: Dotted name.
+      installed: Whether a module of an installed package counts. It does for `module:NAME`; a name alone is more
+        likely a misspelt task than a package of that name.
     """
     if name.partition(".")[0] in sys.stdlib_module_names:
         return False

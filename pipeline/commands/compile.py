@@ -1,4 +1,4 @@
-"""`skewless compile`: a task as a file for Vertex AI or Kubeflow, without credentials or network."""
+"""`skewless compile`: write a task as a file for Vertex AI or Kubeflow, without credentials or network."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from pipeline.report.quiet import quiet_console
 from pipeline.runners import beam
 
 _LABEL = re.compile(r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}")
-# As Docker has it: github.com/distribution/reference, "Grammar".
+# Docker's grammar of image names: github.com/distribution/reference, "Grammar".
 _NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
     rf"([A-Za-z0-9.-]+(:\d+)?/)?{_NAME}(/{_NAME})*(:\w[\w.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?", re.ASCII
 )
 TARGETS = {"vertex": "Vertex AI", "kubeflow": "Kubeflow"}
-"""What a user calls it -> what the world does."""
+"""Value of --target -> name of the platform."""
 
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What a user asked for, as it was typed; see `pipeline.runners.compiler.kubeflow.PlatformOptions`."""
+    """The options of `skewless compile`; see `pipeline.runners.compiler.kubeflow.PlatformOptions`."""
 
     task: str
     target: str
@@ -52,14 +52,15 @@ class CompileOptions:
 
 
 def compile_task(options: CompileOptions) -> None:
-    """Writes the file, and says what can be set at submission.
+    """Write the file and print the parameters that can be set at submission.
 
     Raises:
-      UsageError: whatever can be known to be wrong before the file is submitted; nothing is written then.
+      UsageError: If an option or the task is wrong; nothing is written then.
     """
     check_compile_options(options)
     if importlib.util.find_spec("kfp") is None:
-        raise UsageError("compiling needs kfp", hint="pip install 'skewless[kubeflow]', here and in the image.")
+        hint = "Install it here and in the image: pip install 'skewless[kubeflow]'"
+        raise UsageError("compiling needs the package kfp", hint=hint)
     path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
     check_installed(path)
     with quiet_console() as console:
@@ -67,7 +68,7 @@ def compile_task(options: CompileOptions) -> None:
             from components.task.reference import TaskReference
             from pipeline.runners.compiler.kubeflow import PlatformOptions, Target, compile_pipeline
 
-            options = PlatformOptions(
+            platform = PlatformOptions(
                 target=typing.cast(Target, options.target),
                 image=options.image,
                 root=options.pipeline_root,
@@ -81,22 +82,22 @@ def compile_task(options: CompileOptions) -> None:
                 parameters=options.parameters,
             )
             reference = TaskReference(path, values)
-            name, job = reference.load().name, compile_pipeline(reference, options)
+            name, job = reference.load().name, compile_pipeline(reference, platform)
         file = options.output or f"{name}.{'json' if options.target == 'vertex' else 'yaml'}"
         write_compiled(job, file, options.target)
         console.print(f"file        {file}  ({TARGETS[options.target]})")
         console.print(f"root        {job['runtimeConfig']['gcsOutputDirectory']}")
         for parameter, about in sorted(job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"].items()):
-            console.print(f"parameter   {parameter} = {about.get('defaultValue', '(to be given at submission)')}")
+            console.print(f"parameter   {parameter} = {about.get('defaultValue', '(required at submission)')}")
         if any((uri or "").startswith("s3://") for uri in (options.pipeline_root, options.data, options.baseline)):
-            console.print("note        TensorFlow knows no s3:// of its own: see docs/deploy.md on buckets")
+            console.print("note        TensorFlow alone cannot read s3://: see docs/deploy.md on buckets")
 
 
 def write_compiled(job: dict[str, Any], file: str, target: str) -> None:
-    """Vertex takes the whole job as JSON, Kubeflow the pipelineSpec as YAML; written aside, then renamed.
+    """Write the whole job as JSON for Vertex AI, or its pipelineSpec as YAML for Kubeflow.
 
     Raises:
-      UsageError: there is no such folder.
+      UsageError: If the file cannot be written.
     """
     import yaml
 
@@ -105,46 +106,51 @@ def write_compiled(job: dict[str, Any], file: str, target: str) -> None:
         with atomic_path(file) as partial:
             Path(partial).write_text(text)
     except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
-        told = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot write {file}: {told}", hint="Name another file with -o FILE.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot write {file}: {reason}", hint="Name another file with -o FILE.") from None
 
 
 def check_compile_options(options: CompileOptions) -> None:
-    """Everything that needs no TensorFlow to be seen.
+    """Check the options, as far as that needs no TensorFlow.
 
     Raises:
-      UsageError: see above.
+      UsageError: If one is wrong.
     """
     target = options.target
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
     if not _IMAGE.fullmatch(options.image):
-        problem = f"'{options.image}' is no name of an image" if options.image else "no image to run in"
-        hint = "Give the image that was built from the Dockerfile: --image HOST/NAME:TAG, the name in small letters"
+        problem = f"'{options.image}' is not the name of an image" if options.image else "no image to run in"
+        hint = "Give the image that you built from the Dockerfile: --image HOST/NAME:TAG, the name in small letters"
         raise UsageError(problem, hint=hint)
     if not options.pipeline_root:
-        raise UsageError("no place for what runs write", hint="Give a bucket: --pipeline-root gs://BUCKET/FOLDER")
+        hint = "Give a folder in a bucket: --pipeline-root gs://BUCKET/FOLDER"
+        raise UsageError("no folder for what runs write", hint=hint)
     check_pattern("--pipeline-root", options.pipeline_root)
     for option in ("pipeline_root", "data", "baseline"):
         check_uri(f"--{option.replace('_', '-')}", getattr(options, option), target)
     if options.baseline and target == "vertex":
         raise UsageError(
-            "--baseline is for Kubeflow: Vertex AI looks for the latest blessed model itself", hint="Leave it out."
+            "--baseline is for Kubeflow: Vertex AI finds the latest blessed model itself", hint="Leave it out."
         )
     for label in options.labels:
         if target == "kubeflow":
-            raise UsageError("Kubeflow's file has no labels", hint="Leave --label out; name the run at submission.")
+            raise UsageError(
+                "--label is for Vertex AI: Kubeflow's file has no labels",
+                hint="Leave it out, and name the run at submission.",
+            )
         if not _LABEL.fullmatch(label):
             raise UsageError(
-                f"--label {label}: expected KEY=VALUE", hint="Small letters, digits, _ and -, up to 63 of each."
+                f"--label {label}: expected KEY=VALUE",
+                hint="Use small letters, digits, _ and -, at most 63 characters for each.",
             )
 
 
 def check_uri(option: str, uri: str | None, target: str) -> None:
-    """Sees that a target can reach a place, if one is given.
+    """Check that the target can reach a URI, if there is one.
 
     Raises:
-      UsageError: a local path, or a kind of storage that the target has not; names the option.
+      UsageError: If it is a local path, or storage that the target does not have.
     """
     if uri is None:
         return
@@ -157,17 +163,18 @@ def check_uri(option: str, uri: str | None, target: str) -> None:
         and (scheme == "gs" if target == "vertex" else scheme not in ("", "file"))
     ):
         return
-    kind = "is a local path" if not separator or scheme == "file" else "is no bucket"
+    kind = "is a local path" if not separator or scheme == "file" else "is not a bucket"
     raise UsageError(
-        f"{option} {uri} {kind}, which {TARGETS[target]} cannot reach", hint="Give a bucket: gs://BUCKET/FOLDER"
+        f"{option} {uri} {kind}, which {TARGETS[target]} cannot reach",
+        hint="Give a folder in a bucket: gs://BUCKET/FOLDER",
     )
 
 
 def check_installed(path: str) -> None:
-    """Sees that the task's module comes from Skewless or another installed package, as it will in the image.
+    """Check that the task's module is part of an installed package, because the image has only those.
 
     Raises:
-      UsageError: it is a file of this folder, say, which the image would not have.
+      UsageError: If it is, for example, a file in the current folder.
     """
     module = path.partition(":")[0]
     top = module.partition(".")[0]
@@ -181,7 +188,7 @@ def check_installed(path: str) -> None:
         if about.get("dir_info", {}).get("editable") and origin.is_relative_to(Path(folder).resolve()):
             return
     raise UsageError(
-        f"task {path} lies in {origin}, not in an installed package: the image does not have it",
+        f"the image does not have task {path}: {origin} is not part of an installed package",
         hint="Make it a package (a folder with a pyproject.toml), `pip install` it here and in the Dockerfile, and"
         f" compile it as {module}:{path.partition(':')[2]} from another folder.",
     )

@@ -1,4 +1,4 @@
-"""The end of the demo: held-out pictures, sent over gRPC, answered, and their truth beside them."""
+"""The second half of `skewless demo`: predict held-out pictures over gRPC and compare with their labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ PICTURES = 10
 
 
 def ask_held_out(record: RunRecord, console: Console) -> None:
-    """Serves the pushed model, and prints the answers to held-out pictures, one of each class first."""
+    """Serve the pushed model and print its answers to held-out pictures, one of each class first."""
+    assert record.data is not None, "a run that pushed has data"
     pictures = held_out(record.data.folder, PICTURES)
     with (
         console.status("starting the server"),
@@ -32,7 +33,7 @@ def ask_held_out(record: RunRecord, console: Console) -> None:
         Client(address, record.task) as client,
     ):
         answers = client.predict_images([contents for _, _, contents in pictures])
-    table = Table(title=f"\n{len(pictures)} pictures that training never saw, answered over gRPC by {address}")
+    table = Table(title=f"\n{len(pictures)} pictures that training has not seen, predicted over gRPC by {address}")
     for column in ("picture", "truth", "answer", "score"):
         table.add_column(column, justify="right" if column == "score" else "left")
     for (source, truth, _), answer in zip(pictures, answers, strict=True):
@@ -44,7 +45,7 @@ def ask_held_out(record: RunRecord, console: Console) -> None:
 
 
 def held_out(folder: str, count: int) -> list[tuple[str, str, bytes]]:
-    """(source, label, encoded picture) of records of the evaluation split, a new class first while there is one."""
+    """Return (source, label, encoded picture) of evaluation records, first one of each class."""
     files = sorted(tf.io.gfile.glob(posixpath.join(folder, "Split-eval", "*")))
     firsts: dict[str, tuple[str, str, bytes]] = {}
     others: list[tuple[str, str, bytes]] = []
@@ -61,14 +62,15 @@ def held_out(folder: str, count: int) -> list[tuple[str, str, bytes]]:
 
 @contextlib.contextmanager
 def running_server(record: RunRecord) -> Iterator[str]:
-    """A server on the pushed folder, as a process of its own, on a free port.
+    """Serve the pushed models in another process, on a free port.
 
     Yields:
-      Its address, host:port.
+      The server's address, host:port.
 
     Raises:
-      ServingError: it did not start.
+      ServingError: If the server does not start.
     """
+    assert record.pushed is not None, "the demo runs to a pushed version"
     base = posixpath.dirname(record.pushed.path)
     command = [sys.executable, "-m", "serving.server", "--port=0", f"--model_name={record.task}"]
     server = subprocess.Popen([*command, f"--model_base_path={base}"], stdout=subprocess.PIPE, text=True)
@@ -78,7 +80,9 @@ def running_server(record: RunRecord) -> Iterator[str]:
             if match := re.search(r"Running gRPC ModelServer at (\S+)", line):
                 yield match[1]
                 return
-        raise ServingError(f"the server on {base} ended with status {server.wait()}", hint="The log tells why.")
+        raise ServingError(
+            f"the server for {base} ended with status {server.wait()}", hint="See the log for the cause."
+        )
     finally:
         server.terminate()
         server.wait(timeout=30)

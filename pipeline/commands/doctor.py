@@ -1,4 +1,4 @@
-"""`skewless doctor`: is this machine fit, and what to do where it is not."""
+"""`skewless doctor`: check whether this machine can run Skewless, and what to do if not."""
 
 from __future__ import annotations
 
@@ -21,20 +21,26 @@ from pipeline.registry import hidden_modules
 MIN_DISK_GB = 5
 MIN_MEMORY_GB = 4
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
-NEEDED_GLIBC = (2, 39)  # by the wheels of TFX 1.21's family; the older one takes any
+NEEDED_GLIBC = (2, 39)  # for the wheels of TFX 1.21's family; the older family has no minimum
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """fine: whether it is as it should be; what: what was looked at and found; mend: what to do if it is not."""
+    """The result of one check.
+
+    Attributes:
+      fine: Whether the check passed.
+      what: What was checked, and the result.
+      repair: What to do if it failed.
+    """
 
     fine: bool
     what: str
-    mend: str = ""
+    repair: str = ""
 
 
 def examine_machine(root: str, console: Console | None = None) -> bool:
-    """Prints what was found; whether all is fine."""
+    """Run and print all checks; return whether all passed."""
     console = console or Console(highlight=False, soft_wrap=True)
     fine = True
     for check in CHECKS:
@@ -42,31 +48,31 @@ def examine_machine(root: str, console: Console | None = None) -> bool:
             fine &= finding.fine
             console.print(f"{'[green]ok [/]' if finding.fine else '[red]bad[/]'} {escape(finding.what)}")
             if not finding.fine:
-                console.print(f"    [yellow]-> {escape(finding.mend)}[/]")
+                console.print(f"    [yellow]-> {escape(finding.repair)}[/]")
     return fine
 
 
 def check_python(root: str) -> list[CheckResult]:
-    """A Python that one of the two families takes, and the C library and compiler that this family needs."""
+    """Check the version of Python, and the C library and compiler that its family of packages needs."""
     version = ".".join(map(str, sys.version_info[:3]))
     family = "TFX 1.21's family" if sys.version_info[:2] >= (3, 11) else "TFX 1.16's family"
     fits = sys.version_info[:2] in PYTHONS
-    mend = "Call `make install`: it finds the newest Python that fits, of 3.10 to 3.13."
-    found = [CheckResult(fits, f"Python {version}, {family}" if fits else f"Python {version}", mend)]
+    repair = "Run `make install`: it finds the newest suitable Python, of 3.10 to 3.13."
+    found = [CheckResult(fits, f"Python {version}, {family}" if fits else f"Python {version}", repair)]
     name, libc = platform.libc_ver()
     if not fits:
         return found
     if sys.version_info[:2] >= (3, 11):
         known = name == "glibc" and tuple(map(int, libc.split(".")[:2])) >= NEEDED_GLIBC
-        mend = "Take Debian 13, Ubuntu 24.04 or newer, or Python 3.10 with the older family."
-        found.append(CheckResult(known, f"C library {name} {libc}; this family needs glibc 2.39", mend))
+        repair = "Use Debian 13, Ubuntu 24.04 or newer, or Python 3.10 with the older family."
+        found.append(CheckResult(known, f"C library {name} {libc}; this family needs glibc 2.39", repair))
     elif not (shutil.which("c++") or shutil.which("g++")):
-        found.append(CheckResult(True, "no C++ compiler: installing this family again would need one"))
+        found.append(CheckResult(True, "no C++ compiler: a new installation of this family needs one"))
     return found
 
 
 def pins() -> dict[str, str]:
-    """The versions that were run together, end to end, by name, as this package's own metadata say for this Python."""
+    """Return name and version of the packages that were tested together, from Skewless' metadata for this Python."""
     found: dict[str, str] = {}
     for line in importlib.metadata.requires("skewless") or ():
         requirement = Requirement(line)
@@ -78,19 +84,20 @@ def pins() -> dict[str, str]:
 
 
 def check_packages(root: str) -> list[CheckResult]:
-    """Every pinned package in its version."""
+    """Check that each pinned package has its version."""
     found = []
     for name, wanted in pins().items():
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             version = "not installed"
-        found.append(CheckResult(version == wanted, f"{name} {version}", f"Call `make install`; wanted is {wanted}."))
+        repair = f"Run `make install`; Skewless needs {wanted}."
+        found.append(CheckResult(version == wanted, f"{name} {version}", repair))
     return found
 
 
 def check_beam(root: str) -> list[CheckResult]:
-    """Beam's local runner runs a pipeline of one element."""
+    """Check that Beam's local runner runs a pipeline of one element."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import apache_beam as beam
@@ -99,13 +106,13 @@ def check_beam(root: str) -> list[CheckResult]:
 
         with beam.Pipeline(argv=list(DIRECT)) as pipeline:
             _ = pipeline | beam.Create([1]) | beam.Map(lambda value: value + 1)
-    except Exception as error:  # whatever it is, it is what the user must hear
-        return [CheckResult(False, f"Beam's local runner: {error}", "Call `make install` in a fresh checkout.")]
+    except Exception as error:  # any error is the result of this check
+        return [CheckResult(False, f"Beam's local runner: {error}", "Run `make install` in a fresh checkout.")]
     return [CheckResult(True, "Beam's local runner runs")]
 
 
 def check_names(root: str) -> list[CheckResult]:
-    """No module in the current folder has the name of a package of Skewless."""
+    """Check that no module in the current folder has the name of a package of Skewless."""
     return [
         CheckResult(False, f"{path} has the name of a package of Skewless: a task cannot import it", f"Rename {path}.")
         for path in hidden_modules(str(Path.cwd())).values()
@@ -113,7 +120,7 @@ def check_names(root: str) -> list[CheckResult]:
 
 
 def check_disk(root: str) -> list[CheckResult]:
-    """Room for artifacts, and the right to write them."""
+    """Check the disk space for artifacts, and the permission to write them."""
     folder = Path(local_folder(root)).absolute()
     while not folder.exists():
         folder = folder.parent
@@ -130,14 +137,14 @@ def check_disk(root: str) -> list[CheckResult]:
 
 
 def check_memory(root: str) -> list[CheckResult]:
-    """Memory that a run can get, the container's limit included."""
+    """Check the memory that a run can use, within the limit of a container."""
     available = _available() / 1e9
-    mend = f"Close programs, or give the container {MIN_MEMORY_GB} GB; --set train.cache_mb=0 needs less."
-    return [CheckResult(available >= MIN_MEMORY_GB, f"{available:.0f} GB of memory available", mend)]
+    repair = f"Close programs, or give the container {MIN_MEMORY_GB} GB; --set train.cache_mb=0 needs less."
+    return [CheckResult(available >= MIN_MEMORY_GB, f"{available:.0f} GB of memory available", repair)]
 
 
 def _available() -> float:
-    """Bytes, from the kernel, or from the cgroup where that is less."""
+    """Return the available bytes: the kernel's figure, or the cgroup's if that is less."""
     lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     available = float(lines["MemAvailable"].split()[0]) * 1024
     limit = Path("/sys/fs/cgroup/memory.max")

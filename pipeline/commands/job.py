@@ -1,4 +1,4 @@
-"""`skewless job`: a run on Vertex AI or Kubeflow by its address; looked at, waited for, or stopped."""
+"""`skewless job`: show, wait for or cancel a run on Vertex AI or Kubeflow."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ _PACKAGES = {"vertex": "google.cloud.aiplatform_v1", "kubeflow": "kfp"}
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a user asked for, as it was typed.
+    """The options of `skewless job`.
 
     Attributes:
-      address: of the run's or the schedule's page in the console; for Vertex AI its resource name, too.
-      wait, cancel: look until it ends; stop it.
-      poll: seconds between two looks.
-      timeout: seconds to wait; None: as long as it takes.
-      api_endpoint: of Vertex AI; the region's own by default.
-      token, token_file: for Kubeflow.
+      address: Address of the page of the run or schedule in the console; for Vertex AI also its resource name.
+      wait: Show the run until it ends.
+      cancel: Cancel the run, or pause the schedule.
+      poll: Seconds between two requests for the status.
+      timeout: Seconds to wait at most; None for no limit.
+      api_endpoint: Endpoint of Vertex AI; the default is the region's.
+      token, token_file: For Kubeflow.
     """
 
     address: str
@@ -46,21 +47,21 @@ class JobOptions:
 
 
 def show_job(options: JobOptions) -> int:
-    """Prints how the run is; see `JobOptions`.
+    """Print the status of a run; wait for it or cancel it as the options say.
 
     Returns:
       The exit status: 0, or 130 after Ctrl-C.
 
     Raises:
-      UsageError: the address names no run.
-      SkewlessError: the run has failed or was cancelled (by somebody else), or has not ended in time.
-      ServingError: the service does not answer, or refuses.
+      UsageError: If the address is not that of a run.
+      SkewlessError: If the run failed, somebody else cancelled it, or it does not end in time.
+      ServingError: If the service does not answer or refuses.
     """
     vertex = VertexLocation.parse(options.address)
     address = str(vertex) if vertex else options.address
     host = host_of(address)
     if not vertex and not host:
-        raise UsageError(f"{address} is no address of a run", hint="Give the one that `skewless submit` printed.")
+        raise UsageError(f"{address} is not the address of a run", hint="Give the one that `skewless submit` printed.")
     check_client("vertex" if vertex else "kubeflow")
     with quiet_console() as console, console.status("connecting"):
         backend: Backend
@@ -73,9 +74,9 @@ def show_job(options: JobOptions) -> int:
         stopped = options.cancel and not status.ended
         if stopped:
             backend.cancel(address)
-            console.print("asked to stop")
+            console.print("cancelling")
         elif options.cancel:
-            console.print("nothing to stop: it has ended")
+            console.print("nothing to cancel: the run has ended")
     if options.wait and status.state not in ("scheduled", "paused"):
         return watch(backend, address, options.poll, options.timeout, stopped)
     if not stopped:
@@ -86,10 +87,17 @@ def show_job(options: JobOptions) -> int:
 
 
 def watch(backend: Backend, address: str, poll: float, timeout: float | None, stopped: bool = False) -> int:
-    """Shows a run until it ends. Ctrl-C ends the showing, not the run.
+    """Show a run until it ends; Ctrl-C stops the display, not the run.
 
     Args:
-      stopped: it was asked to stop, so that its being cancelled is no failure.
+      backend: Connection to the platform.
+      address: Address of the run.
+      poll: Seconds between two requests for the status.
+      timeout: Seconds to wait at most; None for no limit.
+      stopped: Whether this command cancelled the run, so that "cancelled" is the expected end.
+
+    Returns:
+      The exit status: 0, or 130 after Ctrl-C.
     """
     try:
         with quiet_console() as console:
@@ -106,10 +114,10 @@ def watch(backend: Backend, address: str, poll: float, timeout: float | None, st
 
 
 def conclude(status: JobStatus, address: str, stopped: bool) -> None:
-    """Says how the run is.
+    """Print the state of the run.
 
     Raises:
-      SkewlessError: it has failed, or was cancelled without having been `stopped` from here.
+      SkewlessError: If it failed, or somebody else cancelled it.
     """
     if status.state == "failed":
         failed = [
@@ -122,18 +130,18 @@ def conclude(status: JobStatus, address: str, stopped: bool) -> None:
 
 
 def follow_up(address: str) -> str:
-    """How to look at a run or to stop it; quoted, since shells have a use of their own for ? and #."""
-    return f"Look:  skewless job '{address}' --wait\nStop:  skewless job '{address}' --cancel"
+    """Return the commands that show or cancel a run; quoted, because ? and # are special to shells."""
+    return f"Show:    skewless job '{address}' --wait\nCancel:  skewless job '{address}' --cancel"
 
 
 def tokens(token: str, token_file: str) -> tuple[str, str]:
-    """The token, or the file that holds it; from the environment, where kfp looks for them, if neither is given.
+    """Return the token and the file that holds it; without options, those of kfp's own variables.
 
     Raises:
-      UsageError: both are given, or the file cannot be read.
+      UsageError: If both are given, or the file cannot be read.
     """
     if token and token_file:
-        raise UsageError("--token and --token-file: give one of them")
+        raise UsageError("--token and --token-file exclude each other", hint="Leave one of them out.")
     if not token and not token_file:
         token = os.environ.get("KFP_EXISTING_TOKEN", "")
         token_file = "" if token else os.environ.get("KF_PIPELINES_SA_TOKEN_PATH", "")
@@ -141,20 +149,22 @@ def tokens(token: str, token_file: str) -> tuple[str, str]:
         try:
             Path(token_file).read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {token_file}: {getattr(error, 'strerror', error)}") from None
+            reason = getattr(error, "strerror", error)
+            hint = "Give the file of the token with --token-file FILE."
+            raise UsageError(f"cannot read {token_file}: {reason}", hint=hint) from None
     return token, token_file
 
 
 def check_client(target: str) -> None:
-    """Sees that the target's own client is there.
+    """Check that the target's client is installed.
 
     Raises:
-      UsageError: it is not.
+      UsageError: If it is not.
     """
     name = _PACKAGES[target]
     try:
         found = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # of a parent package
+    except ModuleNotFoundError:  # a parent package is missing
         found = None
     if found is None:
-        raise UsageError(f"{name} is not installed", hint=f"pip install 'skewless[{target}]'")
+        raise UsageError(f"the package {name} is not installed", hint=f"Install it: pip install 'skewless[{target}]'")

@@ -1,4 +1,4 @@
-"""`skewless predict`: pictures in files, in folders or on stdin, and a line for each. Loads no TensorFlow."""
+"""`skewless predict`: predict pictures in files, in folders or on stdin. Loads no TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UsageError
-from data.images.formats import SUFFIXES
+from data.images.formats import SUFFIXES, suffix
 from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePicture
 from serving.client.pictures import Picture, encode_picture, printable_path
 
 STDIN = "-"
-MANY = 20
-"""So many pictures are worth a progress bar."""
+MANY = 20  # pictures from which on a progress bar is shown
 INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """What a user asked for, as it was typed.
+    """The options of `skewless predict`.
 
     Attributes:
-      files: paths of files and folders, or "-" for a picture on stdin.
-      server: the address, in any form that `serving.client.Client` takes.
-      model: its name on the server.
-      version, label: the version to ask; the newest if both are None.
-      top: how many classes to tell; None for the best alone, and in JSON for all of them.
-      as_json: an object in each line.
-      timeout: seconds for each request.
-      ca, certificate, key: files for TLS, as `serving.client.Tls` takes them.
+      files: Paths of files and folders, or "-" for a picture on stdin.
+      server: Address, in any form that `serving.client.Client` takes.
+      model: Name of the model on the server.
+      version, label: Version of the model; the newest if both are None.
+      top: Number of classes to print; None for the best one, and in JSON for all.
+      as_json: Whether to print a JSON object per line.
+      timeout: Seconds for each request.
+      ca, certificate, key: Files for TLS, as `serving.client.Tls` takes them.
     """
 
     files: Sequence[str]
@@ -54,21 +53,21 @@ class PredictOptions:
 
     @property
     def client(self) -> Client:
-        """The one to ask."""
+        """A client with these options."""
         tls = Tls(self.ca, self.certificate, self.key)
         secure = tls if tls != Tls() else False
         return Client(self.server, self.model, self.timeout, version=self.version, label=self.label, tls=secure)
 
 
 def predict_files(options: PredictOptions) -> int:
-    """Asks about all pictures and prints the answers in their order.
+    """Predict all pictures and print the answers in their order; errors of single pictures go to stderr.
 
     Returns:
-      The exit status: 0, 130 after Ctrl-C, or that of the worst picture without an answer; each was told on stderr.
+      The exit status: 0, 130 after Ctrl-C, or that of the worst picture without an answer.
 
     Raises:
-      UsageError: a folder without pictures, or a server's address that is none.
-      ServingError: the server cannot be reached, or has no such model.
+      UsageError: If a folder has no pictures, or the server's address is not valid.
+      ServingError: If the server cannot be reached, or does not have the model.
     """
     names = list_pictures(options.files)
     faults: list[InvalidPicture] = []
@@ -85,7 +84,7 @@ def predict_files(options: PredictOptions) -> int:
                 terminal.complain(str(answer), "" if known else answer.hint)
                 faults.append(answer)
             for line in _lines(name, answer, options):
-                terminal.say(line)
+                terminal.print_line(line)
             terminal.advance()
         if faults and len(names) > 1:
             terminal.complain(f"{len(faults)} of {len(names)} pictures have no answer")
@@ -93,13 +92,13 @@ def predict_files(options: PredictOptions) -> int:
 
 
 def list_pictures(files: Sequence[str]) -> list[str]:
-    """The pictures' names in order: folders become the pictures in and below them; hidden ones are passed over.
+    """List the pictures in order: a folder stands for the pictures in and below it, except hidden ones.
 
-    Links to folders are followed, but each folder is looked into once: links may run in a circle. A folder that cannot
-    be read stands in the list by its own name, and is told with the pictures that cannot be read.
+    Links to folders are followed, but each folder is read once, because links can form a circle. A folder that cannot
+    be read is listed under its own name, and fails later as a picture that cannot be read.
 
     Raises:
-      UsageError: a folder without any.
+      UsageError: If a folder has no pictures.
     """
     found: list[str] = []
     for file in files:
@@ -108,7 +107,8 @@ def list_pictures(files: Sequence[str]) -> list[str]:
             continue
         inside = list(_below(file))
         if not inside:
-            raise UsageError(f"no picture in {file}", hint=f"Pictures in folders end in {', '.join(sorted(SUFFIXES))}.")
+            hint = f"In folders, pictures need one of the suffixes {', '.join(sorted(SUFFIXES))}."
+            raise UsageError(f"no picture in {file}", hint=hint)
         found += inside
     return found
 
@@ -121,12 +121,12 @@ def _below(folder: str) -> Iterator[str]:
     ):
         found = os.stat(path)
         if (found.st_dev, found.st_ino) in seen:
-            folders.clear()  # a link in a circle, or a second one to the same folder
+            folders.clear()  # a link to a folder that was read already
             continue
         seen.add((found.st_dev, found.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(tuple(SUFFIXES)) and not name.startswith("."):
+            if suffix(name) in SUFFIXES and not name.startswith("."):
                 yield os.path.join(path, name)
     yield from unreadable
 
@@ -143,7 +143,7 @@ def _given(name: str) -> str | Picture:
 
 
 def _lines(name: str, answer: Prediction | InvalidPicture, options: PredictOptions) -> Iterator[str]:
-    """What is printed of an answer on stdout."""
+    """Yield the lines to print on stdout for an answer."""
     if options.as_json and isinstance(answer, InvalidPicture):
         yield json.dumps({"file": name, "error": str(answer)})
     elif options.as_json and isinstance(answer, Prediction):
@@ -156,10 +156,10 @@ def _lines(name: str, answer: Prediction | InvalidPicture, options: PredictOptio
 
 @dataclass(frozen=True)
 class _Terminal:
-    """Where answers, faults and progress go."""
+    """Functions that print answers, errors and progress."""
 
     errors: Console
-    say: Callable[[str], Any]
+    print_line: Callable[[str], Any]
     advance: Callable[[], Any]
 
     def complain(self, text: str, hint: str = "") -> None:
@@ -170,7 +170,7 @@ class _Terminal:
 
 @contextlib.contextmanager
 def _terminal(count: int) -> Iterator[_Terminal]:
-    """With a progress bar on stderr, if that is a terminal and there is something to wait for."""
+    """Show a progress bar on stderr if that is a terminal and there are many pictures."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     if not errors.is_terminal or count < MANY:
         yield _Terminal(errors, click.echo, lambda: None)
@@ -181,8 +181,8 @@ def _terminal(count: int) -> Iterator[_Terminal]:
     with Progress(*columns, console=errors, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         bar = progress.add_task("", total=count)
 
-        def above(line: str) -> None:  # on one terminal the lines must pass the bar, or they would be drawn over
+        def print_above(line: str) -> None:  # on the same terminal, lines must go through the bar's console
             errors.print(line, markup=False)
 
-        say = above if sys.stdout.isatty() else click.echo
-        yield _Terminal(errors, say, lambda: progress.advance(bar))
+        print_line = print_above if sys.stdout.isatty() else click.echo
+        yield _Terminal(errors, print_line, lambda: progress.advance(bar))

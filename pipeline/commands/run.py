@@ -1,4 +1,4 @@
-"""`skewless run` and `skewless demo`: the terminal's side of a run."""
+"""`skewless run` and `skewless demo`: run a task and print the progress on the terminal."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a user asked for, as it was typed.
+    """The options of `skewless run`.
 
     Attributes:
-      task: a name or import path; may be empty where a compiled file says it.
-      data: the data folder; None for a task that brings its own.
-      root: folder of everything that runs write.
-      assignments: KEY=VALUE.
-      beam_runner: where Beam's steps run.
-      beam_args: added to the runner's own.
-      metadata: where ML Metadata lies; None: in the task's own file.
+      task: Name or import path; may be empty if a compiled file names it.
+      data: The data folder; None for a task with its own data.
+      root: Folder for everything that runs write.
+      assignments: Settings as KEY=VALUE.
+      beam_runner: Runner of the Beam steps.
+      beam_args: Arguments in addition to the runner's defaults.
+      metadata: Where to keep ML Metadata; None for a file in the task's folder.
     """
 
     task: str
@@ -52,7 +52,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Terminal:
-    """The console that still leads to the terminal, the run's name, and the log that took the rest."""
+    """The console that writes to the terminal, the run's id, and the log that gets all other output."""
 
     console: Console
     run_id: str
@@ -66,7 +66,7 @@ def run_task(options: RunOptions) -> RunRecord:
 
 
 def demo_task(options: RunOptions) -> None:
-    """Runs a task, serves it, and asks the server about held-out pictures."""
+    """Run a task, serve it, and predict held-out pictures."""
     with terminal(options.root) as out:
         record = _run(options, out)
         from pipeline.commands.demo import ask_held_out
@@ -76,10 +76,10 @@ def demo_task(options: RunOptions) -> None:
 
 @contextlib.contextmanager
 def terminal(root: str) -> Iterator[Terminal]:
-    """Sends everything but the console's lines to a log, and names it where something fails.
+    """Send all output except the console's to a log; errors name the log.
 
     Raises:
-      UsageError: nothing can be written below the root.
+      UsageError: If nothing can be written below the root.
     """
     check_root(root)
     run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
@@ -113,7 +113,7 @@ def _run(options: RunOptions, out: Terminal) -> RunRecord:
         reference = TaskReference(path, values)
         paths = Paths(absolute_path(options.root), reference.load().name)
     if is_remote(paths.root) and not options.metadata:
-        console.print(f"[dim]metadata  {paths.metadata}: sqlite knows no {paths.root}[/]")
+        console.print(f"[dim]metadata  {paths.metadata}: SQLite cannot write to {paths.root}[/]")
     record = run_pipeline(
         reference,
         data=options.data,
@@ -129,7 +129,7 @@ def _run(options: RunOptions, out: Terminal) -> RunRecord:
 
 
 def _beam_arguments(options: RunOptions, path: str) -> list[str]:
-    """Checked before anything is loaded; workers in a container must find the task there, too."""
+    """Return Beam's arguments, checked before TensorFlow is loaded; a worker's container must have the task, too."""
     folders = {"--root": options.root, "--data": options.data}
     found = beam.runner_arguments(options.beam_runner, options.beam_args, folders)
     if beam.NO_CONTAINER not in found:

@@ -1,4 +1,4 @@
-"""`skewless serve`."""
+"""`skewless serve`: serve the pushed models of a task."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from serving import engines
 
 
 def serve_task(task: str, paths: Paths, engine: engines.EngineName, options: engines.ServeOptions) -> None:
-    """Becomes the server on the folder of the task's pushed models; says first which and why, on stderr.
+    """Replace this process by a server for the task's pushed models; print first which one and why, on stderr.
 
     Args:
-      task: as it was typed, for the hint.
-      paths: where the models lie.
-      engine: one of `engines.ENGINES`.
-      options: ports, address and further flags.
+      task: The task as the user typed it, for the hint.
+      paths: Paths of the task.
+      engine: One of `engines.ENGINES`.
+      options: Ports, address and further flags.
 
     Raises:
-      ServingError: nothing was pushed yet, or the engine is not there.
+      ServingError: If nothing was pushed yet, or the engine is not available.
     """
     base = absolute_path(paths.serving)
-    if not is_remote(base) and not os.path.isdir(base):  # to look into a bucket takes as long as to start a server
+    if not is_remote(base) and not os.path.isdir(base):  # checking a bucket takes as long as starting a server
         raise ServingError(f"nothing is pushed for '{task}': no {base}", hint=f"First: skewless run {task}")
     chosen = engines.choose_engine(engine, paths.task, base, options)
     click.echo(f"serving {paths.task} with {chosen.about}", err=True)

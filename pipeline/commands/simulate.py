@@ -1,4 +1,4 @@
-"""`skewless run --compiled FILE`: a compiled pipeline on this machine, to find out what would go wrong elsewhere."""
+"""`skewless run --compiled FILE`: run a compiled pipeline on this machine, to find errors before it is submitted."""
 
 from __future__ import annotations
 
@@ -23,21 +23,25 @@ if TYPE_CHECKING:
 
 
 def run_compiled(options: RunOptions, file: str) -> None:
-    """Runs the file, and prints what came of it.
+    """Run the file and print the result.
 
     Raises:
-      UsageError: the file is another task's, or no file of `skewless compile`; what is fixed in it was asked for.
+      UsageError: If the file is another task's or not written by `skewless compile`, or an option changes what is
+        fixed in it.
     """
     if options.beam_args or options.beam_runner != "direct":
         raise UsageError(
-            "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give it to `skewless compile`."
+            "--beam-runner and --beam-arg are fixed in a compiled file", hint="Give them to `skewless compile`."
         )
     compiled = CompiledFile.load(file)
     given = settings.parse_assignments(options.assignments)
     if options.data is not None:
         given["data"] = options.data
     if is_remote(options.root):
-        raise UsageError(f"--root {options.root}: a folder of this machine stands in for the bucket of a compiled file")
+        raise UsageError(
+            f"--root {options.root}: --compiled needs a local folder in place of the bucket",
+            hint="Give a folder with --root DIR.",
+        )
     check_root(options.root)
     options = replace(options, root=absolute_path(options.root))
     parameters = compiled.parameters(given, options.root)
@@ -49,7 +53,7 @@ def run_compiled(options: RunOptions, file: str) -> None:
 def _run(options: RunOptions, compiled: CompiledFile, file: str, parameters: dict[str, str], out: Terminal) -> None:
     reference, paths = _reference(compiled), Paths(options.root, compiled.task)
     if options.task and options.task != compiled.task and resolve_task(options.task) != reference.path:
-        raise UsageError(f"{file} is of the task {reference.path}, not of {options.task}")
+        raise UsageError(f"{file} is of the task {reference.path}, not of {options.task}", hint="Leave TASK out.")
     reference = _set(reference, parameters)
     parameters["data"] = _data(reference, parameters.get("data"), paths)
     place = RunLocation(paths, out.run_id, str(Path(out.log).with_suffix("")))
@@ -62,7 +66,7 @@ def _run(options: RunOptions, compiled: CompiledFile, file: str, parameters: dic
 
 
 def _reference(compiled: CompiledFile) -> TaskReference:
-    """The task and the settings that were compiled, out of the components' custom_configs."""
+    """Return the compiled task and its settings, from the custom_config of the components."""
     from components.task.reference import TaskReference
     from pipeline.runners.compiler.parameters import is_placeholder, task_references
 
@@ -78,10 +82,10 @@ def _reference(compiled: CompiledFile) -> TaskReference:
 
 
 def _set(reference: TaskReference, parameters: Mapping[str, str]) -> TaskReference:
-    """The reference with the run parameters' values; tells one that the Trainer would refuse before anything runs.
+    """Return the reference with the values of the run parameters, checked before anything runs.
 
     Raises:
-      UsageError: see there.
+      UsageError: If the task rejects a value.
     """
     from pipeline.runners.compiler.parameters import parameter_name
 
@@ -93,8 +97,8 @@ def _set(reference: TaskReference, parameters: Mapping[str, str]) -> TaskReferen
 
 
 def _data(reference: TaskReference, data: str | None, paths: Paths) -> str:
-    """The data folder; of a task that brings its own data, made on first use."""
-    from pipeline.runners.local.run import check_data_folder, resolve_data_folder
+    """Return the data folder; a task with its own data writes it on first use."""
+    from pipeline.runners.local.data_folder import check_data_folder, resolve_data_folder
 
     task = reference.load()
     folder = resolve_data_folder(task, data, paths)

@@ -1,14 +1,13 @@
-"""`skewless skew`: the proof on a finished run, or on any SavedModel, for the terminal."""
+"""`skewless skew`: prove that a finished run, or any SavedModel, has no skew, and print the result."""
 
 from __future__ import annotations
 
-import json
 import logging
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from rich.console import Console
@@ -26,18 +25,19 @@ from serving.parity.report import EMBEDDED, Diagnosis, SkewReport
 from serving.signatures import DEFAULT, EXAMPLES
 
 if TYPE_CHECKING:
+    from components.release.skew_check import TrainedArtifacts
     from components.task.reference import TaskReference
 
 
 @dataclass(frozen=True)
 class SkewOptions:
-    """What a user asked of a SavedModel, as it was typed.
+    """The options of `skewless skew --model`.
 
     Attributes:
-      model: folder of the SavedModel.
+      model: Folder of the SavedModel.
       files: TFRecords of tf.Examples, gzipped if they end in .gz, or folders of such files.
-      feature: of the examples, what `serving_default` takes; empty for the usual ones.
-      limit: records at most.
+      feature: Feature of the examples that `serving_default` takes; empty for the usual ones.
+      limit: Number of records at most.
     """
 
     model: str
@@ -47,11 +47,11 @@ class SkewOptions:
 
 
 def prove_model(options: SkewOptions) -> None:
-    """Compares the routes of a SavedModel, of which no more is known than its signatures.
+    """Compare the routes of a SavedModel of which only the signatures are known.
 
     Raises:
-      SkewError: two of them differ.
-      DataError: there are no records.
+      SkewError: If two of them differ.
+      DataError: If there are no records.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     records, program = _records(options), installed_binary()
@@ -78,17 +78,17 @@ def prove_model(options: SkewOptions) -> None:
 
 
 def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata: str | None = None) -> None:
-    """Runs the gate again on what the last run of a task left, its pushed version included.
+    """Run the gate again on the artifacts of a task's last run and on its pushed version.
 
     Args:
-      path: of the task.
-      paths: of its runs.
-      assignments: settings beside those of that run.
-      metadata: of ML Metadata, as that run was given it.
+      path: Import path of the task.
+      paths: Paths of its runs.
+      assignments: Settings on top of those of that run.
+      metadata: Where ML Metadata is, as that run had it.
 
     Raises:
-      SkewError: a route differs from training's.
-      UsageError: there is no run that got as far as a model, or the task's feature, label or model changed since.
+      SkewError: If a route differs from training's.
+      UsageError: If no run has reached a model, or the task's feature, label or model has changed since.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with Console(stderr=True).status("loading TensorFlow and TFX") as status:
@@ -101,7 +101,7 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
         artifacts = _artifacts(record, paths, metadata, reference)
         skew = skew_check.check_skew(reference.load(), artifacts, folder, status.update)
         if record.pushed and tf.io.gfile.isdir(record.pushed.path):
-            status.update("through the pushed version")
+            status.update("checking the pushed version")
             skew.routes.append(skew_check.check_pushed(folder, record.pushed.path))
     _report(skew)
 
@@ -113,8 +113,8 @@ def _latest_record(paths: Paths) -> RunRecord:
     return read_record(paths.latest)
 
 
-def _artifacts(record: RunRecord, paths: Paths, metadata: str | None, reference: TaskReference) -> Any:
-    """What the last run left, if it is of the task as it is now."""
+def _artifacts(record: RunRecord, paths: Paths, metadata: str | None, reference: TaskReference) -> TrainedArtifacts:
+    """Return the artifacts of the last run, if the task has not changed since."""
     from tfx.utils.path_utils import serving_model_path
 
     from components.release.skew_check import TrainedArtifacts
@@ -122,10 +122,11 @@ def _artifacts(record: RunRecord, paths: Paths, metadata: str | None, reference:
     from pipeline import metadata_store
     from pipeline.report.metadata import Metadata
 
+    names = [one.name for one in record.components]
     executions = {one.name: one.execution for one in record.components if one.execution is not None}
-    if "Evaluator" not in executions:
+    if "Evaluator" not in names:
         raise UsageError(
-            f"the last run of '{paths.task}' got no further than {next(reversed(executions), 'its beginning')}",
+            f"the last run of '{paths.task}' ended at {names[-1] if names else 'its start'}, before the Evaluator",
             hint=f"Run it again: skewless run {paths.task}",
         )
     store = metadata_store.connection_config(paths, metadata)
@@ -134,10 +135,9 @@ def _artifacts(record: RunRecord, paths: Paths, metadata: str | None, reference:
     depends = reference.config("feature", "label", "model")[KEY]["depends"]
     changed = known.changed(executions["Trainer"], depends)
     if changed:
-        told = "; ".join(changed)
-        raise UsageError(
-            f"'{paths.task}' is not as it was in its last run: {told}", hint=f"Run it again: skewless run {paths.task}"
-        )
+        changes = "; ".join(changed)
+        hint = f"Run it again: skewless run {paths.task}"
+        raise UsageError(f"'{paths.task}' has changed since its last run: {changes}", hint=hint)
     found = {
         key: one.uri
         for component in ("ExampleGen", "SchemaGen", "Transform", "Trainer")
@@ -173,15 +173,15 @@ def _records(options: SkewOptions) -> list[bytes]:
             found += islice(records, options.limit - len(found))
         except tf.errors.OpError as error:
             missing = isinstance(error, tf.errors.NotFoundError)
-            told = "does not exist" if missing else "cannot be read as TFRecords"
-            raise DataError(f"{file} {told}", hint="Give TFRecord files of tf.Examples.") from None
+            problem = "does not exist" if missing else "cannot be read as TFRecords"
+            raise DataError(f"{file} {problem}", hint="Give TFRecord files of tf.Examples.") from None
     if not found:
         raise DataError(f"no records in {', '.join(options.files)}", hint="Give TFRecord files of tf.Examples.")
     return found
 
 
 def _files(given: str) -> list[str]:
-    """A folder's files in order, those in folders below it, too."""
+    """Return the files in and below a folder, sorted; a file alone is returned as it is."""
     if not tf.io.gfile.isdir(given):
         return [given]
     found = [posixpath.join(path, name) for path, _, names in tf.io.gfile.walk(given) for name in names]

@@ -1,4 +1,4 @@
-"""`skewless submit`: a compiled file becomes a run, or a schedule of runs, on Vertex AI or Kubeflow."""
+"""`skewless submit`: start a run of a compiled file, or a schedule of runs, on Vertex AI or Kubeflow."""
 
 from __future__ import annotations
 
@@ -34,17 +34,19 @@ _ONLY = {
 
 @dataclass(frozen=True)
 class SubmitOptions:
-    """What a user asked for, as it was typed.
+    """The options of `skewless submit`.
 
     Attributes:
-      file: what `skewless compile` wrote; it says the target, too.
-      pipeline_root, data, assignments: instead of the file's own.
-      cache: False: every component runs, whatever earlier runs left.
-      name: of the run or the schedule; by default the pipeline's with the time (UTC).
-      schedule: five fields of cron.
-      wait, poll, timeout: see `pipeline.commands.job.JobOptions`.
-      check: look into the buckets first (Vertex AI).
-      Of Vertex AI: project, region, network, api_endpoint. Of Kubeflow: host, namespace, experiment, token, token_file.
+      file: File that `skewless compile` wrote; it names the target.
+      pipeline_root, data, assignments: Replace the file's values.
+      cache: False runs every component, also those with results from earlier runs.
+      name: Name of the run or the schedule; the default is the pipeline's name and the time (UTC).
+      schedule: Five fields of cron.
+      wait, poll, timeout: See `pipeline.commands.job.JobOptions`.
+      check: Check the buckets first (Vertex AI).
+      project, region, network, api_endpoint: For Vertex AI.
+      host, namespace, experiment, token, token_file: For Kubeflow.
+      service_account: For both.
     """
 
     file: str
@@ -58,7 +60,7 @@ class SubmitOptions:
     wait: bool = False
     poll: float = 10.0
     timeout: float | None = None
-    check_submission: bool = True
+    check: bool = True
     service_account: str = ""
     project: str = ""
     region: str = ""
@@ -72,15 +74,15 @@ class SubmitOptions:
 
 
 def submit_file(options: SubmitOptions) -> int:
-    """Submits the file, prints the run's name and address, and waits for its end if asked to.
+    """Submit the file and print the run's name and address; with `wait`, show the run until it ends.
 
     Returns:
       The exit status: 0, or 130 after Ctrl-C.
 
     Raises:
-      UsageError: whatever can be known to be wrong before anything is submitted.
-      ServingError: the service does not answer, or refuses.
-      SkewlessError: a run that was waited for has failed, was cancelled, or has not ended in time.
+      UsageError: If an option or the file is wrong; nothing is submitted then.
+      ServingError: If the service does not answer or refuses.
+      SkewlessError: If the run fails, is cancelled or does not end in time (with `wait`).
     """
     compiled = CompiledFile.load(options.file)
     check_submission(options, compiled)
@@ -88,7 +90,7 @@ def submit_file(options: SubmitOptions) -> int:
     check_client(compiled.target)
     try:
         with quiet_console() as console:
-            with console.status(f"asking {TARGETS[compiled.target]}"):
+            with console.status(f"connecting to {TARGETS[compiled.target]}"):
                 backend = _connected(options, compiled.target)
                 backend.check(plan)
                 address = backend.submit(plan)
@@ -97,7 +99,8 @@ def submit_file(options: SubmitOptions) -> int:
                 console.print(f"[dim]{'parameter':<10}{name} = {escape(str(value))}[/]")
             console.print(f"{'console':<10}{address}")
     except KeyboardInterrupt:
-        Console(stderr=True, highlight=False).print(f"interrupted; the console knows whether there is a {plan.name}")
+        message = f"interrupted; see in the console whether {plan.name} was submitted"
+        Console(stderr=True, highlight=False).print(message)
         return INTERRUPTED
     if options.wait:
         return watch(backend, address, options.poll, options.timeout)
@@ -106,10 +109,10 @@ def submit_file(options: SubmitOptions) -> int:
 
 
 def check_submission(options: SubmitOptions, compiled: CompiledFile) -> None:
-    """Options that do not fit the file or one another.
+    """Check that the options fit the file and each other.
 
     Raises:
-      UsageError: see above.
+      UsageError: If they do not.
     """
     file, target = options.file, compiled.target
     if options.target and options.target not in TARGETS:
@@ -119,44 +122,49 @@ def check_submission(options: SubmitOptions, compiled: CompiledFile) -> None:
             f"{file} was compiled for {TARGETS[target]}, not for {TARGETS[options.target]}",
             hint=f"Compile it with --target {options.target}, or leave --target out.",
         )
-    for other, options in _ONLY.items():
-        for option in options:
+    for other, names in _ONLY.items():
+        for option in names:
             if other != target and getattr(options, option):
                 raise UsageError(
                     f"--{option.replace('_', '-')} is for {TARGETS[other]}; {file} is for {TARGETS[target]}"
                 )
     if options.schedule and options.wait:
-        raise UsageError("--wait waits for a run, and --schedule starts none now", hint="Leave one of them out.")
+        raise UsageError("--schedule starts no run now that --wait could wait for", hint="Leave one of them out.")
     if target == "vertex":
         _check_vertex(options)
     elif not _host(options):
         raise UsageError(
-            "no cluster to submit to", hint="Give the address of its pipelines: --host https://HOST/pipeline"
+            "no cluster to submit to", hint="Give the address of Kubeflow Pipelines: --host https://HOST/pipeline"
         )
 
 
 def _check_vertex(options: SubmitOptions) -> None:
     if not re.fullmatch(r"[a-z]+-[a-z]+\d+", options.region):
-        problem = f"'{options.region}' is no region" if options.region else "no region to run in"
-        raise UsageError(problem, hint="Give the one of the bucket: --region europe-west4")
+        problem = f"'{options.region}' is not a region" if options.region else "no region to run in"
+        raise UsageError(problem, hint="Give the region of the bucket: --region europe-west4")
     if options.network and not re.fullmatch(r"projects/[^/]+/global/networks/[^/]+", options.network):
         raise UsageError(
-            f"--network {options.network} is no full name", hint="projects/PROJECT-NUMBER/global/networks/NAME"
+            f"--network {options.network} is not a full name",
+            hint="Give it as projects/PROJECT-NUMBER/global/networks/NAME.",
         )
     if options.name and not re.fullmatch(r"[a-z][-a-z0-9]{0,127}", options.name):
         raise UsageError(
-            f"--name {options.name}: Vertex AI takes no such name", hint="Small letters, digits and -, a letter first."
+            f"--name {options.name}: Vertex AI does not accept this name",
+            hint="Use small letters, digits and -, with a letter first.",
         )
 
 
 def plan_job(options: SubmitOptions, compiled: CompiledFile, now: datetime.datetime) -> JobPlan:
-    """What will be submitted.
+    """Return what to submit.
 
     Args:
-      now: becomes a part of the name where none is given.
+      options: The options of the command.
+      compiled: The file.
+      now: Time that becomes part of the default name.
 
     Raises:
-      UsageError: an unknown run parameter, one that is missing or cannot be right, a place out of reach, no time.
+      UsageError: If a run parameter is unknown, missing or wrong, the target cannot reach a folder, or the schedule is
+        not valid.
     """
     target = compiled.target
     base = (options.pipeline_root or compiled.base).rstrip("/")
@@ -172,7 +180,7 @@ def plan_job(options: SubmitOptions, compiled: CompiledFile, now: datetime.datet
         if name not in values:
             give = "--data URI" if name == "data" else f"--set {name}=VALUE"
             what = about.get("description", "")
-            raise UsageError(f"the run parameter {name} has no value ({what})", hint=f"Give it: {give}")
+            raise UsageError(f"the run parameter {name} has no value ({what})", hint=f"Add {give}")
         _check_number(name, about.get("defaultValue"), values[name])
     return JobPlan(
         spec=compiled.spec if options.cache else _without_cache(compiled.spec),
@@ -185,9 +193,9 @@ def plan_job(options: SubmitOptions, compiled: CompiledFile, now: datetime.datet
 
 
 def _check_number(name: str, default: Any, value: Any) -> None:
-    """Where the default is a number, so must the value be; whether the task takes it, the Trainer says."""
+    """Check that the value of a numeric parameter is a number; its range is checked by the Trainer."""
     if _is_number(default) and not _is_number(value) and value != "none":
-        raise UsageError(f"the run parameter {name} is a number, as {default}; got '{value}'")
+        raise UsageError(f"the run parameter {name} must be a number, like {default}; got '{value}'")
 
 
 def _is_number(text: Any) -> bool:
@@ -203,7 +211,7 @@ def _without_cache(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _host(options: SubmitOptions) -> str:
-    """The cluster's address; the variables are those of kfp's own command line and client."""
+    """Return the cluster's address; kfp's command line and client read the same variables."""
     return options.host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import UsageError
-from pipeline.registry import builtin, resolve
+from pipeline.registry import builtin_tasks, resolve_task
 from tests.pipeline.conftest import PROJECT
 
 
@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_module_of_the_tasks_is_listed_with_its_first_line() -> None:
     files = {path.stem: path for path in (PROJECT / "pipeline" / "tasks").glob("*.py") if path.stem != "__init__"}
-    found = builtin()
+    found = builtin_tasks()
     assert found.keys() == files.keys() and "digits" in found
     for name, about in found.items():
         assert about and files[name].read_text().startswith(f'"""{about}\n')
@@ -29,7 +29,7 @@ def test_every_module_of_the_tasks_is_listed_with_its_first_line() -> None:
 
 def test_a_built_in_name_comes_first(here: Path) -> None:
     (here / "digits.py").write_text("TASK = None")
-    assert resolve("digits") == "pipeline.tasks.digits:TASK"
+    assert resolve_task("digits") == "pipeline.tasks.digits:TASK"
 
 
 def test_a_users_module_lies_where_the_command_is_called(here: Path) -> None:
@@ -37,9 +37,9 @@ def test_a_users_module_lies_where_the_command_is_called(here: Path) -> None:
     (here / "zoo").mkdir()
     (here / "zoo" / "__init__.py").touch()
     (here / "zoo" / "cats.py").touch()
-    assert resolve("my_flowers") == "my_flowers:TASK"
-    assert resolve("my_flowers:OTHER") == "my_flowers:OTHER"
-    assert resolve("zoo.cats") == "zoo.cats:TASK"
+    assert resolve_task("my_flowers") == "my_flowers:TASK"
+    assert resolve_task("my_flowers:OTHER") == "my_flowers:OTHER"
+    assert resolve_task("zoo.cats") == "zoo.cats:TASK"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_users_module_lies_where_the_command_is_called(here: Path) -> None:
 )
 def test_what_is_no_task(here: Path, name: str, words: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        resolve(name)
+        resolve_task(name)
     assert str(caught.value).startswith(words) and hint in caught.value.hint
 
 

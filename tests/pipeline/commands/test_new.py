@@ -21,7 +21,7 @@ from rich.console import Console
 from data.errors import DataError, UsageError
 from pipeline.commands.new import new_task
 from pipeline.paths import Paths
-from pipeline.runners.local.run import resolve_data_folder
+from pipeline.runners.local.data_folder import resolve_data_folder
 from pipeline.scaffold.choose import choose_task, feature_size, filters, has_a_side
 from pipeline.scaffold.survey import Survey, survey_folder
 from tests.conftest import encode_picture, smooth_pixels
@@ -158,7 +158,7 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
     shown, source = write("pets", folder)
     for words in (
         "2 of them cannot be decoded",
-        "1 of those looked at have 16 bits a channel and are nearly of one colour in the higher 8",
+        "1 of those looked at have 16 bits a channel and nearly one colour in the upper 8",
         "a run leaves out what it cannot decode: train/cats/",
         "and 1 more",
         "1 of those looked at carry an EXIF rotation",

@@ -14,8 +14,8 @@ from data.errors import DataError, UsageError
 from data.spec import Feature
 from pipeline.commands.run import RunOptions, run_task
 from pipeline.paths import Paths
-from pipeline.registry import resolve
-from pipeline.runners.local.run import ComponentError
+from pipeline.registry import resolve_task
+from pipeline.runners.local.observer import ComponentError
 from tests.pipeline.conftest import Skewless
 from tests.pipeline.simulator_in_process import TINY, assert_told, attempt
 from tests.tasks.tiny import TASK
@@ -119,7 +119,7 @@ def test_a_wrong_task_or_setting(path: str, settings: dict[str, str], words: str
 
 def test_an_unknown_name_of_a_task() -> None:
     with pytest.raises(UsageError, match="no task 'digitz'. Did you mean 'digits'?"):
-        resolve("digitz")
+        resolve_task("digitz")
 
 
 # Settings and folders that would stop a run only after its training

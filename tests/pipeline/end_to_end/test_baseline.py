@@ -201,5 +201,5 @@ def test_models_made_by_hand(root: Path, rows: Path) -> None:
 def test_a_task_that_is_not_as_it_was_cannot_be_proved(root: Path) -> None:
     with pytest.raises(UsageError) as caught:
         prove_task(f"{ROWS}:CLASSES", Paths(str(root), "tiny"), {})
-    assert_told(caught.value, 2, "'tiny' is not as it was in its last run: ", "feature.size 3 -> 2")
+    assert_told(caught.value, 2, "'tiny' has changed since its last run: ", "feature.size 3 -> 2")
     prove_task(f"{ROWS}:WIDER", Paths(str(root), "tiny"), {})

@@ -1,4 +1,4 @@
-"""The plots of a run, against the record they are drawn from, and against the eye of one who is colour-blind."""
+"""The plots of a run, against the record that they are drawn from and a model of colour blindness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline.report import plots
-from pipeline.report.record import RunRecord
+from pipeline.report.record import EvaluationSummary, RunRecord, TrainingSummary
 from tests.pipeline.conftest import PROJECT
 
 HISTORY = {
@@ -47,8 +47,16 @@ def _slices(count: int) -> dict[str, dict[str, float]]:
 
 
 def _record(training: dict[str, Any] | None = None, slices: dict[str, Any] | None = None) -> RunRecord:
-    evaluation = {"slices": slices} if slices else {}
-    return RunRecord("my_task", "1", "", {}, "", "", training=training or {}, evaluation=evaluation)
+    return RunRecord(
+        "my_task",
+        "1",
+        "",
+        {},
+        "",
+        "",
+        training=TrainingSummary.from_json(training) if training else None,
+        evaluation=EvaluationSummary(slices=slices) if slices else None,
+    )
 
 
 def _lines(axes: Any) -> dict[str, Any]:
@@ -116,7 +124,7 @@ def test_values_that_are_no_numbers_are_told_and_not_drawn() -> None:
 
 
 def _seen(rgb: np.ndarray) -> np.ndarray:
-    """Linear RGB as a deuteranope sees it: Machado, Oliveira and Fernandes (2009), severity 1."""
+    """Return linear RGB as a deuteranope sees it: Machado, Oliveira and Fernandes (2009), severity 1."""
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]) @ linear
 
@@ -230,7 +238,8 @@ def test_what_the_record_does_not_tell_is_left_out(tmp_path: Path, record: RunRe
 
 def test_matplotlib_is_loaded_when_something_is_drawn_and_pyplot_never() -> None:
     code = (
-        "import sys\nfrom pipeline.report import plots\nfrom pipeline.report.record import RunRecord\n"
+        "import sys\nfrom pipeline.report import plots\n"
+        "from pipeline.report.record import RunRecord, TrainingSummary\n"
         "assert 'matplotlib' not in sys.modules\n"
         "plots.history(RunRecord('t', '', '', {}, '', '', training={'history': {'loss': [1.0]}}))\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"

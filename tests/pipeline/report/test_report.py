@@ -1,4 +1,4 @@
-"""What a run tells: the reasons, from ML Metadata that real runs wrote; the log; the display."""
+"""What a run reports: reasons from the ML Metadata of real runs, the log, the display, the record, the summary."""
 
 from __future__ import annotations
 
@@ -22,16 +22,32 @@ from rich.console import Console
 
 from components.prepare.schema import SchemaGen
 from components.prepare.statistics import statistics_gen
-from components.progress import LOGGER, say
+from components.progress import LOGGER, report
 from components.release.evaluator import eval_config
 from components.task import fingerprint
 from components.task.reference import TaskReference
+from data.errors import UsageError
 from pipeline.paths import Paths
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata, _changes
 from pipeline.report.quiet import logged_to
-from pipeline.report.record import ComponentRun, RunRecord
+from pipeline.report.record import (
+    ComponentRun,
+    DataSummary,
+    EvaluationSummary,
+    LayerSummary,
+    PhaseStart,
+    PushedVersion,
+    RunRecord,
+    TrainingSummary,
+    read_record,
+    write_record,
+)
 from pipeline.report.summary import print_summary
+from serving.graph.checks import Finding
+from serving.parity.client_skew import ClientSkewCost
+from serving.parity.compare import Comparison
+from serving.parity.report import Diagnosis, SkewReport
 from tests.components.conftest import example_gen, run_components
 from tests.tasks.tiny import TASK
 
@@ -61,7 +77,7 @@ def _write_module(folder: Path, source: str) -> None:
 
 
 def _run(folder: Path, **settings: str) -> tuple[dict[str, str], set[str]]:
-    """Runs the data's components: why each ran, by component, and their states."""
+    """Run the data's components; return why each ran, by component, and their states."""
     reference = TaskReference(f"{MODULE}:TASK", {key.replace("__", "."): text for key, text in settings.items()})
     config = reference.config("feature", "label")
     examples = example_gen(reference, folder / "data")
@@ -106,8 +122,8 @@ def test_the_reasons_of_real_runs(
     (data / "cats" / "0000.jpg").unlink()
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == "the data have changed"
 
-    others = {**fingerprint.packages(), "packages.tensorflow": "2.99.0"}
-    monkeypatch.setattr("components.task.fingerprint.packages", lambda: others)
+    others = {**fingerprint.package_versions(), "packages.tensorflow": "2.99.0"}
+    monkeypatch.setattr("components.task.fingerprint.package_versions", lambda: others)
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == f"tensorflow {tf.__version__} -> 2.99.0"
 
     monkeypatch.setattr("components.task.fingerprint.framework_hash", lambda: "another")
@@ -182,12 +198,12 @@ def test_the_display_prints_a_line_a_component_and_no_progress_into_a_file() -> 
     console = Console(file=io.StringIO(), width=120)
     with Display(console) as display:
         display.started("ExampleGen")
-        say("12 of 40")
+        report("12 of 40")
         display.done("ExampleGen", "executed", "first run", 1.25)
         display.started("Trainer")
         display.done("Trainer", "cached", "nothing [b]changed[/b]", 0.0)
         display.done("Pusher", "failed", "", 100.04)
-    say("after")
+    report("after")
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert [line.rstrip() for line in lines if line.strip()] == [
         "done   ExampleGen          1.2 s  first run",
@@ -201,7 +217,7 @@ def test_on_a_terminal_the_spinner_shows_what_goes_on() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with Display(console) as display:
         display.started("Trainer")
-        say("epoch 3/12 [loss]")
+        report("epoch 3/12 [loss]")
         assert str(display._status.status) == "[bold]Trainer[/]  [dim]epoch 3/12 \\[loss][/]"
 
 
@@ -219,41 +235,119 @@ def _record() -> RunRecord:
         "now",
         status="pushed",
         components=[ComponentRun("ExampleGen", "executed", "first run", 1.5, 1)],
-        data={
-            "examples": {"eval": 360, "train": 1437},
-            "labels": {"eval": {"a": 180, "b": 180}, "train": {"a": 700, "b": 736, "c": 1}},
-            "quarantined": {"not decodable": 2, "empty file": 1},
-            "not_pictures": {".DS_Store": 4},
-            "duplicate_count": 1,
-            "duplicates": [{"train": "train/a.png", "eval": "val/b.png"}],
-            "remarks": {"EXIF rotation": 5, "16 bits, but flat": 2},
-            "folder": "/examples/1",
-        },
-        training={
-            "epochs": 3,
-            "best_epoch": 2,
-            "images_per_second": 12345.6,
-            "waiting_share": 0.254,
-            "input_stages": {"read": 0.1, "parse": 0.2, "transform": 0.7},
-            "resumed_at": "epoch 2, step 5",
-            "stopped": "accuracy > 0.9 after epoch 3",
-        },
-        evaluation={"metric": "sparse_categorical_accuracy", "baseline": None, "slices": {"overall": overall}},
-        pushed={"version": 17, "path": "/serving/tiny/17"},
+        data=DataSummary(
+            examples={"eval": 360, "train": 1437},
+            labels={"eval": {"a": 180, "b": 180}, "train": {"a": 700, "b": 736, "c": 1}},
+            quarantined={"not decodable": 2, "empty file": 1},
+            not_pictures={".DS_Store": 4},
+            duplicate_count=1,
+            duplicates=[{"train": "train/a.png", "eval": "val/b.png"}],
+            remarks={"EXIF rotation": 5, "16 bits, but flat": 2},
+            folder="/examples/1",
+        ),
+        training=TrainingSummary(
+            epochs=3,
+            best_epoch=2,
+            phases=[PhaseStart("training", 1)],
+            images_per_second=12345.6,
+            waiting_share=0.254,
+            input_stages={"read": 0.1, "parse": 0.2, "transform": 0.7},
+            resumed_at="epoch 2, step 5",
+            stopped="accuracy > 0.9 after epoch 3",
+            layers=[LayerSummary("dense", "Dense", "2 units", [2], 10, True, 10, ["input"])],
+        ),
+        evaluation=EvaluationSummary("sparse_categorical_accuracy", None, "", {"overall": overall}),
+        skew=SkewReport(
+            records=56,
+            server="the embedded one",
+            reference="training",
+            tolerance=1e-6,
+            routes=[Comparison("gRPC", "training", float("inf"), 0, 0, False, 1e-6, "2 scores, not 3")],
+            structure=[Finding("serving_default", "random", "RandomUniform")],
+            diagnosis=Diagnosis("resize", "nearest", 3, "", "gRPC", "smallest", "a.png"),
+            client_skew=[ClientSkewCost("BGR", 256, 1, 0.9, 0.91, 0.01)],
+            seconds=1.5,
+        ),
+        pushed=PushedVersion(17, "/serving/tiny/17"),
     )
 
 
 def test_the_record_is_its_fields_as_json_and_never_half_written(tmp_path: Path) -> None:
     record = _record()
     files = [tmp_path / "runs" / "1" / "run.json", tmp_path / "run.json"]
-    record.save(*map(str, files))
+    write_record(record, *map(str, files))
     found = [json.loads(file.read_text()) for file in files]
     assert found[0] == found[1]
     assert found[0]["components"] == [
         {"name": "ExampleGen", "state": "executed", "why": "first run", "seconds": 1.5, "execution": 1}
     ]
-    assert found[0]["data"] == record.data and found[0]["exit_code"] is None
+    assert found[0]["schema"] == 1
+    assert found[0]["data"] == dataclasses.asdict(record.data) and found[0]["exit_code"] is None
     assert not list(tmp_path.rglob("*.partial"))
+
+
+KEYS = {
+    "": "task run_id data_folder settings log started status seconds exit_code error components data training"
+    " evaluation blessed skew pushed plots",
+    "data": "examples labels bytes quarantined not_pictures unused layout notes duplicate_count duplicates"
+    " contradiction_count contradictions removed remarks folder",
+    "training": "epochs best_epoch phases stopped resumed_at images_per_second waiting_share in_memory history layers"
+    " input_stages",
+    "evaluation": "metric baseline no_baseline slices",
+    "skew": "feature records made server reference tolerance routes structure diagnosis avoided seconds passed",
+    "pushed": "version path",
+}
+"""The keys that files had before they had a version: readers outside of Skewless rely on them."""
+
+
+def test_the_keys_of_earlier_files_are_still_there() -> None:
+    found = _record().to_json()
+    for part, keys in KEYS.items():
+        missing = set(keys.split()) - set(found[part] if part else found)
+        assert not missing, (part, missing)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    file = str(tmp_path / "run.json")
+    write_record(_record(), file)
+    assert read_record(file) == _record()
+
+
+def test_a_record_of_a_run_that_failed_early_has_empty_parts(tmp_path: Path) -> None:
+    file, record = tmp_path / "run.json", RunRecord("tiny", "1", "/data", {}, "/log", "now", status="failed")
+    write_record(record, str(file))
+    found = json.loads(file.read_text())
+    assert [found[part] for part in ("data", "training", "evaluation", "skew", "pushed")] == [{}] * 5
+    assert read_record(str(file)) == record
+
+
+def test_an_older_file_without_a_version_is_read(tmp_path: Path) -> None:
+    """Also one that lacks what was added since, or has a key that no longer exists."""
+    file, found = tmp_path / "run.json", _record().to_json()
+    del found["schema"], found["plots"], found["training"]["input_stages"], found["data"]["remarks"]
+    del found["training"]["layers"][0]["inputs"], found["training"]["layers"][0]["trainable_params"]
+    found["host"] = found["training"]["device"] = "gone"
+    file.write_text(json.dumps(found))
+    record = read_record(str(file))
+    assert (record.task, record.plots, record.pushed) == ("tiny", [], PushedVersion(17, "/serving/tiny/17"))
+    assert record.training is not None and record.training.input_stages == {}
+    assert record.training.layers == [LayerSummary("dense", "Dense", "2 units", [2], 10, True)]
+    assert record.skew == _record().skew
+
+
+def test_a_file_of_a_newer_version_is_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps({**_record().to_json(), "schema": 2}))
+    with pytest.raises(UsageError, match=r"run\.json has schema version 2; this .* reads versions up to 1"):
+        read_record(str(file))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": "x"}', '{"task": "tiny", "components": 3}'])
+def test_a_file_that_is_no_record_is_rejected(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(text)
+    with pytest.raises(UsageError, match="holds no record of a run"):
+        read_record(str(file))
 
 
 def test_the_summary_names_what_needs_attention() -> None:
@@ -262,13 +356,13 @@ def test_the_summary_names_what_needs_attention() -> None:
     for words in (
         "3 examples in quarantine (2 not decodable, 1 empty file): /examples/1/quarantine.jsonl",
         "4 files are not a picture (4 .DS_Store)",
-        "1 evaluation pictures lie in training, too, e.g. val/b.png (eval) = train/a.png",
+        "1 evaluation pictures are also in the training data, e.g. val/b.png (eval) = train/a.png",
         "5 pictures carry an EXIF rotation",
-        "2 pictures have 16 bits a channel and are nearly of one colour in the higher 8",
+        "2 pictures have 16 bits a channel and nearly one colour in the upper 8",
         "1,437 train, 360 eval",
         "3 epochs (the best, 2, is exported), 12,346 examples/s, 25% of the time waiting for input",
-        "of which 70% is to decode and resize; went on at epoch 2, step 5; stopped: accuracy > 0.9 after epoch 3",
-        "no held-out example of c: nothing is known of how well it is told apart",
+        "of which 70% is to decode and resize; resumed at epoch 2, step 5; stopped: accuracy > 0.9 after epoch 3",
+        "no held-out example of c: the accuracy says nothing about such classes",
         "accuracy 0.9812 on 360 held-out examples through the exported signature, no model before",
         "version 17 in /serving/tiny/17",
         "/root/tiny/run.json",

@@ -1,4 +1,4 @@
-"""The gate's verdict as it is read: in the terminal, in the summary's line, and as a figure."""
+"""The skew gate's report: in the terminal, in one line of the summary, and as a figure."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from rich.console import Console
 from pipeline.paths import Paths
 from pipeline.report import plots, skew
 from pipeline.report.client_skew_plot import LEAST_SCALE, draw_client_skew
-from pipeline.report.record import RunRecord
+from pipeline.report.record import DataSummary, EvaluationSummary, PushedVersion, RunRecord, TrainingSummary
 from pipeline.report.summary import print_summary
 from serving.graph.checks import Finding
 from serving.parity.client_skew import ClientSkewCost
-from serving.parity.compare import Answers, Comparison, compare
+from serving.parity.compare import Answers, Comparison, compare_answers
+from serving.parity.report import Diagnosis, SkewReport
 
 REFERENCE = "training, batches of 73"
 
 
-def _cost(client: str, flipped: int, accuracy: float | None, largest: float = 0.5) -> dict[str, Any]:
+def _cost(client: str, flipped: int, accuracy: float | None, largest: float = 0.5) -> ClientSkewCost:
     served = None if accuracy is None else 0.9375
-    return dataclasses.asdict(ClientSkewCost(client, 256, flipped, accuracy, served, largest))
+    return ClientSkewCost(client, 256, flipped, accuracy, served, largest)
 
 
 # Of 256: 240 right as served; 229, 239, 241 and 240 as the clients would have it.
@@ -39,30 +40,27 @@ COSTS = [
 WORST_FIRST = ["PIL nearest", "BGR", "OpenCV area", "EXIF turned"]
 
 
-def _route(name: str, largest: float, fault: str = "", record: int = 12, flipped: int = 0) -> dict[str, Any]:
-    return dataclasses.asdict(Comparison(name, REFERENCE, largest, record, flipped, True, 1.9e-6, fault))
+def _route(name: str, largest: float, fault: str = "", record: int = 12, flipped: int = 0) -> Comparison:
+    return Comparison(name, REFERENCE, largest, record, flipped, True, 1.9e-6, fault)
 
 
-def _verdict(**changes: Any) -> skew.Verdict:
-    return {
-        "records": 73,
-        "made": 9,
-        "server": "the [embedded] one",
-        "reference": REFERENCE,
-        "tolerance": 1.9e-6,
-        "seconds": 1.25,
-        "passed": True,
-        "routes": [_route("serving_default, one by one", 0.0, record=0), _route("gRPC, one by one", 4.2e-7)],
-        "structure": [],
-        "diagnosis": None,
-        "avoided": COSTS,
-        **changes,
-    }
+def _report(**changes: Any) -> SkewReport:
+    report = SkewReport(
+        records=73,
+        synthetic=9,
+        server="the [embedded] one",
+        reference=REFERENCE,
+        tolerance=1.9e-6,
+        seconds=1.25,
+        routes=[_route("serving_default, one by one", 0.0, record=0), _route("gRPC, one by one", 4.2e-7)],
+        client_skew=COSTS,
+    )
+    return dataclasses.replace(report, **changes)
 
 
-def _told(verdict: skew.Verdict, width: int = 120) -> list[str]:
+def _printed(report: SkewReport, width: int = 120) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    skew.print_skew(verdict, console)
+    skew.print_skew(report, console)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
@@ -71,15 +69,15 @@ def _told(verdict: skew.Verdict, width: int = 120) -> list[str]:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_passed_verdict_tells_the_routes_what_they_were_asked_and_what_was_avoided(width: int) -> None:
-    lines = _told(_verdict(), width)
+    lines = _printed(_report(), width)
     for line in (
         "against training, batches of 73",
         "serving_default, one by one 0 - 0 same",
         "gRPC, one by one 4.2e-7 12 0 same",
-        "73 records, 9 of them made to find trouble; allowed 1.9e-6; the live server was the [embedded] one; 1.2 s",
+        "73 records, 9 of them generated edge cases; tolerance 1.9e-6; live server: the [embedded] one; 1.2 s",
         "same 2 routes agree on 73 records within 1.9e-6",
-        "graph nothing found that serving should not have",
-        "what was avoided, of 256 answers served with an accuracy of 93.8%",
+        "graph no findings",
+        "client skew avoided: 256 answers served with an accuracy of 93.8%",
         "PIL nearest 31 12.1% 89.5% -4.3 0.71",
         "BGR 1 0.4% 93.4% -0.4 0.012",
         "OpenCV area 1 0.4% 94.1% +0.4 0.2",
@@ -93,20 +91,21 @@ def test_a_passed_verdict_tells_the_routes_what_they_were_asked_and_what_was_avo
 
 def test_a_skew_is_told_with_its_fault_its_stage_and_its_picture() -> None:
     scores = np.array([[0.9, 0.1], [0.6, 0.4]], np.float32)
-    found = compare(Answers(REFERENCE, scores), Answers("gRPC, one by one", scores[:, ::-1].copy()), 1.9e-6)
-    diagnosis = {
-        "stage": "resize",
-        "skew": "nearest instead of bilinear",
-        "record": 12,
-        "why": "smallest, png",
-        "source": "horses/[b]01.png",
-        "route": "gRPC, one by one",
-        "detail": "pixels differ by up to 90",
-    }
-    finding = dataclasses.asdict(Finding("serving_default", "random", "RandomUniform in a/[b]"))
-    routes = [_route("serving_examples, one by one", 0.0), dataclasses.asdict(found)]
-    verdict = _verdict(passed=False, routes=routes, structure=[finding], diagnosis=diagnosis, avoided=[])
-    lines = _told(verdict, 160)
+    found = compare_answers(Answers(REFERENCE, scores), Answers("gRPC, one by one", scores[:, ::-1].copy()), 1.9e-6)
+    diagnosis = Diagnosis(
+        stage="resize",
+        skew="nearest instead of bilinear",
+        record=12,
+        why="smallest, png",
+        source="horses/[b]01.png",
+        route="gRPC, one by one",
+        detail="pixels differ by up to 90",
+    )
+    finding = Finding("serving_default", "random", "RandomUniform in a/[b]")
+    routes = [_route("serving_examples, one by one", 0.0), found]
+    report = _report(routes=routes, structure=[finding], diagnosis=diagnosis, client_skew=[])
+    assert not report.passed
+    lines = _printed(report, 160)
     for line in (
         f"gRPC, one by one 0.8 0 2 {found.fault}",
         "skew 1 of 2 routes differs from training, batches of 73",
@@ -116,8 +115,8 @@ def test_a_skew_is_told_with_its_fault_its_stage_and_its_picture() -> None:
         "pixels differ by up to 90",
     ):
         assert line in lines, line
-    assert found.fault and not any("avoided" in line or "nothing found" in line for line in lines)
-    narrow = " ".join(_told(verdict, 80))
+    assert found.fault and not any("avoided" in line or "no findings" in line for line in lines)
+    narrow = " ".join(_printed(report, 80))
     assert all(word in narrow for word in found.fault.split())
 
 
@@ -125,24 +124,26 @@ def test_names_that_differ_count_no_classes() -> None:
     names = np.array([[b"cat", b"dog"]], object)
     scores = np.array([[0.9, 0.1]], np.float32)
     other = Answers("REST, one by one", scores, names[:, ::-1])
-    found = compare(Answers(REFERENCE, scores, names), other, 1e-6)
-    lines = _told(_verdict(passed=False, routes=[dataclasses.asdict(found)]), 160)
-    assert f"REST, one by one 0 0 - classes are dog, cat, {REFERENCE} says cat, dog" in lines
+    found = compare_answers(Answers(REFERENCE, scores, names), other, 1e-6)
+    lines = _printed(_report(routes=[found]), 160)
+    assert f"REST, one by one 0 0 - classes are dog, cat; in {REFERENCE} they are cat, dog" in lines
 
 
 def test_without_labels_there_is_no_column_of_accuracy() -> None:
-    lines = _told(_verdict(avoided=[_cost("PIL nearest", 31, None)]))
-    assert "what was avoided, of 256 answers served" in lines and "PIL nearest 31 12.1% 0.5" in lines
+    lines = _printed(_report(client_skew=[_cost("PIL nearest", 31, None)]))
+    assert "client skew avoided: 256 answers served" in lines and "PIL nearest 31 12.1% 0.5" in lines
     assert not any("accuracy" in line or "points" in line for line in lines)
 
 
 def test_pictures_that_a_client_cannot_read_are_told_as_that() -> None:
-    assert "PIL nearest 256 100% 0% -93.8 reads none" in _told(_verdict(avoided=[_cost("PIL nearest", 256, 0.0, 0.0)]))
+    assert "PIL nearest 256 100% 0% -93.8 reads none" in _printed(
+        _report(client_skew=[_cost("PIL nearest", 256, 0.0, 0.0)])
+    )
 
 
 def test_what_no_client_changes_is_said() -> None:
-    lines = _told(_verdict(avoided=COSTS[:1]))
-    assert lines[-1] == "none of them would have changed an answer of this model"
+    lines = _printed(_report(client_skew=COSTS[:1]))
+    assert lines[-1] == "no client would have changed an answer of this model"
 
 
 # Numbers
@@ -177,34 +178,46 @@ def test_a_number_has_two_digits(value: float, text: str) -> None:
         ([], ""),
     ],
 )
-def test_the_line_picks_the_worst_client(costs: list[dict[str, Any]], text: str) -> None:
-    assert skew.summary_line(_verdict(avoided=costs)) == f"2 routes agree on 73 records within 1.9e-6{text}"
+def test_the_line_picks_the_worst_client(costs: list[ClientSkewCost], text: str) -> None:
+    assert skew.summary_line(_report(client_skew=costs)) == f"2 routes agree on 73 records within 1.9e-6{text}"
 
 
-@pytest.mark.parametrize(("verdict", "is_told"), [(_verdict(), True), (_verdict(passed=False), False), ({}, False)])
-def test_the_summary_has_the_line_after_the_quality(verdict: skew.Verdict, is_told: bool) -> None:
-    training = {"epochs": 1, "best_epoch": 1, "images_per_second": 1.0, "waiting_share": 0.0}
-    training |= {"resumed_at": "", "stopped": ""}
+SKEWED = _report(routes=[_route("gRPC, one by one", 0.5, "scores differ")])
+
+
+@pytest.mark.parametrize(("report", "is_printed"), [(_report(), True), (SKEWED, False), (None, False)])
+def test_the_summary_has_the_line_after_the_quality(report: SkewReport | None, is_printed: bool) -> None:
     metric = {"sparse_categorical_accuracy": 0.9, "example_count": 256.0}
-    evaluation = {"metric": "sparse_categorical_accuracy", "baseline": None, "slices": {"overall": metric}}
-    record = RunRecord("tiny", "1", "", {}, "", "", "pushed", training=training, evaluation=evaluation, skew=verdict)
-    record.data, record.pushed = {"labels": {}}, {"version": 1, "path": "/m/1"}
+    record = RunRecord(
+        "tiny",
+        "1",
+        "",
+        {},
+        "",
+        "",
+        "pushed",
+        data=DataSummary(),
+        training=TrainingSummary(epochs=1, best_epoch=1, images_per_second=1.0),
+        evaluation=EvaluationSummary("sparse_categorical_accuracy", slices={"overall": metric}),
+        skew=report,
+        pushed=PushedVersion(1, "/m/1"),
+    )
     console = Console(file=io.StringIO(), width=300)
     print_summary(record, Paths("/root", "tiny"), console)
     lines = [line for line in console.file.getvalue().splitlines() if line]  # type: ignore[attr-defined]
     names = [line.split()[0] for line in lines]
-    assert ("proof" in names) == is_told
-    if is_told:
+    assert ("proof" in names) == is_printed
+    if report is not None and is_printed:
         place = names.index("proof")
         assert names[place - 1 : place + 2] == ["quality", "proof", "pushed"]
-        assert lines[place] == f"proof     {skew.summary_line(verdict)}"
+        assert lines[place] == f"proof     {skew.summary_line(report)}"
 
 
 # The figure
 
 
-def _record(costs: list[dict[str, Any]], task: str = "my_task") -> RunRecord:
-    return RunRecord(task, "1", "", {}, "", "", skew=_verdict(avoided=costs))
+def _record(costs: list[ClientSkewCost], task: str = "my_task") -> RunRecord:
+    return RunRecord(task, "1", "", {}, "", "", skew=_report(client_skew=costs))
 
 
 def _texts(axes: Any) -> list[str]:
@@ -249,14 +262,14 @@ def test_without_labels_the_figure_tells_no_accuracy() -> None:
         [_cost("$x^$ is a name far too long for a row of this figure", 12, None)],
     ],
 )
-def test_the_file_clips_nothing_and_keeps_its_colour(tmp_path: Path, costs: list[dict[str, Any]]) -> None:
+def test_the_file_clips_nothing_and_keeps_its_colour(tmp_path: Path, costs: list[ClientSkewCost]) -> None:
     (path,) = plots.draw_plots(_record(costs, "a_task_of_a_long_name" * 4), str(tmp_path))
     assert path == str(tmp_path / "avoided.png")
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (border == 255).all()
     blue = (np.abs(pixels - [0x00, 0x72, 0xB2]).max(axis=-1) <= 8).sum()
-    assert (blue > 1000) == any(one["flipped"] for one in costs)
+    assert (blue > 1000) == any(cost.flipped for cost in costs)
 
 
 def test_tasks_of_numbers_have_no_such_figure(tmp_path: Path) -> None:

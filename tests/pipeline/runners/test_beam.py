@@ -14,10 +14,10 @@ from tfx.utils.dependency_utils import make_beam_dependency_flags
 
 from components.task.reference import TaskReference
 from data.errors import UsageError
-from pipeline.commands.run import Request, _beam_arguments
+from pipeline.commands.run import RunOptions, _beam_arguments
 from pipeline.runners import beam
 from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
-from pipeline.runners.local.run import _cause
+from pipeline.runners.local.run import _root_cause
 from tests.pipeline.conftest import Skewless
 
 BUCKET: dict[str, str | None] = {"--root": "gs://bucket/root/", "--data": None}
@@ -133,10 +133,10 @@ def test_what_a_worker_elsewhere_raised_is_told_in_a_line() -> None:
         "Pipeline job-1 failed in state FAILED: Error running pipeline.\nTraceback (most recent call last):\n  File x\n"
     )
     missing = "ModuleNotFoundError: No module named 'flowers' [while running 'WriteShard']"
-    assert _cause(RuntimeError(f"{head}{missing}\n")) == missing
+    assert _root_cause(RuntimeError(f"{head}{missing}\n")) == missing
     rpc = "grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:\n\tstatus = StatusCode.X\n"
-    assert _cause(RuntimeError(f'{head}{rpc}\tdetails = "failed to connect"\n>')) == "failed to connect"
-    assert _cause(ValueError("a\nb")) == "a"
+    assert _root_cause(RuntimeError(f'{head}{rpc}\tdetails = "failed to connect"\n>')) == "failed to connect"
+    assert _root_cause(ValueError("a\nb")) == "a"
 
 
 def test_what_is_missing_is_told_before_anything_is_loaded(skewless: Skewless, tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ def test_what_is_missing_is_told_before_anything_is_loaded(skewless: Skewless, t
 
 
 def test_a_task_of_this_folder_is_not_in_the_workers_image() -> None:
-    request = Request("tests.tasks.tiny", None, "root", beam_runner="flink", beam_args=(*NEEDED["flink"],))
+    request = RunOptions("tests.tasks.tiny", None, "root", beam_runner="flink", beam_args=(*NEEDED["flink"],))
     pool = ("--environment_type=EXTERNAL", "--environment_config=pool:1")
     assert _beam_arguments(dataclasses.replace(request, beam_args=(*request.beam_args, *pool)), "tests.tasks.tiny:TASK")
     given = (*request.beam_args, "--sdk_container_image=image")
-    with pytest.raises(UsageError, match="the image does not have it"):
+    with pytest.raises(UsageError, match="the image does not have task"):
         _beam_arguments(dataclasses.replace(request, beam_args=given), "tests.tasks.tiny:TASK")
 
 

@@ -15,14 +15,14 @@ import tensorflow as tf
 
 from data.files.archives import fetch_archives
 from data.files.download import File
-from pipeline.registry import builtin
+from pipeline.registry import builtin_tasks
 from pipeline.tasks import cifar10_inception, fashion_mnist, horse_or_human, rock_paper_scissors
 from tests.pipeline.conftest import Skewless
 
 
 def test_all_of_the_notebooks_tasks_are_there() -> None:
     names = {"linear_regression", "fashion_mnist", "horse_or_human", "cifar10_inception", "rock_paper_scissors"}
-    assert names <= set(builtin()) and all(builtin()[name] for name in names)
+    assert names <= set(builtin_tasks()) and all(builtin_tasks()[name] for name in names)
 
 
 def test_the_augmentation_is_the_notebooks() -> None:

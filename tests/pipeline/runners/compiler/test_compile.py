@@ -20,8 +20,14 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components.task.overrides import apply_settings
 from components.task.reference import TaskReference
 from data.errors import UsageError
-from pipeline.commands.compile import CompileOptions, check_compile_options, check_installed, compile_task, write
-from pipeline.registry import resolve
+from pipeline.commands.compile import (
+    CompileOptions,
+    check_compile_options,
+    check_installed,
+    compile_task,
+    write_compiled,
+)
+from pipeline.registry import resolve_task
 from pipeline.runners.beam import LOCAL
 from pipeline.runners.compiler import parameters
 from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
@@ -239,21 +245,21 @@ GOOD = CompileOptions("digits", "vertex", "host/skewless:1", "gs://bucket/root")
         ({"target": "vertx"}, "no target 'vertx'. Did you mean 'vertex'?", "kubeflow"),
         ({"target": ""}, "no target ''", "kubeflow, vertex"),
         ({"image": ""}, "no image to run in", "--image"),
-        ({"image": "a b"}, "'a b' is no name of an image", "--image"),
-        ({"image": "host/Skewless:1"}, "'host/Skewless:1' is no name of an image", "small letters"),
-        ({"image": "host/skewless:"}, "'host/skewless:' is no name of an image", "--image"),
-        ({"image": "host//skewless"}, "'host//skewless' is no name of an image", "--image"),
+        ({"image": "a b"}, "'a b' is not the name of an image", "--image"),
+        ({"image": "host/Skewless:1"}, "'host/Skewless:1' is not the name of an image", "small letters"),
+        ({"image": "host/skewless:"}, "'host/skewless:' is not the name of an image", "--image"),
+        ({"image": "host//skewless"}, "'host//skewless' is not the name of an image", "--image"),
         ({"pipeline_root": "gs://b/[1]"}, "--pipeline-root gs://b/[1] holds [, which Beam", "* ?"),
-        ({"pipeline_root": "gs:///x"}, "--pipeline-root gs:///x is no bucket", "gs://BUCKET"),
+        ({"pipeline_root": "gs:///x"}, "--pipeline-root gs:///x is not a bucket", "gs://BUCKET"),
         ({"data": ""}, "--data is empty", "--data DIR"),
-        ({"pipeline_root": ""}, "no place for what runs write", "gs://BUCKET"),
+        ({"pipeline_root": ""}, "no folder for what runs write", "gs://BUCKET"),
         ({"pipeline_root": "./x"}, "--pipeline-root ./x is a local path, which Vertex AI cannot reach", "gs://BUCKET"),
         ({"pipeline_root": "file:///x"}, "--pipeline-root file:///x is a local path", "gs://BUCKET"),
-        ({"pipeline_root": "s3://b/x"}, "--pipeline-root s3://b/x is no bucket, which Vertex AI", "gs://BUCKET"),
+        ({"pipeline_root": "s3://b/x"}, "--pipeline-root s3://b/x is not a bucket, which Vertex AI", "gs://BUCKET"),
         ({"data": "/data"}, "--data /data is a local path, which Vertex AI cannot reach", "gs://BUCKET"),
         ({"data": "./x", "target": "kubeflow"}, "--data ./x is a local path, which Kubeflow", "gs://BUCKET"),
         ({"baseline": "gs://b/m"}, "--baseline is for Kubeflow", "Leave it out"),
-        ({"labels": ("a=b",), "target": "kubeflow"}, "Kubeflow's file has no labels", "Leave --label out"),
+        ({"labels": ("a=b",), "target": "kubeflow"}, "Kubeflow's file has no labels", "name the run at submission"),
         ({"labels": ("Team=b",)}, "--label Team=b: expected KEY=VALUE", "Small letters"),
         ({"labels": ("team",)}, "--label team: expected KEY=VALUE", "Small letters"),
     ],
@@ -336,7 +342,7 @@ def test_a_file_that_cannot_be_written(file: str, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="cannot write"):
-        write({"pipelineSpec": {}}, file, "vertex")
+        write_compiled({"pipelineSpec": {}}, file, "vertex")
     assert os.listdir(tmp_path) == ["folder"]
 
 
@@ -349,7 +355,7 @@ def test_a_task_of_this_folder_is_not_in_the_image(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
         compile_task(dataclasses.replace(GOOD, task="my_flowers"))
-    assert f"task my_flowers:TASK lies in {tmp_path}/my_flowers.py, not in an installed package" in str(caught.value)
+    assert f"does not have task my_flowers:TASK: {tmp_path}/my_flowers.py is not part of an installed package" in str(caught.value)
     assert "pip install" in caught.value.hint and "my_flowers:TASK" in caught.value.hint
     assert os.listdir(tmp_path) == ["my_flowers.py"]
 
@@ -364,14 +370,14 @@ def test_a_task_of_an_installed_package_is(tmp_path: Path, monkeypatch: pytest.M
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: farm\nVersion: 1\n")
     (about / "top_level.txt").write_text("my_farm\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site-packages"), str(tmp_path / "work")])
-    check_installed(resolve("my_zoo.cats:TASK"))
-    check_installed(resolve("digits"))
+    check_installed(resolve_task("my_zoo.cats:TASK"))
+    check_installed(resolve_task("digits"))
     with pytest.raises(UsageError, match="not in an installed package"):
-        check_installed(resolve("my_farm.cats:TASK"))
+        check_installed(resolve_task("my_farm.cats:TASK"))
     (about / "direct_url.json").write_text(
         json.dumps({"url": f"file://{tmp_path}/work", "dir_info": {"editable": True}})
     )
-    check_installed(resolve("my_farm.cats:TASK"))
+    check_installed(resolve_task("my_farm.cats:TASK"))
 
 
 # As the user sees it
@@ -390,8 +396,8 @@ def test_the_command_writes_the_file_without_credentials_or_network(tmp_path: Pa
 
     done = call("--target", "kubeflow", "--pipeline-root", "gs://bucket/root", "--baseline", "s3://bucket/model")
     assert done.returncode == 0 and "digits.yaml" in done.stdout, done.stderr
-    assert "TensorFlow knows no s3:// of its own" in done.stdout
-    assert "data = (to be given at submission)" in done.stdout and "train_epochs = 12" in done.stdout
+    assert "TensorFlow alone cannot read s3://" in done.stdout
+    assert "data = (required at submission)" in done.stdout and "train_epochs = 12" in done.stdout
     assert yaml.safe_load((tmp_path / "digits.yaml").read_text())["pipelineInfo"]["name"] == "digits"
     before = sorted(os.listdir(tmp_path))
     done = call("--target", "vertex", "--pipeline-root", "./x")

@@ -100,7 +100,7 @@ def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Call
     looked = call("job", told.address)
     assert looked.status == 0 and looked.out.splitlines()[-1] == "running", looked
     stopped = call("job", told.address, "--cancel", "--wait", "--poll", "0.1")
-    assert stopped.status == 0 and stopped.out.splitlines()[0] == "asked to stop", stopped
+    assert stopped.status == 0 and stopped.out.splitlines()[0] == "cancelling", stopped
     assert stopped.out.splitlines()[-1] == "cancelled"
     ((_, progress),) = service.runs.values()
     assert progress.state == "CANCELLED"
@@ -171,7 +171,7 @@ def test_a_schedule(submit: Submit, call: Caller, service: Kubeflow) -> None:
     assert schedule["mode"] == "ENABLE" and schedule["no_catchup"] is True and int(schedule["max_concurrency"]) == 1
     assert schedule["runtime_config"]["parameters"]["data"] == "s3://b/data" and service.runs == {}
     assert call("job", page).out == "scheduled 0 0 3 * * mon-fri\n"
-    assert call("job", page, "--cancel").out == "asked to stop\n"
+    assert call("job", page, "--cancel").out == "cancelling\n"
     assert schedule["status"] == "DISABLED" and call("job", page).out.startswith("paused")
 
 
@@ -216,7 +216,7 @@ def test_a_token_that_is_renewed_while_waiting(submit: Submit, service: Kubeflow
 def test_a_token_that_expires_while_waiting(submit: Submit, service: Kubeflow) -> None:
     service.refusals = dict.fromkeys(range(3, 100), Refusal(401, "token expired"))
     told = submit("--wait", "--token", "any")
-    told.assert_refused(6, "does not accept the token (401): token expired", "The run goes on.\nLook:  skewless job '")
+    told.assert_refused(6, "does not accept the token (401): token expired", "The run goes on.\nShow:    skewless job '")
 
 
 def test_a_cluster_with_many_users(submit: Submit, service: Kubeflow, monkeypatch: pytest.MonkeyPatch) -> None:

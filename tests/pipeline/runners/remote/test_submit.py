@@ -54,11 +54,11 @@ GOOD = {"--region": "europe-west4", "--data": "gs://b/data"}
         ({"--host": "http://h"}, "--host is for Kubeflow", ""),
         ({"--token-file": "t"}, "--token-file is for Kubeflow", ""),
         ({"--region": None}, "no region to run in", "--region"),
-        ({"--region": "europe"}, "'europe' is no region", "--region"),
-        ({"--network": "default"}, "--network default is no full name", "global/networks"),
-        ({"--name": "My run"}, "--name My run: Vertex AI takes no such name", "Small letters"),
+        ({"--region": "europe"}, "'europe' is not a region", "--region"),
+        ({"--network": "default"}, "--network default is not a full name", "global/networks"),
+        ({"--name": "My run"}, "--name My run: Vertex AI does not accept this name", "small letters"),
         ({"--data": "./data"}, "--data ./data is a local path, which Vertex AI cannot reach", "gs://BUCKET"),
-        ({"--data": "s3://b/data"}, "--data s3://b/data is no bucket, which Vertex AI", "gs://BUCKET"),
+        ({"--data": "s3://b/data"}, "--data s3://b/data is not a bucket, which Vertex AI", "gs://BUCKET"),
         ({"--pipeline-root": "/root"}, "--pipeline-root /root is a local path", "gs://BUCKET"),
         ({"--set": "serving=/models"}, "--set serving /models is a local path", "gs://BUCKET"),
         ({"--set": "train.epoch=3"}, "no run parameter 'train.epoch'. Did you mean 'train_epochs'?", "serving"),
@@ -68,7 +68,7 @@ GOOD = {"--region": "europe-west4", "--data": "gs://b/data"}
         ({"--set": "train.epochs"}, "train.epochs", ""),
         ({"--data": None}, "the run parameter data has no value (URI of the data folder)", "--data URI"),
         ({"--schedule": "0 3 * *"}, "--schedule 0 3 * *: 4 fields, not 5", "day of the week"),
-        ({"--schedule": "0 3 * * *", "--wait": ""}, "--wait waits for a run, and --schedule starts none", "Leave"),
+        ({"--schedule": "0 3 * * *", "--wait": ""}, "--schedule starts no run now", "Leave"),
     ],
 )
 def test_vertex_is_not_asked_where_the_request_is_wrong(
@@ -87,7 +87,7 @@ def test_vertex_is_not_asked_where_the_request_is_wrong(
         (["--region", "europe-west4"], "--region is for Vertex AI", ""),
         (["--data", "./data"], "--data ./data is a local path, which Kubeflow cannot reach", "gs://BUCKET"),
         (["--data", "s3://b/data", "--schedule", "TZ=Europe/Rome 0 3 * * *"], "the time zone is the cluster's", "TZ="),
-        (["--data", "s3://b/data", "--token", "a", "--token-file", "b"], "give one of them", ""),
+        (["--data", "s3://b/data", "--token", "a", "--token-file", "b"], "--token and --token-file exclude each other", "Leave one"),
         (["--data", "s3://b/data", "--token-file", "/no/token"], "cannot read /no/token: No such file", ""),
     ],
 )
@@ -130,7 +130,7 @@ def test_the_client_must_be_installed(
 
 def test_a_job_is_known_by_its_address(call: Caller) -> None:
     for address in ("digits-1", "https://console.cloud.google.com/vertex-ai", "https://host/runs/1"):
-        call("job", address).assert_refused(2, f"{address} is no address of a run", "skewless submit")
+        call("job", address).assert_refused(2, f"{address} is not the address of a run", "skewless submit")
 
 
 # What is submitted

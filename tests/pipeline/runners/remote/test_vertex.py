@@ -101,11 +101,11 @@ def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Call
     assert looked.status == 0 and looked.out.splitlines()[-1] == "running", looked
     assert call("job", f"projects/{NUMBER}/locations/europe-west4/pipelineJobs/line-1", *access).status == 0
     stopped = call("job", RUN, *access, "--cancel", "--wait", "--poll", "0.1")
-    assert stopped.status == 0 and stopped.out.splitlines()[0] == "asked to stop", stopped
+    assert stopped.status == 0 and stopped.out.splitlines()[0] == "cancelling", stopped
     assert stopped.out.splitlines()[-1] == "cancelled" and service.jobs["line-1"][1].state == "CANCELLED"
     call("job", RUN, *access).assert_refused(1, "the run was cancelled", RUN)
     again = call("job", RUN, *access, "--cancel")
-    assert again.status == 0 and again.out.startswith("nothing to stop: it has ended\n")
+    assert again.status == 0 and again.out.startswith("nothing to cancel: the run has ended\n")
 
 
 def test_a_run_may_go_on_longer_than_the_waiting(submit: Submit, service: Vertex) -> None:
@@ -149,7 +149,7 @@ def test_a_service_that_stays_away_is_given_up(
 def test_credentials_that_expire_while_waiting(submit: Submit, service: Vertex) -> None:
     service.refusals = dict.fromkeys(range(3, 100), Refusal(401, "Request had invalid authentication credentials."))
     told = submit("--wait")
-    told.assert_refused(6, "does not accept the credentials (401)", f"The run goes on.\nLook:  skewless job '{RUN}'")
+    told.assert_refused(6, "does not accept the credentials (401)", f"The run goes on.\nShow:    skewless job '{RUN}'")
     assert "gcloud auth application-default login" in told.err
 
 
@@ -166,7 +166,7 @@ def test_a_schedule(submit: Submit, call: Caller, service: Vertex) -> None:
     assert dict(job.labels)["team"] == "flowers" and service.jobs == {}
     access = ("--api-endpoint", service.url)
     assert call("job", page, *access).out == "scheduled TZ=Europe/Rome 0 3 * * mon-fri, 0 runs so far\n"
-    assert call("job", page, *access, "--cancel").out.splitlines()[0] == "asked to stop"
+    assert call("job", page, *access, "--cancel").out.splitlines()[0] == "cancelling"
     assert call("job", page, *access).out.startswith("paused")
 
 
