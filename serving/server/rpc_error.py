@@ -31,7 +31,7 @@ class Fault(Exception):
         return f"{self.code.name}: {self.message}"
 
 
-def invalid(message: str) -> Fault:
+def invalid_argument(message: str) -> Fault:
     """The commonest fault: INVALID_ARGUMENT."""
     return Fault(grpc.StatusCode.INVALID_ARGUMENT, message)
 
@@ -41,13 +41,13 @@ def from_tensorflow(error: Any) -> Fault:
     return Fault(_CODES[error.error_code], error.message)
 
 
-def truncated(message: str) -> str:
+def truncate_message(message: str) -> str:
     """The message as it goes out: a longer one is cut and says so; bytes that are no text are replaced."""
     text = message.encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= LONGEST else text[:LONGEST] + "...TRUNCATED"
 
 
-def answering(rpc: Rpc[Service]) -> Rpc[Service]:
+def abort_on_fault(rpc: Rpc[Service]) -> Rpc[Service]:
     """Turns a `Fault` out of an RPC's method into the status of its answer."""
 
     @functools.wraps(rpc)
@@ -55,7 +55,7 @@ def answering(rpc: Rpc[Service]) -> Rpc[Service]:
         try:
             return rpc(self, request, context)
         except Fault as fault:
-            return context.abort(fault.code, truncated(fault.message))
+            return context.abort(fault.code, truncate_message(fault.message))
 
     return answer
 

@@ -80,7 +80,7 @@ class Flags:
 _TYPES = get_type_hints(Flags)
 
 
-def parse(argv: Sequence[str]) -> tuple[Flags, list[str]]:
+def parse_flags(argv: Sequence[str]) -> tuple[Flags, list[str]]:
     """Reads `--name=value`; a boolean also as `--name` alone. Of a flag given twice the last one counts.
 
     Args:

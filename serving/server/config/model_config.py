@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.rpc_error import from_tensorflow, invalid
+from serving.server.rpc_error import from_tensorflow, invalid_argument
 
 PLATFORM = "tensorflow"
 _URI = re.compile(r"[a-zA-Z][0-9a-zA-Z.]*://")
@@ -36,7 +36,7 @@ class ModelConfig:
     labels: Mapping[str, int]
 
 
-def single(name: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
+def single_model_config(name: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
     """The configuration of `--model_name` and `--model_base_path`."""
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
@@ -57,16 +57,16 @@ def read_models(config: model_server_config_pb2.ModelServerConfig, served: Conta
     names = set()
     for model in listed:
         if model.name in names:
-            raise invalid(f"Illegal to list model {model.name} multiple times in config list")
+            raise invalid_argument(f"Illegal to list model {model.name} multiple times in config list")
         names.add(model.name)
     for model in listed:
         if not model.base_path.startswith("/") and not _URI.match(model.base_path):
-            raise invalid(
+            raise invalid_argument(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )
     for model in listed:
         if model.name in served and (platform := _platform(model)) != PLATFORM:
-            raise invalid(
+            raise invalid_argument(
                 f"Illegal to change a model's platform. For model {model.name} platform was {PLATFORM} "
                 f"and new platform requested is {platform}"
             )
@@ -84,7 +84,7 @@ def check_platforms(config: model_server_config_pb2.ModelServerConfig) -> None:
     """
     for model in config.model_config_list.config:
         if (platform := _platform(model)) != PLATFORM:
-            raise invalid(f"Model {model.name} requests unsupported platform {platform}")
+            raise invalid_argument(f"Model {model.name} requests unsupported platform {platform}")
 
 
 def read_text(path: str, message: Any, **options: Any) -> Any:
@@ -106,16 +106,16 @@ def read_text(path: str, message: Any, **options: Any) -> Any:
     except (text_format.ParseError, UnicodeDecodeError) as error:
         where = re.sub(r"^(\d+:\d+) : ", r"\1: ", str(error))
         print(f"Error parsing text-format {message.DESCRIPTOR.full_name}: {where}", file=sys.stderr, flush=True)
-        raise invalid(f"Invalid protobuf file: '{path}'") from error
+        raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
 
 
 def _platform(model: model_server_config_pb2.ModelConfig) -> str:
     if model.model_type:
         if model.model_platform:
-            raise invalid(f"Illegal setting both {_TYPE} and {_PLATFORM}, model name is {model.name}")
+            raise invalid_argument(f"Illegal setting both {_TYPE} and {_PLATFORM}, model name is {model.name}")
         if model.model_type != model_server_config_pb2.TENSORFLOW:
-            raise invalid(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
+            raise invalid_argument(f"ModelServerConfig::model_type choice {model.model_type} not supported.")
         return PLATFORM
     if not model.model_platform:
-        raise invalid(f"Illegal setting neither {_TYPE} nor {_PLATFORM}, model name is {model.name}")
+        raise invalid_argument(f"Illegal setting neither {_TYPE} nor {_PLATFORM}, model name is {model.name}")
     return model.model_platform

@@ -11,7 +11,7 @@ from serving.protocol.descriptors import POOL
 from serving.server.config import protos
 from serving.server.config.flags import Flags
 from serving.server.config.model_config import PLATFORM, read_text
-from serving.server.rpc_error import invalid
+from serving.server.rpc_error import invalid_argument
 from serving.server.saved_model.saved_model_bundle import SERVE
 
 
@@ -32,7 +32,7 @@ class Platform:
     warm_up_times: int
 
 
-def platform_of(flags: Flags) -> Platform:
+def platform_from_flags(flags: Flags) -> Platform:
     """What the flags, and the files that they name, say.
 
     Raises:
@@ -48,7 +48,7 @@ def platform_of(flags: Flags) -> Platform:
         else:
             batching.thread_pool_name.value = "model_server_batch_threads"
     elif flags.batching_parameters_file:
-        raise invalid(
+        raise invalid_argument(
             "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
         )
     times = max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0
@@ -64,7 +64,7 @@ def _session(flags: Flags) -> Any:
     both = flags.tensorflow_session_parallelism
     intra, inter = flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
     if both > 0 and intra > 0 and inter > 0:
-        raise invalid(
+        raise invalid_argument(
             "Either configure server_options.tensorflow_session_parallelism or "
             "(server_options.tensorflow_intra_op_parallelism, server_options.tensorflow_inter_op_parallelism) "
             "separately. You cannot configure all."
@@ -82,10 +82,10 @@ def _from_file(path: str) -> Platform:
     """From the entry of `tensorflow` in a PlatformConfigMap."""
     platforms = read_text(path, protos.PlatformConfigMap(), descriptor_pool=POOL).platform_configs
     if PLATFORM not in platforms:
-        raise invalid(f"PlatformConfigMap has no entry for platform {PLATFORM}")
+        raise invalid_argument(f"PlatformConfigMap has no entry for platform {PLATFORM}")
     adapter = protos.SavedModelBundleSourceAdapterConfig()
     if not platforms[PLATFORM].source_adapter_config.Unpack(adapter):
-        raise invalid(f"Invalid protobuf file: '{path}'")
+        raise invalid_argument(f"Invalid protobuf file: '{path}'")
     bundle = adapter.legacy_config
     session = tf.compat.v1.ConfigProto.FromString(bundle.session_config.SerializeToString())
     batching = bundle.batching_parameters if bundle.HasField("batching_parameters") else None

@@ -17,14 +17,14 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server.lifecycle.models import Models
+from serving.server.lifecycle.model_manager import ModelManager
 from serving.server.rest import responses
-from serving.server.rest.examples import examples
-from serving.server.rest.json_body import load
-from serving.server.rest.rapidjson_reader import NOT_UTF8
-from serving.server.rest.shown import shown
-from serving.server.rest.tensors import tensors
-from serving.server.rpc_error import Fault, invalid
+from serving.server.rest.debug_string import debug_string
+from serving.server.rest.examples import read_examples
+from serving.server.rest.json_body import load_body
+from serving.server.rest.rapidjson_reader import UTF8_ERRORS
+from serving.server.rest.tensors import read_tensors
+from serving.server.rpc_error import Fault, invalid_argument
 from serving.server.saved_model.servable import Servable
 from serving.server.services.model_service import model_status
 from serving.server.services.predictor import Predictor
@@ -32,8 +32,8 @@ from serving.server.services.predictor import Predictor
 log = logging.getLogger(__name__)
 JSON, HTML, TEXT = "application/json", "text/html", "text/plain"
 _MODEL = r"(?:/versions/([0-9]+)|/labels/([^/:]+))?"
-_ASKED = re.compile(rf"/v1/models/([^/:]+){_MODEL}:(classify|regress|predict)", re.IGNORECASE)
-_LOOKED_UP = re.compile(rf"/v1/models(?:/([^/:]+))?{_MODEL}(?:/(metadata))?", re.IGNORECASE)
+_INFERENCE_PATH = re.compile(rf"/v1/models/([^/:]+){_MODEL}:(classify|regress|predict)", re.IGNORECASE)
+_MODEL_PATH = re.compile(rf"/v1/models(?:/([^/:]+))?{_MODEL}(?:/(metadata))?", re.IGNORECASE)
 _Code = grpc.StatusCode
 _HTTP = {
     _Code.CANCELLED: 499,
@@ -52,7 +52,7 @@ _HTTP = {
 }  # the others are 500
 
 
-class Answer(NamedTuple):
+class RestResponse(NamedTuple):
     """An HTTP status, the body and its media type."""
 
     status: int
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
 class RestApi:
     """Answers one HTTP request; may be called from any thread."""
 
-    def __init__(self, predictor: Predictor, models: Models[Servable], timeout_s: float | None) -> None:
+    def __init__(self, predictor: Predictor, models: ModelManager[Servable], timeout_s: float | None) -> None:
         """Args:
         predictor: what answers.
         models: for the states of the versions.
@@ -73,58 +73,58 @@ class RestApi:
         self._models = models
         self._timeout = timeout_s
 
-    def answer(self, method: str, path: str, body: bytes) -> Answer:
+    def answer(self, method: str, path: str, body: bytes) -> RestResponse:
         """Args:
         method: of HTTP.
         path: as it was sent, with its query; it begins with `/v1/`.
         body: uncompressed.
         """
         try:
-            return Answer(200, self._answer(method, path, body))
-        except _Silent:
-            return Answer(400, b"")
+            return RestResponse(200, self._answer(method, path, body))
+        except _EmptyErrorBody:
+            return RestResponse(400, b"")
         except Fault as fault:
-            return Answer(_HTTP.get(fault.code, 500), responses.error(fault.message))
+            return RestResponse(_HTTP.get(fault.code, 500), responses.error(fault.message))
         except Exception as error:  # a mistake of ours, and not the end of the server
             log.exception("%s %s failed", method, path)
-            return Answer(500, responses.error(str(error)))
+            return RestResponse(500, responses.error(str(error)))
 
     def _answer(self, method: str, path: str, body: bytes) -> bytes:
-        asked = _ASKED.fullmatch(path) if method == "POST" else None
-        looked_up = _LOOKED_UP.fullmatch(path) if method == "GET" else None
+        asked = _INFERENCE_PATH.fullmatch(path) if method == "POST" else None
+        looked_up = _MODEL_PATH.fullmatch(path) if method == "GET" else None
         # Only the words of the path may be written in capitals, not the method's.
         if asked and asked[4] in ("predict", "classify", "regress"):
             spec = _spec(*asked.groups()[:3])
-            with self._predictor.metrics.request(spec.name, asked[4], "REST"):
+            with self._predictor.metrics.track_request(spec.name, asked[4], "REST"):
                 return getattr(self, f"_{asked[4]}")(spec, body)
         if looked_up:
             spec = _spec(*looked_up.groups()[:3])
             if not spec.name:
-                raise invalid("Missing model name in request.")
+                raise invalid_argument("Missing model name in request.")
             return self._metadata(spec) if looked_up[4] == "metadata" else self._status(spec)
-        raise invalid(f"Malformed request: {method} {path}")
+        raise invalid_argument(f"Malformed request: {method} {path}")
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
-        document = load(body)
-        request = predict_pb2.PredictRequest(model_spec=_signed(spec, document))
+        document = load_body(body)
+        request = predict_pb2.PredictRequest(model_spec=_with_signature(spec, document))
         # As a dict: a name that is no UTF-8 is an error in a map of protobuf, and here only unknown.
         infos = dict(self._predictor.signature_inputs(request.model_spec))
-        inputs, in_rows = tensors(document, infos, request.model_spec.signature_name)
+        inputs, in_rows = read_tensors(document, infos, request.model_spec.signature_name)
         for alias, tensor in inputs.items():
             request.inputs[alias].CopyFrom(tensor)
         outputs = self._predictor.predict(request, self._timeout).outputs
         return responses.rows(outputs) if in_rows else responses.columns(outputs)
 
     def _classify(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
-        document = load(body)
-        spec = _signed(spec, document)
-        request = classification_pb2.ClassificationRequest(model_spec=spec, input=examples(document))
+        document = load_body(body)
+        spec = _with_signature(spec, document)
+        request = classification_pb2.ClassificationRequest(model_spec=spec, input=read_examples(document))
         return responses.classifications(self._predictor.classify(request, self._timeout).result)
 
     def _regress(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
-        document = load(body)
-        spec = _signed(spec, document)
-        request = regression_pb2.RegressionRequest(model_spec=spec, input=examples(document))
+        document = load_body(body)
+        spec = _with_signature(spec, document)
+        request = regression_pb2.RegressionRequest(model_spec=spec, input=read_examples(document))
         return responses.regressions(self._predictor.regress(request, self._timeout).result)
 
     def _status(self, spec: model_pb2.ModelSpec) -> bytes:
@@ -135,30 +135,30 @@ class RestApi:
         return responses.metadata(self._predictor.metadata(request))
 
 
-class _Silent(Exception):
+class _EmptyErrorBody(Exception):
     """A fault that TensorFlow Serving answers with an empty body."""
 
 
 def _spec(name: str | None, number: str | None, label: str | None) -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=_decoded(name or ""))
+    spec = model_pb2.ModelSpec(name=_percent_decode(name or ""))
     if number:
         if int(number) >= 2**63:
-            raise _Silent
+            raise _EmptyErrorBody
         spec.version.value = int(number)
     elif label:
-        spec.version_label = _decoded(label)
+        spec.version_label = _percent_decode(label)
     return spec
 
 
-def _decoded(text: str) -> str:
+def _percent_decode(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "replace")
 
 
-def _signed(spec: model_pb2.ModelSpec, document: dict[str, object]) -> model_pb2.ModelSpec:
+def _with_signature(spec: model_pb2.ModelSpec, document: dict[str, object]) -> model_pb2.ModelSpec:
     """With the signature that the body names."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         text = "not formatted correctly. 'signature_name' key must be a string value."
-        raise invalid(f"JSON Value: {shown(document)} {text}")
-    spec.signature_name = name.encode("utf-8", NOT_UTF8).decode("utf-8", "replace")
+        raise invalid_argument(f"JSON Value: {debug_string(document)} {text}")
+    spec.signature_name = name.encode("utf-8", UTF8_ERRORS).decode("utf-8", "replace")
     return spec

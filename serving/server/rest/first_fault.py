@@ -10,14 +10,14 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.server.rest.shown import shown
-from serving.server.rest.values import FLOATS, INTEGERS, decoded, is_b64, is_named, type_name
-from serving.server.rpc_error import Fault, invalid
+from serving.server.rest.debug_string import debug_string
+from serving.server.rest.values import FLOATS, INTEGERS, decode_base64, is_base64, is_named_inputs, type_name
+from serving.server.rpc_error import Fault, invalid_argument
 
-Infos = Mapping[str, meta_graph_pb2.TensorInfo]
+TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 
-def check_rows(instances: list[Any], named: bool, infos: Infos) -> None:
+def check_rows(instances: list[Any], named: bool, infos: TensorInfos) -> None:
     """Holds `instances` against the signature's inputs.
 
     Args:
@@ -31,35 +31,35 @@ def check_rows(instances: list[Any], named: bool, infos: Infos) -> None:
     names = sorted(infos)
     shapes: dict[str, list[int]] = {}
     for position, element in enumerate(instances):
-        if is_named(element) != named:
+        if is_named_inputs(element) != named:
             text = "Expecting object but got list at item" if named else "Expecting value/list but got object at item"
-            raise invalid(f"{text} {position} of input list")
+            raise invalid_argument(f"{text} {position} of input list")
         for name, item in element.items() if named else [(names[0], element)]:
             try:
                 _check_item(item, name, infos, shapes)
             except Fault as fault:
                 key = f" key: {name}" if named else ""
                 text = f"Failed to process element: {position}{key} of 'instances' list. Error: {fault}"
-                raise invalid(text) from fault
+                raise invalid_argument(text) from fault
         if named and element.keys() != infos.keys():
-            raise invalid(
-                f"Failed to process element: {position} of 'instances' list. JSON object: {shown(element)} keys must "
+            raise invalid_argument(
+                f"Failed to process element: {position} of 'instances' list. JSON object: {debug_string(element)} keys must "
                 f"be equal to: {','.join(names)}"
             )
 
 
-def _check_item(item: Any, name: str, infos: Infos, shapes: dict[str, list[int]]) -> None:
+def _check_item(item: Any, name: str, infos: TensorInfos, shapes: dict[str, list[int]]) -> None:
     if name not in infos:
-        raise invalid(f"JSON object: does not have named input: {name}")
-    shape, size = check(item, infos[name].dtype)
+        raise invalid_argument(f"JSON object: does not have named input: {name}")
+    shape, size = check_value(item, infos[name].dtype)
     first = shapes.setdefault(name, shape)
     if size != int(np.prod(first)):
-        raise invalid(f"Expecting tensor size: {int(np.prod(first))} but got: {size}")
+        raise invalid_argument(f"Expecting tensor size: {int(np.prod(first))} but got: {size}")
     if shape != first:
-        raise invalid(f"Expecting shape {_list(first)} but got: {_list(shape)}")
+        raise invalid_argument(f"Expecting shape {_list(first)} but got: {_list(shape)}")
 
 
-def check(value: Any, dtype: int) -> tuple[list[int], int]:
+def check_value(value: Any, dtype: int) -> tuple[list[int], int]:
     """The shape of a value, by the first element of each level, and how many numbers or strings it holds.
 
     Raises:
@@ -77,31 +77,31 @@ def _count(value: Any, level: int, shape: Sequence[int], dtype: int) -> int:
     if not isinstance(value, list):
         if level != len(shape):
             text = f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {len(shape)}"
-            raise invalid(f"JSON Value: {shown(value)} {text}")
-        _check_value(value, dtype)
+            raise invalid_argument(f"JSON Value: {debug_string(value)} {text}")
+        _check_scalar(value, dtype)
         return 1
     if level >= len(shape):
-        raise invalid(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
+        raise invalid_argument(f"Encountered list at unexpected level: {level} expected < {len(shape)}")
     if len(value) != shape[level]:
         text = f"{len(value)} at level: {level} expected size: {shape[level]}"
-        raise invalid(f"Encountered list at unexpected size: {text}")
+        raise invalid_argument(f"Encountered list at unexpected size: {text}")
     return sum(_count(one, level + 1, shape, dtype) for one in value)
 
 
-def _check_value(value: Any, dtype: int) -> None:
+def _check_scalar(value: Any, dtype: int) -> None:
     if dtype == types_pb2.DT_STRING and isinstance(value, dict):
-        if not is_b64(value):
-            raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
-        decoded(value)
+        if not is_base64(value):
+            raise invalid_argument(f"JSON Value: {debug_string(value)} not formatted correctly for base64 data")
+        decode_base64(value)
         return
     name = types_pb2.DataType.Name(dtype)[3:].lower()
     known = dtype in FLOATS or dtype in INTEGERS or dtype in (types_pb2.DT_STRING, types_pb2.DT_BOOL)
     if not known and not isinstance(value, dict):
-        text = f"Conversion of JSON Value: {shown(value)} to type: {name}"
+        text = f"Conversion of JSON Value: {debug_string(value)} to type: {name}"
         raise Fault(grpc.StatusCode.UNIMPLEMENTED, text)
     if not known or not _is_of(value, dtype):
-        text = f"JSON Value: {shown(value)} Type: {type_name(value)} is not of expected type: {name}"
-        raise invalid(text)
+        text = f"JSON Value: {debug_string(value)} Type: {type_name(value)} is not of expected type: {name}"
+        raise invalid_argument(text)
 
 
 def _is_of(value: Any, dtype: int) -> bool:

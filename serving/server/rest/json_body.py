@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from serving.server.rest.rapidjson_reader import NOT_UTF8, Broken, Parser
-from serving.server.rest.shown import shown
-from serving.server.rpc_error import invalid
+from serving.server.rest.debug_string import debug_string
+from serving.server.rest.rapidjson_reader import UTF8_ERRORS, JsonParseError, RapidJsonReader
+from serving.server.rpc_error import invalid_argument
 
 EXACT_BYTES = 1 << 20  # a longer broken document gets an approximate text: the slow parser takes 0.3 s a megabyte
 _DECODER = json.JSONDecoder()
@@ -23,7 +23,7 @@ _SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?0*[1-9]\d\d|\d{300}")
 _BOM = b"\xef\xbb\xbf"
 
 
-def load(body: bytes) -> dict[str, Any]:
+def load_body(body: bytes) -> dict[str, Any]:
     """The object that a request's body holds.
 
     Integers beyond 64 bits are floats. Of a name that is there twice the last value counts (rapidjson: the first).
@@ -32,10 +32,10 @@ def load(body: bytes) -> dict[str, Any]:
       Fault: INVALID_ARGUMENT with rapidjson's text and offset, or the document is no object.
     """
     if not body:
-        raise invalid("JSON Parse error: The document is empty")
+        raise invalid_argument("JSON Parse error: The document is empty")
     value = _value(body)
     if not isinstance(value, dict):
-        raise invalid(f"JSON Value: {shown(value)} Is not object")
+        raise invalid_argument(f"JSON Value: {debug_string(value)} Is not object")
     return value
 
 
@@ -48,15 +48,15 @@ def _value(body: bytes) -> Any:
     exact = len(body) <= EXACT_BYTES
     if not exact or not _SUSPECT.search(body):
         try:
-            text = body[start:].decode("utf-8", NOT_UTF8)
+            text = body[start:].decode("utf-8", UTF8_ERRORS)
             value, _ = _DECODER.raw_decode(text, len(text) - len(text.lstrip(" \n\r\t")))
             if isinstance(value, dict | list):  # it takes `1.x` for a 1 with something behind it
                 return value
         except (json.JSONDecodeError, RecursionError) as error:
             if not exact:
                 where = getattr(error, "pos", 0)
-                raise invalid(f"JSON Parse error: Invalid value. at offset: {where}") from error
+                raise invalid_argument(f"JSON Parse error: Invalid value. at offset: {where}") from error
     try:
-        return Parser(body, start).document()
-    except Broken as broken:
-        raise invalid(f"JSON Parse error: {broken.text} at offset: {broken.offset}") from broken
+        return RapidJsonReader(body, start).document()
+    except JsonParseError as broken:
+        raise invalid_argument(f"JSON Parse error: {broken.text} at offset: {broken.offset}") from broken

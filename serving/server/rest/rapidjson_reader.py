@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-NOT_UTF8 = "surrogateescape"  # how bytes of a string that are no UTF-8 pass through Python's str
+UTF8_ERRORS = "surrogateescape"  # how bytes of a string that are no UTF-8 pass through Python's str
 _SPACE = re.compile(rb"[ \n\r\t]*")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 _DIGITS = re.compile(rb"[0-9]*")
@@ -19,7 +19,7 @@ _WORDS = {b"null": None, b"true": True, b"false": False}
 _NO_VALUE = b"\0]},:"  # a document that begins with one of them is told to be empty
 
 
-class Broken(Exception):
+class JsonParseError(Exception):
     """What is wrong with a document, in rapidjson's words, and at which byte."""
 
     def __init__(self, text: str, offset: int) -> None:
@@ -28,7 +28,7 @@ class Broken(Exception):
         self.offset = offset
 
 
-class Parser:
+class RapidJsonReader:
     """Reads a document's first value; a zero byte ends it, as there."""
 
     def __init__(self, body: bytes, start: int) -> None:
@@ -43,11 +43,11 @@ class Parser:
         """The value; integers beyond 64 bits are floats.
 
         Raises:
-          Broken: it is not JSON as rapidjson takes it.
+          JsonParseError: it is not JSON as rapidjson takes it.
         """
         self._skip()
         if self._peek() in _NO_VALUE:
-            raise Broken("The document is empty.", self._at)
+            raise JsonParseError("The document is empty.", self._at)
         opened: list[tuple[dict[str, Any] | list[Any], str]] = []  # each with the name of the member to come
         while True:
             is_object = self._peek() == ord("{")
@@ -97,16 +97,16 @@ class Parser:
         if self._take(b"}" if is_object else b"]"):
             return False
         what = "'}' after an object member." if is_object else "']' after an array element."
-        raise Broken(f"Missing a comma or {what}", self._at)
+        raise JsonParseError(f"Missing a comma or {what}", self._at)
 
     def _name(self) -> str:
         """A member's name with its colon."""
         if self._peek() != ord('"'):
-            raise Broken("Missing a name for object member.", self._at)
+            raise JsonParseError("Missing a name for object member.", self._at)
         name = self._string()
         self._skip()
         if not self._take(b":"):
-            raise Broken("Missing a colon after a name of object member.", self._at)
+            raise JsonParseError("Missing a colon after a name of object member.", self._at)
         self._skip()
         return name
 
@@ -118,7 +118,7 @@ class Parser:
             if first == word[0]:
                 if self._take(word):
                     return value
-                raise Broken("Invalid value.", self._at)
+                raise JsonParseError("Invalid value.", self._at)
         return self._number()
 
     def _string(self) -> str:
@@ -129,11 +129,11 @@ class Parser:
             parts.append(plain[0])  # type: ignore[index]
             self._at = plain.end()  # type: ignore[union-attr]
             if self._take(b'"'):
-                return b"".join(parts).decode("utf-8", NOT_UTF8)
+                return b"".join(parts).decode("utf-8", UTF8_ERRORS)
             if self._peek() == 0:
-                raise Broken("Missing a closing quotation mark in string.", self._at)
+                raise JsonParseError("Missing a closing quotation mark in string.", self._at)
             if self._peek() != ord("\\"):  # a control character
-                raise Broken("Invalid escape character in string.", self._at)
+                raise JsonParseError("Invalid escape character in string.", self._at)
             parts.append(self._escape())
 
     def _escape(self) -> bytes:
@@ -144,19 +144,19 @@ class Parser:
         if kind in _ESCAPES:
             return _ESCAPES[kind]
         if kind != ord("u"):
-            raise Broken("Invalid escape character in string.", start)
+            raise JsonParseError("Invalid escape character in string.", start)
         code = self._hex(start)
         if 0xD800 <= code <= 0xDBFF:
             low = self._hex(start) if self._take(b"\\u") else 0
             if not 0xDC00 <= low <= 0xDFFF:
-                raise Broken("The surrogate pair in string is invalid.", start)
+                raise JsonParseError("The surrogate pair in string is invalid.", start)
             code = ((code - 0xD800) << 10 | (low - 0xDC00)) + 0x10000
         return chr(code).encode("utf-8", "surrogatepass")
 
     def _hex(self, start: int) -> int:
         digits = self._body[self._at : self._at + 4]
         if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits):
-            raise Broken("Incorrect hex digit after \\u escape in string.", start)
+            raise JsonParseError("Incorrect hex digit after \\u escape in string.", start)
         self._at += 4
         return int(digits, 16)
 
@@ -170,23 +170,23 @@ class Parser:
         if self._peek() in b"NI":
             return self._word(minus)
         if not self._take(b"0") and not self._digits():
-            raise Broken("Invalid value.", self._at)
+            raise JsonParseError("Invalid value.", self._at)
         whole = True
         if self._take(b"."):
             whole = False
             if not self._digits():
-                raise Broken("Miss fraction part in number.", self._at)
+                raise JsonParseError("Miss fraction part in number.", self._at)
         if self._peek() in b"eE":
             whole = False
             self._at += 1
             if self._peek() in b"+-":
                 self._at += 1
             if not self._digits():
-                raise Broken("Miss exponent in number.", self._at)
+                raise JsonParseError("Miss exponent in number.", self._at)
         text = self._body[start : self._at]
         value = float(text)
         if value in (float("inf"), float("-inf")):
-            raise Broken("Number too big to be stored in double.", start)
+            raise JsonParseError("Number too big to be stored in double.", start)
         return int(text) if whole and -(2**63) <= int(text) < 2**64 else value
 
     def _digits(self) -> bool:
@@ -200,4 +200,4 @@ class Parser:
                 return float("nan")
         elif self._take(b"Inf") and (self._peek() != ord("i") or self._take(b"inity")):
             return float("-inf" if minus else "inf")
-        raise Broken("Invalid value.", self._at)
+        raise JsonParseError("Invalid value.", self._at)

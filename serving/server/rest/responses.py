@@ -17,8 +17,8 @@ from tensorflow_serving.apis import (
 )
 
 from data.families import json_with_defaults
-from serving.server.rest.rapidjson_reader import NOT_UTF8
-from serving.server.rpc_error import invalid
+from serving.server.rest.rapidjson_reader import UTF8_ERRORS
+from serving.server.rpc_error import invalid_argument
 
 INDENT = "    "
 BYTES_SUFFIX = "_bytes"  # of an output's alias: its strings are written as base64
@@ -41,15 +41,15 @@ def rows(outputs: Mapping[str, tensor_pb2.TensorProto]) -> bytes:
     for name in names:
         sizes = [dim.size for dim in outputs[name].tensor_shape.dim]
         if not sizes:
-            raise invalid(f"Tensor name: {name} has no shape information ")
+            raise invalid_argument(f"Tensor name: {name} has no shape information ")
         if count >= 0 and sizes[0] != count:
-            raise invalid(f"Tensor name: {name} has inconsistent batch size: {sizes[0]} expecting: {count}")
+            raise invalid_argument(f"Tensor name: {name} has inconsistent batch size: {sizes[0]} expecting: {count}")
         count = sizes[0]
     if len(names) == 1:
         elements = _each(outputs[names[0]], names[0], level=2)
         return _document("predictions", f"[{', '.join(elements)}\n{INDENT}]" if elements else "[]")
     columns = [_each(outputs[name], name, level=3) for name in names]
-    keys = [f"\n{INDENT * 3}{quoted(name)}: " for name in names]
+    keys = [f"\n{INDENT * 3}{quote_json(name)}: " for name in names]
     elements = [
         f"\n{INDENT * 2}{{" + ",".join(key + text for key, text in zip(keys, row, strict=True)) + f"\n{INDENT * 2}}}"
         for row in zip(*columns, strict=True)
@@ -66,7 +66,7 @@ def columns(outputs: Mapping[str, tensor_pb2.TensorProto]) -> bytes:
     names = sorted(outputs)
     if len(names) == 1:
         return _document("outputs", _whole(outputs[names[0]], names[0], level=1))
-    members = [f"\n{INDENT * 2}{quoted(name)}: {_whole(outputs[name], name, level=2)}" for name in names]
+    members = [f"\n{INDENT * 2}{quote_json(name)}: {_whole(outputs[name], name, level=2)}" for name in names]
     return _document("outputs", f"{{{','.join(members)}\n{INDENT}}}")
 
 
@@ -74,8 +74,8 @@ def classifications(result: classification_pb2.ClassificationResult) -> bytes:
     """`{"results": [[[label, score], ...], ...]}`."""
     lines = []
     for row in result.classifications:
-        scores = decimals(np.array([one.score for one in row.classes], np.float32), 9)
-        pairs = [f"[{quoted(one.label)}, {score}]" for one, score in zip(row.classes, scores, strict=True)]
+        scores = format_floats(np.array([one.score for one in row.classes], np.float32), 9)
+        pairs = [f"[{quote_json(one.label)}, {score}]" for one, score in zip(row.classes, scores, strict=True)]
         lines.append(f"[{', '.join(pairs)}]")
     return _document("results", f"[{', '.join(lines)}\n{INDENT}]")
 
@@ -83,7 +83,7 @@ def classifications(result: classification_pb2.ClassificationResult) -> bytes:
 def regressions(result: regression_pb2.RegressionResult) -> bytes:
     """`{"results": [number, ...]}`."""
     values = np.array([one.value for one in result.regressions], np.float32)
-    return _document("results", f"[{', '.join(decimals(values, 9))}]")
+    return _document("results", f"[{', '.join(format_floats(values, 9))}]")
 
 
 def status(response: get_model_status_pb2.GetModelStatusResponse) -> bytes:
@@ -101,16 +101,16 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes
 
 def error(message: str) -> bytes:
     """`{"error": message}`."""
-    return _document("error", quoted(message))
+    return _document("error", quote_json(message))
 
 
-def quoted(text: str | bytes) -> str:
+def quote_json(text: str | bytes) -> str:
     """A JSON string; its characters stand for bytes (Latin-1), so that a string that is no UTF-8 passes through."""
-    content = text if isinstance(text, bytes) else text.encode("utf-8", NOT_UTF8)
+    content = text if isinstance(text, bytes) else text.encode("utf-8", UTF8_ERRORS)
     return f'"{content.decode("latin-1").translate(_ESCAPED)}"'
 
 
-def decimals(values: np.ndarray, digits: int) -> list[str]:
+def format_floats(values: np.ndarray, digits: int) -> list[str]:
     """Texts of float numbers: six significant digits, or `digits` where six do not give the number back."""
     flat = values.ravel()
     texts = [f"{value:.6g}" for value in flat.tolist()]
@@ -172,15 +172,15 @@ def _whole(tensor: tensor_pb2.TensorProto, name: str, level: int) -> str:
 def _leaves(tensor: tensor_pb2.TensorProto, name: str, level: int) -> list[str]:
     """The JSON of each value."""
     if tensor.dtype in _DIGITS:
-        return decimals(tf.make_ndarray(tensor), _DIGITS[tensor.dtype])
+        return format_floats(tf.make_ndarray(tensor), _DIGITS[tensor.dtype])
     if tensor.dtype in _INTEGERS:
         return list(map(str, tf.make_ndarray(tensor).ravel().tolist()))
     if tensor.dtype == types_pb2.DT_BOOL:
         return ["true" if value else "false" for value in tensor.bool_val]
     if tensor.dtype != types_pb2.DT_STRING:
         kind = types_pb2.DataType.Name(tensor.dtype)[3:].lower()
-        raise invalid(f"Failed to write JSON value for tensor type: {kind}")
+        raise invalid_argument(f"Failed to write JSON value for tensor type: {kind}")
     if not name.endswith(BYTES_SUFFIX):
-        return [quoted(value) for value in tensor.string_val]
+        return [quote_json(value) for value in tensor.string_val]
     inner, outer = INDENT * (level + 1), INDENT * level
     return [f'{{\n{inner}"b64": "{base64.b64encode(one).decode()}"\n{outer}}}' for one in tensor.string_val]

@@ -24,10 +24,10 @@ from tornado.httputil import (
 from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 
-from serving.server.lifecycle.models import Models
+from serving.server.lifecycle.model_manager import ModelManager
 from serving.server.metrics import Metrics
 from serving.server.rest import responses
-from serving.server.rest.api import HTML, JSON, TEXT, Answer, RestApi
+from serving.server.rest.api import HTML, JSON, TEXT, RestApi, RestResponse
 from serving.server.saved_model.servable import Servable
 from serving.server.services.predictor import Predictor
 
@@ -52,7 +52,7 @@ class RestServer(HTTPServerConnectionDelegate):
     def __init__(
         self,
         predictor: Predictor,
-        models: Models[Servable],
+        models: ModelManager[Servable],
         port: int,
         bind: str,
         threads: int,
@@ -104,7 +104,7 @@ class RestServer(HTTPServerConnectionDelegate):
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """Tornado's hook: a request begins."""
-        return _Request(request_conn, self._begin)
+        return _RestRequest(request_conn, self._begin)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -117,12 +117,12 @@ class RestServer(HTTPServerConnectionDelegate):
         await self._server.close_all_connections()
         self._loop.call_soon(self._loop.stop)
 
-    def _begin(self, request: _Request) -> None:
+    def _begin(self, request: _RestRequest) -> None:
         task = self._loop.create_task(self._respond(request))
         self._busy.add(task)  # the loop itself holds tasks weakly
         task.add_done_callback(self._busy.discard)
 
-    async def _respond(self, request: _Request) -> None:
+    async def _respond(self, request: _RestRequest) -> None:
         try:
             status, body, headers = await self._loop.run_in_executor(self._executor, self._work, request)
         except Exception:  # no memory, say; the connection must not wait for an answer that never comes
@@ -139,7 +139,7 @@ class RestServer(HTTPServerConnectionDelegate):
             return
         request.connection.finish()
 
-    def _work(self, request: _Request) -> tuple[int, bytes, dict[str, str]]:
+    def _work(self, request: _RestRequest) -> tuple[int, bytes, dict[str, str]]:
         """The whole of an answer: HTTP status, body and headers."""
         answer = self._answer(request)
         headers = {"Content-Type": answer.media}
@@ -151,25 +151,25 @@ class RestServer(HTTPServerConnectionDelegate):
             headers["Content-Encoding"] = "gzip"
         return answer.status, body, headers | {"Content-Length": str(len(body))}
 
-    def _answer(self, request: _Request) -> Answer:
+    def _answer(self, request: _RestRequest) -> RestResponse:
         method, path = request.line.method, request.line.path
         if self._metrics and path.partition("?")[0] == self._metrics_path:
             if path != self._metrics_path:
-                return Answer(400, f"Unexpected path: {path}. Should be {self._metrics_path}".encode(), TEXT)
-            return Answer(200, self._metrics.page().encode(), TEXT)
+                return RestResponse(400, f"Unexpected path: {path}. Should be {self._metrics_path}".encode(), TEXT)
+            return RestResponse(200, self._metrics.prometheus_text().encode(), TEXT)
         if not path.lower().startswith("/v1/"):
-            return Answer(404, _NOT_FOUND, HTML)
+            return RestResponse(404, _NOT_FOUND, HTML)
         if method == "OPTIONS" and self._cors:
             if request.headers.get("Origin", "").startswith(("http://", "https://")):
-                return Answer(200, b"")
-            return Answer(400, responses.error("Origin header is missing in CORS preflight"))
+                return RestResponse(200, b"")
+            return RestResponse(400, responses.error("Origin header is missing in CORS preflight"))
         return self._api.answer(method, path, request.body())
 
 
-class _Request(HTTPMessageDelegate):
+class _RestRequest(HTTPMessageDelegate):
     """Gathers what a connection brings of one request."""
 
-    def __init__(self, connection: HTTPConnection, complete: Callable[[_Request], None]) -> None:
+    def __init__(self, connection: HTTPConnection, complete: Callable[[_RestRequest], None]) -> None:
         self.connection = connection
         self._complete = complete
         self._chunks: list[bytes] = []

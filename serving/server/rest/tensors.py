@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.server.rest.first_fault import Infos, check, check_rows
-from serving.server.rest.rapidjson_reader import NOT_UTF8
-from serving.server.rest.shown import shown
-from serving.server.rest.values import FLOATS, INTEGERS, decoded, is_b64, is_named
-from serving.server.rpc_error import Fault, invalid
+from serving.server.rest.debug_string import debug_string
+from serving.server.rest.first_fault import TensorInfos, check_rows, check_value
+from serving.server.rest.rapidjson_reader import UTF8_ERRORS
+from serving.server.rest.values import FLOATS, INTEGERS, decode_base64, is_base64, is_named_inputs
+from serving.server.rpc_error import Fault, invalid_argument
 
 Tensors = dict[str, tensor_pb2.TensorProto]
 
 
-def tensors(body: Mapping[str, Any], infos: Infos, signature: str) -> tuple[Tensors, bool]:
+def read_tensors(body: Mapping[str, Any], infos: TensorInfos, signature: str) -> tuple[Tensors, bool]:
     """The tensors by alias, and whether they came in rows (`instances`) and not in columns (`inputs`).
 
     Args:
@@ -34,40 +34,40 @@ def tensors(body: Mapping[str, Any], infos: Infos, signature: str) -> tuple[Tens
       Fault: INVALID_ARGUMENT (UNIMPLEMENTED for a dtype without JSON) with TensorFlow Serving's text.
     """
     if not infos:
-        raise invalid(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
+        raise invalid_argument(f"Failed to get input map for signature: {signature or 'DEFAULT'}")
     if "instances" in body and "inputs" in body:
         text = "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
-        raise invalid(f"JSON Value: {shown(body)} {text}")
+        raise invalid_argument(f"JSON Value: {debug_string(body)} {text}")
     if "instances" in body:
         if not isinstance(body["instances"], list):
-            raise invalid(f"JSON Value: {shown(body)} Expecting 'instances' to be an list/array")
+            raise invalid_argument(f"JSON Value: {debug_string(body)} Expecting 'instances' to be an list/array")
         if not body["instances"]:
-            raise invalid(f"JSON Value: {shown(body)} No values in 'instances' array")
+            raise invalid_argument(f"JSON Value: {debug_string(body)} No values in 'instances' array")
         return _shallow(_rows, body["instances"], infos), True
     if "inputs" in body:
         return _shallow(_columns, body["inputs"], infos), False
-    raise invalid("Missing 'inputs' or 'instances' key")
+    raise invalid_argument("Missing 'inputs' or 'instances' key")
 
 
-def _shallow(read: Callable[[Any, Infos], Tensors], value: Any, infos: Infos) -> Tensors:
+def _shallow(read: Callable[[Any, TensorInfos], Tensors], value: Any, infos: TensorInfos) -> Tensors:
     try:
         return read(value, infos)
     except RecursionError as error:
-        raise invalid("Encountered a list nested too deep for a tensor") from error
+        raise invalid_argument("Encountered a list nested too deep for a tensor") from error
 
 
-def _rows(instances: list[Any], infos: Infos) -> Tensors:
+def _rows(instances: list[Any], infos: TensorInfos) -> Tensors:
     if not isinstance(instances[0], dict) and len(infos) > 1:
-        raise invalid(
+        raise invalid_argument(
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    named = is_named(instances[0])
+    named = is_named_inputs(instances[0])
     names = sorted(infos)
     quick: dict[str, tensor_pb2.TensorProto | None] = {}
     if not named:
         quick = {names[0]: _read(instances, infos[names[0]].dtype)}
-    elif all(is_named(element) and element.keys() == infos.keys() for element in instances):
+    elif all(is_named_inputs(element) and element.keys() == infos.keys() for element in instances):
         quick = {name: _read([element[name] for element in instances], infos[name].dtype) for name in names}
     found = {name: tensor for name, tensor in quick.items() if tensor is not None}
     if not found or len(found) < len(quick):
@@ -75,10 +75,10 @@ def _rows(instances: list[Any], infos: Infos) -> Tensors:
     return found
 
 
-def _columns(inputs: Any, infos: Infos) -> Tensors:
-    if not is_named(inputs):
+def _columns(inputs: Any, infos: TensorInfos) -> Tensors:
+    if not is_named_inputs(inputs):
         if len(infos) > 1:
-            raise invalid(
+            raise invalid_argument(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
                 "tensorinfo_map"
             )
@@ -86,10 +86,10 @@ def _columns(inputs: Any, infos: Infos) -> Tensors:
     found = {}
     for name in sorted(infos):
         if name not in inputs:
-            raise invalid(f"Missing named input: {name} in 'inputs' object.")
+            raise invalid_argument(f"Missing named input: {name} in 'inputs' object.")
         tensor = _read(inputs[name], infos[name].dtype)
         if tensor is None:
-            check(inputs[name], infos[name].dtype)
+            check_value(inputs[name], infos[name].dtype)
         else:
             found[name] = tensor
     return found
@@ -112,7 +112,7 @@ def _read(value: Any, dtype: int) -> tensor_pb2.TensorProto | None:
     for size in shape:
         tensor.tensor_shape.dim.add(size=size)
     if dtype == types_pb2.DT_STRING:
-        if not all(isinstance(one, str) or is_b64(one) for one in level):
+        if not all(isinstance(one, str) or is_base64(one) for one in level):
             return None
         try:
             tensor.string_val.extend(_bytes(one) for one in level)
@@ -142,4 +142,4 @@ def _numbers(flat: list[Any], types: set[type], dtype: int) -> np.ndarray | None
 
 
 def _bytes(value: str | dict[str, str]) -> bytes:
-    return value.encode("utf-8", NOT_UTF8) if isinstance(value, str) else decoded(value)
+    return value.encode("utf-8", UTF8_ERRORS) if isinstance(value, str) else decode_base64(value)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
-from serving.server.rpc_error import invalid
+from serving.server.rpc_error import invalid_argument
 
 B64 = "b64"
 
@@ -27,12 +27,12 @@ INTEGERS: dict[int, tuple[Any, tuple[int, int]]] = {
 FLOATS: dict[int, Any] = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
 
 
-def is_b64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
     """Whether this is an object that stands for bytes: `{"b64": "..."}` and nothing else in it."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get(B64), str)
 
 
-def decoded(value: dict[str, str]) -> bytes:
+def decode_base64(value: dict[str, str]) -> bytes:
     """The bytes of such an object: standard base64, padded or not.
 
     Raises:
@@ -44,13 +44,13 @@ def decoded(value: dict[str, str]) -> bytes:
     stem = text.rstrip("=.")  # absl takes a dot for padding, too
     padding = len(text) - len(stem)
     if padding > 2 or (padding and len(text) % 4) or len(stem) % 4 == 1:
-        raise invalid("Unable to base64 decode")
+        raise invalid_argument("Unable to base64 decode")
     try:
         content = binascii.a2b_base64(stem + "=" * (-len(stem) % 4))
     except ValueError as error:
-        raise invalid("Unable to base64 decode") from error
+        raise invalid_argument("Unable to base64 decode") from error
     if len(content) != len(stem) * 3 // 4:  # it passes over characters that are no base64
-        raise invalid("Unable to base64 decode")
+        raise invalid_argument("Unable to base64 decode")
     return content
 
 
@@ -62,6 +62,6 @@ def type_name(value: Any) -> str:
     return names.get(type(value), "Number")
 
 
-def is_named(value: Any) -> bool:
+def is_named_inputs(value: Any) -> bool:
     """Whether this is an object of values by name, and not bytes."""
-    return isinstance(value, dict) and not is_b64(value)
+    return isinstance(value, dict) and not is_base64(value)

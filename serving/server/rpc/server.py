@@ -11,7 +11,7 @@ import grpc
 
 from serving.server.rpc import health
 from serving.server.rpc.call_threads import CallThreads, Refusal
-from serving.server.rpc_error import Fault, invalid
+from serving.server.rpc_error import Fault, invalid_argument
 
 _ARGUMENTS: dict[str, int | str] = {
     "grpc.max_send_message_length": 2**31 - 1,
@@ -57,7 +57,7 @@ class TransportOptions:
     health: bool = False
 
 
-class Running:
+class RunningServer:
     """A server that listens.
 
     Attributes:
@@ -75,7 +75,7 @@ class Running:
         self._threads.shutdown()
 
 
-def start(services: Iterable[Callable[[grpc.Server], None]], options: TransportOptions) -> Running:
+def start_grpc_server(services: Iterable[Callable[[grpc.Server], None]], options: TransportOptions) -> RunningServer:
     """Starts a server.
 
     Args:
@@ -89,7 +89,7 @@ def start(services: Iterable[Callable[[grpc.Server], None]], options: TransportO
     server = grpc.server(
         threads,
         interceptors=[Refusal(threads)],
-        options=list((_ARGUMENTS | dict(channel_arguments(options.channel_arguments))).items()),
+        options=list((_ARGUMENTS | dict(parse_channel_arguments(options.channel_arguments))).items()),
     )
     for add in services:
         add(server)
@@ -101,10 +101,10 @@ def start(services: Iterable[Callable[[grpc.Server], None]], options: TransportO
         threads.shutdown()
         raise
     server.start()
-    return Running(server, threads, addresses)
+    return RunningServer(server, threads, addresses)
 
 
-def channel_arguments(text: str) -> list[tuple[str, int | str]]:
+def parse_channel_arguments(text: str) -> list[tuple[str, int | str]]:
     """The pairs in `k=v,k=v`.
 
     Raises:
@@ -114,7 +114,7 @@ def channel_arguments(text: str) -> list[tuple[str, int | str]]:
     for part in filter(None, text.split(",")):
         key, equals, value = part.partition("=")
         if not key or not equals:
-            raise invalid(f"grpc_channel_arguments: expected key=value, got {part}")
+            raise invalid_argument(f"grpc_channel_arguments: expected key=value, got {part}")
         try:
             pairs.append((key, int(value)))
         except ValueError:
@@ -146,4 +146,4 @@ def _credentials(ssl: SSLConfig) -> grpc.ServerCredentials:
             require_client_auth=ssl.client_verify,
         )
     except ValueError as error:
-        raise invalid(f"ssl_config_file: {error}") from error
+        raise invalid_argument(f"ssl_config_file: {error}") from error

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from serving.server import REFERENCE
-from serving.server.config.flags import Flags, parse, usage
+from serving.server.config.flags import Flags, parse_flags, usage
 from tests import PROJECT
 
 TABLE = {
@@ -77,13 +77,13 @@ def test_defaults_are_the_reference_s_and_the_only_flag_of_our_own_is_bind() -> 
     ],
 )
 def test_values(argument: str, name: str, value: object) -> None:
-    flags, unknown = parse([argument])
+    flags, unknown = parse_flags([argument])
     assert unknown == []
     assert vars(flags) == vars(Flags()) | {name: value}
 
 
 def test_the_last_one_counts() -> None:
-    assert parse(["--port=1", "--port=2"])[0].port == 2
+    assert parse_flags(["--port=1", "--port=2"])[0].port == 2
 
 
 # Experiments, TPUs, TFLite's pools and Google's own credentials.
@@ -101,14 +101,14 @@ WITHOUT_A_PART_HERE = [
 
 def test_the_reference_s_other_flags_are_told_as_unknown() -> None:
     sent = [f"--{name}=1" for name in WITHOUT_A_PART_HERE]
-    assert parse(sent) == (Flags(), sent)
+    assert parse_flags(sent) == (Flags(), sent)
 
 
 @pytest.mark.parametrize(
     "argument", ["--no_such_flag=1", "port=1", "-port=1", "--port", "--model_name", "x", "--ports=1"]
 )
 def test_anything_else_is_unknown_and_changes_nothing(argument: str) -> None:
-    assert parse(["--port=7", argument]) == (Flags(port=7), [argument])
+    assert parse_flags(["--port=7", argument]) == (Flags(port=7), [argument])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_anything_else_is_unknown_and_changes_nothing(argument: str) -> None:
 )
 def test_a_value_of_another_type(argument: str, text: str) -> None:
     with pytest.raises(ValueError) as caught:
-        parse([argument])
+        parse_flags([argument])
     assert str(caught.value) == text
 
 

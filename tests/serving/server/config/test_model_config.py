@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.config.model_config import check_platforms, read_models, read_text, single
+from serving.server.config.model_config import check_platforms, read_models, read_text, single_model_config
 from serving.server.rpc_error import Fault
 
 Config = model_server_config_pb2.ModelServerConfig
@@ -34,7 +34,7 @@ def test_models_in_the_list_s_order() -> None:
 
 
 def test_single_model_is_a_list_of_one() -> None:
-    assert single("a", "/a") == config(GOOD)
+    assert single_model_config("a", "/a") == config(GOOD)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from google.protobuf import text_format
 
 from serving.server.config import protos
 from serving.server.config.flags import Flags
-from serving.server.config.platform_config import platform_of
+from serving.server.config.platform_config import platform_from_flags
 from serving.server.rpc_error import Fault
 
 BATCHING = "max_batch_size { value: 32 } allowed_batch_sizes: [8, 32] pad_variable_length_inputs: true"
@@ -21,7 +21,7 @@ def file(folder: Path, text: str) -> str:
 
 
 def test_defaults() -> None:
-    platform = platform_of(Flags())
+    platform = platform_from_flags(Flags())
     assert platform.tags == ("serve",)
     assert platform.batching is None
     assert platform.warm_up_times == 1
@@ -38,13 +38,13 @@ def test_defaults() -> None:
     ],
 )
 def test_threads_of_a_session(flags: dict[str, int], threads: tuple[int, int]) -> None:
-    session = platform_of(Flags(**flags)).session
+    session = platform_from_flags(Flags(**flags)).session
     assert (session.intra_op_parallelism_threads, session.inter_op_parallelism_threads) == threads
 
 
 def test_all_three_kinds_of_threads_are_refused() -> None:
     with pytest.raises(Fault, match="You cannot configure all."):
-        platform_of(
+        platform_from_flags(
             Flags(
                 tensorflow_session_parallelism=1, tensorflow_intra_op_parallelism=1, tensorflow_inter_op_parallelism=1
             )
@@ -53,7 +53,7 @@ def test_all_three_kinds_of_threads_are_refused() -> None:
 
 def test_flags_go_over_the_session_s_file(tmp_path: Path) -> None:
     path = file(tmp_path, "intra_op_parallelism_threads: 5 inter_op_parallelism_threads: 6 allow_soft_placement: true")
-    session = platform_of(
+    session = platform_from_flags(
         Flags(
             tensorflow_session_config_file=path, tensorflow_intra_op_parallelism=2, per_process_gpu_memory_fraction=0.5
         )
@@ -64,13 +64,15 @@ def test_flags_go_over_the_session_s_file(tmp_path: Path) -> None:
 
 
 def test_batching(tmp_path: Path) -> None:
-    assert platform_of(Flags(enable_batching=True)).batching.thread_pool_name.value == "model_server_batch_threads"
-    path = file(tmp_path, BATCHING)
-    assert platform_of(Flags(enable_batching=True, batching_parameters_file=path)).batching == text_format.Parse(
-        BATCHING, protos.BatchingParameters()
+    assert (
+        platform_from_flags(Flags(enable_batching=True)).batching.thread_pool_name.value == "model_server_batch_threads"
     )
+    path = file(tmp_path, BATCHING)
+    assert platform_from_flags(
+        Flags(enable_batching=True, batching_parameters_file=path)
+    ).batching == text_format.Parse(BATCHING, protos.BatchingParameters())
     with pytest.raises(Fault) as caught:
-        platform_of(Flags(batching_parameters_file=path))
+        platform_from_flags(Flags(batching_parameters_file=path))
     assert str(caught.value) == (
         "INVALID_ARGUMENT: server_options.batching_parameters_file is set without setting "
         "server_options.enable_batching to true."
@@ -86,7 +88,7 @@ def test_batching(tmp_path: Path) -> None:
     ],
 )
 def test_warm_up(flags: dict[str, int], times: int) -> None:
-    assert platform_of(Flags(**flags)).warm_up_times == times
+    assert platform_from_flags(Flags(**flags)).warm_up_times == times
 
 
 def test_platform_s_file_is_used_instead_of_flags(tmp_path: Path) -> None:
@@ -102,7 +104,9 @@ def test_platform_s_file_is_used_instead_of_flags(tmp_path: Path) -> None:
         tmp_path,
         f"""platform_configs {{ key: "tensorflow" value {{ source_adapter_config {{ {any_of} {{ {bundle} }} }} }} }}""",
     )
-    platform = platform_of(Flags(platform_config_file=path, batching_parameters_file="ignored", saved_model_tags="x"))
+    platform = platform_from_flags(
+        Flags(platform_config_file=path, batching_parameters_file="ignored", saved_model_tags="x")
+    )
     assert platform.tags == ("serve", "gpu")
     assert platform.session.intra_op_parallelism_threads == 5
     assert platform.session.gpu_options.allow_growth
@@ -115,7 +119,7 @@ def test_platform_s_file_is_used_instead_of_flags(tmp_path: Path) -> None:
 )
 def test_platform_s_file_without_tensorflow(tmp_path: Path, text: str) -> None:
     with pytest.raises(Fault, match="PlatformConfigMap has no entry for platform tensorflow|Invalid protobuf file"):
-        platform_of(Flags(platform_config_file=file(tmp_path, text)))
+        platform_from_flags(Flags(platform_config_file=file(tmp_path, text)))
 
 
 def test_messages_that_the_api_leaves_out_read_as_documented() -> None:

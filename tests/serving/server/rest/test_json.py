@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from serving.server.rest.json_body import EXACT_BYTES, load
-from serving.server.rest.rapidjson_reader import NOT_UTF8, Parser
-from serving.server.rest.shown import SHOWN_BYTES, shown
+from serving.server.rest.debug_string import MAX_DEBUG_BYTES, debug_string
+from serving.server.rest.json_body import EXACT_BYTES, load_body
+from serving.server.rest.rapidjson_reader import UTF8_ERRORS, RapidJsonReader
 from serving.server.rpc_error import Fault
 
 
 def fault(body: bytes) -> str:
     with pytest.raises(Fault) as caught:
-        load(body)
+        load_body(body)
     assert caught.value.message.startswith("JSON Parse error: ")
     return caught.value.message[len("JSON Parse error: ") :]
 
@@ -67,7 +67,7 @@ def test_texts_and_offsets(body: bytes, text: str, offset: int) -> None:
 
 
 def test_a_zero_byte_ends_the_document() -> None:
-    assert load(b'{"a":1}\0rubbish') == {"a": 1}
+    assert load_body(b'{"a":1}\0rubbish') == {"a": 1}
     assert fault(b'{"a":"b\0"}') == "Missing a closing quotation mark in string. at offset: 7"
 
 
@@ -79,7 +79,7 @@ def test_a_zero_byte_ends_the_document() -> None:
 )
 def test_numbers_of_every_route(text: str, value: float) -> None:
     for body in (f'{{"a": {text}}}', f'{{"a": {text}, "b": NaN}}', f'{{"a": {text}, "b": -NaN}}'):
-        found = load(body.encode())["a"]
+        found = load_body(body.encode())["a"]
         assert found == value
         if "b" not in body:
             assert type(found) is type(value)
@@ -104,13 +104,13 @@ def test_the_slow_parser_agrees_with_the_standard_library() -> None:
         document = {"a": _random_value(draw, 4)}
         for options in ({}, {"ensure_ascii": False}, {"indent": 2}):
             body = json.dumps(document, **options).encode()
-            assert Parser(body, 0).document() == load(body) == document
+            assert RapidJsonReader(body, 0).document() == load_body(body) == document
 
 
 def test_strings_that_are_no_utf8_pass_through() -> None:
     for extra in (b"", b', "b": NaN', b', "b": -NaN'):
-        found = load(b'{"a": "x\xff\xc3\xa9"' + extra + b"}")["a"]
-        assert found.encode("utf-8", NOT_UTF8) == b"x\xff\xc3\xa9"
+        found = load_body(b'{"a": "x\xff\xc3\xa9"' + extra + b"}")["a"]
+        assert found.encode("utf-8", UTF8_ERRORS) == b"x\xff\xc3\xa9"
 
 
 def test_a_large_broken_document_is_told_soon() -> None:
@@ -121,27 +121,27 @@ def test_a_large_broken_document_is_told_soon() -> None:
 @pytest.mark.parametrize("rest", [b"x", b" 2", b"]", b'{"a":2}', b" NaN", b"\xff", b"\0"])
 @pytest.mark.parametrize("document", [b'{"a":1}', b'\xef\xbb\xbf {"a":1}', b'{"a":1,"b":NaN}', b'{"a":1,"b":-NaN}'])
 def test_what_follows_the_document_is_not_read(document: bytes, rest: bytes) -> None:
-    assert load(document + rest)["a"] == 1
+    assert load_body(document + rest)["a"] == 1
 
 
 @pytest.mark.parametrize("depth", [300, 2000, 200_000])
 def test_a_document_may_be_nested_as_deep_as_it_likes(depth: int) -> None:
-    document = load(b'{"instances":[1],"nested":' + b"[" * depth + b"]" * depth + b"}")
+    document = load_body(b'{"instances":[1],"nested":' + b"[" * depth + b"]" * depth + b"}")
     assert document["instances"] == [1]
     start = '{\n    "instances": [1],\n    "nested": '
-    assert shown(document) == start + "[" * (SHOWN_BYTES - len(start))
+    assert debug_string(document) == start + "[" * (MAX_DEBUG_BYTES - len(start))
     assert fault(b'{"a":' + b'{"b":' * depth).startswith("Invalid value.")
 
 
 def test_a_shown_value_breaks_off_after_so_many_bytes() -> None:
-    assert shown({"a": [1, {"b": [2.5, "c"]}], "d": {}, "e": []}) == (
+    assert debug_string({"a": [1, {"b": [2.5, "c"]}], "d": {}, "e": []}) == (
         '{\n    "a": [1, {\n            "b": [2.5, "c"]\n        }],\n    "d": {},\n    "e": []\n}'
     )
-    assert shown(["a" * 1000, 1]) == '["' + "a" * 1000 + '"'  # written whole, and nothing behind it
-    assert shown(["a" * (SHOWN_BYTES - 3)]) == '["' + "a" * (SHOWN_BYTES - 3) + '"'
-    assert shown(["a" * (SHOWN_BYTES - 4)]) == '["' + "a" * (SHOWN_BYTES - 4) + '"]'
-    assert shown({"a" * 300: 1}) == '{\n    "' + "a" * 300 + '"'
-    assert len(shown([[0.5] * 10] * 1_000_000)) == SHOWN_BYTES + 2  # a number that was begun
+    assert debug_string(["a" * 1000, 1]) == '["' + "a" * 1000 + '"'  # written whole, and nothing behind it
+    assert debug_string(["a" * (MAX_DEBUG_BYTES - 3)]) == '["' + "a" * (MAX_DEBUG_BYTES - 3) + '"'
+    assert debug_string(["a" * (MAX_DEBUG_BYTES - 4)]) == '["' + "a" * (MAX_DEBUG_BYTES - 4) + '"]'
+    assert debug_string({"a" * 300: 1}) == '{\n    "' + "a" * 300 + '"'
+    assert len(debug_string([[0.5] * 10] * 1_000_000)) == MAX_DEBUG_BYTES + 2  # a number that was begun
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_a_shown_value_breaks_off_after_so_many_bytes() -> None:
     ],
 )
 def test_shown_values(value: Any, text: str) -> None:
-    assert shown(value) == text
+    assert debug_string(value) == text

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from serving.server.lifecycle.models import Models
+from serving.server.lifecycle.model_manager import ModelManager
 from serving.server.rest import server as server_rest
 from serving.server.services.predictor import Predictor
 
@@ -272,7 +272,7 @@ def test_mutated_requests_are_answered(rest: Any) -> None:
 def test_slow_clients_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_rest, "IDLE_S", 0.3)
     monkeypatch.setattr(server_rest, "BODY_S", 0.6)
-    models = Models({})
+    models = ModelManager({})
     server = server_rest.RestServer(Predictor(models), models, 0, "127.0.0.1", 2, None)
     port = server.start()
     try:

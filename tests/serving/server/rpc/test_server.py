@@ -46,12 +46,14 @@ class Slow(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., tuple[Slow, transport.Running]]]:
-    started: list[tuple[Slow, transport.Running]] = []
+def start() -> Iterator[Callable[..., tuple[Slow, transport.RunningServer]]]:
+    started: list[tuple[Slow, transport.RunningServer]] = []
 
-    def make(**options: Any) -> tuple[Slow, transport.Running]:
+    def make(**options: Any) -> tuple[Slow, transport.RunningServer]:
         slow = Slow()
-        started.append((slow, transport.start([slow.add], transport.TransportOptions("127.0.0.1:0", **options))))
+        started.append(
+            (slow, transport.start_grpc_server([slow.add], transport.TransportOptions("127.0.0.1:0", **options)))
+        )
         return started[-1]
 
     yield make
@@ -100,7 +102,7 @@ def test_as_many_callers_as_threads_are_never_refused(start: Callable[..., Any])
 def test_stopping_waits_for_the_calls_under_way_and_leaves_no_thread() -> None:
     before = set(threading.enumerate())
     slow = Slow()
-    running = transport.start([slow.add], transport.TransportOptions("127.0.0.1:0", max_threads=2))
+    running = transport.start_grpc_server([slow.add], transport.TransportOptions("127.0.0.1:0", max_threads=2))
     with grpc.insecure_channel(running.addresses[0]) as channel:
         call = stub(channel).Predict.future(predict_pb2.PredictRequest(), timeout=20)
         assert slow.inside.acquire(timeout=10)
@@ -125,19 +127,19 @@ def test_unix_socket(start: Callable[..., Any], tmp_path: Path) -> None:
 def test_a_taken_port_is_told(start: Callable[..., Any]) -> None:
     _, running = start()
     with pytest.raises(Fault) as caught:
-        transport.start([], transport.TransportOptions(running.addresses[0]))
+        transport.start_grpc_server([], transport.TransportOptions(running.addresses[0]))
     assert caught.value.code is Code.UNKNOWN
 
 
 def test_channel_arguments(start: Callable[..., Any]) -> None:
-    assert transport.channel_arguments("") == []
-    assert transport.channel_arguments("grpc.a=1,grpc.b=x=y,grpc.c=-2") == [
+    assert transport.parse_channel_arguments("") == []
+    assert transport.parse_channel_arguments("grpc.a=1,grpc.b=x=y,grpc.c=-2") == [
         ("grpc.a", 1),
         ("grpc.b", "x=y"),
         ("grpc.c", -2),
     ]
     with pytest.raises(Fault, match="grpc_channel_arguments: expected key=value, got nothing"):
-        transport.channel_arguments("grpc.a=1,nothing")
+        transport.parse_channel_arguments("grpc.a=1,nothing")
     slow, running = start(channel_arguments="grpc.max_receive_message_length=100")
     slow.let.set()
     with grpc.insecure_channel(running.addresses[0]) as channel:
@@ -202,7 +204,7 @@ def test_keys(start: Callable[..., Any], verify: bool) -> None:
 def test_keys_that_make_no_sense_are_told() -> None:
     config = SimpleNamespace(server_key="", server_cert="", custom_ca="", client_verify=True)
     with pytest.raises(Fault, match="ssl_config_file: "):
-        transport.start([], transport.TransportOptions("127.0.0.1:0", ssl=config))
+        transport.start_grpc_server([], transport.TransportOptions("127.0.0.1:0", ssl=config))
 
 
 # --- health ---

@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from serving.server.rest.responses import INDENT, quoted
+from serving.server.rest.responses import INDENT, quote_json
 
-SHOWN_BYTES = 256
+MAX_DEBUG_BYTES = 256
 _PLAIN_DIGITS = 21  # before the point; longer numbers have an exponent
 
 
-def shown(value: Any) -> str:
-    """A value as rapidjson writes it, arrays on one line; it breaks off once `SHOWN_BYTES` are written.
+def debug_string(value: Any) -> str:
+    """A value as rapidjson writes it, arrays on one line; it breaks off once `MAX_DEBUG_BYTES` are written.
 
     A string is written whole, and text that is no UTF-8 is left out. NaN and Infinity have no text, and end it.
     """
-    writer = _Writer()
+    writer = _DebugStringWriter()
     writer.write(value, "", "")
     return writer.text.encode("latin-1").decode("utf-8", "ignore")
 
 
-class _Writer:
+class _DebugStringWriter:
     """Its text's characters stand for bytes. Each method says whether more may follow, and adds nothing if not."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Writer:
     def _members(self, members: dict[str, Any], margin: str) -> bool:
         comma, inner = "", margin + INDENT
         for name, value in members.items():
-            if not (self._put(f"{comma}\n{inner}{quoted(name)}") and self.write(value, ": ", inner)):
+            if not (self._put(f"{comma}\n{inner}{quote_json(name)}") and self.write(value, ": ", inner)):
                 return False
             comma = ","
         return self._put(f"\n{margin}}}" if members else "}")
@@ -62,7 +62,7 @@ class _Writer:
         return self._put("]")
 
     def _put(self, text: str) -> bool:
-        has_room = len(self.text) < SHOWN_BYTES
+        has_room = len(self.text) < MAX_DEBUG_BYTES
         if has_room:
             self.text += text
         return has_room
@@ -70,7 +70,7 @@ class _Writer:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, str):
-        return quoted(value)
+        return quote_json(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and -(2**63) <= value < 2**64:
