@@ -1,4 +1,4 @@
-"""Many rows, as requests of bounded size: split, some in flight at once, answers in the order of the rows."""
+"""Split many rows into requests of limited size, several of them at once, with the answers in the rows' order."""
 
 from __future__ import annotations
 
@@ -11,57 +11,66 @@ from typing import TypeVar
 
 from serving.client.errors import TOO_LONG, InvalidRequest, ServerFailure
 
-_TOO_MANY = re.compile(r"Task size \d+ is larger than maximum input batch size(?: (\d+))?")
+_TOO_MANY = re.compile(r"Task size \d+ is larger than maximum input batch size(?: (\d+))?")  # TensorFlow Serving's
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 
 
-class Limit:
-    """How many rows a request may have; falls where a server's own limit is lower."""
+class BatchLimit:
+    """Maximum number of rows in a request. It falls if the server has a lower limit."""
 
     def __init__(self, rows: int) -> None:
-        """Args:
-        rows: at least 1.
+        """Start with a limit.
+
+        Args:
+          rows: At least 1.
         """
         self.rows = rows
 
-    def asked(self, ask: Callable[[Sequence[Row]], list[Answer]], rows: Sequence[Row]) -> list[Answer]:
-        """The answers to all rows, by requests within the limit, one after another.
+    def split(self, call: Callable[[Sequence[Row]], list[Answer]], rows: Sequence[Row]) -> list[Answer]:
+        """Answer all rows with requests within the limit, one after another.
+
+        Args:
+          call: Sends one request, and returns an answer for each of its rows.
+          rows: Any number of rows.
 
         Raises:
-          ServerFailure: more or fewer answers than rows.
+          ServerFailure: If there are more or fewer answers than rows.
         """
         answers: list[Answer] = []
-        light = len(rows)  # so many are not too many bytes; that holds for these rows alone
+        small_enough = len(rows)  # rows that are not too many bytes; holds for these rows only
         while len(answers) < len(rows):
-            part = rows[len(answers) : len(answers) + min(self.rows, light)]
+            part = rows[len(answers) : len(answers) + min(self.rows, small_enough)]
             try:
-                found = ask(part)
+                found = call(part)
             except InvalidRequest as error:
                 if len(part) > 1 and TOO_LONG.search(str(error)):
-                    light = len(part) // 2
-                elif not self._lowered(str(error), len(part)):
+                    small_enough = len(part) // 2
+                elif not self._lower(str(error), len(part)):
                     raise
                 continue
             if len(found) != len(part):
                 raise ServerFailure(
-                    f"{len(found)} answers to {len(part)} rows", hint="The signature must answer each row once."
+                    f"the server returned {len(found)} answers for {len(part)} rows",
+                    hint="The signature must return one answer for each row.",
                 )
             answers += found
         return answers
 
-    def _lowered(self, words: str, sent: int) -> bool:
-        """Whether the server's words mean that fewer rows may pass; takes its limit, or half, as ours."""
-        found = _TOO_MANY.search(words)
+    def _lower(self, message: str, sent: int) -> bool:
+        """Lower the limit to the one in the server's message, or to half; return False for any other message."""
+        found = _TOO_MANY.search(message)
         if not found or sent == 1:
             return False
-        told = int(found[1]) if found[1] else 0
-        self.rows = min(self.rows, told if 0 < told < sent else sent // 2)
+        limit = int(found[1]) if found[1] else 0
+        self.rows = min(self.rows, limit if 0 < limit < sent else sent // 2)
         return True
 
 
-def batches(items: Iterable[Row], size: Callable[[Row], int], rows: int, max_bytes: int) -> Iterator[list[Row]]:
-    """Groups of at most `rows` items and `max_bytes` in all; one item alone may be larger."""
+def group_into_batches(
+    items: Iterable[Row], size: Callable[[Row], int], rows: int, max_bytes: int
+) -> Iterator[list[Row]]:
+    """Yield groups of at most `rows` items and `max_bytes` bytes in all; a single item may be larger."""
     batch: list[Row] = []
     total = 0
     for item in items:
@@ -74,21 +83,22 @@ def batches(items: Iterable[Row], size: Callable[[Row], int], rows: int, max_byt
         yield batch
 
 
-def in_order(ask: Callable[[Row], Answer], items: Iterable[Row], in_flight: int) -> Iterator[Answer]:
-    """`ask(item)` of each, `in_flight` at once in threads; items are taken no faster than answers are.
+def map_ordered(call: Callable[[Row], Answer], items: Iterable[Row], in_flight: int) -> Iterator[Answer]:
+    """Yield `call(item)` for each item in order, with `in_flight` calls at once in threads.
 
-    When the caller stops early, those under way end by themselves, and their answers are dropped.
+    Reads items only as fast as the answers are taken. If the caller stops early, the calls in progress end by
+    themselves, and their answers are dropped.
     """
     items = iter(items)
     first = list(itertools.islice(items, 2))
-    if len(first) < 2:  # a thread for one request would cost more than it saves
-        yield from map(ask, first)
+    if len(first) < 2:  # a thread for a single call would only cost time
+        yield from map(call, first)
         return
     pool = ThreadPoolExecutor(in_flight)
     waiting: deque[Future[Answer]] = deque()
     try:
         for item in itertools.chain(first, items):
-            waiting.append(pool.submit(ask, item))
+            waiting.append(pool.submit(call, item))
             if len(waiting) == in_flight:
                 yield waiting.popleft().result()
         while waiting:

@@ -1,4 +1,4 @@
-"""The transport over gRPC, with the message classes of `serving.protocol`."""
+"""The transport over gRPC, with the messages of `serving.protocol`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import grpc
 
 from serving import protocol
 from serving.client.address import Address, Tls
-from serving.client.errors import Refusal, ServerFailure
+from serving.client.errors import ServerFailure, TransportError, invalid_request_errors
 from serving.client.results import VersionStatus
-from serving.client.tensor import CODES, STRING, Tensor, numbers
-from serving.client.transport import Features, Model
+from serving.client.tensor import CODES, STRING, Tensor, number_tensor
+from serving.client.transport import Features, ModelSpec
 
 _PREDICTION = "/tensorflow.serving.PredictionService"
 _MODEL = "/tensorflow.serving.ModelService"
@@ -26,7 +26,7 @@ _DATA_TYPES = {
 }
 _NUMBER = {dtype: protocol.MESSAGES["DataType"].values_by_name[name].number for dtype, name in _DATA_TYPES.items()}
 _DTYPE = {number: dtype for dtype, number in _NUMBER.items()}
-_FIELD = {  # of a Tensor's message; all other dtypes use int_val
+_FIELD = {  # of a TensorProto; all other dtypes use int_val
     STRING: "string_val",
     "float32": "float_val",
     "float64": "double_val",
@@ -41,25 +41,25 @@ class GrpcTransport:
     """One channel to one server."""
 
     def __init__(self, address: Address, tls: Tls, max_message_bytes: int) -> None:
-        """Connects with the first request, not here.
+        """Open no connection yet: the first request does.
 
         Args:
-          address: of the gRPC port or socket.
-          tls: looked at if the address is a secure one.
-          max_message_bytes: of a request or an answer.
+          address: Address of the gRPC port or socket.
+          tls: Files for TLS; ignored if the address is not secure.
+          max_message_bytes: Limit for a request and for an answer.
 
         Raises:
-          UsageError: a file of `tls` cannot be read.
+          UsageError: If a file of `tls` cannot be read.
         """
         options = [
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
-            # A server that starts late is found at once, not in two minutes; and a retry really tries again.
+            # gRPC's defaults wait up to two minutes before they look again for a server that starts late.
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.max_reconnect_backoff_ms", 1000),
         ]
         if address.secure:
-            credentials = grpc.ssl_channel_credentials(tls.roots(), _read(tls.key), _read(tls.certificate))
+            credentials = grpc.ssl_channel_credentials(tls.root_certificates(), _read(tls.key), _read(tls.certificate))
             self._channel = grpc.secure_channel(address.target, credentials, options)
         else:
             self._channel = grpc.insecure_channel(address.target, options)
@@ -69,45 +69,48 @@ class GrpcTransport:
         self._status = self._method(f"{_MODEL}/GetModelStatus", "GetModelStatus")
 
     def close(self) -> None:
-        """Closes the channel; requests under way are cancelled."""
+        """Close the channel; requests in progress are cancelled."""
         self._channel.close()
 
     def predict(
-        self, model: Model, signature: str, inputs: Mapping[str, Tensor], outputs: Sequence[str], timeout: float
+        self, model: ModelSpec, signature: str, inputs: Mapping[str, Tensor], outputs: Sequence[str], timeout: float
     ) -> dict[str, Tensor]:
-        """Named tensors to the named outputs, or to all."""
-        request = protocol.PredictRequest(output_filter=outputs)
-        _specify(request.model_spec, model, signature)
-        for name, tensor in inputs.items():
-            write_tensor(request.inputs[name], tensor)
-        found = _called(self._predict, request, timeout).outputs
+        """Call a signature, and return the named outputs, or all."""
+        with invalid_request_errors():
+            request = protocol.PredictRequest(output_filter=outputs)
+            _fill_model_spec(request.model_spec, model, signature)
+            for name, tensor in inputs.items():
+                write_tensor(request.inputs[name], tensor)
+        found = _call(self._predict, request, timeout).outputs
         return {name: read_tensor(found[name]) for name in sorted(found)}
 
     def classify(
-        self, model: Model, signature: str, examples: Sequence[Features], timeout: float
+        self, model: ModelSpec, signature: str, examples: Sequence[Features], timeout: float
     ) -> list[list[tuple[str, float]]]:
-        """For each example its classes and their scores."""
-        request = protocol.ClassificationRequest()
-        _specify(request.model_spec, model, signature)
-        _write_examples(request.input, examples)
-        result = _called(self._classify, request, timeout).result
+        """Return the classes and scores of each example."""
+        with invalid_request_errors():
+            request = protocol.ClassificationRequest()
+            _fill_model_spec(request.model_spec, model, signature)
+            _write_examples(request.input, examples)
+        result = _call(self._classify, request, timeout).result
         return [[(one.label, one.score) for one in row.classes] for row in result.classifications]
 
-    def regress(self, model: Model, signature: str, examples: Sequence[Features], timeout: float) -> list[float]:
-        """A number for each example."""
-        request = protocol.RegressionRequest()
-        _specify(request.model_spec, model, signature)
-        _write_examples(request.input, examples)
-        return [one.value for one in _called(self._regress, request, timeout).result.regressions]
+    def regress(self, model: ModelSpec, signature: str, examples: Sequence[Features], timeout: float) -> list[float]:
+        """Return a number for each example."""
+        with invalid_request_errors():
+            request = protocol.RegressionRequest()
+            _fill_model_spec(request.model_spec, model, signature)
+            _write_examples(request.input, examples)
+        return [one.value for one in _call(self._regress, request, timeout).result.regressions]
 
-    def status(self, model: Model, timeout: float) -> list[VersionStatus]:
-        """The versions, in any order. A label is ignored by the server."""
-        request = protocol.GetModelStatusRequest()
-        _specify(request.model_spec, model, "")
-        states = protocol.State.values_by_number
+    def status(self, model: ModelSpec, timeout: float) -> list[VersionStatus]:
+        """Return the versions, in any order. The server ignores a label."""
+        with invalid_request_errors():
+            request = protocol.GetModelStatusRequest()
+            _fill_model_spec(request.model_spec, model, "")
         return [
-            VersionStatus(one.version, states[one.state].name, one.status.error_message)
-            for one in _called(self._status, request, timeout).model_version_status
+            VersionStatus(one.version, _state_name(one.state), one.status.error_message)
+            for one in _call(self._status, request, timeout).model_version_status
         ]
 
     def _method(self, path: str, messages: str) -> Any:
@@ -118,8 +121,13 @@ class GrpcTransport:
         )
 
 
+def _state_name(number: int) -> str:
+    state = protocol.State.values_by_number.get(number)
+    return str(state.name) if state else f"state {number}"
+
+
 def write_tensor(message: Any, tensor: Tensor) -> None:
-    """Fills a Tensor's message: numbers as one piece of bytes, strings one by one."""
+    """Fill a TensorProto: numbers as one piece of bytes, strings one by one."""
     message.dtype = _NUMBER[tensor.dtype]
     for size in tensor.shape:
         message.tensor_shape.dim.add(size=size)
@@ -130,10 +138,10 @@ def write_tensor(message: Any, tensor: Tensor) -> None:
 
 
 def read_tensor(message: Any) -> Tensor:
-    """A Tensor from its message, whichever of its two forms a server uses.
+    """Read a TensorProto in either of its two forms.
 
     Raises:
-      ServerFailure: strings in one piece that is too short for them.
+      ServerFailure: If strings in one piece do not have the length that their sizes give.
     """
     dtype = _DTYPE.get(message.dtype, f"number {message.dtype} of TensorFlow's DataType")
     shape = tuple(dim.size for dim in message.tensor_shape.dim)
@@ -143,16 +151,16 @@ def read_tensor(message: Any) -> Tensor:
         return Tensor(dtype, shape, message.tensor_content)
     values = list(getattr(message, "half_val" if dtype == "float16" else _FIELD.get(dtype, "int_val")))
     missing = prod(shape) - len(values)
-    values += (values[-1:] or [b"" if dtype == STRING else 0]) * missing  # TensorFlow's rule: the last one repeats
+    values += (values[-1:] or [b"" if dtype == STRING else 0]) * missing  # as TensorFlow does: the last value repeats
     if dtype == STRING:
         return Tensor(dtype, shape, tuple(values))
-    if dtype == "float16":  # comes as its bits
-        return Tensor(dtype, shape, numbers("uint16", shape, values).data)
-    return numbers(dtype, shape, values)
+    if dtype == "float16":  # sent as the bits of each value
+        return Tensor(dtype, shape, number_tensor("uint16", shape, values).data)
+    return number_tensor(dtype, shape, values)
 
 
 def _strings(content: bytes, count: int) -> tuple[bytes, ...]:
-    """From all lengths as varints, and then all strings: how TensorFlow puts strings into one piece."""
+    """Split TensorFlow's form of strings in one piece: first all lengths as varints, then all strings."""
     lengths, at = [], 0
     for _ in range(count):
         length, shift, more = 0, 0, True
@@ -161,7 +169,7 @@ def _strings(content: bytes, count: int) -> tuple[bytes, ...]:
             more, shift, at = content[at] > 127, shift + 7, at + 1
         lengths.append(length)
     if at + sum(lengths) != len(content):
-        raise ServerFailure(f"{count} strings in {len(content)} bytes that are too few or too many for them")
+        raise ServerFailure(f"an output of {count} strings has {len(content)} bytes, too few or too many")
     found = []
     for length in lengths:
         found.append(content[at : at + length])
@@ -169,7 +177,7 @@ def _strings(content: bytes, count: int) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _specify(spec: Any, model: Model, signature: str) -> None:
+def _fill_model_spec(spec: Any, model: ModelSpec, signature: str) -> None:
     spec.name = model.name
     spec.signature_name = signature
     if model.version is not None:
@@ -186,17 +194,17 @@ def _write_examples(message: Any, examples: Sequence[Features]) -> None:
             getattr(example.features.feature[name], kind).value.extend(values)
 
 
-def _called(method: Any, request: Any, timeout: float) -> Any:
+def _call(method: Any, request: Any, timeout: float) -> Any:
     try:
         return method(request, timeout=timeout)
     except grpc.RpcError as error:
-        raise Refusal(error.code().name, error.details() or "") from error
+        raise TransportError(error.code().name, error.details() or "") from error
     except ValueError as error:  # a closed channel
-        raise Refusal("CANCELLED", str(error)) from error
+        raise TransportError("CANCELLED", str(error)) from error
 
 
 def _read(file: str | None) -> bytes | None:
     if file is None:
         return None
-    with open(file, "rb") as opened:  # Tls.roots() has read it before
+    with open(file, "rb") as opened:  # Tls.root_certificates() has checked it
         return opened.read()

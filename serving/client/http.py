@@ -1,4 +1,14 @@
-"""HTTP requests over connections that are kept, from any thread."""
+"""HTTP requests over kept connections that threads share, with urllib3 1.26 or 2.
+
+urllib3 opens, keeps and replaces the connections, and speaks HTTP and TLS. Its retries are off: `serving.client.retry`
+decides about them. urllib3 lacks three things, which this module adds:
+
+* A deadline for the whole request. `urllib3.Timeout(total=...)` covers connecting and the wait for the status line:
+  each read of the body may take that long again, and 1.26 sends with the timeout that the last request left behind.
+* An end to the requests in progress when the client is closed: `pool.close()` closes idle connections only.
+* A second try if the server closes a kept connection at the moment of the request. urllib3 checks a kept connection
+  before it uses it, but not afterwards.
+"""
 
 from __future__ import annotations
 
@@ -8,131 +18,194 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any
+import weakref
+from typing import Any, NamedTuple
 
-from serving.client.errors import Refusal
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_PIECE = 1 << 16
-_BROKEN = (http.client.RemoteDisconnected, ConnectionError, http.client.CannotSendRequest)
+from serving.client.errors import TransportError
+
+MAX_IDLE = 1000
+"""Connections to keep: more than a client has threads."""
+_PIECE_BYTES = 1 << 16
+_HEADERS = {"Content-Type": "application/json"}
+_DROPPED = (http.client.RemoteDisconnected, ConnectionError)
 
 
-class Connections:
-    """As many connections to one server as there are requests at once; idle ones are used again."""
+class HttpAnswer(NamedTuple):
+    """Status and body of an answer."""
+
+    status: int
+    body: bytes
+
+
+class HttpConnections:
+    """Connections to one server, as many as there are requests at once."""
 
     def __init__(self, netloc: str, context: ssl.SSLContext | None, max_message_bytes: int) -> None:
-        """Args:
-        netloc: `host:port`.
-        context: for TLS.
-        max_message_bytes: of a request's body or an answer's.
+        """Open no connection yet.
+
+        Args:
+          netloc: `host:port`.
+          context: TLS settings; None for plain HTTP.
+          max_message_bytes: Limit for the body of a request and of an answer.
         """
-        self._netloc = netloc
-        self._context = context
+        host, _, port = netloc.rpartition(":")
+        host = host.encode("idna").decode()  # urllib3 needs another package for this
+        options: dict[str, Any] = {"maxsize": MAX_IDLE, "owner": self}
+        if context is None:
+            self._pool: Any = urllib3.HTTPConnectionPool(host, int(port), **options)
+            self._pool.ConnectionCls = _PlainConnection
+        else:
+            # urllib3 compares the host's name itself: 1.26 does not give an IP address to OpenSSL.
+            context.check_hostname = False
+            self._pool = urllib3.HTTPSConnectionPool(host, int(port), ssl_context=context, **options)
+            self._pool.ConnectionCls = _TlsConnection
         self._max_bytes = max_message_bytes
         self._lock = threading.Lock()
-        self._idle: list[http.client.HTTPConnection] = []
-        self._all: set[http.client.HTTPConnection] = set()
-        self._closed = False
+        self._open: weakref.WeakSet[_OwnedConnection] = weakref.WeakSet()
+        self.current = _CurrentRequest()
 
     def close(self) -> None:
-        """Closes all of them, those in use, too."""
+        """Close all connections, also those in use: their requests fail."""
+        self._pool.close()
         with self._lock:
-            self._closed = True
-            for connection in self._all:
-                if connection.sock:
-                    with contextlib.suppress(OSError):
-                        connection.sock.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
-                connection.close()
-            self._all.clear()
-            self._idle.clear()
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.kept_socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
 
-    def request(self, method: str, path: str, body: bytes, timeout: float) -> tuple[int, bytes]:
-        """One request and the status and body of its answer.
+    def request(self, method: str, path: str, body: bytes, timeout: float) -> HttpAnswer:
+        """Send one request and read its answer.
+
+        Args:
+          method: "GET" or "POST".
+          path: Path of the URL, quoted.
+          body: JSON; empty for none.
+          timeout: Seconds for all of it.
 
         Raises:
-          Refusal: UNAVAILABLE without a connection, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED above the size limit.
+          TransportError: UNAVAILABLE if there is no connection or it breaks, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED if a
+            body is too large, INTERNAL if the server does not speak HTTP, CANCELLED after `close`.
         """
-        if len(body) > self._max_bytes:
-            raise Refusal("RESOURCE_EXHAUSTED", f"Sent message larger than max ({len(body)} vs. {self._max_bytes})")
-        end = time.monotonic() + timeout
+        self._check_size("Sent", len(body))
+        self.current.end = time.monotonic() + timeout
         while True:
-            connection, used = self._take(timeout)
+            self.current.has_connected = False
             try:
-                answer = self._asked(connection, method, path, body, end)
-            except BaseException as error:
-                self._drop(connection)
-                # A server closes idle connections when it likes: that one has gone says nothing about the server.
-                if used and isinstance(error, _BROKEN) and not self._closed and time.monotonic() < end:
-                    continue
-                raise _refusal(error) from error
-            self._keep(connection)
-            return answer
+                response = self._pool.urlopen(
+                    method,
+                    path,
+                    body=body or None,
+                    headers=_HEADERS,
+                    retries=False,
+                    redirect=False,
+                    timeout=urllib3.Timeout(total=self.current.seconds_left()),
+                    preload_content=False,
+                    enforce_content_length=True,
+                )
+                return HttpAnswer(response.status, self._read_body(response))
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                if isinstance(_cause(error), _DROPPED) and not self.current.has_connected:
+                    continue  # a server closes idle connections at any time: this says nothing about its state
+                raise _to_transport_error(error) from error
 
-    def _asked(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes, end: float
-    ) -> tuple[int, bytes]:
-        connection.timeout = _left(end)
-        if connection.sock is None:
-            connection.connect()
-        sock: Any = connection.sock  # kept here: an answer with "Connection: close" takes it from the connection
-        sock.settimeout(_left(end))
-        connection.request(method, path, body or None, {"Content-Type": "application/json"})
-        sock.settimeout(_left(end))
-        response = connection.getresponse()
+    def _read_body(self, response: Any) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        while True:  # piece by piece: a slow server must not get the whole timeout for each of them
-            sock.settimeout(_left(end))
-            piece = response.read(_PIECE)
-            if not piece:
-                if response.length:
-                    raise http.client.IncompleteRead(b"", response.length)
-                return response.status, b"".join(pieces)
-            size += len(piece)
-            if size > self._max_bytes:
-                raise Refusal("RESOURCE_EXHAUSTED", f"Received message larger than max ({size} vs. {self._max_bytes})")
-            pieces.append(piece)
+        with contextlib.closing(response):
+            self._limit_next_read(response)
+            for piece in response.stream(_PIECE_BYTES, decode_content=False):
+                size += len(piece)
+                self._check_size("Received", size)
+                pieces.append(piece)
+                self._limit_next_read(response)
+        return b"".join(pieces)
 
-    def _take(self, timeout: float) -> tuple[http.client.HTTPConnection, bool]:
+    def _limit_next_read(self, response: Any) -> None:
+        if response.connection is not None:  # else the body is complete, and another thread may use the connection
+            response.connection.kept_socket.settimeout(self.current.seconds_left())
+
+    def _check_size(self, verb: str, size: int) -> None:
+        if size > self._max_bytes:  # gRPC's own words
+            raise TransportError("RESOURCE_EXHAUSTED", f"{verb} message larger than max ({size} vs. {self._max_bytes})")
+
+    def add(self, connection: _OwnedConnection) -> None:
+        """Remember a connection that has just been opened."""
+        self.current.has_connected = True
         with self._lock:
-            if self._closed:
-                raise Refusal("CANCELLED", "the client is closed")
-            if self._idle:
-                return self._idle.pop(), True
-            if self._context:
-                connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    self._netloc, timeout=timeout, context=self._context
-                )
-            else:
-                connection = http.client.HTTPConnection(self._netloc, timeout=timeout)
-            self._all.add(connection)
-            return connection, False
-
-    def _keep(self, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.append(connection)
-
-    def _drop(self, connection: http.client.HTTPConnection) -> None:
-        with self._lock:
-            self._all.discard(connection)
-        connection.close()
+            self._open.add(connection)
 
 
-def _left(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+class _CurrentRequest(threading.local):
+    """The request that this thread makes.
+
+    Attributes:
+      end: When its time is over, by `time.monotonic`.
+      has_connected: Whether a new connection was opened for it.
+    """
+
+    end = 0.0
+    has_connected = False
+
+    def seconds_left(self) -> float:
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
 
 
-def _refusal(error: BaseException) -> BaseException:
-    """What happened as a status of gRPC; anything else as it is."""
-    if isinstance(error, TimeoutError):
-        return Refusal("DEADLINE_EXCEEDED", "")
-    if isinstance(error, ssl.SSLError):
-        return Refusal("UNAVAILABLE", f"TLS: {error.reason or error}")
-    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
-        return Refusal("INTERNAL", "it does not speak HTTP; a gRPC port's address has no http:// in front")
-    if isinstance(error, (OSError, http.client.HTTPException, UnicodeError)):
-        return Refusal("UNAVAILABLE", f"connection broke: {error}")
-    return error
+class _OwnedConnection:
+    """Mixin for urllib3's connections: `HttpConnections` learns of each, and sending keeps to the deadline.
+
+    Attributes:
+      kept_socket: The socket. http.client forgets it as soon as an answer says "Connection: close".
+    """
+
+    kept_socket: socket.socket
+
+    def __init__(self, *args: Any, owner: HttpConnections, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._owner = owner
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.kept_socket = self.sock  # type: ignore[attr-defined]
+        self._owner.add(self)
+
+    def request(self, *args: Any, **options: Any) -> None:
+        if self.sock is None:  # type: ignore[attr-defined]
+            self.connect()
+        self.kept_socket.settimeout(self._owner.current.seconds_left())
+        super().request(*args, **options)  # type: ignore[misc]
+
+
+class _PlainConnection(_OwnedConnection, HTTPConnection):
+    pass
+
+
+class _TlsConnection(_OwnedConnection, HTTPSConnection):
+    pass
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the error that urllib3 has wrapped, or the error itself."""
+    wrapped = (urllib3.exceptions.ProtocolError, urllib3.exceptions.SSLError)
+    found = error.args[-1] if isinstance(error, wrapped) and error.args else None
+    return found if isinstance(found, BaseException) else error
+
+
+def _to_transport_error(error: Exception) -> TransportError:
+    cause = _cause(error)
+    is_new = isinstance(error, urllib3.exceptions.NewConnectionError)  # urllib3 1.26 calls it a timeout, too
+    if not is_new and isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
+        return TransportError("DEADLINE_EXCEEDED", "")
+    if isinstance(error, urllib3.exceptions.ClosedPoolError):
+        return TransportError("CANCELLED", "the client is closed")
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return TransportError("UNAVAILABLE", f"TLS: {getattr(cause, 'reason', None) or cause}")
+    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
+        return TransportError(
+            "INTERNAL", "it does not speak HTTP; the address of a gRPC port must not start with http://"
+        )
+    return TransportError("UNAVAILABLE", "the connection broke")

@@ -1,4 +1,4 @@
-"""What a server answers, as frozen values."""
+"""Answers of a server, as frozen values."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Prediction:
-    """One picture's answer.
+    """The class scores of one picture.
 
     Attributes:
-      scores: by class name, in label order.
+      scores: Score of each class by its name, in label order.
     """
 
     scores: dict[str, float]
 
     @property
     def label(self) -> str:
-        """The class with the highest score."""
+        """Class with the highest score."""
         return max(self.scores, key=self.scores.__getitem__)
 
     @property
     def score(self) -> float:
-        """The highest score."""
+        """Highest score."""
         return self.scores[self.label]
 
     def top(self, count: int) -> list[tuple[str, float]]:
-        """The `count` classes with the highest scores and these, the highest first; ties in label order."""
+        """Return the `count` best classes with their scores, highest first; equal scores in label order."""
         return sorted(self.scores.items(), key=lambda pair: -pair[1])[:count]
 
 
@@ -35,8 +35,9 @@ class VersionStatus:
     """One version of a model.
 
     Attributes:
+      version: Number of the version.
       state: START, LOADING, AVAILABLE, UNLOADING or END.
-      error: why its load failed; empty if it did not.
+      error: Reason why it failed to load; empty if it did not fail.
     """
 
     version: int
