@@ -9,20 +9,19 @@ run's, without the imports before it. horse_or_human has 20 of its 100 epochs, w
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from benchmarks.report import Terminal, Verdict, quiet
 from data.errors import SkewlessError, UsageError
 from pipeline.cli import reported
-from pipeline.report.skew import number, points, worst_first
+from pipeline.report.record import RunRecord, read_record
+from pipeline.report.skew import format_number, format_points, worst_first
 
 GOAL = 0.10
 MOBILENET = {
@@ -56,7 +55,7 @@ def main(data: Path, names: tuple[str, ...]) -> None:
         terminal.finish(_report(records, terminal))
 
 
-def _run(name: str, data: Path, scratch: Path) -> dict[str, Any]:
+def _run(name: str, data: Path, scratch: Path) -> RunRecord:
     """The record of a run.
 
     Raises:
@@ -73,8 +72,7 @@ def _run(name: str, data: Path, scratch: Path) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SkewlessError(f"{name} ended with status {done.returncode}: {done.stderr.strip().splitlines()[-2:]}")
-    record: dict[str, Any] = json.loads((scratch / name / name / "run.json").read_text())
-    return record
+    return read_record(str(scratch / name / name / "run.json"))
 
 
 def _folder(path: Path, scratch: Path) -> Path:
@@ -89,18 +87,20 @@ def _folder(path: Path, scratch: Path) -> Path:
     return path
 
 
-def _report(records: Mapping[str, Mapping[str, Any]], terminal: Terminal) -> Verdict:
+def _report(records: Mapping[str, RunRecord], terminal: Terminal) -> Verdict:
     shares, rows, avoided = {}, [], []
     for name, record in records.items():
-        skew = record["skew"]
-        seconds = sum(one["seconds"] for one in record["components"] if one["name"] == "SkewGate")
-        shares[name] = seconds / record["seconds"]
-        largest = max(one["largest"] for one in skew["routes"])
-        cells = (f"{record['seconds']:.0f} s", f"{seconds:.1f} s", f"{shares[name]:.1%}")
-        rows.append((name, *cells, str(skew["records"]), number(largest), number(skew["tolerance"])))
-        for one in worst_first(skew["avoided"]):
-            flipped = f"{one['flipped']} of {one['pictures']}"
-            avoided.append((f"{name}: {one['client']}", flipped, f"{points(one)} points", number(one["largest"])))
+        skew = record.skew
+        assert skew is not None, "a run that succeeded has passed the skew gate"
+        seconds = sum(one.seconds for one in record.components if one.name == "SkewGate")
+        shares[name] = seconds / record.seconds
+        largest = max(route.largest for route in skew.routes)
+        cells = (f"{record.seconds:.0f} s", f"{seconds:.1f} s", f"{shares[name]:.1%}")
+        rows.append((name, *cells, str(skew.records), format_number(largest), format_number(skew.tolerance)))
+        for cost in worst_first(skew.client_skew):
+            flipped = f"{cost.flipped} of {cost.pictures}"
+            points = f"{format_points(cost)} points"
+            avoided.append((f"{name}: {cost.client}", flipped, points, format_number(cost.largest)))
     columns = ("task", "run", "gate", "share", "records", "largest difference", "allowed")
     terminal.table(f"the gate's share of a run, goal at most {GOAL:.0%}", columns, rows)
     terminal.table("what was avoided", ("a client with", "answers changed", "accuracy", "score"), avoided)

@@ -1,1 +1,1 @@
-"""What a run tells: while it goes on, and afterwards."""
+"""What a run reports: on the terminal, as `run.json`, and as plots."""

@@ -1,4 +1,4 @@
-"""What clients with preprocessing of their own would have changed: a bar for each, as the gate measured it."""
+"""Plot of client skew: a bar for each client with its own preprocessing, as the skew gate measured it."""
 
 from __future__ import annotations
 
@@ -7,45 +7,37 @@ from typing import TYPE_CHECKING
 from pipeline.report.figure import BLUE, GREY, add_cell, new_figure, shorten
 from pipeline.report.record import RunRecord
 from pipeline.report.skew import format_points, format_share, worst_first
+from serving.parity.client_skew import ClientSkewCost
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
 LEAST_SCALE = 0.05
-"""Of the axis: a bar of less than 5 % should look like little."""
+"""Smallest range of the axis, so that a bar of less than 5 % looks short."""
 
 
 def draw_client_skew(record: RunRecord) -> Figure | None:
-    """The share of changed predictions, the worst client first; their number and the accuracy as words beside it."""
-    costs = worst_first(record.skew.get("avoided", ()))
+    """Draw the share of the answers that each client would have changed, the worst client first.
+
+    Next to each bar are the number of changed answers and the change of the accuracy.
+
+    Returns:
+      The figure; None if the record has no such clients, as for models on numbers.
+    """
+    costs = worst_first(record.skew.client_skew if record.skew else ())
     if not costs:
         return None
-    pictures, served = costs[0]["pictures"], costs[0]["accuracy_served"]
-    beside = "" if served is None else f", served with an accuracy of {format_share(served)}"
-    some, none = "answers that a naive client would have changed", "no naive client would have changed an answer"
-    title = f"{shorten(record.task, 40)}: {some if costs[0]['flipped'] else none}\n"
-    title += f"{pictures:,} picture{'s' if pictures != 1 else ''}{beside}"
-    has_accuracy = any(one["accuracy"] is not None for one in costs)
+    has_accuracy = any(cost.accuracy is not None for cost in costs)
     width, height = 8.5, 1.75 + 0.36 * len(costs)
-    figure = new_figure(width, height, title)
-    # The cells lie beside the axes, at shares of their width: room for them in inches, left and right.
+    figure = new_figure(width, height, _title(record.task, costs[0]))
+    # The cells are outside the axes, at shares of the axes' width: leave room for them, in inches, left and right.
     figure.set_layout_engine("none")
     span = 3.6 if has_accuracy else 4.6
     axes = figure.add_axes((2.3 / width, 0.6 / height, span / width, (height - 1.2) / height))
-    numbers, change = 1 + 1.25 / span, 1 + 2.4 / span
-    for row, one in enumerate(costs):
-        part = one["flipped"] / one["pictures"]
-        axes.barh(row, part, height=0.62, color=BLUE)
-        add_cell(axes, -0.02, row, shorten(one["client"], 28), "right")
-        told = f"{one['flipped']:,} ({format_share(part)})" if one["flipped"] else "none"
-        add_cell(axes, numbers, row, told, "right")
-        if has_accuracy:
-            add_cell(axes, change, row, f"{format_points(one)} points" if format_points(one) else "unknown", "right")
-    add_cell(axes, numbers, -0.9, "changed", "right", GREY)
-    if has_accuracy:
-        add_cell(axes, change, -0.9, "accuracy", "right", GREY)
-    worst = costs[0]["flipped"] / pictures
+    _rows(axes, costs, 1 + 1.25 / span, 1 + 2.4 / span if has_accuracy else None)
+    worst = costs[0].flipped / costs[0].pictures
     limit = min(1.0, max(LEAST_SCALE, 1.05 * worst))
     axes.set(xlim=(0, limit), ylim=(len(costs) - 0.4, -1.3), yticks=[], xlabel="share of the answers")
     axes.xaxis.set_major_locator(_ticks())
@@ -54,6 +46,38 @@ def draw_client_skew(record: RunRecord) -> Figure | None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _title(task: str, worst: ClientSkewCost) -> str:
+    served = (
+        "" if worst.accuracy_served is None else f", served with an accuracy of {format_share(worst.accuracy_served)}"
+    )
+    changed = "answers that a naive client would have changed"
+    title = changed if worst.flipped else "no naive client would have changed an answer"
+    return f"{shorten(task, 40)}: {title}\n{worst.pictures:,} picture{'s' if worst.pictures != 1 else ''}{served}"
+
+
+def _rows(axes: Axes, costs: list[ClientSkewCost], numbers: float, change: float | None) -> None:
+    """Draw a bar and its cells for each client, and the cells' headings.
+
+    Args:
+      axes: Of the bars.
+      costs: Of the clients, one for each row.
+      numbers: Right edge of the column with the changed answers, as a share of the axes' width.
+      change: The same of the column with the accuracy; None without that column.
+    """
+    for row, cost in enumerate(costs):
+        share = cost.flipped / cost.pictures
+        axes.barh(row, share, height=0.62, color=BLUE)
+        add_cell(axes, -0.02, row, shorten(cost.client, 28), "right")
+        changed = f"{cost.flipped:,} ({format_share(share)})" if cost.flipped else "none"
+        add_cell(axes, numbers, row, changed, "right")
+        if change is not None:
+            points = format_points(cost)
+            add_cell(axes, change, row, f"{points} points" if points else "unknown", "right")
+    add_cell(axes, numbers, -0.9, "changed", "right", GREY)
+    if change is not None:
+        add_cell(axes, change, -0.9, "accuracy", "right", GREY)
 
 
 def _ticks() -> MaxNLocator:

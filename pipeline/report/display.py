@@ -1,4 +1,4 @@
-"""What is seen on the terminal: one line a component, and beneath it what is going on now."""
+"""The terminal during a run: one line for each component that ended, and a spinner with the current progress."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from components.progress import LOGGER
 
 
 class Display(logging.Handler):
-    """Shows the lines of `components.progress` beside a spinner, and each component when it is done.
+    """Handler of `components.progress` that shows progress next to a spinner, and a line when a component ends.
 
-    Where the output is no terminal (CI, a file), the lines of the components alone are printed.
+    If the output is not a terminal (CI, a file), only the lines of the components are printed.
     """
 
     def __init__(self, console: Console) -> None:
-        """Args:
-        console: where to print; not stdout, which goes to the log during a run.
+        """Create a display; it shows something inside a `with` block.
+
+        Args:
+          console: Where to print; not stdout, which goes to the log during a run.
         """
         super().__init__()
         self._console = console
@@ -38,20 +40,27 @@ class Display(logging.Handler):
         LOGGER.removeHandler(self)
 
     def align(self, names: Iterable[str]) -> None:
-        """Makes room for the components' names, where there may be longer ones than TFX's own."""
+        """Widen the column of the names to the longest of `names`; it fits TFX's own components already."""
         self._width = max([self._width, *map(len, names)])
 
     def started(self, component: str) -> None:
-        """A component begins."""
+        """Show that a component runs."""
         self._component = component
         self._status.update(f"[bold]{component}[/]")
 
     def done(self, component: str, state: str, why: str, seconds: float) -> None:
-        """A component ended: its state ("executed", "cached", "failed"), why, and how long it took."""
+        """Print the line of a component that ended.
+
+        Args:
+          component: Its name.
+          state: "executed", "cached" or "failed".
+          why: What has changed, or that nothing has.
+          seconds: Its duration.
+        """
         mark = {"executed": "[green]done  [/]", "cached": "[cyan]cached[/]"}.get(state, "[red]failed[/]")
         name = component.ljust(self._width)
         self._console.print(f"{mark} {name} {seconds:6.1f} s  [dim]{escape(why)}[/]", highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """A line from within a component."""
+        """Show a component's progress."""
         self._status.update(f"[bold]{self._component}[/]  [dim]{escape(record.getMessage())}[/]")

@@ -1,8 +1,8 @@
-"""A page for a figure: its colours, its size, its words in rows, and how it becomes a PNG.
+"""Building blocks of the plots: page, colours, table cells, PNG.
 
-The two colours are the blue and orange of Okabe and Ito (Color Universal Design, 2008), which every kind of colour
-blindness tells apart; lines and markers differ, too, so that a grey print will do. Figures are made through
-matplotlib's objects, never through pyplot: no display, and nothing left behind in the process.
+The two colours are the blue and orange of Okabe and Ito (Color Universal Design, 2008), which people with any kind of
+colour blindness can distinguish; lines and markers differ, too, so that a grey print works. Figures are made from
+matplotlib's objects, never through pyplot: that needs a display and keeps state in the process.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI, COLOURS = 150, 64  # of 16, the orange came out as a brown
+DPI, COLOURS = 150, 64  # with 16 colours, the orange became brown
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#555555"
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """A white page of inches with a title, which gets smaller where it is long."""
+    """Return an empty white figure with a title.
+
+    Args:
+      width: In inches.
+      height: In inches.
+      title: Becomes smaller if a line of it is too long for the width.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure((width, height), dpi=DPI, facecolor="white", layout="constrained")
@@ -33,9 +39,13 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def save_png(figure: Figure, path: str) -> None:
-    """Writes a PNG aside first, so that a reader finds it whole or not at all.
+    """Write a figure as PNG; a reader finds the file complete or not at all.
 
-    Few colours make it a fraction of the size, and a few are all that there are: greys and the two of the lines.
+    64 colours are enough for greys and the two colours of the lines, and make the file a fraction of the size.
+
+    Args:
+      figure: The figure.
+      path: Local or remote.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
@@ -48,11 +58,20 @@ def save_png(figure: Figure, path: str) -> None:
 
 
 def add_cell(axes: Axes, x: float, row: float, text: str, side: str, color: str = "black") -> None:
-    """A word of a table beside the axes: x of their width, y a row."""
+    """Add a cell of a table that continues next to the axes.
+
+    Args:
+      axes: The axes.
+      x: Position as a share of the axes' width; may be outside 0..1.
+      row: Position on the y axis.
+      text: Of the cell.
+      side: Of the text that is at `x`: "left" or "right".
+      color: Of the text.
+    """
     place = axes.get_yaxis_transform()
     axes.text(x, row, text, transform=place, ha=side, va="center", fontsize=9, color=color, parse_math=False)
 
 
 def shorten(text: str, length: int) -> str:
-    """The text, or as much of it as fits into so many characters."""
+    """Return the text, cut to at most `length` characters with an ellipsis at the end."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

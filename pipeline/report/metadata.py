@@ -1,4 +1,4 @@
-"""What ML Metadata knows about a run: outputs of the components, and why each was executed or taken from the cache."""
+"""What ML Metadata holds about a run: the components' outputs, and why each was executed or taken from the cache."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 FRAMEWORK, PACKAGES = "framework", "packages"
+Outputs = dict[str, pb.Artifact]  # by output key
 
 
 class Metadata:
-    """Questions to the store of one task."""
+    """Queries to the metadata store of one task."""
 
     def __init__(self, connection: pb.ConnectionConfig) -> None:
-        """Args:
-        connection: from `pipeline.metadata_store`.
+        """Open the store, read-only if it is a SQLite file.
+
+        Args:
+          connection: From `pipeline.metadata_store`.
         """
         config = pb.ConnectionConfig()
         config.CopyFrom(connection)
@@ -26,13 +29,13 @@ class Metadata:
         self._store = metadata_store.MetadataStore(config)
 
     def state(self, execution_id: int) -> str:
-        """ "executed", "cached" (its outputs are an earlier execution's) or "failed"."""
+        """Return "executed", "cached" (the outputs are an earlier execution's) or "failed"."""
         (execution,) = self._store.get_executions_by_id([execution_id])
         known = {pb.Execution.COMPLETE: "executed", pb.Execution.CACHED: "cached"}
         return known.get(execution.last_known_state, "failed")
 
-    def outputs(self, execution_id: int) -> dict[str, pb.Artifact]:
-        """The execution's artifact by output key (the first, where there are several)."""
+    def outputs(self, execution_id: int) -> Outputs:
+        """Return an execution's artifact by output key; the first, if a key has several."""
         events = [
             event for event in self._store.get_events_by_execution_ids([execution_id]) if event.type == pb.Event.OUTPUT
         ]
@@ -40,7 +43,7 @@ class Metadata:
         return {event.path.steps[0].key: artifacts[event.artifact_id] for event in reversed(events)}
 
     def why(self, execution_id: int) -> str:
-        """The reason in a few words: what differs from the last time, or that nothing does."""
+        """Return in a few words what differs from the component's last run, or that nothing does."""
         (execution,) = self._store.get_executions_by_id([execution_id])
         earlier = [other for other in self._store.get_executions_by_type(execution.type) if other.id < execution_id]
         if execution.last_known_state == pb.Execution.CACHED:
@@ -49,7 +52,7 @@ class Metadata:
         if not finished:
             return "it did not finish before" if earlier else "first run"
         before = max(finished, key=lambda one: one.id)
-        # A cached execution lacks what ExampleGen's driver found out (span, fingerprint): the last one that ran has it.
+        # A cached execution lacks what ExampleGen's driver found (span, fingerprint): the last one that ran has it.
         ran = [one for one in finished if one.last_known_state == pb.Execution.COMPLETE]
         found = dict(max(ran, key=lambda one: one.id).custom_properties) if ran else {}
         changes = _changes({**found, **before.custom_properties}, execution.custom_properties)
@@ -57,11 +60,11 @@ class Metadata:
         return "; ".join(changes) or "its earlier outputs are gone"
 
     def changed(self, execution_id: int, depends: Mapping[str, str]) -> list[str]:
-        """What a component's task had otherwise when it ran, in a few words each.
+        """Return how a component's task has changed since it ran, one phrase for each change.
 
         Args:
-          execution_id: of the component.
-          depends: the task's today, from `TaskReference.config`.
+          execution_id: Of the component.
+          depends: What the task depends on today, from `TaskReference.config`.
         """
         (execution,) = self._store.get_executions_by_id([execution_id])
         parts = {_part(name) for name in depends} - {FRAMEWORK, PACKAGES}
@@ -88,10 +91,10 @@ def _part(name: str) -> str:
 
 
 def _changes(before: Mapping[str, pb.Value], now: Mapping[str, pb.Value]) -> list[str]:
-    """What differs between the properties of two executions."""
+    """Return the differences between the properties of two executions, one phrase for each."""
     old, new = _flat(before), _flat(now)
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    # A root of an earlier Skewless says nothing of packages: whether they changed is not known.
+    # Roots of an earlier Skewless do not have the packages: whether they changed is unknown.
     changed = [key for key in changed if key in old or _part(key) != PACKAGES]
     return list(dict.fromkeys(_change(key, old.get(key), new.get(key)) for key in changed))
 
@@ -111,7 +114,7 @@ def _change(key: str, old: str | None, new: str | None) -> str:
 
 
 def _flat(properties: Mapping[str, pb.Value]) -> dict[str, str]:
-    """Properties by name; what Skewless's components depend on, and JSON settings, by their own names."""
+    """Return properties as text by name; the entries of JSON properties are properties of their own."""
     found: dict[str, str] = {}
     for key, value in properties.items():
         text = str(getattr(value, value.WhichOneof("value") or "string_value"))
@@ -126,7 +129,7 @@ def _flat(properties: Mapping[str, pb.Value]) -> dict[str, str]:
 
 
 def _depends(text: str) -> dict[str, str] | None:
-    """The `depends` of a TaskReference's entry, wherever a component keeps it."""
+    """Return the `depends` of a TaskReference that is nested at any depth; None if there is none."""
     if '"depends"' not in text:
         return None
     found: Any = json.loads(text)

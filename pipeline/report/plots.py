@@ -1,6 +1,6 @@
-"""What a run looks like: the history of its training, the accuracy of each class, its model; as PNG beside `run.json`.
+"""The plots of a run, as PNGs next to `run.json`: training history, accuracy by class, the model's layers.
 
-What clients with preprocessing of their own would have changed is drawn by `draw_client_skew`.
+`pipeline.report.client_skew_plot` draws the fourth: the answers that other clients would have changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.report.client_skew_plot import draw_client_skew
 from pipeline.report.figure import BLUE, GREY, ORANGE, add_cell, new_figure, save_png, shorten
-from pipeline.report.record import RunRecord
+from pipeline.report.record import EvaluationSummary, LayerSummary, RunRecord, TrainingSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,11 +29,11 @@ _ACCURACY = "sparse_categorical_accuracy"
 
 
 def draw_plots(record: RunRecord, folder: str) -> list[str]:
-    """Writes `history.png`, `classes.png`, `model.png` and `avoided.png`, those that the record has the figures for.
+    """Write `history.png`, `classes.png`, `model.png` and `avoided.png`, as far as the record has their data.
 
     Args:
-      record: of a run; an older one, or one that failed early, may lack any part.
-      folder: where to write, local or remote.
+      record: Of a run. The record of a run that failed early lacks parts.
+      folder: Where to write, local or remote.
 
     Returns:
       The paths written.
@@ -56,14 +56,19 @@ def draw_plots(record: RunRecord, folder: str) -> list[str]:
 
 
 def draw_history(record: RunRecord) -> Figure | None:
-    """Training against validation by epoch: a panel for each metric, and one for the learning rate where it is told."""
-    series = {name: values for name, values in record.training.get("history", {}).items() if values}
+    """Draw training against validation by epoch: a panel for each metric, and one for a learning rate that changes.
+
+    Returns:
+      The figure; None if the record has no history.
+    """
+    training = record.training or TrainingSummary()
+    series = {name: values for name, values in training.history.items() if values}
     names = [name for name in series if not name.startswith("val_") and name != RATE]
     if not names:
         return None
-    names.sort(key=lambda name: name == "loss")  # what one reads first stands first
+    names.sort(key=lambda name: name == "loss")  # the loss last: readers look for the accuracy
     epochs = max(map(len, series.values()))
-    has_rate = len(set(series.get(RATE, ()))) > 1  # one that stays the same tells nothing
+    has_rate = len(set(series.get(RATE, ()))) > 1
     title = f"{record.task}: training against validation, {epochs} epoch{'s' if epochs > 1 else ''}"
     figure = new_figure(5.2 * max(len(names), 1.2), 4.4 + 1.4 * has_rate, title)
     grid = figure.add_gridspec(1 + has_rate, len(names), height_ratios=[3, 1][: 1 + has_rate])
@@ -71,7 +76,7 @@ def draw_history(record: RunRecord) -> Figure | None:
         axes = figure.add_subplot(grid[0, column])
         _curves(axes, name, series[name], series.get(f"val_{name}", []))
         _epochs(axes, epochs)
-        _marks(axes, record.training, epochs)
+        _marks(axes, training, epochs)
     if has_rate:
         axes = figure.add_subplot(grid[1, :])
         style: dict[str, Any] = {"color": GREY, "linewidth": 1.8, "marker": "o" if epochs == 1 else ""}
@@ -84,7 +89,7 @@ def draw_history(record: RunRecord) -> Figure | None:
 
 
 def _curves(axes: Axes, name: str, training: list[float], validation: list[float]) -> None:
-    """A metric's two lines; the legend, above them where it hides neither, tells their last and best values."""
+    """Draw a metric's two lines, and above them, where it covers neither, a legend with the last and best values."""
     higher = any(part in name for part in _HIGHER_IS_BETTER)
     every = max(1, len(training) // 12)
     for label, values, style in (("training", training, TRAINING), ("validation", validation, VALIDATION)):
@@ -113,9 +118,9 @@ def _last_and_best(values: list[float], higher: bool) -> str:
 
 
 def _make_room(axes: Axes, at_most_one: bool) -> None:
-    """Leaves a band above the lines for the labels of the marks; ticks stay within what a share can be.
+    """Leave a band above the lines for the labels of the marks; ticks of a share end at 1.
 
-    Values that are nearly the same get a wider range, which makes a trifle look like one.
+    Values that are nearly equal get a wider range, so that small differences look small.
     """
     low, high = axes.get_ylim()
     wider = max(0.0, (0.1 if at_most_one else 0.1 * abs(high)) - (high - low)) / 2
@@ -127,7 +132,7 @@ def _make_room(axes: Axes, at_most_one: bool) -> None:
 
 
 def _epochs(axes: Axes, epochs: int) -> None:
-    """The axis of the epochs: whole numbers from 1."""
+    """Set up the axis of the epochs: whole numbers from 1."""
     from matplotlib.ticker import MaxNLocator
 
     room = max(0.5, 0.03 * epochs)
@@ -140,15 +145,15 @@ def _epochs(axes: Axes, epochs: int) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _marks(axes: Axes, training: dict[str, Any], epochs: int) -> None:
-    """A line at the epoch that was exported, and one before each later phase."""
-    best = training.get("best_epoch")
-    marks = [(best, f"exported: epoch {best}", ":")] if best else []
-    for phase in training.get("phases", []):
-        if phase["epoch"] > 1:
-            marks.append((phase["epoch"] - 0.5, f"{phase['name']} from epoch {phase['epoch']}", "-."))
+def _marks(axes: Axes, training: TrainingSummary, epochs: int) -> None:
+    """Draw a vertical line at the epoch that was exported, and one before each later phase."""
+    best = training.best_epoch
+    marks: list[tuple[float, str, str]] = [(best, f"exported: epoch {best}", ":")] if best else []
+    for phase in training.phases:
+        if phase.epoch > 1:
+            marks.append((phase.epoch - 0.5, f"{phase.name} from epoch {phase.epoch}", "-."))
     for place, (at, text, style) in enumerate(marks):
-        top = 0.985 - 0.065 * (place % 3)  # a line ends at its own label, below those of the lines before it
+        top = 0.985 - 0.065 * (place % 3)  # each line ends at its label, below the labels before it
         axes.axvline(at, ymax=top, color=GREY, linestyle=style, linewidth=1.3, zorder=1)
         is_left = at <= (1 + epochs) / 2
         axes.annotate(
@@ -170,7 +175,7 @@ def _numbers(values: list[float]) -> range:
 
 
 def _finite(values: list[float]) -> list[float]:
-    """Infinity is no place on a page: such values are left out of it, as are those that are no number."""
+    """Replace infinite values by NaN, which matplotlib leaves out of the line."""
     return [value if math.isfinite(value) else math.nan for value in map(float, values)]
 
 
@@ -182,11 +187,15 @@ def _short(value: float) -> str:
 
 
 def draw_classes(record: RunRecord) -> Figure | None:
-    """A bar for each class, the worst first, at most 40; the accuracy of all held-out examples as a line."""
-    slices = record.evaluation.get("slices", {})
+    """Draw a bar for each class, the worst first, at most 40, and a line at the accuracy of all held-out examples.
+
+    Returns:
+      The figure; None if the record has no accuracy by class.
+    """
+    evaluation = record.evaluation or EvaluationSummary()
     found = [
         (values[_ACCURACY], name.removeprefix("label:"), int(values.get("example_count", 0)))
-        for name, values in slices.items()
+        for name, values in evaluation.slices.items()
         if name.startswith("label:") and math.isfinite(values.get(_ACCURACY, math.nan))
     ]
     if not found:
@@ -196,7 +205,7 @@ def draw_classes(record: RunRecord) -> Figure | None:
     which = f"the {len(shown)} worst of {len(found)} classes" if len(shown) < len(found) else f"{len(found)} classes"
     width, height = 8.5, 1.6 + 0.24 * len(shown)
     figure = new_figure(width, height, f"{record.task}: accuracy on held-out examples, {which}")
-    # The cells lie beside the axes, at shares of their width: room for them in inches, left and right.
+    # The cells are outside the axes, at shares of the axes' width: leave room for them, in inches, left and right.
     figure.set_layout_engine("none")
     axes = figure.add_axes((2.3 / width, 0.6 / height, 4.5 / width, (height - 1.05) / height))
     for row, (accuracy, name, count) in enumerate(shown):
@@ -206,7 +215,7 @@ def draw_classes(record: RunRecord) -> Figure | None:
         add_cell(axes, 1.33, row, f"{count:,}", "right")
     add_cell(axes, 1.15, -1, "accuracy", "right", GREY)
     add_cell(axes, 1.33, -1, "examples", "right", GREY)
-    _overall(axes, slices.get("overall", {}))
+    _overall(axes, evaluation.overall)
     axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -1.4), yticks=[], xlabel="accuracy")
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -215,6 +224,7 @@ def draw_classes(record: RunRecord) -> Figure | None:
 
 
 def _overall(axes: Axes, overall: dict[str, float]) -> None:
+    """Draw a line at the accuracy of all held-out examples."""
     value = overall.get(_ACCURACY, math.nan)
     if math.isfinite(value):
         axes.axvline(value, color=ORANGE, linestyle="--", linewidth=2)
@@ -227,11 +237,15 @@ def _overall(axes: Axes, overall: dict[str, float]) -> None:
 
 
 def draw_model(record: RunRecord) -> Figure | None:
-    """A box for each layer, from the input down; of frozen ones the edge is dashed and hatched, the box grey."""
-    layers = record.training.get("layers")
+    """Draw a box for each layer, from the input down. A frozen layer has a grey box with a dashed, hatched edge.
+
+    Returns:
+      The figure; None if the record has no layers.
+    """
+    layers = record.training.layers if record.training else []
     if not layers:
         return None
-    params = sum(layer["params"] for layer in layers)
+    params = sum(layer.params for layer in layers)
     trainable = sum(_trainable(layer) for layer in layers)
     boxes = list(_boxes(layers))
     columns = -(-len(boxes) // 24)
@@ -250,70 +264,69 @@ def draw_model(record: RunRecord) -> Figure | None:
     return figure
 
 
-def _trainable(layer: dict[str, Any]) -> int:
-    return int(layer.get("trainable_params", layer["params"] * layer["trainable"]))
+def _trainable(layer: LayerSummary) -> int:
+    return layer.params * layer.trainable if layer.trainable_params is None else layer.trainable_params
 
 
-def _boxes(layers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The layers; of more than 44 the middle ones as one."""
+def _boxes(layers: list[LayerSummary]) -> Iterator[LayerSummary]:
+    """Yield the layers; if there are more than 44, the middle ones as one."""
     out = len(layers) - SHOWN_LAYERS + 1 if len(layers) > SHOWN_LAYERS else 0
     start = SHOWN_LAYERS // 2
     yield from layers[:start]
     if out:
         middle = layers[start : start + out]
-        yield {
-            "name": "",
-            "kind": f"{out} more layers",
-            "detail": "",
-            "output": middle[-1]["output"],
-            "params": sum(layer["params"] for layer in middle),
-            "trainable": any(map(_trainable, middle)),
-        }
+        yield LayerSummary(
+            name="",
+            kind=f"{out} more layers",
+            detail="",
+            output=middle[-1].output,
+            params=sum(layer.params for layer in middle),
+            trainable=any(map(_trainable, middle)),
+        )
     yield from layers[start + out :]
 
 
-def _feeds(boxes: list[dict[str, Any]], place: int) -> bool:
-    """Whether a box takes the output of the one above; so it is taken of records that do not tell."""
-    above = boxes[place - 1]["name"]
-    inputs = boxes[place].get("inputs")
+def _feeds(boxes: list[LayerSummary], place: int) -> bool:
+    """Return whether a box takes the output of the box above; true for records that do not have the inputs."""
+    above, inputs = boxes[place - 1].name, boxes[place].inputs
     return inputs is None or not above or above in inputs
 
 
-def _notes(boxes: list[dict[str, Any]], place: int) -> str:
-    """The name of a layer, and what feeds it where that is not the box above alone."""
+def _notes(boxes: list[LayerSummary], place: int) -> str:
+    """Return a layer's name, and its inputs unless the box above is the only one."""
     box = boxes[place]
-    inputs = box.get("inputs") or []
-    above = boxes[place - 1]["name"] if place else ""
+    inputs = box.inputs or []
+    above = boxes[place - 1].name if place else ""
     if not above or inputs in ([above], []):
-        return shorten(box["name"], 44)
-    return shorten(f"{shorten(box['name'], 24)}, from {' + '.join(inputs)}", 56)
+        return shorten(box.name, 44)
+    return shorten(f"{shorten(box.name, 24)}, from {' + '.join(inputs)}", 56)
 
 
-def _box(axes: Axes, column: int, row: int, box: dict[str, Any], notes: str) -> None:
+def _box(axes: Axes, column: int, row: int, box: LayerSummary, notes: str) -> None:
     from matplotlib.patches import Rectangle
 
     left, right, top, height = column + 0.02, column + 0.94, row + 0.06, 0.7
-    is_frozen = bool(box["params"] and not box["trainable"])
-    fill = "#E4E4E4" if is_frozen else "#DCEBF6" if box["params"] else "white"
+    is_frozen = bool(box.params and not box.trainable)
+    fill = "#E4E4E4" if is_frozen else "#DCEBF6" if box.params else "white"
     edge: dict[str, Any] = {"edgecolor": GREY, "linestyle": "--" if is_frozen else "-"}
     axes.add_patch(Rectangle((left, top), right - left, height, facecolor=fill, **edge))
     if is_frozen:
         axes.add_patch(Rectangle((left, top), 0.02, height, facecolor="white", hatch="//////", **edge))
     text: dict[str, Any] = {"va": "center", "parse_math": False}
     first, second = top + 0.3 * height, top + 0.74 * height
-    kind = shorten(box["kind"], 26)
+    kind = shorten(box.kind, 26)
     name = axes.annotate(kind, (left + 0.03, first), fontsize=9.5, fontweight="bold", **text)
     beside: dict[str, Any] = {"xycoords": name, "xytext": (8, 0), "textcoords": "offset points"}
-    axes.annotate(shorten(box["detail"], 52 - len(kind)), (1, 0.5), fontsize=9, **beside, **text)
+    axes.annotate(shorten(box.detail, 52 - len(kind)), (1, 0.5), fontsize=9, **beside, **text)
     axes.annotate(notes, (left + 0.03, second), fontsize=7.5, color=GREY, **text)
-    shape = "" if box["output"] is None else " x ".join("?" if size is None else str(size) for size in box["output"])
-    count = f"{box['params']:,} parameters" if box["params"] else ""
+    shape = "" if box.output is None else " x ".join("?" if size is None else str(size) for size in box.output)
+    count = f"{box.params:,} parameters" if box.params else ""
     axes.annotate(shape or "", (right - 0.015, first), fontsize=9, ha="right", **text)
     axes.annotate(f"frozen, {count}" if is_frozen else count, (right - 0.015, second), fontsize=8, ha="right", **text)
 
 
 def _arrow(axes: Axes, column: int, row: int, rows: int) -> None:
-    """From the box above, or from the last of the column before, to this one."""
+    """Draw an arrow from the box above, or from the last box of the previous column, to this box."""
     end = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.1}
     middle = column + 0.48
     if row:

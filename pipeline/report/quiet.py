@@ -1,4 +1,4 @@
-"""Sends what TensorFlow, TFX and Beam print to a file: thousands of lines in a run, from Python and from C++."""
+"""Redirection of what TensorFlow, TFX and Beam print to a file: thousands of lines in a run, from Python and C++."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from rich.console import Console
 
 @contextlib.contextmanager
 def logged_to(path: Path) -> Iterator[TextIO]:
-    """Within it, file descriptors 1 and 2 lead to the file.
+    """Redirect file descriptors 1 and 2, and Python's logging, to a file.
+
+    Args:
+      path: Of the file. It is created with its folder; an existing one is continued.
 
     Yields:
-      A stream that still leads to the terminal.
+      A stream to the terminal.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -29,7 +32,7 @@ def logged_to(path: Path) -> Iterator[TextIO]:
     with path.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    handler = logging.StreamHandler(open(2, "w", closefd=False))  # noqa: SIM115 - the descriptor outlives it
+    handler = logging.StreamHandler(open(2, "w", closefd=False))  # noqa: SIM115 - the file must stay open
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     before = root.handlers[:], root.level
@@ -49,6 +52,6 @@ def logged_to(path: Path) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def quiet_console() -> Iterator[Console]:
-    """A console on the terminal, while what libraries print goes nowhere."""
+    """Yield a console on the terminal, and discard what libraries print."""
     with tempfile.TemporaryDirectory() as folder, logged_to(Path(folder, "log")) as stream:
         yield Console(file=stream, highlight=False, soft_wrap=True)

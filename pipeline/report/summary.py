@@ -1,10 +1,9 @@
-"""The last lines of a run: what it read, how it trained, how good the model is, and where it is served from."""
+"""The last lines of a run: data, training speed, quality of the model, and where it is served from."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,18 +11,17 @@ from rich.markup import escape
 from data.images.headers import REMARKS
 from data.names import printable
 from pipeline.paths import Paths
-from pipeline.report.record import RunRecord
+from pipeline.report.record import DataSummary, EvaluationSummary, RunRecord, TrainingSummary
 from pipeline.report.skew import summary_line
 
-_NAMES = {"sparse_categorical_accuracy": "accuracy", "mean_squared_error": "mean squared error"}
-
-
+_ACCURACY = "sparse_categorical_accuracy"  # TFMA's names, as in components.release.evaluator, which loads TFMA
+_NAMES = {_ACCURACY: "accuracy", "mean_squared_error": "mean squared error"}
 _REMOVE = "; --set ingest.duplicates=remove takes them out"
 _STAGES = {"read": "read the files", "parse": "parse the records", "transform": "decode and resize"}
 
 
 def print_summary(record: RunRecord, paths: Paths, console: Console) -> None:
-    """Prints a few lines and the warnings that the data call for."""
+    """Print the summary of a run that pushed or kept a model, and warnings about its data."""
     console.print()
     for warning in _warnings(record):
         console.print(f"[yellow]note[/]      {escape(printable(warning))}")
@@ -37,80 +35,104 @@ def print_summary(record: RunRecord, paths: Paths, console: Console) -> None:
 
 
 def format_counts(kinds: Mapping[str, int], most: int = 5) -> str:
-    """Counts by kind, the largest first, the kinds beyond `most` in one number."""
+    """Return counts by kind, the largest first; kinds beyond `most` are one number."""
     ordered = sorted(kinds.items(), key=lambda pair: -pair[1])
     rest = sum(count for _, count in ordered[most:])
-    shown = ", ".join(f"{count:,} {kind}" for kind, count in ordered[:most])
-    return f"{shown} and {rest:,} of {len(ordered) - most} more kinds" if rest else shown
+    first = ", ".join(f"{count:,} {kind}" for kind, count in ordered[:most])
+    return f"{first} and {rest:,} of {len(ordered) - most} more kinds" if rest else first
 
 
 def _facts(record: RunRecord) -> dict[str, str]:
-    examples, layout = record.data.get("examples", {}), record.data.get("layout", {})
-    training, metric = record.training, record.evaluation["metric"]
-    overall = record.evaluation["slices"]["overall"]
-    baseline = record.evaluation["baseline"]
-    why = record.evaluation.get("no_baseline")
-    before = (
-        f", {baseline:.4f} before" if baseline is not None else f"; no baseline: {why}" if why else ", no model before"
-    )
-    state = "already serving" if record.status == "unchanged" else "pushed"
-    return {
-        "data": ", ".join(
-            f"{examples[split]:,} {split}" + (f" from {layout[split]}" if split in layout else "")
-            for split in ("train", "eval", "test")
-            if split in examples
-        ),
-        "training": _training(training),
-        "quality": f"{_NAMES[metric]} {overall[metric]:.4f} on {int(overall['example_count']):,} held-out examples"
-        f" through the exported signature{before}",
-        **({"proof": summary_line(record.skew)} if record.skew.get("passed") else {}),
-        state: f"version {record.pushed['version']} in {record.pushed['path']}",
+    """Return the lines of the summary by their name."""
+    facts = {
+        "data": _examples(record.data) if record.data else "",
+        "training": _training(record.training) if record.training else "",
+        "quality": _quality(record.evaluation) if record.evaluation else "",
+        "proof": summary_line(record.skew) if record.skew and record.skew.passed else "",
     }
+    state = "already serving" if record.status == "unchanged" else "pushed"
+    pushed = f"version {record.pushed.version} in {record.pushed.path}" if record.pushed else ""
+    return {name: text for name, text in {**facts, state: pushed}.items() if text}
 
 
-def _training(training: dict[str, Any]) -> str:
-    epochs, best = training["epochs"], training["best_epoch"]
+def _examples(data: DataSummary) -> str:
+    return ", ".join(
+        f"{data.examples[split]:,} {split}" + (f" from {data.layout[split]}" if split in data.layout else "")
+        for split in ("train", "eval", "test")
+        if split in data.examples
+    )
+
+
+def _quality(evaluation: EvaluationSummary) -> str:
+    metric, overall = evaluation.metric, evaluation.overall
+    if evaluation.baseline is not None:
+        before = f", {evaluation.baseline:.4f} before"
+    elif evaluation.no_baseline:
+        before = f"; no baseline: {evaluation.no_baseline}"
+    else:
+        before = ", no model before"
+    return (
+        f"{_NAMES[metric]} {overall[metric]:.4f} on {int(overall['example_count']):,} held-out examples"
+        f" through the exported signature{before}"
+    )
+
+
+def _training(training: TrainingSummary) -> str:
+    epochs, best = training.epochs, training.best_epoch
     text = f"{epochs} epochs" + (f" (the best, {best}, is exported)" if best != epochs else "")
-    text += f", {training['images_per_second']:,.0f} examples/s, "
-    text += f"{training['waiting_share']:.0%} of the time waiting for input"
-    stages = training.get("input_stages")
+    text += f", {training.images_per_second:,.0f} examples/s, "
+    text += f"{training.waiting_share:.0%} of the time waiting for input"
+    stages = training.input_stages
     if stages:
-        binding = max(stages, key=lambda name: stages[name])
-        text += f", of which {stages[binding]:.0%} is to {_STAGES[binding]}"
-    text += f"; went on at {training['resumed_at']}" if training["resumed_at"] else ""
-    return text + (f"; stopped: {training['stopped']}" if training["stopped"] else "")
+        slowest = max(stages, key=lambda name: stages[name])
+        text += f", of which {stages[slowest]:.0%} is to {_STAGES[slowest]}"
+    text += f"; resumed at {training.resumed_at}" if training.resumed_at else ""
+    return text + (f"; stopped: {training.stopped}" if training.stopped else "")
 
 
 def _warnings(record: RunRecord) -> list[str]:
-    data, found = record.data, []
-    quarantined = sum(data.get("quarantined", {}).values())
+    """Return what a user should know about the data, one line each."""
+    data = record.data or DataSummary()
+    found = [*_left_out(data), *_repeated(data)]
+    unseen = sorted(set(data.labels.get("train", ())) - set(data.labels.get("eval", ())))
+    if record.evaluation and record.evaluation.metric == _ACCURACY and unseen:
+        names = ", ".join(unseen[:5])
+        found.append(f"no held-out example of {names}: the accuracy says nothing about such classes")
+    return found + [f"{count} pictures {REMARKS[name]}" for name, count in data.remarks.items()]
+
+
+def _left_out(data: DataSummary) -> list[str]:
+    """Return warnings about files and examples that the run does not use."""
+    found = []
+    quarantined = sum(data.quarantined.values())
     if quarantined:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in data["quarantined"].items())
-        found.append(f"{quarantined} examples in quarantine ({reasons}): {data['folder']}/quarantine.jsonl")
-    found += data.get("notes", [])
-    if data.get("unused"):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in data.quarantined.items())
+        found.append(f"{quarantined} examples in quarantine ({reasons}): {data.folder}/quarantine.jsonl")
+    found += data.notes
+    if data.unused:
+        total = sum(data.unused.values())
+        found.append(f"{total:,} pictures or data files are not used: {format_counts(data.unused)}")
+    if data.not_pictures:
+        total = sum(data.not_pictures.values())
+        found.append(f"{total:,} files are not a picture ({format_counts(data.not_pictures)})")
+    return found
+
+
+def _repeated(data: DataSummary) -> list[str]:
+    """Return warnings about pictures that are there more than once."""
+    found = []
+    remedy = "" if data.removed else _REMOVE
+    if data.contradiction_count:
+        (label, path), (other, twin) = list(data.contradictions[0].items())
         found.append(
-            f"{sum(data['unused'].values()):,} pictures or data files were passed over: {format_counts(data['unused'])}"
+            f"{data.contradiction_count} pictures have two labels, e.g. {path} ({label}) = {twin} ({other}){remedy}"
         )
-    if data.get("not_pictures"):
-        total = sum(data["not_pictures"].values())
-        found.append(f"{total:,} files are not a picture ({format_counts(data['not_pictures'])})")
-    if data.get("contradiction_count"):
-        (label, path), (other, twin) = list(data["contradictions"][0].items())
+    if data.duplicate_count:
+        split, other = list(data.duplicates[0].items())[1]
         found.append(
-            f"{data['contradiction_count']} pictures stand under two labels, e.g. {path} ({label}) = {twin} ({other})"
-            + (_REMOVE if not data.get("removed") else "")
+            f"{data.duplicate_count} evaluation pictures are also in the training data, e.g. {other} ({split})"
+            f" = {data.duplicates[0]['train']}{remedy}"
         )
-    if data.get("duplicate_count"):
-        split, other = list(data["duplicates"][0].items())[1]
-        found.append(
-            f"{data['duplicate_count']} evaluation pictures lie in training, too, e.g. {other} ({split})"
-            f" = {data['duplicates'][0]['train']}" + (_REMOVE if not data.get("removed") else "")
-        )
-    if data.get("removed"):
-        found.append(f"{data['removed']} copies were removed (ingest.duplicates=remove)")
-    unseen = sorted(set(data["labels"].get("train", ())) - set(data["labels"].get("eval", ())))
-    if record.evaluation.get("metric") == "sparse_categorical_accuracy" and unseen:
-        found.append(f"no held-out example of {', '.join(unseen[:5])}: nothing is known of how well it is told apart")
-    found += [f"{count} pictures {REMARKS[name]}" for name, count in data.get("remarks", {}).items()]
+    if data.removed:
+        found.append(f"{data.removed} copies were removed (ingest.duplicates=remove)")
     return found

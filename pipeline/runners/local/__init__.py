@@ -1,1 +1,1 @@
-"""Run a pipeline on this machine."""
+"""Runs of a pipeline on this machine."""

@@ -1,4 +1,4 @@
-"""The local runner: TFX's LocalDagRunner, with somebody watching."""
+"""The local runner: TFX's LocalDagRunner with an observer."""
 
 from __future__ import annotations
 
@@ -15,35 +15,39 @@ from tfx.orchestration.portable import data_types, launcher
 
 
 class RunObserver(Protocol):
-    """Who wants to know what runs."""
+    """Receives the events of a run."""
 
     def started(self, component: str) -> None:
-        """A component begins."""
+        """Handle the start of a component."""
 
     def finished(self, component: str, execution_id: int | None, seconds: float) -> None:
-        """It ended well, executed or cached."""
+        """Handle the end of a component that did not raise: it was executed, or taken from the cache."""
 
     def failed(self, component: str, seconds: float) -> None:
-        """It raised."""
+        """Handle the end of a component that raised."""
 
 
 def run_dag(pipeline: Pipeline, observer: RunObserver) -> None:
-    """Runs the components in order in this process.
+    """Run the components in order in this process.
+
+    Args:
+      pipeline: The pipeline.
+      observer: Receives the start and the end of each component.
 
     Raises:
-      Exception: whatever the first failing component raises; TFX has recorded it as failed.
+      Exception: What the first failing component raises; TFX has recorded the component as failed.
     """
-    with _watched(observer), _without_passwords():
+    with _observed(observer), _without_passwords():
         local_dag_runner.LocalDagRunner().run(pipeline)
 
 
 @contextlib.contextmanager
 def _without_passwords() -> Iterator[None]:
-    """LocalDagRunner logs its configuration, with the password of the database."""
-    logger, words = logging.getLogger("absl"), re.compile(r'(password: )"(\\.|[^"\\])*"')
+    """Hide passwords in the log: LocalDagRunner logs its configuration, with the password of the database."""
+    logger, password = logging.getLogger("absl"), re.compile(r'(password: )"(\\.|[^"\\])*"')
 
     def hide(record: logging.LogRecord) -> bool:
-        record.msg, record.args = words.sub(r'\1"***"', record.getMessage()), ()
+        record.msg, record.args = password.sub(r'\1"***"', record.getMessage()), ()
         return True
 
     logger.addFilter(hide)
@@ -54,11 +58,11 @@ def _without_passwords() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _watched(observer: RunObserver) -> Iterator[None]:
-    """LocalDagRunner has no hooks: for the time of a run it gets a Launcher that tells the observer."""
+def _observed(observer: RunObserver) -> Iterator[None]:
+    """Replace LocalDagRunner's launcher by one that calls the observer: LocalDagRunner has no hooks."""
     stock = launcher.Launcher
 
-    class Watched(stock):  # type: ignore[misc, valid-type]
+    class ObservedLauncher(stock):  # type: ignore[misc, valid-type]
         def launch(self) -> data_types.ExecutionInfo | None:
             name = self._pipeline_node.node_info.id
             start = time.perf_counter()
@@ -71,7 +75,7 @@ def _watched(observer: RunObserver) -> Iterator[None]:
             observer.finished(name, info.execution_id if info else None, time.perf_counter() - start)
             return info
 
-    local_dag_runner.launcher.Launcher = Watched
+    local_dag_runner.launcher.Launcher = ObservedLauncher
     try:
         yield
     finally:

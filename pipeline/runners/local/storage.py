@@ -1,4 +1,4 @@
-"""A root in a bucket: whether it can be written to, and a task's own data brought there."""
+"""Access to local and remote storage: a check of the root, and the copy of a task's own data in it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from pipeline.paths import Paths
 
 
 def check_remote_root(paths: Paths) -> None:
-    """Writes and removes a small file where the root is remote, so that a run need not find out at its end.
+    """Check that a remote root can be written to, by writing and removing a small file.
+
+    Otherwise a run would find that out only at its end.
 
     Raises:
-      UsageError: no right to write there, no such bucket, or a scheme that TensorFlow does not know.
+      UsageError: If the credentials may not write, the bucket does not exist, or TensorFlow does not know the scheme.
     """
     if not is_remote(paths.root):
         return
@@ -32,15 +34,15 @@ def check_remote_root(paths: Paths) -> None:
 
 
 def is_folder(folder: str) -> bool:
-    """Whether it is a folder, local or remote.
+    """Return whether a path is a folder, local or remote.
 
     Raises:
-      UsageError: it is out of reach.
+      UsageError: If it cannot be accessed.
     """
     if tf.io.gfile.isdir(folder):
         return True
     try:
-        tf.io.gfile.stat(folder)  # which tells, where `isdir` says no to whatever is wrong
+        tf.io.gfile.stat(folder)  # raises the reason; `isdir` returns False for every failure
     except tf.errors.NotFoundError:
         return False
     except tf.errors.OpError as error:
@@ -49,7 +51,15 @@ def is_folder(folder: str) -> bool:
 
 
 def fetch_own_data(paths: Paths, fetch: Callable[[str], None]) -> str:
-    """The folder of the data that a task brings itself, made on first use; in a remote root, through this machine."""
+    """Return the folder of a task's own data; fetch them on first use.
+
+    For a remote root they are fetched to this machine and copied from here.
+
+    Args:
+      paths: The task's folders.
+      fetch: Writes the data into an empty local folder. After an interrupted call it gets the partial folder, and can
+        continue a download.
+    """
     local = posixpath.join(paths.local_folder, "data")
     if not os.path.isdir(local):
         with atomic_path(local, keep=True) as partial:  # kept: a download resumes where the last call stopped
@@ -57,7 +67,7 @@ def fetch_own_data(paths: Paths, fetch: Callable[[str], None]) -> str:
             fetch(partial)
     if not is_remote(paths.root):
         return os.path.realpath(local)
-    whole = f"{paths.data}.whole"  # a file beside the folder: within it, it would be one of the data
+    whole = f"{paths.data}.whole"  # next to the folder: a file inside it would be read as data
     if not tf.io.gfile.exists(whole):
         copy_tree(local, paths.data)
         write_aside(whole, "")
@@ -66,5 +76,5 @@ def fetch_own_data(paths: Paths, fetch: Callable[[str], None]) -> str:
 
 def _hint(error: Exception) -> str:
     if isinstance(error, tf.errors.UnimplementedError):
-        return "TensorFlow itself knows local paths and gs://; mount any other bucket as a folder."
-    return "Is the name right, and may this machine's credentials use it?"
+        return "TensorFlow reads local paths and gs:// only; mount another bucket as a folder."
+    return "Check the name, and whether this machine's credentials have access."

@@ -137,7 +137,7 @@ def test_what_a_run_writes_must_not_be_among_its_data(root: str, tmp_path: Path,
     data = picture_folder(tmp_path / "data", {"cats": 6, "dogs": 6})
     (tmp_path / "out").symlink_to(data)
     found = attempt(data, tmp_path / root)
-    assert_told(found.error, 2, f"--root {tmp_path / root} lies in the data folder {data}")
+    assert_told(found.error, 2, f"--root {tmp_path / root} is inside the data folder {data}")
     assert found.record == {}
 
 
@@ -151,7 +151,7 @@ def test_what_a_run_wrote_is_no_data_of_the_next(tmp_path: Path) -> None:
     written = tmp_path / "root" / "tiny" / "artifacts" / "ExampleGen"
     written.mkdir(parents=True)
     found = attempt(written, tmp_path / "root")
-    assert_told(found.error, 2, f"the data folder {written} is one that runs of 'tiny' write to")
+    assert_told(found.error, 2, f"the data folder {written} is a folder that runs of 'tiny' write to")
 
 
 @pytest.mark.parametrize("data", [" ", "a\0b", "caf\udce9"])
@@ -218,7 +218,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
     with (folder / ".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         found = attempt(tmp_path, tmp_path)
-        assert_told(found.error, 2, "another run of 'tiny' is going on in", str(folder))
+        assert_told(found.error, 2, "another run of 'tiny' is active in", str(folder))
         assert found.error and "--root DIR" in found.error.hint and found.record == {}
     again = attempt(tmp_path / "nothing", tmp_path)
     assert_told(again.error, 3, "no data folder")  # the lock was given back

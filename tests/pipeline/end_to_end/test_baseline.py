@@ -62,7 +62,7 @@ def _pushed(done: Attempt, no_baseline: str = "") -> dict[str, Any]:
 
 def _quality(done: Attempt) -> str:
     console = Console(file=io.StringIO(), width=500)
-    print_summary(RunRecord(**done.record), Paths("/root", "tiny"), console)
+    print_summary(RunRecord.from_json(done.record), Paths("/root", "tiny"), console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     return next(line for line in lines if line.startswith("quality"))
 

@@ -1,8 +1,9 @@
-"""Whole runs on data laid out as the archives that people download: the splits are theirs, and told."""
+"""Whole runs on data that are laid out like well-known archives: the archives' splits are used and reported."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -14,13 +15,14 @@ from tests.pipeline.simulator_in_process import attempt
 pytestmark = pytest.mark.slow
 
 
-def told(record: dict) -> str:
-    known = {key: value for key, value in record.items() if key != "components"}
-    return "\n".join([*_warnings(RunRecord(**known)), *_facts(RunRecord(**known)).values()])
+def printed(record: dict[str, Any]) -> str:
+    """Return the warnings and the facts of the summary."""
+    found = RunRecord.from_json(record)
+    return "\n".join([*_warnings(found), *_facts(found).values()])
 
 
 def test_tfds(smooth, encode, tmp_path: Path) -> None:
-    """`tfds.load("cifar10")`: prefixes before the split, a shard number behind it, and notes beside."""
+    """`tfds.load("cifar10")`: a prefix before the split, a shard number after it, other files in the folder."""
     folder = tmp_path / "cifar10/3.0.2"
     folder.mkdir(parents=True)
     for split, count in (("train", 60), ("test", 20)):
@@ -39,11 +41,11 @@ def test_tfds(smooth, encode, tmp_path: Path) -> None:
     assert found.error is None and found.record["status"] == "pushed"
     assert found.record["data"]["examples"] == {"train": 60, "eval": 20}
     assert found.record["data"]["labels"]["eval"] == {"0": 10, "1": 10}
-    assert "20 eval from cifar10-test.tfrecord-00000-of-00001" in told(found.record)
+    assert "20 eval from cifar10-test.tfrecord-00000-of-00001" in printed(found.record)
 
 
 def test_kaggle(picture_folder, tmp_path: Path) -> None:
-    """Cats and dogs of Kaggle: other words for the splits, each folder once more within itself."""
+    """Kaggle's cats and dogs: other names of the splits, and each folder nested in one of the same name."""
     counts = {"training_set/training_set": 30, "test_set/test_set": 10}
     folder = picture_folder(
         tmp_path / "archive", {f"{split}/{name}": n for split, n in counts.items() for name in ("cats", "dogs")}
@@ -53,12 +55,12 @@ def test_kaggle(picture_folder, tmp_path: Path) -> None:
     assert found.error is None and found.record["status"] == "pushed"
     assert found.record["data"]["examples"] == {"train": 60, "eval": 20}
     assert set(found.record["data"]["labels"]["train"]) == {"cats", "dogs"}
-    assert "60 train from training_set/training_set" in told(found.record)
-    assert "1 without a suffix" in told(found.record)
+    assert "60 train from training_set/training_set" in printed(found.record)
+    assert "1 without a suffix" in printed(found.record)
 
 
 def test_intel_scenes(picture_folder, tmp_path: Path) -> None:
-    """Pictures to predict, which have no class, lie beside the splits."""
+    """Pictures to predict, which have no class, in a folder next to the splits."""
     counts = {"seg_train/seg_train": 20, "seg_test/seg_test": 8}
     folder = picture_folder(
         tmp_path / "archive",
@@ -68,7 +70,7 @@ def test_intel_scenes(picture_folder, tmp_path: Path) -> None:
     found = attempt(folder, tmp_path / "root")
     assert found.error is None and found.record["status"] == "pushed"
     assert found.record["data"]["examples"] == {"train": 60, "eval": 24}
-    assert "7 pictures or data files were passed over: 7 in seg_pred/" in told(found.record)
+    assert "7 pictures or data files are not used: 7 in seg_pred/" in printed(found.record)
 
 
 def test_equal_pictures_are_removed(picture_folder, tmp_path: Path) -> None:
@@ -79,9 +81,9 @@ def test_equal_pictures_are_removed(picture_folder, tmp_path: Path) -> None:
     (folder / "train/b/two.png").write_bytes((folder / "train/a/0001.png").read_bytes())
     first = attempt(folder, tmp_path / "root")
     assert first.record["data"]["examples"] == {"train": 41, "eval": 41}
-    words = told(first.record)
+    words = printed(first.record)
     assert "train/a/0001.png (a) = train/b/two.png (b); --set ingest.duplicates=remove" in words
-    assert "1 evaluation pictures lie in training, too" in words
+    assert "1 evaluation pictures are also in the training data" in words
     second = attempt(folder, tmp_path / "root", ingest__duplicates="remove")
     assert second.error is None and second.record["data"]["examples"] == {"train": 38, "eval": 41}
-    assert "3 copies were removed" in told(second.record)
+    assert "3 copies were removed" in printed(second.record)

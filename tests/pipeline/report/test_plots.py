@@ -241,7 +241,7 @@ def test_matplotlib_is_loaded_when_something_is_drawn_and_pyplot_never() -> None
         "import sys\nfrom pipeline.report import plots\n"
         "from pipeline.report.record import RunRecord, TrainingSummary\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "plots.history(RunRecord('t', '', '', {}, '', '', training={'history': {'loss': [1.0]}}))\n"
+        "plots.draw_history(RunRecord('t', '', '', {}, '', '', training=TrainingSummary(history={'loss': [1.0]})))\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
