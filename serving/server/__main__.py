@@ -1,4 +1,4 @@
-"""The command line: `python -m serving.server --port=8500 --model_name=NAME --model_base_path=DIR`."""
+"""Command line of the server: `python -m serving.server --port=8500 --model_name=NAME --model_base_path=DIR`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from collections.abc import Sequence
 
 from data.silence import silent_imports
 from serving.server import REFERENCE
-from serving.server.config.flags import Flags, parse, usage
+from serving.server.config.flags import Flags, parse_flags, usage
 
 FAILED = 255  # TensorFlow Serving's exit status for a server that cannot start
 PROGRAM = "python -m serving.server"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the server until SIGTERM or Ctrl-C.
+    """Run the server until SIGTERM or Ctrl-C.
 
     Returns:
-      The exit status: 0, or 255 where the server cannot start.
+      The exit status: 0, or 255 if the server cannot start.
     """
     try:
-        flags, unknown = parse(argv)
+        flags, unknown = parse_flags(argv)
     except ValueError as error:
         print(f"{error}\n{usage(PROGRAM)}", end="", file=sys.stderr)
         return FAILED
@@ -34,11 +34,12 @@ def main(argv: Sequence[str]) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    _silence()
-    return _version() if flags.version else _run(flags, stop)
+    _configure_logs()
+    return _print_version() if flags.version else _run_server(flags, stop)
 
 
-def _silence() -> None:
+def _configure_logs() -> None:
+    """Log the server's own messages, and silence TensorFlow's."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
@@ -46,19 +47,19 @@ def _silence() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-def _version() -> int:
+def _print_version() -> int:
     from importlib.metadata import version
 
     print(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: {version('tensorflow')}")
     return 0
 
 
-def _run(flags: Flags, stop: threading.Event) -> int:
+def _run_server(flags: Flags, stop: threading.Event) -> int:
     if not flags.model_base_path and not flags.model_config_file:
         text = "Both server_options.model_base_path and server_options.model_config_file are empty!"
         print(f"Failed to start server. Error: INVALID_ARGUMENT: {text}", file=sys.stderr)
         return FAILED
-    # TensorFlow takes seconds to import: only now, with the flags read, its log silenced and the signals caught.
+    # Importing TensorFlow takes seconds: do it now that the flags are read, the log is silent and signals are caught.
     with silent_imports():
         from serving.server.rpc_error import Fault
         from serving.server.serve import serve
@@ -75,4 +76,4 @@ if __name__ == "__main__":
     status = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # a load under way is not to be waited for, and is not safe to be torn down around
+    os._exit(status)  # neither wait for a load under way nor tear down the interpreter around it

@@ -1,6 +1,7 @@
-"""Counters and histograms of the server, and Prometheus' text of them as TensorFlow Serving writes it.
+"""Counters and histograms of the server, and their text for Prometheus as TensorFlow Serving writes it.
 
-prometheus_client cannot: it prints `request_count_total`, and a `request_count_created` beside it, for `request_count`.
+prometheus_client cannot write that text: for `request_count` it prints `request_count_total` and an additional
+`request_count_created`.
 """
 
 from __future__ import annotations
@@ -11,24 +12,28 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from serving.server.rpc_error import Fault
 
 Labels = tuple[str, ...]
-LATENCY_US = tuple(10 * 1.8**power for power in range(33))  # TF Serving's buckets: 10 us to about 25 min
-MAX_CELLS = 10_000  # of one metric: labels come from requests, and made-up model names must not fill the memory
+LATENCY_US = tuple(10 * 1.8**power for power in range(33))  # TensorFlow Serving's buckets: 10 us to about 25 min
+MAX_CELLS = 10_000  # of one metric: labels come from requests, and invented model names must not fill the memory
 POWERS_OF_2 = tuple(2.0**power for power in range(15))
+DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
 
 class Counter:
-    """Numbers that only grow, one for each set of label values; safe to use from any thread."""
+    """Numbers that only grow, one for each set of label values; may be used from any thread."""
 
     kind = "counter"
 
     def __init__(self, name: str, *labels: str) -> None:
-        """Args:
-        name: TensorFlow's, such as `/tensorflow/serving/request_count`.
-        labels: names of the labels, in TensorFlow's order.
+        """Create a counter without values.
+
+        Args:
+          name: TensorFlow's name, such as `/tensorflow/serving/request_count`.
+          labels: names of the labels, in TensorFlow's order.
         """
         self.name = name
         self._labels = labels
@@ -36,33 +41,39 @@ class Counter:
         self._counts: dict[Labels, int] = {}
 
     def add(self, number: int, *values: str) -> None:
-        """Adds to the count of these label values."""
+        """Add to the count of these label values."""
         with self._lock:
             if values in self._counts or len(self._counts) < MAX_CELLS:
                 self._counts[values] = self._counts.get(values, 0) + number
 
     def total(self) -> int:
-        """The sum over all label values."""
+        """Return the sum over all label values."""
         with self._lock:
             return sum(self._counts.values())
 
     def lines(self) -> list[str]:
-        """A line for each set of label values, sorted by them."""
+        """Return a line for each set of label values, sorted by them."""
         with self._lock:
             counts = sorted(self._counts.items())
-        return [f"{prometheus_name(self.name)}{{{_pairs(self._labels, values)}}} {count}" for values, count in counts]
+        name = prometheus_name(self.name)
+        return [f"{name}{{{_pairs(self._labels, values)}}} {count}" for values, count in counts]
 
 
 class Histogram:
-    """Counts by size; a value equal to a bucket's limit falls into the next bucket, as in TensorFlow."""
+    """Counts of values in buckets; may be used from any thread.
+
+    A value equal to a bucket's limit falls into the next bucket, as in TensorFlow.
+    """
 
     kind = "histogram"
 
     def __init__(self, name: str, limits: Sequence[float], *labels: str) -> None:
-        """Args:
-        name: TensorFlow's.
-        limits: upper limits of the buckets, ascending; one without a limit is added.
-        labels: names of the labels.
+        """Create a histogram without values.
+
+        Args:
+          name: TensorFlow's name.
+          limits: upper limits of the buckets, in ascending order; a last bucket without a limit is added.
+          labels: names of the labels.
         """
         self.name = name
         self._limits = tuple(limits)
@@ -72,7 +83,7 @@ class Histogram:
         self._sums: dict[Labels, float] = {}
 
     def add(self, value: float, *values: str) -> None:
-        """Counts a value under these label values."""
+        """Count a value under these label values."""
         bucket = bisect_right(self._limits, value)
         with self._lock:
             if values not in self._buckets:
@@ -84,7 +95,7 @@ class Histogram:
             self._sums[values] += value
 
     def lines(self) -> list[str]:
-        """Cumulative buckets, sum and count for each set of label values."""
+        """Return the cumulative buckets, the sum and the count for each set of label values."""
         with self._lock:
             cells = sorted((values, list(buckets), self._sums[values]) for values, buckets in self._buckets.items())
         name = prometheus_name(self.name)
@@ -100,15 +111,18 @@ class Histogram:
 
 
 class Metrics:
-    """What TensorFlow Serving counts; latencies in microseconds.
+    """The metrics that TensorFlow Serving has; latencies are in microseconds.
 
     Attributes:
-      request_count: Predict, Classify and Regress, over gRPC and REST, by the status they ended with.
-      request_latency: of those that ended OK; the entry point is GRPC or REST.
-      runtime_latency: of the session's run alone.
-      request_example_counts: tf.Examples in a request; `request_example_count_total` is their sum.
-      model_warmup_latency: of the whole warm-up of one version; `model_warmup_records_read` counts its requests.
-      queuing_latency, wrapped_run_count: of the batching session.
+      request_count: Predict, Classify and Regress requests over gRPC and REST, by their final status.
+      request_latency: latency of those that ended OK; the entry point is GRPC or REST.
+      runtime_latency: latency of the session's run alone.
+      request_example_counts: number of tf.Examples in each request.
+      request_example_count_total: their sum.
+      model_warmup_latency: duration of the warm-up of each version.
+      model_warmup_records_read: number of requests in each warm-up.
+      queuing_latency: time in the queue of the batching session; never filled.
+      wrapped_run_count: runs of the batching session; never filled.
     """
 
     def __init__(self) -> None:
@@ -124,12 +138,12 @@ class Metrics:
         self.wrapped_run_count = Counter(f"{root}/batching_session/wrapped_run_count")
 
     @contextmanager
-    def request(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts a request by the status it ends with, and its latency where it ends OK.
+    def track_request(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Count a request by its final status, and record its latency if it ends OK.
 
         Args:
-          model: the name that was asked for; an unknown one, too, as TensorFlow Serving does.
-          api: such as `Predict`, or over REST `predict`.
+          model: name in the request, even if there is no such model: TensorFlow Serving counts it too.
+          api: API, such as `Predict`, or `predict` over REST.
           entrypoint: `GRPC` or `REST`.
         """
         start = time.perf_counter_ns()
@@ -144,22 +158,24 @@ class Metrics:
             self.request_count.add(1, model, status)
         self.request_latency.add((time.perf_counter_ns() - start) // 1000, model, api, entrypoint)
 
-    def examples(self, model: str, count: int) -> None:
-        """Counts the tf.Examples of one request."""
+    def count_examples(self, model: str, count: int) -> None:
+        """Count the tf.Examples of one request."""
         self.request_example_counts.add(count, model)
         self.request_example_count_total.add(count, model)
 
-    def warmed_up(self, folder: str, status: str, micros: int, records: int) -> None:
-        """Counts the warm-up of one version."""
+    def count_warm_up(self, folder: str, status: str, micros: int, records: int) -> None:
+        """Count the warm-up of one version."""
         self.model_warmup_latency.add(micros, folder, status)
         self.model_warmup_records_read.add(records, folder, status)
 
-    def value(self, name: str) -> int:
-        """A counter's total by TensorFlow's name; 0 for one that is not there, and for a histogram."""
-        return sum(one.total() for one in vars(self).values() if isinstance(one, Counter) and one.name == name)
+    def counter_total(self, name: str) -> int:
+        """Return a counter's total by TensorFlow's name; 0 for a histogram or an unknown name."""
+        return sum(
+            metric.total() for metric in vars(self).values() if isinstance(metric, Counter) and metric.name == name
+        )
 
-    def page(self) -> str:
-        """Prometheus' text of all metrics, sorted by name; one without values has its TYPE line only."""
+    def prometheus_text(self) -> str:
+        """Return Prometheus' text of all metrics, sorted by name; a metric without values has only its TYPE line."""
         lines = []
         for metric in sorted(vars(self).values(), key=lambda metric: metric.name):
             lines += [f"# TYPE {prometheus_name(metric.name)} {metric.kind}", *metric.lines()]
@@ -167,8 +183,21 @@ class Metrics:
 
 
 def prometheus_name(name: str) -> str:
-    """A TensorFlow metric's name in Prometheus: every character that is no letter, digit or `_` becomes a colon."""
+    """Return a TensorFlow metric's name in Prometheus, with a colon for every character but letters, digits and `_`."""
     return re.sub(r"[^a-zA-Z0-9_]", ":", name)
+
+
+def prometheus_path(config: Any) -> str | None:
+    """Return the path of the metrics on the REST port.
+
+    Args:
+      config: `tensorflow.serving.MonitoringConfig`, from `--monitoring_config_file`.
+
+    Returns:
+      The path, or None if the config does not enable Prometheus.
+    """
+    prometheus = config.prometheus_config
+    return (prometheus.path or DEFAULT_PATH) if prometheus.enable else None
 
 
 def _pairs(labels: Sequence[str], values: Labels) -> str:

@@ -1,4 +1,4 @@
-"""The server from its flags: the models are loaded, the ports open, and both stay until it is told to stop."""
+"""Run the server from its flags: load the models, open the ports, and answer until told to stop."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from serving.server.batching.batching_session import BatchingSessionFactory
 from serving.server.batching.options import BatchingOptions
 from serving.server.config import protos
 from serving.server.config.flags import Flags
-from serving.server.config.model_config import read_text, single
-from serving.server.config.platform_config import Platform, platform_of
+from serving.server.config.model_config import read_text, single_model_config
+from serving.server.config.platform_config import Platform, platform_from_flags
 from serving.server.lifecycle.loader import Loader
 from serving.server.lifecycle.manager_threads import ManagerThreads
 from serving.server.lifecycle.model_manager import ModelManager
 from serving.server.lifecycle.version_manager import LoadRetries
-from serving.server.metrics import Metrics
-from serving.server.monitoring import prometheus_path
+from serving.server.metrics import Metrics, prometheus_path
 from serving.server.rest.server import RestServer
 from serving.server.rpc import server as transport
 from serving.server.rpc_error import Fault
@@ -34,50 +33,57 @@ from serving.server.services.model_service import ModelService
 from serving.server.services.predictor import PredictionService, Predictor
 
 log = logging.getLogger(__name__)
-GRACE_S = 5.0  # for the requests under way when the server is told to stop
+GRACE_S = 5.0  # time for the requests under way to end after a stop
 
 
 def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def serve(flags: Flags, stop: threading.Event, say: Callable[[str], None] = _print) -> None:
-    """Serves until `stop`.
+def serve(flags: Flags, stop: threading.Event, report: Callable[[str], None] = _print) -> None:
+    """Serve until `stop` is set.
 
     Args:
-      flags: the command line's.
-      stop: to be set from another thread.
-      say: told, in TensorFlow Serving's words, where it listens.
+      flags: flags of the command line.
+      stop: ends the server; another thread sets it.
+      report: called with a line for each open port, in TensorFlow Serving's words.
 
     Raises:
-      Fault: it cannot start: a flag or a file that it names is wrong, a first load failed, or a port is taken.
+      Fault: If the server cannot start: a flag or a file that it names is wrong, a first load fails, or a port is
+        taken.
     """
-    config, platform, ssl, metrics_path = _config(flags), platform_of(flags), _ssl(flags), _metrics_path(flags)
-    # Else each large REST request makes the collector walk all of TensorFlow, which takes ten times as long as the
-    # request. Before any model is loaded: a frozen one would never be freed.
+    config, platform, ssl, metrics_path = _config(flags), platform_from_flags(flags), _ssl(flags), _metrics_path(flags)
+    # Without this, each large REST request makes the garbage collector visit all of TensorFlow's objects, which takes
+    # ten times as long as the request. Do it before any model is loaded: a frozen model is never freed.
     gc.collect()
     gc.freeze()
     metrics = Metrics()
-    models = _models(flags, platform, metrics)
-    control = ManagerThreads(models, 4 * (os.cpu_count() or 1), flags.num_load_threads, flags.num_unload_threads)
-    control.start(flags.file_system_poll_wait_seconds)
+    models = _model_manager(flags, platform, metrics)
+    threads = ManagerThreads(models, 4 * (os.cpu_count() or 1), flags.num_load_threads, flags.num_unload_threads)
+    threads.start(flags.file_system_poll_wait_seconds)
     try:
-        models.reload(config, lambda: not stop.is_set(), flags.file_system_poll_wait_seconds >= 0)
+        models.reload_config(config, lambda: not stop.is_set(), _polls(flags))
         if stop.is_set():
             return
-        control.initial_loads_are_done()
+        threads.finish_initial_loads()
         if flags.model_config_file:
-            control.every(flags.model_config_file_poll_wait_seconds, partial(_reload, models, flags, stop))
+            reload_file = partial(_reload_config_file, models, flags, stop)
+            threads.run_periodically(flags.model_config_file_poll_wait_seconds, reload_file)
         predictor = Predictor(models, flags.enable_signature_method_name_check, metrics)
-        _answer(flags, models, predictor, ssl, metrics_path, stop, say)
+        _answer_until_stopped(flags, models, predictor, ssl, metrics_path, stop, report)
     finally:
-        control.stop()
+        threads.stop()
 
 
 def _config(flags: Flags) -> model_server_config_pb2.ModelServerConfig:
     if flags.model_config_file:
         return read_text(flags.model_config_file, model_server_config_pb2.ModelServerConfig())
-    return single(flags.model_name, flags.model_base_path)
+    return single_model_config(flags.model_name, flags.model_base_path)
+
+
+def _polls(flags: Flags) -> bool:
+    """Return whether the server looks for versions at all."""
+    return flags.file_system_poll_wait_seconds >= 0
 
 
 def _ssl(flags: Flags) -> Any:
@@ -85,50 +91,49 @@ def _ssl(flags: Flags) -> Any:
 
 
 def _metrics_path(flags: Flags) -> str | None:
-    """Where Prometheus finds the metrics; None where they are not enabled."""
+    """Return the path of Prometheus' metrics on the REST port; None if they are not enabled."""
     if not flags.monitoring_config_file:
         return None
     return prometheus_path(read_text(flags.monitoring_config_file, protos.MonitoringConfig()))
 
 
-def _models(flags: Flags, platform: Platform, metrics: Metrics) -> ModelManager[Any]:
+def _model_manager(flags: Flags, platform: Platform, metrics: Metrics) -> ModelManager[Any]:
     wrap = None
     if platform.batching is not None:
-        wrap = BatchingSessionFactory(
-            BatchingOptions.of(platform.batching), flags.enable_per_model_batching_parameters
-        ).wrap
-    loader = Loader(platform, wrap, metrics.warmed_up)
+        options = BatchingOptions.from_proto(platform.batching)
+        wrap = BatchingSessionFactory(options, flags.enable_per_model_batching_parameters).wrap
+    loader = Loader(platform, wrap, metrics.count_warm_up)
     retries = LoadRetries(flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
     return ModelManager(loader, retries, flags.allow_version_labels_for_unavailable_models)
 
 
-def _reload(models: ModelManager[Any], flags: Flags, stop: threading.Event) -> None:
-    """Reads the file again; what is wrong with it is told, and the old state stays."""
+def _reload_config_file(models: ModelManager[Any], flags: Flags, stop: threading.Event) -> None:
+    """Read the config file again; log what is wrong with it, and keep the old state then."""
     try:
         config = _config(flags)
     except Fault as fault:
         log.error("Failed to read ModelServerConfig file: %s", fault.message)
         return
     try:
-        models.reload(config, lambda: not stop.is_set(), flags.file_system_poll_wait_seconds >= 0)
+        models.reload_config(config, lambda: not stop.is_set(), _polls(flags))
     except Fault as fault:
         log.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", fault.message)
 
 
-def _answer(
+def _answer_until_stopped(
     flags: Flags,
     models: ModelManager[Any],
     predictor: Predictor,
     ssl: Any,
     metrics_path: str | None,
     stop: threading.Event,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
-    """Opens the ports, answers until `stop`, and lets the requests under way end."""
-    status = ModelService(models, predictor.metrics.value, flags.file_system_poll_wait_seconds >= 0)
+    """Open the ports, answer until `stop` is set, and wait for the requests under way."""
+    status = ModelService(models, predictor.metrics.counter_total, _polls(flags))
     prediction = PredictionService(predictor, flags.enable_serialization_as_tensor_content)
     host = f"[{flags.bind}]" if ":" in flags.bind else flags.bind
-    server = transport.start(
+    server = transport.start_grpc_server(
         [
             partial(add_PredictionServiceServicer_to_server, prediction),
             partial(add_ModelServiceServicer_to_server, status),
@@ -142,10 +147,10 @@ def _answer(
             flags.enable_grpc_healthcheck_service,
         ),
     )
-    say(f"Running gRPC ModelServer at {server.addresses[0]} ...")
+    report(f"Running gRPC ModelServer at {server.addresses[0]} ...")
     rest = None
     try:
-        rest = _start_rest(flags, models, predictor, metrics_path, say)
+        rest = _start_rest(flags, models, predictor, metrics_path, report)
         stop.wait()
     finally:
         if rest is not None:
@@ -154,7 +159,11 @@ def _answer(
 
 
 def _start_rest(
-    flags: Flags, models: ModelManager[Any], predictor: Predictor, metrics_path: str | None, say: Callable[[str], None]
+    flags: Flags,
+    models: ModelManager[Any],
+    predictor: Predictor,
+    metrics_path: str | None,
+    report: Callable[[str], None],
 ) -> RestServer | None:
     if not flags.rest_api_port:
         return None
@@ -179,5 +188,5 @@ def _start_rest(
         port = rest.start()
     except OSError as error:
         raise Fault(grpc.StatusCode.UNKNOWN, str(error)) from error
-    say(f"Exporting HTTP/REST API at:{flags.bind}:{port} ...")
+    report(f"Exporting HTTP/REST API at:{flags.bind}:{port} ...")
     return rest

@@ -1,1 +1,1 @@
-"""Dynamic batching, as the sessions of TensorFlow Serving do it."""
+"""Dynamic batching as in TensorFlow Serving: requests that wait at the same time run as one batch."""

@@ -1,4 +1,4 @@
-"""Rows of several requests as one batch, and the batch's outputs as each request's again."""
+"""Merge the inputs of several requests into one batch, and split the batch's outputs again."""
 
 from __future__ import annotations
 
@@ -10,52 +10,54 @@ import numpy as np
 import tensorflow as tf
 
 from serving.server.batching.options import BatchingOptions
-from serving.server.rpc_error import Fault, invalid
+from serving.server.rpc_error import Fault, invalid_argument
 from serving.server.saved_model.tensors import Array
 
 Feeds = Mapping[str, Array]
-_TYPES = {"float32": "float", "float64": "double", "float16": "half"}  # as TensorFlow's texts call them
-_RANKS = range(1, 7)
+_TYPES = {"float32": "float", "float64": "double", "float16": "half"}  # names in TensorFlow's error texts
+_PADDED_RANKS = range(1, 7)
 
 
 def count_rows(feeds: Feeds) -> int:
-    """The 0th dimension that all of a request's tensors have.
+    """Return the size of the 0th dimension, which all tensors of a request share.
 
     Raises:
-      Fault: INVALID_ARGUMENT, one has none, or they differ.
+      Fault: INVALID_ARGUMENT if a tensor has no 0th dimension, or the sizes differ.
     """
     sizes = set()
     for value in feeds.values():
         if value.ndim == 0:
-            raise invalid("Batching Run() input tensors must have at least one dimension")
+            raise invalid_argument("Batching Run() input tensors must have at least one dimension")
         sizes.add(value.shape[0])
     if len(sizes) > 1:
-        raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
+        raise invalid_argument("Batching Run() input tensors must have equal 0th-dimension size")
     return sizes.pop() if sizes else 0
 
 
-def merge_inputs(requests: Sequence[Feeds], parameters: BatchingOptions) -> dict[str, Array]:
-    """The requests' tensors below one another, padded as the parameters say.
+def merge_inputs(requests: Sequence[Feeds], options: BatchingOptions) -> dict[str, Array]:
+    """Concatenate the tensors of several requests, padded as the options require.
 
     Args:
-      requests: arrays [rows, ...] by tensor name; the names are the same for all.
-      parameters: allowed sizes and whether inner dimensions may be padded.
+      requests: arrays [rows, ...] by tensor name; every request has the same names.
+      options: allowed batch sizes, and whether to pad inner dimensions.
 
     Returns:
-      Arrays [padded rows, ...]. Rows that fill an allowed size repeat the first row of the last request.
+      Arrays [padded rows, ...]. Rows that fill the batch up to an allowed size repeat the first row of the last
+      request.
 
     Raises:
-      Fault: the inner dimensions (FAILED_PRECONDITION) or dtypes (INTERNAL) differ.
+      Fault: FAILED_PRECONDITION if the inner dimensions differ; INTERNAL if the dtypes differ; INVALID_ARGUMENT if the
+        inner dimensions cannot be padded.
     """
     count = sum(count_rows(feeds) for feeds in requests)
-    missing = parameters.padded(count) - count
+    missing = options.padded_size(count) - count
     merged = {}
     for name in sorted(requests[0]):
         parts = [feeds[name] for feeds in requests]
         if len(parts) > 1:
-            parts = _padded(parts) if parameters.pad_variable_length_inputs else _same(name, parts)
+            parts = _pad(parts) if options.pad_variable_length_inputs else _check_same_shape(name, parts)
         if missing:
-            # An empty last request has no row to repeat: TensorFlow Serving stops at that, we look at the one before.
+            # An empty last request has no row to repeat. TensorFlow Serving fails then; take the request before it.
             last = next((part for part in reversed(parts) if len(part)), None)
             parts = parts if last is None else [*parts, np.repeat(last[:1], missing, axis=0)]
         merged[name] = np.concatenate(parts) if len(parts) > 1 else parts[0]
@@ -63,18 +65,18 @@ def merge_inputs(requests: Sequence[Feeds], parameters: BatchingOptions) -> dict
 
 
 def split_outputs(outputs: Sequence[Any], sizes: Sequence[int], padded: int) -> list[list[Any]]:
-    """Each request's share of a batch's outputs; rows that only filled the batch are dropped.
+    """Split a batch's outputs into those of each request; drop the rows that only filled the batch.
 
     Args:
-      outputs: of the run, [padded, ...] each.
-      sizes: rows of each request.
-      padded: rows that were run.
+      outputs: outputs of the run, [padded, ...] each.
+      sizes: number of rows of each request.
+      padded: number of rows in the batch.
 
     Returns:
-      For each request its outputs [rows, ...].
+      The outputs [rows, ...] of each request.
 
     Raises:
-      Fault: FAILED_PRECONDITION, an output has another 0th dimension, or none.
+      Fault: FAILED_PRECONDITION if an output has no 0th dimension, or one of another size.
     """
     for value in outputs:
         if np.ndim(value) == 0:
@@ -85,14 +87,14 @@ def split_outputs(outputs: Sequence[Any], sizes: Sequence[int], padded: int) -> 
                 "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the input "
                 "tensors",
             )
-    shares, start = [], 0
+    split, start = [], 0
     for size in sizes:
-        shares.append([value[start : start + size] for value in outputs])
+        split.append([value[start : start + size] for value in outputs])
         start += size
-    return shares
+    return split
 
 
-def _same(name: str, parts: list[Array]) -> list[Array]:
+def _check_same_shape(name: str, parts: list[Array]) -> list[Array]:
     first = parts[0]
     for part in parts:
         if part.shape[1:] != first.shape[1:]:
@@ -102,10 +104,10 @@ def _same(name: str, parts: list[Array]) -> list[Array]:
                 "pad_variable_length_inputs to true, or ensure that all tensors with the same name have equal "
                 "dimensions starting with the first dim.",
             )
-    return _one_type(parts)
+    return _check_same_dtype(parts)
 
 
-def _one_type(parts: list[Array]) -> list[Array]:
+def _check_same_dtype(parts: list[Array]) -> list[Array]:
     first = parts[0]
     for part in parts:
         if part.dtype != first.dtype:
@@ -118,21 +120,21 @@ def _one_type(parts: list[Array]) -> list[Array]:
     return parts
 
 
-def _padded(parts: list[Array]) -> list[Array]:
-    """Every inner dimension filled to the largest, with the tensor's own first value."""
-    if any(part.ndim not in _RANKS for part in parts):
-        raise invalid("Only tensors with rank from 1 to 6 can be padded.")
+def _pad(parts: list[Array]) -> list[Array]:
+    """Pad each inner dimension to its largest size, with the first value of each tensor."""
+    if any(part.ndim not in _PADDED_RANKS for part in parts):
+        raise invalid_argument("Only tensors with rank from 1 to 6 can be padded.")
     if len({part.ndim for part in parts}) > 1:
-        raise invalid("Only tensors of the same rank can be padded.")
+        raise invalid_argument("Only tensors of the same rank can be padded.")
     largest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
-    filled = []
+    padded = []
     for part in parts:
         shape = (len(part), *largest)
         if part.shape != shape:
             if part.size == 0 and len(part):
-                raise invalid("Got empty tensor in batch of non-empty tensors.")
+                raise invalid_argument("Got empty tensor in batch of non-empty tensors.")
             whole = np.full(shape, part.flat[0] if part.size else 0, part.dtype)
             whole[tuple(slice(size) for size in part.shape)] = part
             part = whole
-        filled.append(part)
-    return _one_type(filled)
+        padded.append(part)
+    return _check_same_dtype(padded)

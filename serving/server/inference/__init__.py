@@ -1,1 +1,1 @@
-"""Predict, Classify, Regress, MultiInference and GetModelMetadata on a loaded model."""
+"""Predict, Classify, Regress, MultiInference and GetModelMetadata on a loaded model, and its warm-up."""

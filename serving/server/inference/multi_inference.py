@@ -1,4 +1,4 @@
-"""MultiInference: several signatures that read the same tf.Examples, answered by one run of the graph."""
+"""MultiInference: several signatures that read the same tf.Examples, answered with one run of the graph."""
 
 from __future__ import annotations
 
@@ -7,63 +7,71 @@ from collections.abc import Sequence
 import grpc
 from tensorflow_serving.apis import inference_pb2, input_pb2
 
+from serving import signatures
 from serving.server.inference import examples
-from serving.server.rpc_error import Fault, invalid
+from serving.server.rpc_error import Fault, invalid_argument
 from serving.server.saved_model.servable import Servable
-from serving.signatures import DEFAULT
 
 
 def multi_inference(
     model: Servable,
     tasks: Sequence[inference_pb2.InferenceTask],
-    sent: input_pb2.Input,
+    request_input: input_pb2.Input,
     timeout: float | None,
     check_method: bool = False,
 ) -> inference_pb2.MultiInferenceResponse:
-    """One result for each task, in their order; all from one run over the union of their outputs.
+    """Answer each task, in order, from one run that computes the outputs of all tasks.
+
+    Args:
+      model: model to run.
+      tasks: classifications and regressions; all must name the same model, each another signature.
+      request_input: tf.Examples that every task reads.
+      timeout: time limit of the run in seconds; None is no limit.
+      check_method: refuse a signature whose method_name is not the task's.
 
     Returns:
-      The response; each result's model_spec has the task's model name and signature, and no version.
+      The response; each result's model_spec has the task's model name and signature, but no version.
 
     Raises:
-      Fault: INVALID_ARGUMENT, or UNIMPLEMENTED for a task that neither classifies nor regresses.
+      Fault: INVALID_ARGUMENT for a task that fails a check; UNIMPLEMENTED for a task that neither classifies nor
+        regresses.
     """
     feeds, fetches = set(), set()
     seen: set[str] = set()
     for task in tasks:
-        feed, wanted = _tensors(model, task, tasks[0].model_spec.name, seen, check_method)
+        feed, task_fetches = _task_tensors(model, task, tasks[0].model_spec.name, seen, check_method)
         feeds.add(feed)
-        fetches.update(wanted)
-    rows = examples.serialized_examples(sent)
+        fetches.update(task_fetches)
+    rows = examples.serialized_examples(request_input)
     ordered = sorted(fetches)
-    found = dict(zip(ordered, model.run(dict.fromkeys(sorted(feeds), rows), ordered, timeout), strict=True))
+    outputs = dict(zip(ordered, model.run(dict.fromkeys(sorted(feeds), rows), ordered, timeout), strict=True))
     response = inference_pb2.MultiInferenceResponse()
     for task in tasks:
         result = response.results.add()
-        signature = model.signatures[_key(task)]
+        signature = model.signatures[_signature_name(task)]
         if task.method_name == examples.CLASSIFY:
-            result.classification_result.CopyFrom(examples.classification_result(model, signature, found, len(rows)))
+            result.classification_result.CopyFrom(examples.classification_result(model, signature, outputs, len(rows)))
         else:
-            result.regression_result.CopyFrom(examples.regression_result(model, signature, found, len(rows)))
+            result.regression_result.CopyFrom(examples.regression_result(model, signature, outputs, len(rows)))
         result.model_spec.name = task.model_spec.name
-        result.model_spec.signature_name = _key(task)
+        result.model_spec.signature_name = _signature_name(task)
     return response
 
 
-def _tensors(
+def _task_tensors(
     model: Servable, task: inference_pb2.InferenceTask, name: str, seen: set[str], check_method: bool
 ) -> tuple[str, list[str]]:
-    """The tensor that a task feeds and those that it fetches; adds its signature to `seen`."""
+    """Return the tensor that a task feeds and those it fetches; add its signature to `seen`."""
     if not task.model_spec.name:
-        raise invalid("Found ModelSpec with an empty model name.")
+        raise invalid_argument("Found ModelSpec with an empty model name.")
     if task.model_spec.name != name:
-        raise invalid("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
-    key = _key(task)
+        raise invalid_argument("All ModelSpecs in a MultiInferenceRequest must access the same model name.")
+    key = _signature_name(task)
     if key in seen:
-        raise invalid(f"Duplicate evaluation of signature: {key}")
+        raise invalid_argument(f"Duplicate evaluation of signature: {key}")
     seen.add(key)
     if key not in model.signatures:
-        raise invalid(f"Requested signature not found in model graph: {key}")
+        raise invalid_argument(f"Requested signature not found in model graph: {key}")
     if task.method_name == examples.CLASSIFY:
         return examples.classify_tensors(model.signatures[key], check_method)
     if task.method_name == examples.REGRESS:
@@ -71,5 +79,5 @@ def _tensors(
     raise Fault(grpc.StatusCode.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
 
 
-def _key(task: inference_pb2.InferenceTask) -> str:
-    return task.model_spec.signature_name or DEFAULT
+def _signature_name(task: inference_pb2.InferenceTask) -> str:
+    return task.model_spec.signature_name or signatures.DEFAULT

@@ -1,4 +1,4 @@
-"""Warm-up: the requests that came with a version are run before it serves."""
+"""Warm-up: run the requests that a version brings along before the version serves."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import itertools
 import logging
 import posixpath
 import time
-from typing import Any
 
 import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
+from serving import signatures
 from serving.server.inference.examples import classify, regress
 from serving.server.inference.multi_inference import multi_inference
 from serving.server.inference.predict import predict
-from serving.server.rpc_error import Fault, from_tensorflow, invalid
-from serving.signatures import DEFAULT
+from serving.server.rpc_error import Fault, from_tensorflow, invalid_argument
+from serving.server.saved_model.servable import Servable
 
 log = logging.getLogger(__name__)
 REQUESTS_FILE = "assets.extra/tf_serving_warmup_requests"  # in a version's folder: a TFRecord of PredictionLogs
@@ -25,24 +25,24 @@ MAX_RECORDS = 1000
 
 
 def has_requests(folder: str) -> bool:
-    """Whether a version brings requests to warm up with."""
-    return tf.io.gfile.exists(posixpath.join(folder, REQUESTS_FILE))
+    """Return whether a version has warm-up requests."""
+    return bool(tf.io.gfile.exists(posixpath.join(folder, REQUESTS_FILE)))
 
 
-def warm_up(model: Any, folder: str, times: int = 1) -> int:
-    """Runs the requests in a version's folder, in their order.
+def warm_up(model: Servable, folder: str, times: int = 1) -> int:
+    """Run the requests in a version's folder, in order.
 
     Args:
-      model: what was loaded from it, with the interface of Servable.
-      folder: the version's.
-      times: how often each request is run.
+      model: the model loaded from that folder.
+      folder: folder of the version.
+      times: number of runs of each request.
 
     Returns:
-      How many requests there are.
+      The number of requests.
 
     Raises:
-      Fault: a request failed; UNIMPLEMENTED for one of a kind that is not run; INVALID_ARGUMENT for too many or for one
-        that does not parse; DATA_LOSS where the file is no TFRecord.
+      Fault: If a request fails. UNIMPLEMENTED for a request of a kind that is not run; INVALID_ARGUMENT for too many
+        requests, or for one that does not parse; DATA_LOSS if the file is no TFRecord.
     """
     path = posixpath.join(folder, REQUESTS_FILE)
     start = time.monotonic()
@@ -54,7 +54,7 @@ def warm_up(model: Any, folder: str, times: int = 1) -> int:
                 _run(model, request)
             count += 1
             if count > MAX_RECORDS:
-                raise invalid(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
+                raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
     except tf.errors.DataLossError as error:
         text = f"{error.message}. Please verify your warmup data is in TFRecord format."
         raise Fault(grpc.StatusCode.DATA_LOSS, text) from error
@@ -70,11 +70,11 @@ def _parse(record: bytes, path: str) -> prediction_log_pb2.PredictionLog:
         return prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
         text = record.decode("utf-8", "replace")
-        raise invalid(f"Failed to parse warmup record: {text} from {path}") from error
+        raise invalid_argument(f"Failed to parse warmup record: {text} from {path}") from error
 
 
-def _run(model: Any, log_entry: prediction_log_pb2.PredictionLog) -> None:
-    """One request by its own signature; the name and version in its spec do not matter."""
+def _run(model: Servable, log_entry: prediction_log_pb2.PredictionLog) -> None:
+    """Run one request with its own signature; ignore the model name and version in its spec."""
     kind = log_entry.WhichOneof("log_type")
     if kind is None:
         return
@@ -83,7 +83,7 @@ def _run(model: Any, log_entry: prediction_log_pb2.PredictionLog) -> None:
         predict(model, request, None)
     elif kind in ("classify_log", "regress_log"):
         answer = classify if kind == "classify_log" else regress
-        answer(model, request.model_spec.signature_name or DEFAULT, request.input, None)
+        answer(model, request.model_spec.signature_name or signatures.DEFAULT, request.input, None)
     elif kind == "multi_inference_log":
         multi_inference(model, request.tasks, request.input, None)
     else:

@@ -1,1 +1,1 @@
-"""Load, keep and unload the versions of models."""
+"""Load, keep and unload the versions of the models."""

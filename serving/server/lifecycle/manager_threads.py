@@ -1,4 +1,4 @@
-"""The threads that look for versions, load and unload them, and read the configuration file again."""
+"""Background threads of a server: look for versions, load and unload them, and re-read the config file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """Runs tasks, so many at a time, each on a thread of its own; with a size of 0 on the thread that asks."""
+    """Runs up to `size` tasks at a time, each on a new thread; with a size of 0 on the caller's thread."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._free = threading.Semaphore(size)
 
     def run(self, task: Callable[[], None]) -> None:
-        """Returns when the task has a thread, or, with a size of 0, when it is done."""
+        """Start a task; wait for a free place first, or with a size of 0 for the end of the task."""
         if not self._size:
             task()
             return
@@ -35,58 +35,63 @@ class WorkerPool:
 
 
 class ManagerThreads:
-    """Keeps the models of a server as they are wanted, from `start` to `stop`, on daemon threads.
+    """Daemon threads that bring the models of a server to their aspired versions, from `start` to `stop`.
 
-    What is loaded before `initial_loads_are_done` is loaded by a crew of its own.
+    Loads before `finish_initial_loads` run in a pool of their own.
     """
 
     def __init__(self, models: ModelManager[Any], initial_threads: int, load_threads: int, unload_threads: int) -> None:
-        """Args:
-        initial_threads: that load until the server serves.
-        load_threads: that load from then on; 0 loads on the one thread that does all this.
-        unload_threads: the same for unloading, all the time.
+        """Create the pools; no thread runs before `start`.
+
+        Args:
+          models: models to manage.
+          initial_threads: number of threads that load until the server answers requests.
+          load_threads: number of threads that load from then on (`--num_load_threads`); with 0 the manager's one
+            thread loads.
+          unload_threads: number of threads that unload (`--num_unload_threads`); with 0 the manager's one thread
+            unloads.
         """
         self._models = models
-        self._load = WorkerPool(initial_threads)
-        self._later = WorkerPool(load_threads)
-        self._unload = WorkerPool(unload_threads)
+        self._load_pool = WorkerPool(initial_threads)
+        self._later_load_pool = WorkerPool(load_threads)
+        self._unload_pool = WorkerPool(unload_threads)
         self._stopped = threading.Event()
 
     def start(self, poll_s: float) -> None:
-        """Starts to work, and to look for versions every `poll_s` seconds; not at all if that is not positive."""
-        threading.Thread(target=self._work, daemon=True).start()
-        self.every(poll_s, self._models.poll)
+        """Start the manager's thread, and a poll every `poll_s` seconds; no polls if that is not positive."""
+        threading.Thread(target=self._manage, daemon=True).start()
+        self.run_periodically(poll_s, self._models.poll)
 
-    def every(self, seconds: float, task: Callable[[], None]) -> None:
-        """Runs a task again and again, with a pause before each time; not at all if that is not positive."""
+    def run_periodically(self, seconds: float, task: Callable[[], None]) -> None:
+        """Run a task repeatedly, with a pause before each time; never if `seconds` is not positive."""
         if seconds > 0:
             threading.Thread(target=self._repeat, args=(seconds, task), daemon=True).start()
 
-    def initial_loads_are_done(self) -> None:
-        """From now on the server serves, and loads have to take their turn."""
-        self._load = self._later
+    def finish_initial_loads(self) -> None:
+        """Switch to the pool for later loads: from now on the server answers requests."""
+        self._load_pool = self._later_load_pool
 
     def stop(self) -> None:
-        """Takes up nothing more; what is under way goes on."""
+        """Start no more actions; those under way continue."""
         self._stopped.set()
         with self._models.changed:
             self._models.changed.notify_all()
 
-    def _work(self) -> None:
+    def _manage(self) -> None:
         while not self._stopped.is_set():
-            with self._models.changed:  # so that no change comes between the look and the wait
-                work = self._models.next_work()
-                if work is None:
+            with self._models.changed:  # so that no change falls between the check and the wait
+                action = self._models.next_action()
+                if action is None:
                     self._models.changed.wait()
                     continue
             try:
-                (self._load if work.is_load else self._unload).run(work.run)
+                (self._load_pool if action.is_load else self._unload_pool).run(action.run)
             except Exception:
-                log.exception("a version's change of state failed")
+                log.exception("A load or unload failed; the server continues")
 
     def _repeat(self, seconds: float, task: Callable[[], None]) -> None:
         while not self._stopped.wait(seconds):
             try:
                 task()
             except Exception:
-                log.exception("the next try follows in %s s", seconds)
+                log.exception("A periodic task failed; next attempt in %s s", seconds)

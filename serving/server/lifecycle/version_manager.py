@@ -1,4 +1,7 @@
-"""Versions of one model: loaded, kept for the requests that use them, and dropped, without a gap."""
+"""Versions of one model: load new ones, keep those in use, unload old ones, without a gap between them.
+
+For one model this is TensorFlow Serving's AspiredVersionsManager with its availability-preserving policy.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class VersionState(enum.IntEnum):
-    """Of a version; the numbers are `ModelVersionStatus.State`'s."""
+    """State of a version, with the numbers of `ModelVersionStatus.State`."""
 
     START = 10
     LOADING = 20
@@ -29,39 +32,41 @@ class VersionState(enum.IntEnum):
 
 
 class Closable(Protocol):
-    """What a manager loads."""
+    """Interface that a manager needs of the servables it loads."""
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Free the servable's resources."""
 
 
-ServableT = TypeVar("Loaded", bound=Closable)
+ServableT = TypeVar("ServableT", bound=Closable)
 
 
 @dataclass(frozen=True)
 class LoadRetries:
-    """What follows a failed load.
+    """Retries of a failed load.
 
     Attributes:
-      most: how often it is tried again.
-      pause_s: before each time; none if negative.
+      limit: number of retries after the first attempt (`--max_num_load_retries`).
+      interval_s: seconds to wait before each retry (`--load_retry_interval_micros`); no wait if negative.
     """
 
-    most: int = 5
-    pause_s: float = 60.0
+    limit: int = 5
+    interval_s: float = 60.0
 
 
 @dataclass(eq=False)
 class ServableVersion(Generic[ServableT]):
-    """One load of one version.
+    """One load of one version of a model.
 
     Attributes:
-      name: the model's.
-      folder: what is loaded.
-      fault: what its load failed with, if it did.
-      loaded: the model, while it is AVAILABLE or UNLOADING.
-      users: requests under way on it.
-      dropped: set while the version is not wanted; ends the retries of its load.
+      name: name of the model.
+      number: number of the version.
+      folder: folder to load.
+      state: current state.
+      fault: error of the load, if it failed.
+      servable: the loaded model, while the state is AVAILABLE or UNLOADING.
+      active_requests: number of requests that use the servable now.
+      dropped: set while the version is not aspired; ends the retries of its load.
     """
 
     name: str
@@ -69,8 +74,8 @@ class ServableVersion(Generic[ServableT]):
     folder: str
     state: VersionState = VersionState.START
     fault: Fault | None = None
-    loaded: ServableT | None = None
-    users: int = 0
+    servable: ServableT | None = None
+    active_requests: int = 0
     dropped: threading.Event = field(default_factory=threading.Event)
 
     def __str__(self) -> str:
@@ -85,10 +90,10 @@ class ServableAction(NamedTuple):
 
 
 class VersionManager(Generic[ServableT]):
-    """Loads and unloads the versions of a model so that what is wanted replaces what was, and requests never miss.
+    """Loads and unloads the versions of one model, so that a request always finds a version.
 
-    `aspire` says what is wanted, `next_work` what is to be done for it; the caller runs that on a thread of its choice.
-    All methods may be called from any thread.
+    `set_aspired_versions` sets the goal, `next_action` returns the next step towards it, and the caller runs that step
+    on a thread of its choice. All methods may be called from any thread.
     """
 
     def __init__(
@@ -98,28 +103,30 @@ class VersionManager(Generic[ServableT]):
         retries: LoadRetries | None = None,
         changed: threading.Condition | None = None,
     ) -> None:
-        """Args:
-        name: the model's, as requests say it.
-        load: from a version's folder to the loaded model; raises Fault.
-        retries: of failed loads.
-        changed: guards the versions, and is notified whenever one changes its state.
+        """Create a manager without versions.
+
+        Args:
+          name: name of the model in requests.
+          load: loads the servable in a version's folder; raises Fault.
+          retries: retries of failed loads.
+          changed: guards the versions, and is notified whenever a version changes its state.
         """
         self.name = name
         self._load_folder = load
         self._retries = retries or LoadRetries()
         self._changed = changed or threading.Condition()
         self._versions: dict[int, ServableVersion[ServableT]] = {}
-        self._ready: dict[int, ServableVersion[ServableT]] = {}
+        self._serving: dict[int, ServableVersion[ServableT]] = {}
         self._aspired: dict[int, str] = {}
 
-    def aspire(self, folders: Mapping[int, str]) -> None:
-        """Sets which versions are wanted.
+    def set_aspired_versions(self, folders: Mapping[int, str]) -> None:
+        """Set the versions to serve.
 
-        A failed version is tried again only after it was not wanted for a while; one that is still unloading is loaded
-        again as soon as it has ended.
+        A failed version is loaded again only after it has left the aspired versions once. A version that is still
+        unloading is loaded again as soon as it has ended.
 
         Args:
-          folders: of all wanted versions, by number.
+          folders: folder of each aspired version, by number.
         """
         with self._changed:
             for number in self._aspired.keys() - folders.keys():
@@ -127,21 +134,23 @@ class VersionManager(Generic[ServableT]):
                 if self._versions[number].state is VersionState.START:
                     self._versions[number].state = VersionState.END
             self._aspired = dict(folders)
-            self._start()
+            self._add_new_versions()
             self._changed.notify_all()
 
-    def next_work(self) -> ServableAction | None:
-        """The next load or unload, or None if all is as it should be; it is then under way and will not come again.
+    def next_action(self) -> ServableAction | None:
+        """Return the next load or unload, or None if there is nothing to do.
 
-        TensorFlow Serving's availability-preserving policy: a version goes when another serves in its stead, or none is
-        wanted, or two unwanted ones serve, the lowest first; else the highest of the new ones is loaded.
+        The action counts as under way and is not returned again. The order is that of TensorFlow Serving's
+        availability-preserving policy. A version that is not aspired is unloaded, the lowest number first, if an
+        aspired version serves, if no version is aspired, or if another version that is not aspired still serves.
+        Otherwise the highest of the new versions is loaded.
         """
         with self._changed:
-            self._start()
-            unwanted = sorted(number for number, version in self._ready.items() if version.dropped.is_set())
-            replaced = len(unwanted) < len(self._ready)
+            self._add_new_versions()
+            unwanted = sorted(number for number, version in self._serving.items() if version.dropped.is_set())
+            replaced = len(unwanted) < len(self._serving)
             if unwanted and (replaced or not self._aspired or len(unwanted) > 1):
-                version = self._ready.pop(unwanted[0])
+                version = self._serving.pop(unwanted[0])
                 version.state = VersionState.UNLOADING
                 self._changed.notify_all()
                 return ServableAction(False, lambda: self._unload(version))
@@ -154,36 +163,39 @@ class VersionManager(Generic[ServableT]):
             return ServableAction(True, lambda: self._load(version))
 
     @contextmanager
-    def use(self, number: int | None) -> Iterator[ServableVersion[ServableT]]:
-        """A version for the time of one request; it is not unloaded before the request ends.
+    def servable_handle(self, number: int | None) -> Iterator[ServableVersion[ServableT]]:
+        """Hold a version for one request: it is not unloaded before the request ends.
 
         Args:
-          number: the version; None is the highest that is loaded.
+          number: number of the version; None is the highest loaded one.
 
         Raises:
-          Fault: NOT_FOUND.
+          Fault: NOT_FOUND if no such version is loaded.
         """
         with self._changed:
-            version = self._ready.get(max(self._ready, default=0) if number is None else number)
+            version = self._serving.get(max(self._serving, default=0) if number is None else number)
             if version is None:
                 raise servable_not_found(self.name, number)
-            version.users += 1
+            version.active_requests += 1
         try:
             yield version
         finally:
             with self._changed:
-                version.users -= 1
-                last = version.users == 0 and version.state is VersionState.UNLOADING
-            if last:
+                version.active_requests -= 1
+                is_last = version.active_requests == 0 and version.state is VersionState.UNLOADING
+            if is_last:
                 self._close(version)
 
     def versions(self) -> list[ServableVersion[ServableT]]:
-        """All versions ever seen, ascending; unloaded and failed ones too."""
+        """Return all versions ever aspired, in ascending order, including unloaded and failed ones."""
         with self._changed:
             return [self._versions[number] for number in sorted(self._versions)]
 
-    def _start(self) -> None:
-        """Wanted versions that have no load, or one that was dropped and is over, get one; needs the lock."""
+    def _add_new_versions(self) -> None:
+        """Add a load for each aspired version that has none, or whose last one was dropped and has ended.
+
+        The caller holds the lock.
+        """
         for number, folder in self._aspired.items():
             version = self._versions.get(number)
             if version is None or (version.dropped.is_set() and version.state is VersionState.END):
@@ -192,72 +204,72 @@ class VersionManager(Generic[ServableT]):
                 version.dropped.clear()  # it never stopped serving
 
     def _load(self, version: ServableVersion[ServableT]) -> None:
-        loaded, fault = None, None
+        servable, fault = None, None
         try:
-            loaded = self._try_load(version)
-        except Exception as error:  # whatever it is, it is the version's and not the server's
-            fault = _told_again(error)
+            servable = self._load_with_retries(version)
+        except Exception as error:  # any error ends this version, never the server
+            fault = _without_traceback(error)
         with self._changed:
-            if loaded is not None and not version.dropped.is_set():
-                version.loaded, version.state = loaded, VersionState.AVAILABLE
-                self._ready[version.number] = version
-                loaded = None
+            if servable is not None and not version.dropped.is_set():
+                version.servable, version.state = servable, VersionState.AVAILABLE
+                self._serving[version.number] = version
+                servable = None
             else:
                 version.fault = fault or Fault(grpc.StatusCode.CANCELLED, "Loading of servable cancelled")
                 version.state = VersionState.END
             self._changed.notify_all()
-        if loaded is not None:
-            loaded.close()
+        if servable is not None:
+            servable.close()
         if version.fault is None:
             log.info("Successfully loaded servable version %s", version)
         else:
             log.error("Loading servable: %s failed: %s", version, version.fault)
 
-    def _try_load(self, version: ServableVersion[ServableT]) -> ServableT:
+    def _load_with_retries(self, version: ServableVersion[ServableT]) -> ServableT:
         if tf.io.gfile.exists(version.folder) and not tf.io.gfile.isdir(version.folder):
             raise Fault(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"Error while attempting to reserve resources to load servable {version}: {version.folder}; "
                 "Not a directory",
             )
-        for attempt in range(self._retries.most):
+        for attempt in range(self._retries.limit):
             try:
                 return self._load_folder(version.folder)
-            except Exception as error:  # each is worth another try, as there
-                fault = _told_again(error)
-            if version.dropped.wait(max(0.0, self._retries.pause_s)):
+            except Exception as error:  # TensorFlow Serving retries after any error
+                fault = _without_traceback(error)
+            if version.dropped.wait(max(0.0, self._retries.interval_s)):
                 raise fault
             log.warning(
-                "Loading servable: %s, retry %d of %d after %s", version, attempt + 1, self._retries.most, fault
+                "Loading servable: %s, retry %d of %d after %s", version, attempt + 1, self._retries.limit, fault
             )
         return self._load_folder(version.folder)
 
     def _unload(self, version: ServableVersion[ServableT]) -> None:
         with self._changed:
-            busy = version.users > 0
-        if not busy:  # else the last of its requests ends it
+            in_use = version.active_requests > 0
+        if not in_use:  # otherwise the last of its requests closes it
             self._close(version)
 
     def _close(self, version: ServableVersion[ServableT]) -> None:
         with self._changed:
-            loaded, version.loaded = version.loaded, None
-        if loaded is None:  # the last request was quicker
+            servable, version.servable = version.servable, None
+        if servable is None:  # the last request has closed it already
             return
-        loaded.close()
+        servable.close()
         with self._changed:
             version.state = VersionState.END
             self._changed.notify_all()
         log.info("Done unloading servable version %s", version)
 
 
-def _told_again(error: Exception) -> Fault:
-    """A new Fault: the caught error's traceback would keep the half-loaded model in memory."""
+def _without_traceback(error: Exception) -> Fault:
+    """Return a new Fault for an error: the traceback of the original keeps the half-loaded model in memory."""
     if isinstance(error, Fault):
         return Fault(error.code, error.message)
     return Fault(grpc.StatusCode.UNKNOWN, str(error))
 
 
 def servable_not_found(name: str, number: int | None) -> Fault:
-    """No version of the model is loaded, or not the one that was asked for."""
-    asked = f"Latest({name})" if number is None else f"Specific({name}, {number})"
-    return Fault(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {asked}")
+    """Return the error for a model without a loaded version, or without the version that was asked for."""
+    request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
+    return Fault(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request}")

@@ -11,95 +11,96 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from serving.server.rpc_error import Fault, from_tensorflow, invalid
+from serving.server.rpc_error import Fault, from_tensorflow, invalid_argument
 from serving.server.saved_model.tensors import Array
 
 SERVE = ("serve",)
 SAVED_MODEL = "saved_model.pb"
-_FOREVER_S = 1e8  # gRPC's time that remains of a call without a deadline is near 1e19
+_NO_DEADLINE_S = 1e8  # a gRPC call without a deadline has about 1e19 s left
 
 
 class SavedModelBundle:
-    """A SavedModel that answers; safe to call from several threads.
+    """A SavedModel that answers requests; safe to call from several threads.
 
-    A session and not `tf.saved_model.load`: TensorFlow Serving runs a session too, and only the session reports a
-    fault as it does (`Expects arg[0] to be float but double is provided`), feeds any shape and runs only the
-    outputs that were asked for.
+    It uses a session instead of `tf.saved_model.load`, because TensorFlow Serving uses one too. Only a session reports
+    errors with the same texts (`Expects arg[0] to be float but double is provided`), accepts feeds of any shape and
+    runs only the requested outputs.
 
     Attributes:
-      signatures: SignatureDef by name, with the aliases' real tensor names.
+      signatures: SignatureDef by name, with the real tensor name of each alias.
     """
 
     def __init__(self, folder: str, tags: Sequence[str] = SERVE, config: Any = None) -> None:
-        """Loads `folder`, restores its variables and runs its initialisers.
+        """Load a SavedModel, restore its variables and run its initialisers.
 
         Args:
-          folder: of the SavedModel.
-          tags: of the MetaGraph to load; it has these and no others.
-          config: tf.compat.v1.ConfigProto of the session, such as its threads.
+          folder: folder of the SavedModel.
+          tags: tags of the MetaGraph to load; the MetaGraph must have exactly these.
+          config: tf.compat.v1.ConfigProto of the session, which sets the number of its threads, for example.
 
         Raises:
-          Fault: no SavedModel, a broken one, or one without a MetaGraph of these tags.
+          Fault: If the folder has no SavedModel, a broken one, or one without a MetaGraph of these tags.
         """
-        _check(folder, tags)
+        _check_meta_graph(folder, tags)
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         try:
             with self._graph.as_default():
-                loaded = tf.compat.v1.saved_model.load(self._session, list(tags), folder)
+                meta_graph = tf.compat.v1.saved_model.load(self._session, list(tags), folder)
             self._session._extend_graph()
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
-        except ValueError as error:  # the variables' files are not there
+        except ValueError as error:  # the files of the variables are missing
             raise Fault(grpc.StatusCode.NOT_FOUND, str(error)) from error
-        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(loaded.signature_def)
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
         self._handles: dict[str, tuple[Any, tf.DType]] = {}
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None = None) -> list[Any]:
-        """Runs the graph.
+        """Run the graph.
 
         Args:
           feeds: arrays by tensor name; strings as object arrays of bytes.
           fetches: tensor names.
-          timeout: seconds; None waits for ever.
+          timeout: time limit in seconds; None is no limit.
 
         Returns:
-          One value for each fetch: an array, or a scalar's number or bytes.
+          One value for each fetch: an array; for a scalar a number or bytes.
 
         Raises:
-          Fault: with the failed op's own code and text.
+          Fault: If an op fails, with the code and the text of its error.
         """
-        # `Session.run` would cast dtypes, refuse shapes and rewrite the texts; this is the call beneath it.
+        # `Session.run` casts dtypes, refuses shapes and rewrites error texts, so call the function that it calls.
         outputs = [self._handle(name)[0] for name in fetches]
         inputs = {self._handle(name)[0]: feeds[name] for name in sorted(feeds)}
         try:
-            with _Options(timeout) as options:
+            with _RunOptions(timeout) as options:
                 return list(self._session._call_tf_sessionrun(options, inputs, outputs, [], None))
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except UnicodeDecodeError as error:
-            # A text that quotes the input, which is no text. Its code is lost on the way, but an op that tells its
-            # input finds it invalid.
-            raise invalid(error.object.decode("utf-8", "replace")) from error
+            # The error text quotes an input that is not UTF-8. Python loses the code of the error, but an op that
+            # quotes its input reports it as invalid.
+            raise invalid_argument(error.object.decode("utf-8", "replace")) from error
 
     def dtype(self, tensor: str) -> tf.DType:
-        """Of a tensor in the graph, by its name."""
+        """Return the dtype of a tensor in the graph, by the tensor's name."""
         return self._handle(tensor)[1]
 
     def _handle(self, name: str) -> tuple[Any, tf.DType]:
-        """What the C API calls a tensor, and its dtype; each is looked up once."""
-        found = self._handles.get(name)
-        if found is None:
+        """Return the C API's handle of a tensor, and its dtype; cached."""
+        handle = self._handles.get(name)
+        if handle is None:
             tensor = self._graph.get_tensor_by_name(name)
-            found = self._handles[name] = (tensor._as_tf_output(), tensor.dtype)
-        return found
+            handle = self._handles[name] = (tensor._as_tf_output(), tensor.dtype)
+        return handle
 
     def close(self) -> None:
-        """Frees the variables and tables. No run may be under way."""
+        """Free the variables and tables. No run may be under way."""
         self._session.close()
 
 
-def _check(folder: str, tags: Sequence[str]) -> None:
+def _check_meta_graph(folder: str, tags: Sequence[str]) -> None:
+    """Check that a folder has a SavedModel with a MetaGraph of exactly these tags."""
     path = posixpath.join(folder, SAVED_MODEL)
     if not tf.io.gfile.exists(path):
         raise Fault(
@@ -120,15 +121,15 @@ def _check(folder: str, tags: Sequence[str]) -> None:
         )
 
 
-class _Options:
-    """RunOptions in the C API's buffer, or none."""
+class _RunOptions:
+    """RunOptions with a timeout, in a buffer of the C API; no buffer without a timeout."""
 
     def __init__(self, timeout: float | None) -> None:
         self._timeout = timeout
         self._buffer: Any = None
 
     def __enter__(self) -> Any:
-        if self._timeout is not None and self._timeout < _FOREVER_S:
+        if self._timeout is not None and self._timeout < _NO_DEADLINE_S:
             options = tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(self._timeout * 1000)))
             self._buffer = _c_api().TF_NewBufferFromString(options.SerializeToString())
         return self._buffer

@@ -1,4 +1,4 @@
-"""What answers a request: a loaded SavedModel, or a wrapper around one."""
+"""Interface of what answers a request: a loaded SavedModel, or a wrapper around one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from serving.server.saved_model.tensors import Array
 
 
 class Servable(Protocol):
-    """The interface of `Servable`; its methods may be called from any thread.
+    """Interface of `SavedModelBundle`; all methods but `close` may be called from any thread.
 
     Attributes:
-      signatures: SignatureDef by name, with the aliases' real tensor names.
+      signatures: SignatureDef by name, with the real tensor name of each alias.
     """
 
     signatures: dict[str, meta_graph_pb2.SignatureDef]
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout: float | None = None) -> list[Any]:
-        """One value for each fetch; raises Fault."""
+        """Return one value for each fetch; see `SavedModelBundle.run`.
+
+        Raises:
+          Fault: If the run fails.
+        """
 
     def dtype(self, tensor: str) -> tf.DType:
-        """Of a tensor in the graph, by its name."""
+        """Return the dtype of a tensor in the graph, by the tensor's name."""
+
+    def close(self) -> None:
+        """Free the model. No run may be under way."""

@@ -1,1 +1,1 @@
-"""The gRPC services of TF Serving."""
+"""The gRPC services of TensorFlow Serving, and the answers that REST shares with them."""

@@ -10,8 +10,7 @@ from google.protobuf import text_format
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.server.config.protos import MonitoringConfig
-from serving.server.metrics import MAX_CELLS, Counter, Histogram, Metrics, prometheus_name
-from serving.server.monitoring import prometheus_path
+from serving.server.metrics import MAX_CELLS, Counter, Histogram, Metrics, prometheus_name, prometheus_path
 from serving.server.rpc_error import Fault
 
 
@@ -46,14 +45,14 @@ def test_latency_buckets_are_tensorflow_servings() -> None:
 def test_the_page_is_prometheus_text() -> None:
     metrics = Metrics()
     awkward = 'a"b\\c'
-    with metrics.request(awkward, "Predict", "GRPC"):
+    with metrics.track_request(awkward, "Predict", "GRPC"):
         pass
-    with pytest.raises(Fault), metrics.request(awkward, "Predict", "GRPC"):
+    with pytest.raises(Fault), metrics.track_request(awkward, "Predict", "GRPC"):
         raise Fault(grpc.StatusCode.NOT_FOUND, "")
-    with pytest.raises(ZeroDivisionError), metrics.request(awkward, "Predict", "GRPC"):
+    with pytest.raises(ZeroDivisionError), metrics.track_request(awkward, "Predict", "GRPC"):
         raise ZeroDivisionError
-    metrics.examples(awkward, 3)
-    found = {family.name: family for family in text_string_to_metric_families(metrics.page())}
+    metrics.count_examples(awkward, 3)
+    found = {family.name: family for family in text_string_to_metric_families(metrics.prometheus_text())}
     counts = {sample.labels["status"]: sample.value for sample in found[":tensorflow:serving:request_count"].samples}
     assert counts == {"OK": 1, "NOT_FOUND": 1, "UNKNOWN": 1}
     latency = found[":tensorflow:serving:request_latency"]
@@ -107,5 +106,5 @@ def test_a_counter_s_value_is_that_of_all_its_labels() -> None:
     metrics = Metrics()
     metrics.request_count.add(2, "a", "OK")
     metrics.request_count.add(3, "b", "NOT_FOUND")
-    assert metrics.value("/tensorflow/serving/request_count") == 5
-    assert metrics.value("/tensorflow/serving/request_latency") == metrics.value("/no/such") == 0
+    assert metrics.counter_total("/tensorflow/serving/request_count") == 5
+    assert metrics.counter_total("/tensorflow/serving/request_latency") == metrics.counter_total("/no/such") == 0

@@ -352,7 +352,7 @@ def parse(text: str) -> Any:
 
 
 def test_parameters_of_a_text() -> None:
-    assert BatchingOptions.of(parse("")) == BatchingOptions()
+    assert BatchingOptions.from_proto(parse("")) == BatchingOptions()
     assert (
         BatchingOptions().max_batch_size,
         BatchingOptions().batch_timeout_micros,
@@ -362,7 +362,7 @@ def test_parameters_of_a_text() -> None:
         0,
         10,
     )
-    assert BatchingOptions.of(
+    assert BatchingOptions.from_proto(
         parse(
             "max_batch_size { value: 8 } batch_timeout_micros { value: 0 } max_enqueued_batches { value: 0 } "
             "num_batch_threads { value: 3 } thread_pool_name { value: 'p' } allowed_batch_sizes: [2, 8] "
@@ -373,10 +373,10 @@ def test_parameters_of_a_text() -> None:
         "max_batch_size { value: 8 } enable_large_batch_splitting { value: True } max_execution_batch_size { value: 4 "
         "} allowed_batch_sizes: 1 allowed_batch_sizes: 4"
     )
-    assert BatchingOptions.of(split).max_execution_batch_size == 4
+    assert BatchingOptions.from_proto(split).max_execution_batch_size == 4
     split.ClearField("allowed_batch_sizes")
     split.ClearField("max_execution_batch_size")
-    assert BatchingOptions.of(split).max_execution_batch_size == 8
+    assert BatchingOptions.from_proto(split).max_execution_batch_size == 8
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_parameters_of_a_text() -> None:
 )
 def test_parameters_out_of_range(text: str, message: str) -> None:
     with pytest.raises(Fault) as caught:
-        BatchingOptions.of(parse(text))
+        BatchingOptions.from_proto(parse(text))
     assert (caught.value.code, caught.value.message) == (Code.INVALID_ARGUMENT, message)
 
 

@@ -170,9 +170,9 @@ def test_warm_up_is_timed_and_its_requests_are_counted(folder: Path) -> None:
 
     def warmed(*what: Any) -> None:
         told.append(what)
-        metrics.warmed_up(*what)
+        metrics.count_warm_up(*what)
 
-    loader = Loader(Platform(("serve",), None, None, 3), warmed=warmed)
+    loader = Loader(Platform(("serve",), None, None, 3), on_warm_up=warmed)
     loader(str(folder)).close()
     assert told == []
     write(folder, predict_log(), b"")

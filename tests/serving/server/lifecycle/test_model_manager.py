@@ -52,7 +52,7 @@ class Served:
             name, _, more = model.partition(" ")
             entry = f'name: "{name}" base_path: "{self.root}/{name}" model_platform: "{platform}" {more}'
             text_format.Parse(entry, config.model_config_list.config.add())
-        self.models.reload(config, **options)
+        self.models.reload_config(config, **options)
 
     def number(self, name: str, version: int | None = None, label: str = "") -> int:
         spec = model_pb2.ModelSpec(name=name)
@@ -60,7 +60,7 @@ class Served:
             spec.version.value = version
         if label:
             spec.version_label = label
-        with self.models.use(spec) as used:
+        with self.models.servable_handle(spec) as used:
             return used.number
 
     def states(self, name: str) -> dict[int, str]:
@@ -181,7 +181,7 @@ def test_model_that_does_not_load_is_told_and_the_others_are_served(served: Serv
 def test_reload_waits_for_a_first_version_as_long_as_it_is_wanted(served: Served) -> None:
     served.reload()
     (served.root / "a").mkdir()
-    served.reload("a", wanted=iter((True, True, False)).__next__)  # nobody waits any more
+    served.reload("a", keep_waiting=iter((True, True, False)).__next__)  # nobody waits any more
     waiting = threading.Thread(target=served.reload, args=("a", "b"))
     (served.root / "b").mkdir()
     waiting.start()
@@ -213,11 +213,11 @@ def test_empty_base_path_unloads_everything_and_a_missing_one_stops_every_poll(
 def test_no_config_changes_nothing_and_a_custom_one_is_refused(served: Served) -> None:
     served.push("a", "1")
     served.reload("a")
-    served.models.reload(model_server_config_pb2.ModelServerConfig())
+    served.models.reload_config(model_server_config_pb2.ModelServerConfig())
     assert served.number("a") == 1
     custom = model_server_config_pb2.ModelServerConfig()
     custom.custom_model_config.SetInParent()
-    assert refused(served.models.reload, custom) == (
+    assert refused(served.models.reload_config, custom) == (
         "INVALID_ARGUMENT: ModelServer does not yet support custom model config."
     )
 

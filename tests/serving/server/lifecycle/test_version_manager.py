@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from serving.server.lifecycle.version_manager import LoadRetries, VersionManager, VersionState
-from serving.server.rpc_error import Fault, truncated
+from serving.server.rpc_error import Fault, truncate_message
 
 
 class Fake:
@@ -48,12 +48,12 @@ def break_version(base: Path, number: int) -> None:
 
 
 def settle(manager: VersionManager[Fake]) -> None:
-    while work := manager.next_work():
+    while work := manager.next_action():
         work.run()
 
 
 def aspire(manager: VersionManager[Fake], base: Path, *numbers: int) -> None:
-    manager.aspire(folders(base, *numbers))
+    manager.set_aspired_versions(folders(base, *numbers))
     settle(manager)
 
 
@@ -62,15 +62,15 @@ def states(manager: VersionManager[Fake]) -> dict[int, str]:
 
 
 def serving(manager: VersionManager[Fake], number: int | None = None) -> int:
-    with manager.use(number) as version:
-        assert version.loaded is not None and not version.loaded.closed
+    with manager.servable_handle(number) as version:
+        assert version.servable is not None and not version.servable.closed
         return version.number
 
 
 def test_wanted_version_starts_loads_and_serves(base: Path) -> None:
     seen = []
     manager: VersionManager[Fake] = VersionManager("m", lambda folder: seen.append(states(manager)) or Fake(folder))
-    manager.aspire(folders(base, 10))
+    manager.set_aspired_versions(folders(base, 10))
     assert states(manager) == {10: "START"}
     settle(manager)
     assert seen == [{10: "LOADING"}]
@@ -110,8 +110,8 @@ def test_order_of_many_changes(base: Path) -> None:
     aspire(manager, base, 1, 2, 3)
     assert done == ["load 3", "load 2", "load 1"]
     for version in manager.versions():
-        close, name = version.loaded.close, f"unload {version.number}"
-        version.loaded.close = lambda close=close, name=name: (done.append(name), close())
+        close, name = version.servable.close, f"unload {version.number}"
+        version.servable.close = lambda close=close, name=name: (done.append(name), close())
     done.clear()
     aspire(manager, base, 5, 6)
     # As the availability-preserving policy says: of several unwanted ones one is enough to serve on.
@@ -184,7 +184,7 @@ def test_half_copied_version_heals_while_tries_remain(base: Path) -> None:
 
 
 def run_aside(manager: VersionManager[Fake]) -> threading.Thread:
-    work = manager.next_work()
+    work = manager.next_action()
     assert work is not None and work.is_load
     thread = threading.Thread(target=work.run)
     thread.start()
@@ -202,10 +202,10 @@ def test_version_that_is_wanted_no_more_is_not_tried_again(base: Path) -> None:
 
     manager: VersionManager[Fake] = VersionManager("m", load, LoadRetries(5, 60.0))
     break_version(base, 2)
-    manager.aspire(folders(base, 2))
+    manager.set_aspired_versions(folders(base, 2))
     thread = run_aside(manager)
     assert tried.wait(10)
-    manager.aspire({})
+    manager.set_aspired_versions({})
     thread.join(10)
     assert len(tries) == 1
     assert states(manager) == {2: "END"}
@@ -222,11 +222,11 @@ def test_version_dropped_while_it_loads_never_serves_that_load(base: Path, again
         return loads[-1]
 
     manager: VersionManager[Fake] = VersionManager("m", load)
-    manager.aspire(folders(base, 1))
+    manager.set_aspired_versions(folders(base, 1))
     thread = run_aside(manager)
-    manager.aspire({})
+    manager.set_aspired_versions({})
     if again:
-        manager.aspire(folders(base, 1))
+        manager.set_aspired_versions(folders(base, 1))
     go.set()
     thread.join(10)
     assert loads[0].closed
@@ -240,7 +240,7 @@ def test_plain_file_as_version_fails_at_once(base: Path) -> None:
     manager: VersionManager[Fake] = VersionManager("m", Fake, LoadRetries(5, 60.0))
     base.mkdir()
     (base / "3").touch()
-    manager.aspire({3: str(base / "3")})
+    manager.set_aspired_versions({3: str(base / "3")})
     settle(manager)
     fault = manager.versions()[0].fault
     assert fault is not None and fault.code is grpc.StatusCode.FAILED_PRECONDITION
@@ -271,9 +271,9 @@ def test_rollback_and_nothing_at_all(base: Path, manager: VersionManager[Fake]) 
 
 def test_request_keeps_its_version_until_it_ends(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
-    with manager.use(None) as first, manager.use(1) as again:
-        assert first is again and first.loaded is not None
-        model = first.loaded
+    with manager.servable_handle(None) as first, manager.servable_handle(1) as again:
+        assert first is again and first.servable is not None
+        model = first.servable
         aspire(manager, base, 2)
         assert states(manager) == {1: "UNLOADING", 2: "AVAILABLE"}
         assert not model.closed
@@ -288,21 +288,21 @@ def test_version_wanted_again_while_a_request_holds_it_is_loaded_anew(
     base: Path, manager: VersionManager[Fake]
 ) -> None:
     aspire(manager, base, 1)
-    with manager.use(1) as held:
+    with manager.servable_handle(1) as held:
         aspire(manager, base)
         aspire(manager, base, 1)
         assert states(manager) == {1: "UNLOADING"}
     settle(manager)
     assert states(manager) == {1: "AVAILABLE"}
-    with manager.use(1) as now:
+    with manager.servable_handle(1) as now:
         assert now is not held
 
 
 def test_version_is_freed_when_its_request_fails(base: Path, manager: VersionManager[Fake]) -> None:
     aspire(manager, base, 1)
-    with pytest.raises(ZeroDivisionError), manager.use(None) as version:
+    with pytest.raises(ZeroDivisionError), manager.servable_handle(None) as version:
         raise ZeroDivisionError
-    assert version.users == 0
+    assert version.active_requests == 0
 
 
 @pytest.mark.parametrize(("number", "asked"), [(2, "Specific(m, 2)"), (-1, "Specific(m, -1)"), (None, "Latest(m)")])
@@ -339,5 +339,5 @@ def test_requests_never_miss_while_versions_change(base: Path, manager: VersionM
 
 
 def test_long_messages_are_cut() -> None:
-    assert truncated("x" * 1024) == "x" * 1024
-    assert truncated("x" * 1025) == "x" * 1024 + "...TRUNCATED"
+    assert truncate_message("x" * 1024) == "x" * 1024
+    assert truncate_message("x" * 1025) == "x" * 1024 + "...TRUNCATED"
