@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 # A client that only asks a server for answers needs none of TensorFlow, so the base
 # installation is empty and each use is an extra. `requirements.lock` pins `pipeline,dev`.
-CLIENT = ["grpcio>=1.60", "protobuf>=3.20.3", "pillow>=10"]
+CLIENT = ["grpcio>=1.60", "protobuf>=3.20.3", "pillow>=10", "urllib3>=1.26"]
 # Two families of TFX, and Python decides: 3.10 has the older one, for systems whose C library is older than 2.39.
 NEW, OLD = "; python_version >= '3.11'", "; python_version < '3.11'"
 FAMILIES = {

@@ -22,7 +22,9 @@ from data.errors import ServingError, SkewlessError, op_message
 
 START = "Start one with: skewless serve TASK"
 _PIXELS = "Send a smaller picture: this one has more pixels than the model accepts."
-_PICTURES = "Pictures must be complete JPEG, PNG, GIF or BMP files. WebP and JPEG XL need a server with TensorFlow 2.21."
+_PICTURES = (
+    "Pictures must be complete JPEG, PNG, GIF or BMP files. WebP and JPEG XL need a server with TensorFlow 2.21."
+)
 _SIGNATURE = "Names, types and shapes must match the model's signature. GET /v1/models/NAME/metadata shows it."
 _SMALLER = "Send less in one request, or give the client a larger max_message_bytes."
 

@@ -19,16 +19,14 @@ def to_features(row: Any) -> Features:
     """Return the features of one row.
 
     Args:
-      row: A mapping from names to values; or numbers, for the feature `features`; or a picture, for the feature `image`.
+      row: A mapping from names to values; or numbers (feature `features`); or a picture (feature `image`).
 
     Raises:
       InvalidRequest: If a feature has no values, or values of several types.
     """
     if isinstance(row, Mapping):
         if not all(isinstance(name, str) for name in row):
-            raise InvalidRequest(
-                f"names of features must be text: {_brief(list(row))}", hint="Pass {'name': value}."
-            )
+            raise InvalidRequest(f"names of features must be text: {_brief(list(row))}", hint="Pass {'name': value}.")
         return {name: _values(name, value) for name, value in row.items()}
     if isinstance(row, (list, tuple, int, float)) or _is_row_of_numbers(row):
         values = to_tensor(row).tolist()

@@ -60,7 +60,9 @@ class RetryPolicy:
             except TransportError as error:
                 if confirm and error.may_be_due_to_other_rows and refusals < self._confirmations:
                     refusals += 1
-                    time.sleep(refusals * random.uniform(*CONFIRM_PAUSE_S))  # out of step with the sender of the bad row
+                    time.sleep(
+                        refusals * random.uniform(*CONFIRM_PAUSE_S)
+                    )  # out of step with the sender of the bad row
                     end, retries = time.monotonic() + self.timeout, 0
                     continue
                 pause = min(FIRST_PAUSE_S * 2**retries, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)

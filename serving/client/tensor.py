@@ -1,4 +1,4 @@
-"""Tensors without numpy: from lists and from anything with a buffer, to lists and to anything that reads one."""
+"""Tensors without numpy: made from lists or from any object with a buffer, and read the same way."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ CODES = {
     "float32": "f",
     "float64": "d",
 }
-"""The dtypes of numbers, each with its letter in Python's struct."""
-_LONG = 8 * struct.calcsize("l")  # bits; the platform's own
+"""Dtypes of numbers, each with its format character of Python's `struct`."""
+_LONG = 8 * struct.calcsize("l")  # bits, which depend on the platform
 _DTYPES = {code: dtype for dtype, code in CODES.items()} | {"l": f"int{_LONG}", "L": f"uint{_LONG}"}
 STRING = "string"
-_MOST_DIMENSIONS = 254  # TensorFlow's
+_MAX_DIMENSIONS = 254  # limit of TensorFlow
 _KINDS = (bytes, str, bool, int, float)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Numbers or byte strings in a shape; `numpy.asarray(tensor)` takes numbers without a copy.
+    """Numbers or byte strings with a shape; `numpy.asarray(tensor)` shares numbers without a copy.
 
     Attributes:
-      dtype: "float32", "int64", ... as numpy names them; "string"; or, from a server, one that is not read here.
-      shape: its dimensions; () for a scalar.
-      data: row by row, little-endian numbers in one piece; or a tuple of byte strings.
+      dtype: "float32", "int64", ... as in numpy, or "string". A server may send others, which cannot be read.
+      shape: Dimensions; () for a scalar.
+      data: Elements in row-major order: little-endian numbers as bytes, or a tuple of byte strings.
     """
 
     dtype: str
@@ -48,23 +48,25 @@ class Tensor:
     data: bytes | tuple[bytes, ...]
 
     def values(self) -> Sequence[Any]:
-        """All elements in a row.
+        """Return all elements in row-major order.
 
         Raises:
-          ServerFailure: a dtype that this client does not read, or data of another length than the shape's.
+          ServerFailure: If the dtype cannot be read, or the data do not have the length of the shape.
         """
         if isinstance(self.data, tuple):
             return self.data
         if self.dtype not in CODES:
-            raise ServerFailure(f"an output of dtype {self.dtype}", hint=f"Legal: string, {', '.join(CODES)}")
+            raise ServerFailure(
+                f"cannot read an output of dtype {self.dtype}", hint=f"Legal: string, {', '.join(CODES)}"
+            )
         try:
             return struct.unpack(f"<{prod(self.shape)}{CODES[self.dtype]}", self.data)
         except struct.error:
-            text = f"an output of {self.dtype} {list(self.shape)} has {len(self.data)} bytes"
+            text = f"an output of dtype {self.dtype} and shape {list(self.shape)} has {len(self.data)} bytes"
             raise ServerFailure(text, hint="See the server's log.") from None
 
     def tolist(self) -> Any:
-        """Nested lists, or one value where the shape is ()."""
+        """Return nested lists, or one value if the shape is ()."""
         values: Sequence[Any] = self.values()
         if not self.shape:
             return values[0]
@@ -82,29 +84,29 @@ class Tensor:
 
 
 def number_tensor(dtype: str, shape: Sequence[int], values: Sequence[Any]) -> Tensor:
-    """A tensor of a dtype in `CODES` from its elements in a row.
+    """Make a tensor of a dtype in `CODES` from its elements in row-major order.
 
     Raises:
-      InvalidRequest: an element is not in the dtype's range.
+      InvalidRequest: If an element is not in the dtype's range.
     """
     try:
         return Tensor(dtype, tuple(shape), struct.pack(f"<{len(values)}{CODES[dtype]}", *values))
     except (struct.error, OverflowError, TypeError) as error:
-        raise InvalidRequest(f"values are not {dtype}: {error}", hint="Give numbers in the dtype's range.") from None
+        raise InvalidRequest(f"values do not fit {dtype}: {error}", hint="Pass numbers in the dtype's range.") from None
 
 
 def string_tensor(values: Sequence[bytes]) -> Tensor:
-    """A tensor of byte strings, shape [N]."""
+    """Make a tensor of byte strings with shape [N]."""
     return Tensor(STRING, (len(values),), tuple(values))
 
 
 def to_tensor(value: Any) -> Tensor:
-    """A tensor from nested lists, a scalar, or an array (numpy's, or any with a buffer) with its own dtype.
+    """Make a tensor from nested lists, a scalar, or an array (of numpy, or any with a buffer), which keeps its dtype.
 
-    Python's values become what `tf.make_tensor_proto` makes of them: float32, int32, bool or string.
+    Python's values get the dtype that `tf.make_tensor_proto` gives them: float32, int32, bool or string.
 
     Raises:
-      InvalidRequest: lists of unequal lengths or mixed kinds, or an array of another dtype.
+      InvalidRequest: If lists differ in length or mix types, or an array has an unknown dtype.
     """
     if isinstance(value, Tensor):
         return value
@@ -122,20 +124,24 @@ def to_tensor(value: Any) -> Tensor:
         try:
             texts = tuple(one if isinstance(one, bytes) else one.encode() for one in flat)
         except UnicodeError as error:
-            raise InvalidRequest(f"a string is no UTF-8: {error}", hint="Give it as bytes.") from None
+            raise InvalidRequest(f"a string cannot be encoded as UTF-8: {error}", hint="Pass bytes.") from None
         return Tensor(STRING, shape, texts) if kinds else Tensor("float32", shape, b"")
     for dtype, legal in (("bool", {bool}), ("int32", {int}), ("float32", {int, float})):
         if kinds <= legal:
             return number_tensor(dtype, shape, flat)
     names = ", ".join(sorted(kind.__name__ for kind in kinds))
-    raise InvalidRequest(f"no tensor of {names}", hint="Give numbers, or strings, or truth values, but not a mixture.")
+    raise InvalidRequest(
+        f"cannot make a tensor of {names}", hint="Pass numbers, strings or booleans, but not a mixture."
+    )
 
 
 def get_buffer(value: Any) -> memoryview | None:
-    """The buffer of an array, or None; an array on a device that has none is brought over by its own `__array__`.
+    """Return the buffer of an array, or None for any other value.
+
+    An array without a buffer, such as one on a device, is copied with its `__array__`.
 
     Raises:
-      InvalidRequest: `__array__` fails, or what it gives has no buffer.
+      InvalidRequest: If `__array__` fails, or its result has no buffer.
     """
     try:
         return memoryview(value)
@@ -146,12 +152,12 @@ def get_buffer(value: Any) -> memoryview | None:
     except MemoryError:
         raise
     except Exception as error:  # of any library's own
-        words = f"no array from a {type(value).__name__}: {first_line(error)}"
-        raise InvalidRequest(words, hint="Make it an array of numbers in the memory of this machine first.") from error
+        text = f"cannot make an array from a value of type {type(value).__name__}: {first_line(error)}"
+        raise InvalidRequest(text, hint="Convert it to an array of numbers in main memory first.") from error
 
 
 def dtype_name(view: memoryview) -> str:
-    """The dtype's name, as in `CODES`; where it is none of those, the letters of its format."""
+    """Return the dtype's name in `CODES`; the quoted format for any other dtype."""
     return _DTYPES.get(view.format.lstrip("<=@>!"), f"'{view.format}'")
 
 
@@ -159,29 +165,30 @@ def _from_buffer(value: Any) -> Tensor:
     view = get_buffer(value)
     if view is None:
         raise InvalidRequest(
-            f"no tensor from a {type(value).__name__}", hint="Give nested lists, or an array such as numpy's."
+            f"cannot make a tensor from a value of type {type(value).__name__}", hint="Pass nested lists or an array."
         )
     dtype = dtype_name(view)
     if dtype not in CODES:
         raise InvalidRequest(
-            f"no tensor from an array of {dtype}", hint=f"Legal: {', '.join(CODES)}; strings in lists, array.tolist()."
+            f"cannot make a tensor from an array of {dtype}",
+            hint=f"Legal: {', '.join(CODES)}. Pass strings as a list: array.tolist().",
         )
     data, size = view.tobytes(), view.itemsize
     if view.format[0] in ">!":  # big-endian
-        turned = bytearray(len(data))
-        for place in range(size):
-            turned[place::size] = data[size - 1 - place :: size]
-        data = bytes(turned)
+        swapped = bytearray(len(data))
+        for at in range(size):
+            swapped[at::size] = data[size - 1 - at :: size]
+        data = bytes(swapped)
     return Tensor(dtype, view.shape or (), data)
 
 
 def _is_array(kind: type) -> bool:
-    """Also of numpy's scalars, but not of its strings, which are Python's, too."""
+    """Whether a type is an array or an array library's scalar; not numpy's strings, which are Python's, too."""
     return hasattr(kind, "__array__") and not issubclass(kind, (bytes, str))
 
 
 def _plain(value: Any) -> Any:
-    """Lists with Python's own values where they hold arrays, or an array library's scalars."""
+    """Replace arrays, and the scalars of array libraries, in nested lists by Python's values."""
     if isinstance(value, (list, tuple)):
         return [_plain(one) for one in value]
     return to_tensor(value).tolist() if _is_array(type(value)) else value
@@ -190,8 +197,10 @@ def _plain(value: Any) -> Any:
 def _shape(value: Any) -> tuple[int, ...]:
     shape: list[int] = []
     while isinstance(value, (list, tuple)):
-        if len(shape) == _MOST_DIMENSIONS:  # or a list that holds itself
-            raise InvalidRequest(f"lists in more than {len(shape)} lists", hint="Tensors have no more dimensions.")
+        if len(shape) == _MAX_DIMENSIONS:  # perhaps a list that contains itself
+            raise InvalidRequest(
+                f"lists are nested more than {len(shape)} deep", hint="TensorFlow allows no more dimensions."
+            )
         shape.append(len(value))
         if not value:
             break
@@ -200,10 +209,10 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _flat(value: Any, shape: tuple[int, ...]) -> Iterator[Any]:
-    """The elements in a row; checks that each list is as long as the first one beside it."""
+    """Yield the elements in row-major order; check that all lists of a level have the same length."""
     nested = isinstance(value, (list, tuple))
     if nested != bool(shape) or nested and len(value) != shape[0]:
-        raise InvalidRequest("the lists of a tensor are not equally long", hint="Each row must have the same length.")
+        raise InvalidRequest("the lists of a tensor differ in length", hint="All rows must have the same length.")
     if not nested:
         yield value
         return
