@@ -9,13 +9,13 @@ import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.statistics_gen import stats_artifact_utils
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
 from tfx.utils import io_utils, json_utils
 
-from components.task.reference import task_of
+from components.executor import ComponentExecutor, Execution
 from components.task.task import Task
-from data.images.formats import FORMATS
+from data.images.formats import DECODED
 from data.ingest import manifest
 from data.records import FACTS
 from data.spec import IMAGE, LABEL, VECTOR, Image
@@ -47,7 +47,7 @@ def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) ->
             kind = schema_pb2.BYTES if name in ("image/format", "image/source") else schema_pb2.INT
             feature = _scalar(schema, name, kind)
             if name == "image/format" and name in known:
-                feature.string_domain.value.extend(sorted(FORMATS))
+                feature.string_domain.value.extend(sorted(DECODED))
     else:
         feature = schema.feature.add(name=VECTOR, type=schema_pb2.FLOAT)
         feature.presence.min_fraction = 1.0
@@ -80,24 +80,17 @@ def read_schema(folder_or_file: str) -> schema_pb2.Schema:
     return io_utils.SchemaReader().read(path)
 
 
-class _Executor(base_executor.BaseExecutor):
+class SchemaGenExecutor(ComponentExecutor):
     """Statistics and manifest to a schema."""
 
-    def Do(  # noqa: N802
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        task = task_of(json_utils.loads(exec_properties["custom_config"]))
-        statistics = stats_artifact_utils.load_statistics(
-            artifact_utils.get_single_instance(input_dict["statistics"]), "train"
-        )
-        examples = artifact_utils.get_single_uri(input_dict["examples"])
+    def execute(self, execution: Execution) -> None:
+        """Write the schema."""
+        task = execution.task
+        statistics = stats_artifact_utils.load_statistics(execution.input("statistics"), "train")
+        examples = execution.input("examples").uri
         classes = manifest.check_manifest(manifest.Manifest.load(examples), task.label)
         schema = curate(tfdv.infer_schema(statistics.proto()), task, classes)
-        folder = artifact_utils.get_single_uri(output_dict["schema"])
-        io_utils.write_pbtxt_file(posixpath.join(folder, FILE_NAME), schema)
+        io_utils.write_pbtxt_file(posixpath.join(execution.output("schema").uri, FILE_NAME), schema)
 
 
 class _SchemaSpec(component_spec.ComponentSpec):
@@ -113,7 +106,7 @@ class SchemaGen(base_component.BaseComponent):
     """In the place of TFX's SchemaGen, which only infers."""
 
     SPEC_CLASS = _SchemaSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SchemaGenExecutor)
 
     def __init__(self, examples: types.Channel, statistics: types.Channel, config: dict[str, Any]) -> None:
         """Args:

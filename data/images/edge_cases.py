@@ -1,4 +1,4 @@
-"""Pictures that real data often lack and users send all the same: how to know one, and how to make one."""
+"""Kinds of pictures that data sets often lack but users send: how to recognise each, and how to make one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pil
 
-from data.families import IS_NEW
-from data.images.headers import ALPHA, ANIMATION, read_header
+from data.images.formats import DECODED, read_header
+from data.images.headers import ALPHA, ANIMATION
 
-SIDE = 256  # pixels of the longer side of what is made: large enough to be resized, small enough for any message
-STRIP = 64  # how many times as wide as high a strip is
-_TURN = 6  # EXIF: to be shown turned by 90 degrees clockwise, the usual one of a telephone held upright
+SIDE = 256  # pixels of the longer side of a generated picture: large enough to be resized, small enough for any message
+STRIP = 64  # width of a strip in units of its height
+_TURN = 6  # EXIF orientation: show it rotated by 90 degrees clockwise, as for a telephone held upright
 
 
 def kinds_of(contents: bytes) -> set[str]:
-    """Which of `KINDS` an encoded picture is; never raises, whatever the bytes are."""
+    """Return those of `KINDS` that an encoded picture belongs to; never raise an exception, whatever the bytes are."""
     header = read_header(contents)
     try:
         with Pil.open(io.BytesIO(contents)) as image:  # reads the header only
@@ -46,13 +47,14 @@ def kinds_of(contents: bytes) -> set[str]:
     return {kind for kind, it_is in found.items() if it_is and kind in KINDS}
 
 
-def odd_picture(kind: str, pixels: np.ndarray, max_pixels: int) -> bytes:
-    """Makes a picture of one of `KINDS` out of another.
+def odd_picture(kind: str, pixels: NDArray[np.uint8], max_pixels: int) -> bytes:
+    """Make a picture of one of `KINDS` from the pixels of another.
 
     Args:
       kind: one of `KINDS`.
       pixels: uint8 [height, width, 3].
-      max_pixels: that it may have; a larger one is made smaller, and never is a side above `SIDE` (but a strip's).
+      max_pixels: largest number of pixels of the result. Larger pictures are scaled down; no side is longer than
+        `SIDE`, except that of a strip.
 
     Returns:
       The encoded file.
@@ -61,7 +63,7 @@ def odd_picture(kind: str, pixels: np.ndarray, max_pixels: int) -> bytes:
     image.thumbnail((SIDE, SIDE))
     if image.width * image.height > max_pixels:
         scale = math.sqrt(max_pixels / (image.width * image.height))
-        # At least one pixel a side, so that the other one has to give way where so few are allowed.
+        # A side has at least one pixel, so with a very low limit the other side must become shorter.
         width = min(max(1, int(image.width * scale)), max_pixels)
         image = image.resize((width, max(1, min(int(image.height * scale), max_pixels // width))))
     return _MAKERS[kind](image, max_pixels)
@@ -74,7 +76,7 @@ def _saved(image: Pil.Image, kind: str, **options: Any) -> bytes:
 
 
 def _rgba(image: Pil.Image, kind: str = "PNG") -> bytes:
-    """With an alpha that goes from nothing to all: who blends it and who drops it differ."""
+    """Encode with an alpha channel from 0 to 255: the result differs if a client blends it instead of dropping it."""
     alpha = np.linspace(0, 255, image.width).astype(np.uint8)
     image.putalpha(Pil.fromarray(np.tile(alpha, (image.height, 1))))
     return _saved(image, kind)
@@ -95,7 +97,7 @@ def _strip(image: Pil.Image, max_pixels: int) -> bytes:
     return _saved(image.resize((min(STRIP * height, max_pixels), height)), "PNG")
 
 
-# One pixel, made with cjxl: Pillow writes no JPEG XL.
+# One pixel, made with cjxl: Pillow does not write JPEG XL.
 _JPEG_XL = bytes.fromhex("ff0a001010505c080802010034004b188b15c2411d1e4085e7c201")
 
 _MAKERS: dict[str, Callable[[Pil.Image, int], bytes]] = {
@@ -108,15 +110,13 @@ _MAKERS: dict[str, Callable[[Pil.Image, int], bytes]] = {
     "progressive JPEG": lambda image, _: _saved(image, "JPEG", progressive=True, subsampling="4:2:0"),
     "one pixel": lambda image, _: _saved(image.resize((1, 1)), "PNG"),
     "wide strip": _strip,
-    **(
-        {
-            "WebP": lambda image, _: _saved(image, "WEBP"),
-            "WebP with alpha": lambda image, _: _rgba(image, "WEBP"),
-            "animated WebP": _animated,
-            "JPEG XL": lambda *_: _JPEG_XL,
-        }
-        if IS_NEW
-        else {}
-    ),
 }
+if "webp" in DECODED:
+    _MAKERS |= {
+        "WebP": lambda image, _: _saved(image, "WEBP"),
+        "WebP with alpha": lambda image, _: _rgba(image, "WEBP"),
+        "animated WebP": _animated,
+    }
+if "jxl" in DECODED:
+    _MAKERS["JPEG XL"] = lambda *_: _JPEG_XL
 KINDS = tuple(_MAKERS)

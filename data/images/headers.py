@@ -1,4 +1,7 @@
-"""Facts read from a picture's first bytes, without decoding it."""
+"""Facts read from a picture's first bytes, without decoding it: one reader for each format.
+
+No reader raises an exception, whatever the bytes are. `data.images.formats.read_header` chooses the reader.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# What a decoder passes over in silence, and how it is told: "5 pictures " and the text.
+# What a decoder ignores without an error, and how reports describe it: "5 pictures " and the text.
 EXIF_ROTATION, SIXTEEN_BITS, FLAT, ALPHA = "EXIF rotation", "16 bits", "16 bits, but flat", "alpha"
 ANIMATION, PART, CMYK, INKS, PROFILE = (
     "animation",
@@ -17,25 +20,25 @@ ANIMATION, PART, CMYK, INKS, PROFILE = (
 )
 REMARKS = {
     EXIF_ROTATION: "carry an EXIF rotation, which TensorFlow ignores here and in serving",
-    SIXTEEN_BITS: "have 16 bits a channel, of which the model sees the higher 8, here and in serving",
-    FLAT: "have 16 bits a channel and are nearly of one colour in the higher 8, which are all that the model sees;"
+    SIXTEEN_BITS: "have 16 bits a channel, of which the model sees the upper 8, here and in serving",
+    FLAT: "have 16 bits a channel and nearly one colour in the upper 8, which are all that the model sees;"
     " scale their values to 0..65535, or save them with 8 bits",
-    ALPHA: "have an alpha channel, which is dropped: the model sees what lies beneath transparent parts, often black",
+    ALPHA: "have an alpha channel, which is dropped: the model sees the colours under transparent parts, often black",
     ANIMATION: "are animations, of which the model sees the first frame",
     PART: "are animations whose first frame fills a part of the canvas: the model sees this part alone",
     CMYK: "are CMYK, and become RGB without their colour profile",
-    INKS: "are CMYK without Adobe's mark: TensorFlow takes their values as they are, most programs inverted",
+    INKS: "are CMYK without Adobe's mark: TensorFlow takes their values as they are, most programs invert them",
     PROFILE: "have a colour profile (Display P3, Adobe RGB or the like), which TensorFlow ignores here and in serving",
 }
 
 
 class Header(NamedTuple):
-    """What is known of a picture.
+    """Facts about a picture.
 
     Attributes:
       format: "jpeg", "png", "gif", "bmp", "webp", "jxl" or "".
-      channels: the file's own, 0 where unknown.
-      orientation: EXIF's, 1 (upright) to 8.
+      channels: number of channels in the file; 0 if unknown.
+      orientation: EXIF orientation, 1 (upright) to 8.
       remarks: keys of `REMARKS`.
     """
 
@@ -46,7 +49,13 @@ class Header(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A JPEG's frame header. marker: 0xC0 to 0xCF, 0 where it is not found; bits: of a sample."""
+    """The frame header of a JPEG.
+
+    Attributes:
+      marker: 0xC0 to 0xCF; 0 if there is no frame header.
+      bits: bits of a sample.
+      channels: number of channels.
+    """
 
     marker: int = 0
     bits: int = 0
@@ -57,30 +66,28 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette deco
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WIDE = ("Display P3", "Adobe RGB", "ProPhoto RGB", "Rec. 2020", "Rec2020")
 _WIDE_NAMES = tuple(name.encode(code) for name in _WIDE for code in ("latin-1", "utf-16-be"))  # of ICC's versions 2, 4
+_BMP_CHANNELS = {1: 3, 4: 3, 8: 3, 16: 3, 24: 3, 32: 4}  # by bits a pixel; below 24 bits: a palette, or masks
 
 
-def read_header(contents: bytes) -> Header:
-    """Reads the facts; never raises, whatever the bytes are."""
-    if contents[:3] == b"\xff\xd8\xff":
-        return _jpeg(contents)
-    if contents[:8] == b"\x89PNG\r\n\x1a\n":
-        return _png(contents)
-    if contents[:6] in (b"GIF87a", b"GIF89a"):
-        return Header("gif", 3, remarks=tuple(_gif_remarks(contents)))
-    if contents[:2] == b"BM":
-        # The field lies elsewhere in the short header of OS/2. Below 24 bits: a palette, or masks.
-        at = 24 if contents[14:18] == b"\x0c\0\0\0" else 28
-        bits = int.from_bytes(contents[at : at + 2], "little")
-        return Header("bmp", {1: 3, 4: 3, 8: 3, 16: 3, 24: 3, 32: 4}.get(bits, 0))
-    if contents[:4] == b"RIFF" and contents[8:12] == b"WEBP":
-        return _webp(contents)
-    if contents.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
-        return Header("jxl", 3)
-    return Header("", 0)
+def read_gif(contents: bytes) -> Header:
+    """Read the facts of a GIF, up to its second frame."""
+    return Header("gif", 3, remarks=tuple(_gif_remarks(contents)))
+
+
+def read_bmp(contents: bytes) -> Header:
+    """Read the facts of a BMP."""
+    at = 24 if contents[14:18] == b"\x0c\0\0\0" else 28  # the short header of OS/2 has the field elsewhere
+    bits = int.from_bytes(contents[at : at + 2], "little")
+    return Header("bmp", _BMP_CHANNELS.get(bits, 0))
+
+
+def read_jpeg_xl(contents: bytes) -> Header:
+    """Return the header of a JPEG XL; its channels, orientation and remarks are not read."""
+    return Header("jxl", 3)
 
 
 def jpeg_frame(contents: bytes) -> Frame:
-    """The frame header of a JPEG."""
+    """Return the frame header of a JPEG."""
     for marker, payload in _segments(contents):
         if marker in _START_OF_FRAME:
             return Frame(marker, payload[0], payload[5])
@@ -88,7 +95,7 @@ def jpeg_frame(contents: bytes) -> Frame:
 
 
 def _segments(contents: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and payload of a JPEG's segments, up to the frame header, of which 6 bytes are given (ITU T.81, B.1.1)."""
+    """Yield marker and payload of a JPEG's segments up to the frame header, of which 6 bytes (ITU T.81, B.1.1)."""
     position = 2
     while position + 10 <= len(contents) and contents[position] == 0xFF:
         marker = contents[position + 1]
@@ -103,7 +110,8 @@ def _segments(contents: bytes) -> Iterator[tuple[int, bytes]]:
         position = end
 
 
-def _jpeg(contents: bytes) -> Header:
+def read_jpeg(contents: bytes) -> Header:
+    """Read the facts of a JPEG from its segments before the pixels."""
     channels, orientation, is_adobes, is_wide = 0, 1, False, False
     for marker, payload in _segments(contents):
         if marker in _START_OF_FRAME:
@@ -119,8 +127,8 @@ def _jpeg(contents: bytes) -> Header:
     return Header("jpeg", channels, orientation, tuple(name for name, holds in remarks.items() if holds))
 
 
-def _png(contents: bytes) -> Header:
-    """The first chunk and the names of those before the pixels."""
+def read_png(contents: bytes) -> Header:
+    """Read the facts of a PNG from its first chunk and the names of the chunks before the pixels."""
     channels = _PNG_CHANNELS.get(contents[25], 0) if len(contents) > 25 else 0
     is_deep, orientation, position = contents[24:25] == b"\x10", 1, 33
     remarks = {SIXTEEN_BITS: is_deep, ALPHA: channels in (2, 4)}
@@ -140,8 +148,8 @@ def _png(contents: bytes) -> Header:
     return Header("png", channels, orientation, tuple(name for name in REMARKS if remarks.get(name)))
 
 
-def _webp(contents: bytes) -> Header:
-    """The chunks of a WebP; those in the first frame of an animation, too."""
+def read_webp(contents: bytes) -> Header:
+    """Read the facts of a WebP from its chunks, and from those in the first frame of an animation."""
     remarks: set[str] = set()
     frames, orientation, channels, canvas, position = 0, 1, 3, b"", 12
     while position + 8 <= len(contents):
@@ -168,7 +176,7 @@ def _webp(contents: bytes) -> Header:
 
 
 def _gif_remarks(contents: bytes) -> Iterator[str]:
-    """Walks to the second frame, as `pixel_limit.first_frame` does in the graph."""
+    """Yield the remarks on a GIF; parse up to the second frame, as `pixel_limit.first_frame` does in the graph."""
     frames, position = 0, 13 + _table(contents, 10)
     while position + 10 <= len(contents):
         if contents[position] == 0x21:
@@ -189,20 +197,20 @@ def _gif_remarks(contents: bytes) -> Iterator[str]:
 
 
 def _table(contents: bytes, flags: int) -> int:
-    """Bytes of a GIF's table of colours, by the flags at that place."""
+    """Return the size of a GIF's colour table in bytes, from the flags at an offset."""
     found = contents[flags] if flags < len(contents) else 0
     return 3 * 2 << found % 8 if found >= 0x80 else 0
 
 
 def _after_blocks(contents: bytes, position: int) -> int:
-    """The place after a GIF's sub-blocks, which are a length and so many bytes, the last one with length 0."""
+    """Return the offset after a GIF's sub-blocks: each is a length and as many bytes; the last has length 0."""
     while position < len(contents) and contents[position]:
         position += contents[position] + 1
     return position + 1
 
 
 def _exif_orientation(tiff: bytes) -> int:
-    """Tag 0x0112 of the first directory of a TIFF header; 1 where it is absent or malformed."""
+    """Return tag 0x0112 of the first directory of a TIFF header; 1 if it is absent or malformed."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
         return 1

@@ -1,6 +1,6 @@
-"""JPEG XL in the graph: its size read from the header before TensorFlow's op decodes it.
+"""JPEG XL in the graph: the size is read from the header before TensorFlow's op decodes the file.
 
-A file is a bare codestream, or boxes as in MP4, of which `jxlc`, or the first `jxlp`, holds the codestream's beginning.
+A file is a bare codestream, or boxes as in MP4, of which `jxlc`, or the first `jxlp`, holds the codestream's start.
 Sizes: ISO/IEC 18181-1, SizeHeader; boxes: 18181-2.
 """
 
@@ -9,32 +9,26 @@ from __future__ import annotations
 import tensorflow as tf
 
 from data.images import pixel_limit
+from data.images.formats import JXL_CODESTREAM as CODESTREAM
 
-CODESTREAM = b"\xff\x0a"
-CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _WHOLE, _PART = b"jxlc", b"jxlp"
 _DAMAGED = "a JPEG XL that is cut off or damaged"
 _RATIOS = (1, 1, 12, 4, 3, 16, 5, 2), (1, 1, 10, 3, 2, 9, 4, 1)  # width / height, by the header's three bits
 _SIZES = (9, 13, 18, 30)  # bits of a side, by the header's two bits
 
 
-def is_jpeg_xl(contents: tf.Tensor) -> tf.Tensor:
-    """Whether files (string [...]) begin as JPEG XL does, bool [...]."""
-    return (tf.strings.substr(contents, 0, 2) == CODESTREAM) | (tf.strings.substr(contents, 0, 12) == CONTAINER)
-
-
 def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Decodes one JPEG XL.
+    """Decode one JPEG XL.
 
     Args:
       contents: string scalar.
-      max_pixels: of the picture.
+      max_pixels: largest number of pixels that the header may claim.
 
     Returns:
       uint8 [height, width, 1 to 4].
 
     Raises:
-      tf.errors.InvalidArgumentError: it is cut off or damaged, or claims more pixels.
+      tf.errors.InvalidArgumentError: If the file is cut off or damaged, or claims more pixels.
     """
     start = tf.cond(tf.strings.substr(contents, 0, 2) == CODESTREAM, lambda: 0, lambda: _codestream(contents))
     header = tf.strings.substr(contents, tf.minimum(start, tf.strings.length(contents)), 12)
@@ -49,7 +43,7 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
 
 def _codestream(contents: tf.Tensor) -> tf.Tensor:
-    """Offset of the codestream in a container, int32 scalar; the file's length where there is none."""
+    """Return the offset of the codestream in a container, int32 scalar; the file's length if there is none."""
     end = tf.strings.length(contents)
 
     def name(here: tf.Tensor) -> tf.Tensor:
@@ -71,11 +65,11 @@ def _codestream(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _pixels(header: tf.Tensor) -> tf.Tensor:
-    """Pixels that a codestream claims, int64 scalar."""
+    """Return the number of pixels that a codestream claims, int64 scalar."""
     octets = tf.cast(tf.io.decode_raw(header, tf.uint8, fixed_length=20), tf.int64)
 
     def bits(start: tf.Tensor | int, count: tf.Tensor | int) -> tf.Tensor:
-        """So many bits from a place on, the lowest first."""
+        """Read `count` bits from a bit offset, the lowest first."""
         start = tf.convert_to_tensor(start)
         some = tf.gather(octets, start // 8 + tf.range(6))
         number = tf.reduce_sum(some * tf.constant([1 << 8 * place for place in range(6)], tf.int64))
@@ -83,12 +77,12 @@ def _pixels(header: tf.Tensor) -> tf.Tensor:
         return number % tf.bitwise.left_shift(tf.constant(1, tf.int64), tf.cast(count, tf.int64))
 
     def side(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """A side, and where it ends: two bits for the length of the number, which is one less."""
+        """Read a side and the offset of its end: two bits for the number's length, then the side minus one."""
         count = tf.gather(tf.constant(_SIZES), tf.cast(bits(start, 2), tf.int32))
         return bits(start + 2, count) + 1, start + 2 + count
 
     def small() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Five bits of eighths each."""
+        """Read height, ratio and width of a small picture: sides in units of 8 pixels, five bits each."""
         return (bits(17, 5) + 1) * 8, bits(22, 3), (bits(25, 5) + 1) * 8
 
     def large() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

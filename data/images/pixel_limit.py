@@ -1,8 +1,8 @@
 """A limit on the pixels that a file may claim, checked in the graph before anything is decoded.
 
-A PNG of 80 KB can hold 67 million pixels of one colour: a file's size says nothing about the memory that it takes.
-TensorFlow's own limits come late. It refuses a PNG from 2^29 pixels on (1.6 GB of RGB) and a JPEG from 2^29 bytes of
-pixels on, and of an animated GIF it decodes every frame to give the first.
+A PNG of 80 KB can hold 67 million pixels of one colour: the size of a file does not limit the memory that decoding
+takes. TensorFlow's own limits are too high. It rejects a PNG from 2^29 pixels on (1.6 GB of RGB) and a JPEG from 2^29
+bytes of pixels on, and it decodes every frame of an animated GIF to return the first.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from typing import Any, TypeVar, cast
 
 import tensorflow as tf
 
-_PNG_MAGIC = -0x76AFB1B9  # the first four of its eight bytes, 89 50 4E 47, as a signed big-endian number
-JPEG_MAGIC = b"\xff\xd8\xff"
-CMYK_TO_GREY = "a CMYK JPEG, which TensorFlow does not turn into grey: save it as grey or RGB"
-# A JPEG of one pixel, header only: what is no JPEG is measured as this one, since the op fails on other kinds.
+from data.images.formats import JPEG_MAGIC, PNG_MAGIC
+
+_PNG_NUMBER = int.from_bytes(PNG_MAGIC[:4], "big", signed=True)
+CMYK_TO_GREY = "a CMYK JPEG, which TensorFlow does not convert to grey: save it as grey or RGB"
+# The header of a JPEG of one pixel: measured in place of any other kind of file, on which the op would fail.
 _ONE_PIXEL = bytes.fromhex("ffd8ffc0000b080001000101011100ffda0008010100003f00")
 _OURS = "StringToNumberOp could not correctly convert string: "
-_LONGEST_HOP, _HOPS = 256, 16  # bytes from sub-block to sub-block of a GIF; how many in a step of the graph's loop
+_LONGEST_HOP, _HOPS = 256, 16  # bytes from sub-block to sub-block of a GIF; hops in a step of the graph's loop
 
 Op = TypeVar("Op", bound=Callable[..., Any])
 
 
 def on_cpu(op: Op) -> Op:
-    """Keeps ops where the bytes are: on a GPU, each would wait for a copy there and back."""
+    """Pin ops to the CPU, where the bytes are: on a GPU, each would wait for a copy there and back."""
 
     @functools.wraps(op)
     def pinned(*args: Any, **kwargs: Any) -> Any:
@@ -36,24 +37,26 @@ def on_cpu(op: Op) -> Op:
 
 
 def apart(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A function that is called where it stands, and not laid out there, where each op of a branch costs time even if
-    the branch is not taken; it is made ready only when it is first called."""
+    """Return a function that the graph calls instead of inlining it, and that is traced at its first call.
+
+    Inlined, each op of a branch costs time even if the branch is not taken.
+    """
     return tf.function(function, [spec], autograph=False, experimental_attributes={"_noinline": True})
 
 
 @on_cpu
 def checked(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """What can be checked of many files at once, which costs next to nothing: PNGs.
+    """Check what can be checked of many files at once at almost no cost: the size of PNGs.
 
     Args:
       contents: string [...].
-      limit: pixels of one picture.
+      limit: largest number of pixels of one picture.
 
     Returns:
-      The contents as they are, and of each a JPEG's header for `checked_jpegs`.
+      The contents, and for each file the JPEG header that `checked_jpegs` needs.
 
     Raises:
-      tf.errors.InvalidArgumentError: a PNG claims more pixels.
+      tf.errors.InvalidArgumentError: If a PNG claims more pixels.
     """
     is_jpeg = tf.strings.substr(contents, 0, 3) == JPEG_MAGIC
     allowed = within(contents, png_pixels(contents), limit)
@@ -62,11 +65,17 @@ def checked(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 @on_cpu
 def checked_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int, channels: int) -> tf.Tensor:
-    """The contents (string [] or [N], N known) as they are, once their headers are seen to be legal.
+    """Return the contents (string [] or [N], N known) after a check of their JPEG headers.
+
+    Args:
+      contents: the files.
+      headers: of the same shape, from `checked`.
+      limit: largest number of pixels of one picture.
+      channels: number of channels to decode to; 0 keeps the file's.
 
     Raises:
-      tf.errors.InvalidArgumentError: a header is broken, claims more pixels, or is of a CMYK JPEG, of which libjpeg
-        makes no single channel.
+      tf.errors.InvalidArgumentError: If a header is broken, claims more pixels, or is of a CMYK JPEG that should
+        become grey: libjpeg cannot convert it.
     """
     shapes = jpeg_shapes(headers)
     refusals = [(tf.reduce_max(tf.reduce_prod(shapes[..., :2], axis=-1)) > limit, refusal(limit))]
@@ -77,28 +86,28 @@ def checked_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int, channels:
 
 @on_cpu
 def within(contents: tf.Tensor, pixels: tf.Tensor, limit: int) -> tf.Tensor:
-    """The contents as they are, once all of the pixels (int64 [...]) are known to be at most the limit.
+    """Return the contents after a check that all of the pixels (int64 [...]) are at most the limit.
 
     Raises:
-      tf.errors.InvalidArgumentError: they are not; the first line ends with the words of `refusal`.
+      tf.errors.InvalidArgumentError: If they are not; the first line ends with the text of `refusal`.
     """
     return unless(contents, (tf.reduce_max(pixels) > limit, refusal(limit)))
 
 
 @on_cpu
 def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
-    """The contents as they are, unless there is a reason to refuse them.
+    """Return the contents, or fail with the first reason that holds.
 
     Args:
       contents: string [] or [N].
-      refusals: whether (bool scalar), and the reason in plain words; the first that holds is told.
+      refusals: pairs of a condition (bool scalar) and the reason, a text for users.
 
     Raises:
-      tf.errors.InvalidArgumentError: one holds; the first line ends with its words, which
-        `data.errors.op_message` picks out.
+      tf.errors.InvalidArgumentError: If a condition holds; the first line ends with its reason, which
+        `data.errors.op_message` extracts.
     """
-    # No Assert and no check_numerics: TFT reads all data, as for an analyzer, where an op has a side effect. What has
-    # none is dropped from a graph unless something is computed from it: the place from which the contents are taken.
+    # No Assert and no check_numerics: if an op has a side effect, TFT reads all data, as for an analyzer. An op without
+    # one is dropped from a graph unless its result is used: here, as the index from which the contents are taken.
     number = tf.constant("0")
     for holds, words in reversed(refusals):
         number = tf.where(holds, words, number)
@@ -107,30 +116,30 @@ def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
 
 
 def is_ours(message: str) -> bool:
-    """Whether an op's error is a refusal of `unless`."""
+    """Return whether an op's error was raised by `unless`."""
     return _OURS in message
 
 
 def refusal(limit: int) -> str:
-    """What a picture above the limit is refused with."""
+    """Return the error text for a picture above the limit."""
     return f"a picture claims more than {limit} pixels (feature.max_pixels)"
 
 
 @on_cpu
 def png_pixels(contents: tf.Tensor) -> tf.Tensor:
-    """Pixels that PNGs claim, int64 [...], for string [...]; 0 for what is no PNG."""
+    """Return the pixels that PNGs claim, int64 [...], for string [...]; 0 for a file of another format."""
     # Signature (8 bytes); length and name of the first chunk, IHDR (8); width; height.
     head = tf.io.decode_raw(contents, tf.int32, little_endian=False, fixed_length=24)
     pixels = tf.reduce_prod(tf.cast(head[..., 4:], tf.int64), axis=-1)
-    return tf.where(head[..., 0] == _PNG_MAGIC, pixels, 0)
+    return tf.where(head[..., 0] == _PNG_NUMBER, pixels, 0)
 
 
 @on_cpu
 def jpeg_shapes(headers: tf.Tensor) -> tf.Tensor:
-    """Height, width and channels that JPEGs claim, int64 [..., 3], for `headers`, string [] or [N], N known.
+    """Return height, width and channels that JPEGs claim, int64 [..., 3], for `headers`, string [] or [N], N known.
 
     Raises:
-      tf.errors.InvalidArgumentError: one is no JPEG, or broken before it says its size.
+      tf.errors.InvalidArgumentError: If one is not a JPEG, or is broken before the field with its size.
     """
     if headers.shape.rank:
         return tf.stack([tf.io.extract_jpeg_shape(one, tf.int64) for one in tf.unstack(headers)])
@@ -139,25 +148,25 @@ def jpeg_shapes(headers: tf.Tensor) -> tf.Tensor:
 
 @on_cpu
 def first_frame(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A GIF (string scalar) without what follows its first frame, and the pixels that this claims, int64 scalar.
+    """Return a GIF (string scalar) cut after its first frame, and the pixels that this frame claims, int64 scalar.
 
-    Later frames would be decoded only to be thrown away, in as much memory as there are frames. They leave no trace:
-    where one was larger than the first, TensorFlow would fill the first up to that size with black.
+    TensorFlow would decode the later frames only to discard them, in memory for all of them. It would also pad the
+    first frame with black if a later one is larger.
 
-    GIF89a: a header of 13 bytes and a table of colours; then extensions (0x21, a byte) and frames (0x2C, 9 bytes, a
-    table, a byte), each followed by sub-blocks, which are a length and so many bytes, the last one with length 0.
+    GIF89a: a header of 13 bytes and a colour table; then extensions (0x21, a byte) and frames (0x2C, 9 bytes, a
+    colour table, a byte), each followed by sub-blocks: a length and as many bytes; the last has length 0.
     """
     padded = tf.strings.join([contents, bytes(_LONGEST_HOP)])
     data = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int32)
     end, hop = tf.strings.length(contents), tf.where(data == 0, 0, data + 1)
 
     def table(flags: tf.Tensor) -> tf.Tensor:
-        """Bytes of the table of colours that the flags announce."""
+        """Return the size of the colour table in bytes, from the flags."""
         return tf.where(flags >= 0x80, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
 
     def after_blocks(start: tf.Tensor) -> tf.Tensor:
         def several(here: tf.Tensor) -> list[tf.Tensor]:
-            for _ in range(_HOPS):  # where they end, or the padding begins, a hop is 0
+            for _ in range(_HOPS):  # after the last block, and in the padding, a hop is 0
                 here += hop[here]
             return [here]
 
@@ -172,8 +181,8 @@ def first_frame(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     sides = [data[frame + low] + 256 * data[frame + low + 1] for low in (5, 7)]
     frame_end = after_blocks(frame + 11 + table(data[frame + 9]))
     pixels = tf.cast(sides[0], tf.int64) * tf.cast(sides[1], tf.int64)
-    # The frame's place on the canvas, 4 bytes, becomes 0: TensorFlow makes the canvas as large as the frame, so that it
-    # would move the frame out of it.
+    # The frame's position on the canvas, 4 bytes, becomes 0: TensorFlow's canvas is as large as the frame, so another
+    # position would move the frame out of it.
     start, place = tf.minimum(frame + 1, end), tf.minimum(frame + 5, frame_end)
     pieces = [
         tf.strings.substr(contents, 0, start),

@@ -1,7 +1,7 @@
-"""PNG files whose pixels lie in them as they are, so that a batch of them is read by slicing and not by decoding.
+"""PNG files with uncompressed, unfiltered pixels: a batch of them is read by slicing instead of decoding.
 
-Every viewer and every decoder takes them for what they are: zlib's stored block (RFC 1951, 3.2.4) and PNG's filter 0.
-TensorFlow's own encoder filters the rows even where nothing is compressed, and libpng takes 16 microseconds to undo
+They are valid PNGs for every viewer and decoder: zlib's stored block (RFC 1951, 3.2.4) and PNG's filter 0.
+TensorFlow's own encoder filters the rows even if it does not compress, and libpng takes 16 microseconds to undo
 that for a Fashion-MNIST picture; slicing takes less than one.
 """
 
@@ -12,14 +12,17 @@ import zlib
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
+from data.images.formats import PNG_MAGIC
 
 LARGEST = 64 * 64 * 3  # bytes of pixels: of larger pictures decoding is a small part, and compression saves more
 _COLOUR_TYPES = {1: 0, 3: 2}
 _TAIL = 4 + 4 + 12  # Adler-32, CRC-32 of the data, the end
 
 
-def encode(pixels: np.ndarray) -> list[bytes]:
-    """PNG files of the same pixels.
+def encode(pixels: NDArray[np.uint8]) -> list[bytes]:
+    """Return PNG files of the pixels.
 
     Args:
       pixels: uint8 [N, h, w, c], of a size that `fits`.
@@ -37,12 +40,12 @@ def encode(pixels: np.ndarray) -> list[bytes]:
 
 
 def fits(height: int, width: int, channels: int) -> bool:
-    """Whether pictures of this size are written so: grey or RGB thumbnails."""
+    """Return whether pictures of this size are stored like this: grey or RGB thumbnails."""
     return channels in _COLOUR_TYPES and height * width * channels <= LARGEST
 
 
 def are_stored(contents: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """Whether all files (string [N]) are of this form and size, bool []."""
+    """Return whether all files (string [N]) are of this form and size, bool []."""
     head = _head(height, width, channels)
     length = len(head) + height * (1 + width * channels) + _TAIL
     return tf.reduce_all(
@@ -51,13 +54,16 @@ def are_stored(contents: tf.Tensor, height: int, width: int, channels: int) -> t
 
 
 def decode(contents: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """Pixels of files (string [N]) that `are_stored`, uint8 [N, height, width, channels]. Checksums are not read."""
+    """Return the pixels of files (string [N]) that `are_stored`, uint8 [N, height, width, channels].
+
+    The checksums are not verified.
+    """
     pixels = _rows(contents, height, width, channels)[:, :, 1:]
     return tf.reshape(pixels, [-1, height, width, channels])
 
 
 def _rows(contents: tf.Tensor, height: int, width: int, channels: int) -> tf.Tensor:
-    """The filtered rows, uint8 [N, height, 1 + width * channels]; zeros where a file is too short."""
+    """Return the filtered rows, uint8 [N, height, 1 + width * channels]; zeros after the end of a short file."""
     size = height * (1 + width * channels)
     start = len(_head(height, width, channels))
     padded = tf.io.decode_raw(contents, tf.uint8, fixed_length=start + size)
@@ -65,12 +71,12 @@ def _rows(contents: tf.Tensor, height: int, width: int, channels: int) -> tf.Ten
 
 
 def _head(height: int, width: int, channels: int) -> bytes:
-    """All that comes before the rows; the same for all pictures of a size."""
+    """Return the bytes before the rows, which are the same for all pictures of a size."""
     size = height * (1 + width * channels)
     block = struct.pack("<BBBHH", 0x78, 0x01, 1, size, size ^ 0xFFFF)
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n"
+        PNG_MAGIC
         + struct.pack(">I", 13)
         + header
         + struct.pack(">I", zlib.crc32(header))

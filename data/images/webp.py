@@ -1,8 +1,9 @@
-"""WebP in the graph: its picture found, measured, and handed to TensorFlow's op as a still picture.
+"""WebP in the graph: the first frame is found, measured, and passed to TensorFlow's op as a still picture.
 
-TensorFlow 2.21 corrupts its memory when it decodes an animation, and refuses other numbers of channels than the
-file's. So the op never sees a file as it came: the first chunk with pixels (`VP8 `, lossy, or `VP8L`, lossless), at
-the top or in the first frame of an animation, is wrapped anew. An alpha channel beside it (`ALPH`) stays behind.
+TensorFlow 2.21 corrupts its memory when it decodes an animation, and rejects a number of channels other than the
+file's. So the op never gets the original file: the first chunk with pixels (`VP8 `, lossy, or `VP8L`, lossless), at
+the top level or in the first frame of an animation, gets a new RIFF header. A separate alpha channel (`ALPH`) is
+dropped.
 Format: https://developers.google.com/speed/webp/docs/riff_container and, of VP8L's header, webp_lossless_bitstream.
 """
 
@@ -17,24 +18,18 @@ _FRAME_FACTS = 16  # bytes of place, size, duration and flags before the chunks 
 _DAMAGED = "a WebP that is cut off or damaged"
 
 
-def is_webp(contents: tf.Tensor) -> tf.Tensor:
-    """Whether files (string [...]) begin as WebP does, bool [...]."""
-    head = tf.strings.join([tf.strings.substr(contents, 0, 12), bytes(12)])  # `substr` fails beyond the end
-    return (tf.strings.substr(head, 0, 4) == b"RIFF") & (tf.strings.substr(head, 8, 4) == b"WEBP")
-
-
 def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Decodes one WebP, of an animation its first frame.
+    """Decode one WebP; of an animation, its first frame.
 
     Args:
       contents: string scalar.
-      max_pixels: of the frame that is decoded.
+      max_pixels: largest number of pixels that the decoded frame may claim.
 
     Returns:
       uint8 [height, width, 3 or 4].
 
     Raises:
-      tf.errors.InvalidArgumentError: it is cut off or damaged, or claims more pixels.
+      tf.errors.InvalidArgumentError: If the file is cut off or damaged, or claims more pixels.
     """
     chunk = _first(contents, tf.constant(12), (_LOSSY, _LOSSLESS, _FRAME))
     chunk = tf.cond(
@@ -57,7 +52,10 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
 
 
 def _first(contents: tf.Tensor, start: tf.Tensor, names: tuple[bytes, ...]) -> tf.Tensor:
-    """Offset of the first chunk of such a name from `start` on, int32 scalar; the file's length where there is none."""
+    """Return the offset of the first chunk with one of the names from `start` on, int32 scalar.
+
+    It is the file's length if there is no such chunk.
+    """
     end = tf.strings.length(contents)
 
     def is_other(here: tf.Tensor) -> tf.Tensor:
@@ -65,7 +63,7 @@ def _first(contents: tf.Tensor, start: tf.Tensor, names: tuple[bytes, ...]) -> t
 
     def after(here: tf.Tensor) -> list[tf.Tensor]:
         size = _size(contents, here)
-        beyond = (size < 0) | (size > end - here)  # a size that no file of this length has
+        beyond = (size < 0) | (size > end - here)  # a size that a file of this length cannot have
         return [tf.where(beyond, end, tf.minimum(end, here + 8 + size + size % 2))]
 
     (found,) = tf.while_loop(is_other, after, [start], parallel_iterations=1)
@@ -73,7 +71,7 @@ def _first(contents: tf.Tensor, start: tf.Tensor, names: tuple[bytes, ...]) -> t
 
 
 def _piece(contents: tf.Tensor, start: tf.Tensor, size: tf.Tensor | int) -> tf.Tensor:
-    """So many bytes from a place on, fewer at the end, none behind it; `substr` alone fails there."""
+    """Return `size` bytes from `start` on, fewer at the end of the file, none after it: `substr` alone fails there."""
     return tf.strings.substr(contents, tf.minimum(start, tf.strings.length(contents)), size)
 
 
@@ -82,25 +80,28 @@ def _name(contents: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
 
 
 def _size(contents: tf.Tensor, chunk: tf.Tensor) -> tf.Tensor:
-    """Bytes of a chunk's payload, int32 scalar; 0 where the file ends before it says so."""
+    """Return the size of a chunk's payload in bytes, int32 scalar; 0 if the file ends before that field."""
     return tf.io.decode_raw(_piece(contents, chunk + 4, 4), tf.int32, fixed_length=4)[0]
 
 
 def _lossy(payload: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pixels that a VP8 key frame claims, int64 scalar, and whether it begins as one does (RFC 6386, 9.1)."""
+    """Return the pixels that a VP8 key frame claims, int64 scalar, and whether its start code is right.
+
+    RFC 6386, 9.1.
+    """
     head = tf.cast(tf.io.decode_raw(payload, tf.uint8, fixed_length=10), tf.int64)
     sides = (head[6::2] + 256 * head[7::2]) % 2**14
     return tf.reduce_prod(sides), tf.reduce_all(head[3:6] == tf.constant([0x9D, 0x01, 0x2A], tf.int64))
 
 
 def _lossless(payload: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same of a VP8L bit stream: a mark, then 14 bits of width - 1 and 14 of height - 1."""
+    """Return the same for a VP8L bit stream: a signature, then 14 bits of width - 1 and 14 of height - 1."""
     head = tf.cast(tf.io.decode_raw(payload, tf.uint8, fixed_length=5), tf.int64)
     bits = tf.reduce_sum(head[1:] * tf.constant([1, 2**8, 2**16, 2**24], tf.int64))
     return (bits % 2**14 + 1) * (bits // 2**14 % 2**14 + 1), tf.strings.substr(payload, 0, 1) == b"\x2f"
 
 
 def _four_bytes(number: tf.Tensor) -> tf.Tensor:
-    """A number, int32 scalar, as four bytes, little-endian."""
+    """Return a number, int32 scalar, as four bytes, little-endian."""
     letters = tf.constant([bytes([one]) for one in range(256)])
     return tf.strings.reduce_join(tf.gather(letters, number // tf.constant([1, 2**8, 2**16, 2**24]) % 256))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data.errors import DataError, first_line
 from data.images import ops
 from data.images.edge_cases import KINDS, kinds_of, odd_picture
-from data.images.headers import read_header
+from data.images.formats import JPEG_MAGIC, decoder_name, read_header
 from data.records import image_record, parse_spec
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
 
@@ -24,7 +24,6 @@ _HEAD = (
     512  # bytes of a record to search for EXIF: the image is the record's first feature, EXIF the image's first part
 )
 _COLUMNS = 16  # columns of a row of numbers that are searched for extremes
-_JPEG = b"\xff\xd8\xff"
 _GENERATED = "generated: "
 
 Reasons = Iterator[tuple[int, str]]  # row, reason
@@ -123,8 +122,8 @@ def _decode(contents: bytes, channels: int, max_pixels: int) -> NDArray[np.uint8
     """Return uint8 [height, width, channels], or None if the image cannot be decoded to this number of channels."""
     try:
         # The kind is known here: `decode` would trace a function for each GIF.
-        pixels: NDArray[np.uint8] = ops.decode_kind(
-            ops.kind_of(contents), tf.constant(contents), channels, max_pixels
+        pixels: NDArray[np.uint8] = ops.decode_as(
+            decoder_name(contents), tf.constant(contents), channels, max_pixels
         ).numpy()
     except tf.errors.InvalidArgumentError:
         return None
@@ -171,7 +170,7 @@ def _read_facts(
 
 def _read_orientation(head: bytes) -> int:
     """Return the EXIF orientation, 1..8, found in a record's first bytes; 1 if there is none."""
-    return read_header(head[head.find(_JPEG) :]).orientation if b"Exif" in head and _JPEG in head else 1
+    return read_header(head[head.find(JPEG_MAGIC) :]).orientation if b"Exif" in head and JPEG_MAGIC in head else 1
 
 
 def _read_rows(files: Sequence[str], sizes: NDArray[np.int64], rows: Sequence[int]) -> list[bytes]:

@@ -1,7 +1,8 @@
-"""A folder of pictures with one folder per class, with or without folders for the splits above them."""
+"""Read a folder of images with one folder per class, with or without folders for the splits above them."""
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,59 +12,58 @@ import numpy as np
 
 from data.errors import DataError, UsageError
 from data.files.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
-from data.images.formats import SUFFIXES
-from data.images.headers import read_header
-from data.images.validate import UNSUPPORTED, check_files, suffix
+from data.images.formats import SUFFIXES, UNSUPPORTED, read_header, suffix
+from data.images.validate import check_files
 from data.names import listed, printable
 from data.records import Outcome, Rejected, image_record
-from data.sources.base import Plan, ahead, chunks
-from data.sources.labels import NoLabel, folder_label
-from data.sources.splits import SplitSource, chosen, refusal, roles
+from data.sources.base import Plan, chunks, prefetch
+from data.sources.labels import InvalidLabel, resolve_class
+from data.sources.splits import SplitSource, ambiguous_splits, choose_splits, group_by_role
 from data.spec import Classes, Feature, Image, Label
 
-_ALIKE = 0.5  # share of their folders that two folders have in common if they are splits
-_COMPARED = 200  # folders that are compared with one another
+_MIN_OVERLAP = 0.5  # two folders that share at least this part of their folders look like splits
+_MAX_COMPARED = 200  # number of folders that are compared with one another
 
 
 @dataclass(frozen=True)
 class ImageFolder(SplitSource):
-    """Pictures in a folder per class: `cats/1.jpg`, or `train/cats/1.jpg` beside `validation/cats/2.jpg`.
+    """Source of images with one folder per class: `cats/1.jpg`, or `train/cats/1.jpg` and `validation/cats/2.jpg`.
 
-    A class is a folder's name; pictures may lie in folders below it. Without folders for the splits, a picture's
-    content decides its split. `data.sources.splits` says which names are splits. Hidden files and folders and other
-    files are counted as "not a picture", pictures outside of the class folders as unused.
+    The name of the folder is the class; images may be in folders below it. Without folders for the splits, the content
+    of an image decides its split. `data.sources.splits` defines which names are splits. Hidden files and folders and
+    other files are counted as "not a picture", images outside of the class folders as unused.
     """
 
     def split_names(self, folder: str) -> frozenset[str]:
-        """The splits, from the names of the upper folders."""
+        """Return the splits that the names of the upper folders show."""
         return frozenset(self._layout(folder)[0])
 
     def plan(self, folder: str, feature: Feature) -> Plan:
-        """Lists (path below `folder`, class folder) of every picture, by split.
+        """List (path below `folder`, name of the class folder) of every image, by split.
 
         Raises:
-          DataError: no class, one without pictures, or splits that are not plain.
+          DataError: If there is no class, a class has no images, or the splits are ambiguous.
         """
         if not isinstance(feature, Image):
-            raise UsageError("an ImageFolder gives pictures: the task's feature must be an Image")
+            raise UsageError("ImageFolder reads pictures: the task's feature must be an Image")
         layout, notes = self._layout(folder)
         plan = Plan({}, notes=notes)
         plan.layout.update({split: below for split, below in layout.items() if split})
-        _pass_over(plan, folder, "", set(layout.values()))
+        _count_unused(plan, folder, "", set(layout.values()))
         for split, below in layout.items():
-            found = _classes(plan, folder, below)
-            if self.given() is None and not split:
-                _check_no_splits(folder, found)
-            plan.splits[split] = [(path, name) for name, one in found.items() for path in one.pictures]
-            plan.classes.update(found)
+            classes = _list_classes(plan, folder, below)
+            if self.explicit_splits() is None and not split:
+                _check_no_splits(folder, classes)
+            plan.splits[split] = [(path, name) for name, one in classes.items() for path in one.images]
+            plan.classes.update(classes)
         return plan
 
     def read(
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
     ) -> Iterator[Outcome]:
-        """Reads and decodes each picture with the transform's own decoder; what it refuses is rejected."""
+        """Read and decode each image with the transform's own decoder; reject those that it cannot decode."""
         assert isinstance(feature, Image) and isinstance(label, Classes)
-        for chunk, checked in ahead(
+        for chunk, checked in prefetch(
             lambda part: check_files(
                 [posixpath.join(folder, path) for path, _ in part], feature.channels, feature.max_pixels
             ),
@@ -74,99 +74,113 @@ class ImageFolder(SplitSource):
                     yield Rejected(path, reason, message)
                     continue
                 try:
-                    yield image_record(contents, size, read_header(contents), folder_label(name, label), path)
-                except NoLabel as error:
+                    yield image_record(contents, size, read_header(contents), resolve_class(name, label), path)
+                except InvalidLabel as error:
                     yield Rejected(path, "unknown label", str(error))
 
     def _layout(self, folder: str) -> tuple[dict[str, str], list[str]]:
-        """The folder that holds the class folders of each split ("" for the data folder itself), and notes on it.
+        """Return the parent of the class folders of each split ("" for the data folder itself), and notes for the user.
 
         Raises:
-          DataError: no folder, or splits that are not plain.
+          DataError: If a folder is missing, or the splits are ambiguous.
         """
-        given = self.given()
-        if given is not None:
-            for name in given.values():
-                entries(posixpath.join(folder, name), _is_picture)  # which says what is wrong with it
-            return given or {"": ""}, []
-        top = entries(folder, _is_picture)
-        layout, notes = _named(folder, "", top)
-        inner = _only_folder(top)
+        explicit = self.explicit_splits()
+        if explicit is not None:
+            for name in explicit.values():
+                entries(posixpath.join(folder, name), _is_image)  # raises if the folder is missing or unreadable
+            return explicit or {"": ""}, []
+        top = entries(folder, _is_image)
+        layout, notes = _split_folders(folder, "", top)
+        inner = _single_folder(top)
         if not layout and inner:  # the archive's own folder
-            layout, _ = _named(folder, inner, entries(posixpath.join(folder, inner), _is_picture))
+            layout, _ = _split_folders(folder, inner, entries(posixpath.join(folder, inner), _is_image))
         return layout or {"": ""}, notes
 
 
-def _named(folder: str, below: str, listed: Sequence[Entry]) -> tuple[dict[str, str], list[str]]:
-    """The splits that the names of the folders tell; none where no name does.
+def _split_folders(folder: str, below: str, found: Sequence[Entry]) -> tuple[dict[str, str], list[str]]:
+    """Return the folder of each split, if the names of the folders show splits, and notes for the user.
+
+    Args:
+      folder: the data folder.
+      below: the folder to look into, as a path below `folder`; "" for `folder` itself.
+      found: the entries of that folder.
 
     Raises:
-      DataError: they do not make a whole.
+      DataError: If the folders that look like splits are not complete, or hold no class folders.
     """
-    folders = [one.name for one in listed if one.kind == FOLDER and is_visible(one.name)]
-    named = roles(folders)
-    if not named:
+    folders = [one.name for one in found if _is_visible_folder(one)]
+    groups = group_by_role(folders)
+    if not groups:
         return {}, []
     where = posixpath.join(folder, below) if below else folder
-    holds = {name: _class_parent(folder, posixpath.join(below, name)) for some in named.values() for name in some}
-    flat = [name for name, parent in holds.items() if parent is None]
-    others = [name for name in folders if name not in holds]
-    if (
-        len(flat) == len(holds)
-        and len(named) == 1
-        and len(others) >= 2
-        and all(_class_parent(folder, posixpath.join(below, name)) is None for name in others[:_COMPARED])
-    ):  # as "train" in CIFAR-100, or "test_tube": it holds pictures, as the folders of the other classes do
-        return {}, [f"'{printable(flat[0])}' is taken for a class, in spite of its name: it holds pictures"]
-    if len(flat) == len(holds):
-        raise refusal(
+    parents = {name: _class_parent(folder, posixpath.join(below, name)) for group in groups.values() for name in group}
+    flat = [name for name, parent in parents.items() if parent is None]
+    if len(flat) == len(parents):
+        others = [name for name in folders if name not in parents]
+        if len(groups) == 1 and _are_classes(folder, below, others):
+            return {}, [f"'{printable(flat[0])}' is read as a class, despite its name: it holds pictures"]
+        raise ambiguous_splits(
             f"'{printable(flat[0])}' in {printable(where)} looks like a split, but holds no folder for each class",
-            named,
+            groups,
         )
-    # A test set without labels, as competitions hand out, is no split here; without it the rest must be whole.
-    labelled = {role: [name for name in some if name not in flat] for role, some in named.items()}
+    # A test set without labels, as in competitions, is ignored; the other folders must be complete without it.
+    labelled = {role: [name for name in group if name not in flat] for role, group in groups.items()}
     try:
-        splits = chosen(labelled, where)
+        splits = choose_splits(labelled, where)
     except DataError as error:
         if flat:
             text = f"{error}; '{printable(flat[0])}' holds no folder for each class"
             raise DataError(text, hint=error.hint) from None
         raise
-    return {split: str(holds[name]) for split, name in splits.items()}, []
+    return {split: str(parents[name]) for split, name in splits.items()}, []
+
+
+def _are_classes(folder: str, below: str, names: Sequence[str]) -> bool:
+    """Return whether at least two folders hold images and no folders, as classes do.
+
+    Then a folder next to them is a class, too, whose name happens to contain a word for a split: "train" in CIFAR-100,
+    or "test_tube".
+    """
+    return len(names) >= 2 and all(
+        _class_parent(folder, posixpath.join(below, name)) is None for name in names[:_MAX_COMPARED]
+    )
 
 
 def _class_parent(folder: str, below: str) -> str | None:
-    """The folder at or below `below` that holds the class folders; None where it holds no folders.
+    """Return the folder at or below `below` that holds the class folders, or None if there are no folders.
 
-    Archives often hold a folder once more within itself: `seg_train/seg_train/sea`.
+    In archives, a folder often holds a folder of the same name: `seg_train/seg_train/sea`.
     """
-    listed = entries(posixpath.join(folder, below), _is_picture)
-    inner = _only_folder(listed)
-    if inner and (inner == posixpath.basename(below) or set(roles([inner])) & set(roles([posixpath.basename(below)]))):
+    found = entries(posixpath.join(folder, below), _is_image)
+    inner, name = _single_folder(found), posixpath.basename(below)
+    if inner and (inner == name or set(group_by_role([inner])) & set(group_by_role([name]))):
         deeper = posixpath.join(below, inner)
-        if any(_is_class_folder(one) for one in entries(posixpath.join(folder, deeper), _is_picture)):
+        if any(_is_visible_folder(one) for one in entries(posixpath.join(folder, deeper), _is_image)):
             return deeper
-    return below if any(_is_class_folder(one) for one in listed) else None
+    return below if any(_is_visible_folder(one) for one in found) else None
 
 
-def _is_class_folder(entry: Entry) -> bool:
+def _is_visible_folder(entry: Entry) -> bool:
     return entry.kind == FOLDER and is_visible(entry.name)
 
 
-def _only_folder(listed: Sequence[Entry]) -> str | None:
-    """The one visible folder, where there are no pictures beside it."""
-    folders = [one.name for one in listed if _is_class_folder(one)]
-    pictures = any(one.kind != FOLDER and _is_picture(one.name) for one in listed)
-    return folders[0] if len(folders) == 1 and not pictures else None
+def _single_folder(found: Sequence[Entry]) -> str | None:
+    """Return the only visible folder, or None if there are several, or images next to it."""
+    folders = [one.name for one in found if _is_visible_folder(one)]
+    return folders[0] if len(folders) == 1 and not _count_images(found) else None
 
 
-def _is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture, be it one that can be decoded or not."""
+def _count_images(found: Sequence[Entry]) -> int:
+    return sum(one.kind != FOLDER and _is_image(one.name) for one in found)
+
+
+def _is_image(name: str) -> bool:
+    """Return whether a file's name is that of an image, in a format that can be decoded or not."""
     return is_visible(name) and suffix(name) in SUFFIXES | UNSUPPORTED
 
 
-def _kind(entry: Entry) -> str:
-    """How an entry that is no picture is counted: a hidden one by its name, another by its suffix."""
+def _ignored_kind(entry: Entry) -> str:
+    """Return how an entry that is not an image is counted: a hidden one by its name, others by their suffix."""
     if entry.kind == FOLDER:
         return f"{printable(entry.name)}/"
     if entry.kind != FILE:
@@ -178,78 +192,95 @@ def _kind(entry: Entry) -> str:
     return ending if is_word else "without a suffix"
 
 
-def _count(plan: Plan, entry: Entry, where: str) -> None:
-    """Counts what is passed over: a picture by where it lies, anything else by its kind."""
-    if entry.kind != FOLDER and _is_picture(entry.name):
+def _count_ignored(plan: Plan, entry: Entry, where: str) -> None:
+    """Count an ignored entry: an image by its place, anything else by its kind."""
+    if entry.kind != FOLDER and _is_image(entry.name):
         plan.unused[where] += 1
     else:
-        plan.not_pictures[_kind(entry)] += 1
+        plan.not_pictures[_ignored_kind(entry)] += 1
 
 
-def _pass_over(plan: Plan, folder: str, below: str, taken: set[str]) -> None:
-    """Counts what lies outside of the folders taken: files beside them, and the folders that are no split."""
-    if below in taken:
+def _count_unused(plan: Plan, folder: str, below: str, used: set[str]) -> None:
+    """Count everything outside of the folders used: files next to them, and folders that are not a split."""
+    if below in used:
         return
-    for entry in entries(posixpath.join(folder, below), _is_picture):
+    for entry in entries(posixpath.join(folder, below), _is_image):
         path = posixpath.join(below, entry.name)
-        if any(one == path or one.startswith(f"{path}/") for one in taken):
-            _pass_over(plan, folder, path, taken)
-        elif entry.kind == FOLDER and is_visible(entry.name):
-            for one in walk(folder, path, is_visible, _is_picture):
-                _count(plan, one, f"in {printable(path)}/")
+        if any(one == path or one.startswith(f"{path}/") for one in used):
+            _count_unused(plan, folder, path, used)
+        elif _is_visible_folder(entry):
+            for one in walk(folder, path, is_visible, _is_image):
+                _count_ignored(plan, one, f"in {printable(path)}/")
         else:
-            _count(plan, entry, "in no folder of a split")
+            _count_ignored(plan, entry, "in no folder of a split")
 
 
 @dataclass
-class _Class:
-    """A class folder: the pictures' paths, how many lie directly in it, and the folders in it."""
+class _ClassFolder:
+    """A class folder.
 
-    pictures: list[str] = field(default_factory=list)
-    own: int = 0
+    Attributes:
+      images: paths of the images, below the data folder.
+      direct: number of images directly in the folder.
+      folders: names of the folders in it that hold files.
+    """
+
+    images: list[str] = field(default_factory=list)
+    direct: int = 0
     folders: set[str] = field(default_factory=set)
 
+    @property
+    def holds_only_folders(self) -> bool:
+        """Whether there are several folders and no images directly in this one."""
+        return not self.direct and len(self.folders) > 1
 
-def _classes(plan: Plan, folder: str, below: str) -> dict[str, _Class]:
-    """The class folders in `below`, by name, sorted; counts what is no picture."""
+
+def _list_classes(plan: Plan, folder: str, below: str) -> dict[str, _ClassFolder]:
+    """Return the class folders in `below` by name, sorted; count the entries that are not images.
+
+    Raises:
+      DataError: If there is no class folder, one has no images, or its name is not UTF-8.
+    """
     here = posixpath.join(folder, below) if below else folder
-    listed = entries(here, _is_picture)
-    names = [one.name for one in listed if _is_class_folder(one)]
+    found = entries(here, _is_image)
+    names = [one.name for one in found if _is_visible_folder(one)]
     if not names:
-        loose = sum(one.kind != FOLDER and _is_picture(one.name) for one in listed)
-        what = f"{loose} pictures lie directly in it" if loose else "it holds no folders"
+        problem = f"{loose} pictures are directly in it" if (loose := _count_images(found)) else "it holds no folders"
         raise DataError(
-            f"no class in {printable(here)}: {what if listed else 'the folder is empty'}",
+            f"no class in {printable(here)}: {problem if found else 'the folder is empty'}",
             hint="Put the pictures of each class into a folder of its own.",
         )
-    for entry in listed:
-        if entry.kind not in (FILE, FOLDER):  # it may be a class: a link to a disk that is not mounted
+    for entry in found:
+        if entry.kind not in (FILE, FOLDER):  # this may be a class: a link to a disk that is not mounted
             plan.not_pictures[f"{printable(posixpath.join(below, entry.name))} ({entry.kind})"] += 1
-        elif not _is_class_folder(entry):
-            _count(plan, entry, "in no class folder")
-    found: dict[str, _Class] = {}
+        elif not _is_visible_folder(entry):
+            _count_ignored(plan, entry, "in no class folder")
     for name in names:
         if printable(name) != name:
             raise DataError(
                 f"the folder '{printable(name)}' in {printable(here)} cannot be a class: its name is not UTF-8",
                 hint="Rename it, for example with convmv -f latin1 -t utf8.",
             )
-        found[name] = _class(plan, folder, posixpath.join(below, name))
-    return found
+    return {name: _list_class(plan, folder, posixpath.join(below, name)) for name in names}
 
 
-def _class(plan: Plan, folder: str, below: str) -> _Class:
-    found = _Class()
-    for entry in walk(folder, below, is_visible, _is_picture):
+def _list_class(plan: Plan, folder: str, below: str) -> _ClassFolder:
+    """List the images of a class folder; count the entries that are not images.
+
+    Raises:
+      DataError: If there are no images.
+    """
+    found = _ClassFolder()
+    for entry in walk(folder, below, is_visible, _is_image):
         first, _, rest = entry.path[len(below) + 1 :].partition("/")
         if rest:
             found.folders.add(first)
-        if not _is_picture(entry.name) or entry.kind in (FOLDER, CIRCLE):
-            plan.not_pictures[_kind(entry)] += 1
+        if not _is_image(entry.name) or entry.kind in (FOLDER, CIRCLE):
+            plan.not_pictures[_ignored_kind(entry)] += 1
             continue
-        found.pictures.append(entry.path)  # one that is no plain file is rejected when it is read
-        found.own += not rest
-    if not found.pictures:
+        found.images.append(entry.path)  # if it is not a regular file, it is rejected when it is read
+        found.direct += not rest
+    if not found.images:
         here = posixpath.join(folder, below)
         raise DataError(
             f"class '{posixpath.basename(below)}' has no pictures in {printable(here)}",
@@ -258,35 +289,46 @@ def _class(plan: Plan, folder: str, below: str) -> _Class:
     return found
 
 
-def _check_no_splits(folder: str, classes: Mapping[str, _Class]) -> None:
-    """Looks whether the class folders are something else: splits under names that are not known, or one too high.
+def _check_no_splits(folder: str, classes: Mapping[str, _ClassFolder]) -> None:
+    """Check that the class folders are classes, and not splits or the parent of the classes.
 
     Raises:
-      DataError: they are.
+      DataError: If a class holds folders named like splits, the only class holds several folders, or two classes hold
+        folders of the same names.
     """
     for name, one in classes.items():
-        inner = roles(one.folders)
-        if inner.get("train") and set(inner) > {"train"}:
-            splits = ", ".join(sorted(one.folders))
+        groups = group_by_role(one.folders)
+        if groups.get("train") and set(groups) > {"train"}:
             raise DataError(
-                f"the folder '{name}' in {printable(folder)} holds the folders {splits}: splits below a class",
-                hint=f"Put the splits above the classes: {inner['train'][0]}/{name}. Or: --set source.splits=none",
+                f"the folder '{name}' in {printable(folder)} holds the folders {', '.join(sorted(one.folders))}:"
+                " splits below a class",
+                hint=f"Put the splits above the classes: {groups['train'][0]}/{name}. Or, if they are not splits:"
+                " --set source.splits=none",
             )
     if len(classes) == 1:
         ((name, one),) = classes.items()
-        if not one.own and len(one.folders) > 1:
-            inner_names = listed(sorted(one.folders), 4)
+        if one.holds_only_folders:
             raise DataError(
-                f"only one class, '{name}', in {printable(folder)}: it holds the folders {inner_names}",
+                f"only one class, '{name}', in {printable(folder)}: it holds the folders"
+                f" {listed(sorted(one.folders), 4)}",
                 hint=f"Are these the classes? --data {printable(posixpath.join(folder, name))}",
             )
-    bare = [(name, one.folders) for name, one in classes.items() if not one.own and len(one.folders) > 1][:_COMPARED]
-    for index, (name, inner_folders) in enumerate(bare):
-        for other, others in bare[index + 1 :]:
-            if len(inner_folders & others) >= 2 and len(inner_folders & others) >= _ALIKE * len(inner_folders | others):
-                raise DataError(
-                    f"'{name}' and '{other}' in {printable(folder)} look like splits, not like classes: both hold the"
-                    f" folders {listed(sorted(inner_folders & others), 4)}",
-                    hint=f'Say which is which: --set source.splits="train={name},eval={other}"; or, if they are'
-                    " classes: --set source.splits=none",
-                )
+    _check_different_folders(folder, classes)
+
+
+def _check_different_folders(folder: str, classes: Mapping[str, _ClassFolder]) -> None:
+    """Check that no two class folders hold folders of mostly the same names, as splits do.
+
+    Raises:
+      DataError: If two of them do.
+    """
+    nested = [(name, one.folders) for name, one in classes.items() if one.holds_only_folders][:_MAX_COMPARED]
+    for (name, folders), (other, other_folders) in itertools.combinations(nested, 2):
+        common = folders & other_folders
+        if len(common) >= 2 and len(common) >= _MIN_OVERLAP * len(folders | other_folders):
+            raise DataError(
+                f"'{name}' and '{other}' in {printable(folder)} look like splits, not like classes: both hold the"
+                f" folders {listed(sorted(common), 4)}",
+                hint=f'Name the splits: --set source.splits="train={name},eval={other}"; or, if they are classes:'
+                " --set source.splits=none",
+            )

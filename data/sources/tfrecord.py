@@ -1,42 +1,44 @@
-"""TFRecords of tf.Example, as other pipelines write them."""
+"""Read TFRecord files of `tf.train.Example`, as other pipelines write them."""
 
 from __future__ import annotations
 
-import itertools
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Union
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from data.errors import DataError, UsageError
-from data.images.headers import read_header
+from data.errors import UsageError
+from data.images.formats import read_header
 from data.images.validate import check_bytes
-from data.names import listed, printable
+from data.names import listed
 from data.records import Outcome, Rejected, image_record, vector_record
-from data.sources.base import BLOCK, Plan, chunks
-from data.sources.labels import ONE_HOT, NoLabel, label_of
-from data.sources.split_files import shown, split_files
-from data.sources.splits import SplitSource
-from data.sources.tfrecord_file import Damaged, offsets, read_at, records
+from data.sources.base import BLOCK, batched, chunks
+from data.sources.labels import ONE_HOT_HINT, InvalidLabel, parse_label
+from data.sources.split_files import FileSource
+from data.sources.tfrecord_file import DamagedRecord, read_compressed, read_records_at, record_offsets
 from data.spec import Feature, Image, Label
 
-KIND = "*tfrecord* or *.tfrec"
+Parsed = tuple[Any, Union[str, float]]  # the image's bytes or the list of numbers, and the label
 
 
 @dataclass(frozen=True)
-class TFRecords(SplitSource):
-    """Every file in the folder whose name contains `tfrecord` or `tfrec`, checksums included.
+class TFRecords(FileSource):
+    """Source of TFRecord files: every file in the folder whose name contains `tfrecord` or `tfrec`.
 
-    The names of folders and files tell the splits (`data.sources.splits`). A compressed file (gzip or zlib, told by its
-    first bytes) is one unit of work, and keeps its order.
+    The names of folders and files show the splits (`data.sources.splits`). Checksums are verified. A compressed file
+    (gzip or zlib, recognised by its first bytes) is one unit of work, and keeps its order.
 
     Attributes:
-      feature: the key of the encoded picture (bytes) or of the numbers (float or int64).
-      label: the key of the label: bytes, int64 or float.
+      feature: key of the encoded image (bytes) or of the numbers (float or int64).
+      label: key of the label: bytes, int64 or float.
     """
+
+    KIND: ClassVar[str] = "*tfrecord* or *.tfrec"
+    NO_RECORDS: ClassVar[str] = "is empty"
 
     feature: str = "image"
     label: str = "label"
@@ -46,48 +48,49 @@ class TFRecords(SplitSource):
         if not self.feature or not self.label:
             raise UsageError("source.feature and source.label must not be empty")
 
-    def split_names(self, folder: str) -> frozenset[str]:
-        """The splits, from the names of folders and files."""
-        return frozenset(split_files(self, folder, _is_tfrecord, KIND)[0])
+    @staticmethod
+    def is_data_file(name: str) -> bool:
+        """Return whether the name contains "tfrec", in any case."""
+        return "tfrec" in name.lower()
 
-    def plan(self, folder: str, feature: Feature) -> Plan:
-        """Lists blocks of records, (file below `folder`, offsets of its records or none), by split.
+    def list_blocks(self, folder: str, name: str, feature: Feature) -> list[tuple[str, NDArray[np.int64]]]:
+        """Find the records of a file, in one pass over their lengths.
+
+        Returns:
+          (file below `folder`, offsets of its records) of each block; a compressed file is one block without offsets.
 
         Raises:
-          DataError: no file, one that is not a TFRecord, or splits that are not plain.
+          DataError: If the file is not a TFRecord file, is cut off or is damaged.
         """
-        by_split, unused = split_files(self, folder, _is_tfrecord, KIND)
-        plan = Plan({}, records_per_item=BLOCK, unused=unused)
-        for split, names in by_split.items():
-            plan.splits[split] = [item for name in names for item in _blocks(folder, name)]
-            if not plan.splits[split]:
-                raise DataError(
-                    f"no records in {printable(folder)}: {shown(names)}",
-                    hint="Were they written to their end? Write or fetch them again.",
-                )
-            if split:
-                plan.layout[split] = shown(names)
-        return plan
+        offsets = record_offsets(posixpath.join(folder, name))
+        if offsets is None:
+            return [(name, np.empty(0, np.int64))]
+        return [(name, np.array(block, np.int64)) for block in chunks(offsets, BLOCK)]
 
     def read(
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
     ) -> Iterator[Outcome]:
-        """Reads the records of the blocks in a random order and checks them as any other picture."""
-        found = [(name, int(offset)) for name, some in items for offset in some]
-        order = [found[index] for index in rng.permutation(len(found))]
+        """Read the records of the blocks in a random order, and check them as `ImageFolder` checks images."""
+        places = [(name, int(offset)) for name, offsets in items for offset in offsets]
+        order = [places[index] for index in rng.permutation(len(places))]
         for chunk in chunks(order):
-            yield from self._records(_read_chunk(folder, chunk), feature, label)
-        for name in (name for name, some in items if not len(some)):
-            rows = ((f"{name}[{number}]", row) for number, row in enumerate(records(posixpath.join(folder, name))))
-            while part := list(itertools.islice(rows, BLOCK)):
-                yield from self._records(part, feature, label)
+            yield from self._make_records(_read_chunk(folder, chunk), feature, label)
+        for name in (name for name, offsets in items if not len(offsets)):
+            records = read_compressed(posixpath.join(folder, name))
+            for batch in batched(((f"{name}[{number}]", record) for number, record in enumerate(records)), BLOCK):
+                yield from self._make_records(batch, feature, label)
 
-    def _records(
-        self, rows: Sequence[tuple[str, bytes | Damaged]], feature: Feature, label: Label
+    def _make_records(
+        self, rows: Sequence[tuple[str, bytes | DamagedRecord]], feature: Feature, label: Label
     ) -> Iterator[Outcome]:
-        parsed = [(source, self._parse(row, source, feature, label)) for source, row in rows]
-        good = [(source, value) for source, value in parsed if not isinstance(value, Rejected)]
-        yield from (value for _, value in parsed if isinstance(value, Rejected))
+        """Parse and check rows, (source, serialized example)."""
+        good: list[tuple[str, Parsed]] = []
+        for source, row in rows:
+            parsed = self._parse(row, source, feature, label)
+            if isinstance(parsed, Rejected):
+                yield parsed
+            else:
+                good.append((source, parsed))
         if not isinstance(feature, Image):
             yield from (vector_record(values, name, source) for source, (values, name) in good)
             return
@@ -98,58 +101,61 @@ class TFRecords(SplitSource):
             else:
                 yield image_record(contents, size, read_header(contents), name, source)
 
-    def _parse(self, row: bytes | Damaged, source: str, feature: Feature, label: Label) -> Any:
-        """(picture's bytes or list of numbers, label), or why not."""
-        if isinstance(row, Damaged):
+    def _parse(self, row: bytes | DamagedRecord, source: str, feature: Feature, label: Label) -> Parsed | Rejected:
+        """Return the feature's value and the label of a serialized example, or the reason to reject it."""
+        if isinstance(row, DamagedRecord):
             return Rejected(source, "damaged record", row)
         try:
             values = tf.train.Example.FromString(row).features.feature
-        except Exception as error:  # protobuf's DecodeError differs between its implementations
+        except Exception as error:  # protobuf's implementations raise different DecodeErrors
             return Rejected(source, "not a tf.Example", str(error))
         for key in (self.feature, self.label):
             if key not in values or values[key].WhichOneof("kind") is None:
                 return Rejected(source, "missing feature", f"no '{key}' among {listed(sorted(values), 8) or 'none'}")
-        labels = list(getattr(values[self.label], values[self.label].WhichOneof("kind")).value)
+        labels = _values(values[self.label])
         try:
-            name = label_of(labels, label)
-        except NoLabel as error:
+            name = parse_label(labels, label)
+        except InvalidLabel as error:
             one_hot = len(labels) > 1 and sorted(labels)[-2:] in ([0, 1], [0.0, 1.0])
-            return Rejected(source, "unknown label", f"'{self.label}': {error}{f'. {ONE_HOT}' if one_hot else ''}")
+            return Rejected(source, "unknown label", f"'{self.label}': {error}{f'. {ONE_HOT_HINT}' if one_hot else ''}")
         if isinstance(feature, Image):
-            images = values[self.feature].bytes_list.value
-            if len(images) == 1:
-                return images[0], name
-            what = f"{len(images)} values: a picture is one" if images else "not bytes"
-            return Rejected(source, "several pictures" if images else "missing feature", f"'{self.feature}': {what}")
-        kind = values[self.feature].WhichOneof("kind")
-        numbers = [] if kind == "bytes_list" else [*map(float, getattr(values[self.feature], kind).value)]
-        if kind == "bytes_list":
+            contents = self._image(values, source)
+            return contents if isinstance(contents, Rejected) else (contents, name)
+        numbers = self._numbers(values, source, feature.size)
+        return numbers if isinstance(numbers, Rejected) else (numbers, name)
+
+    def _image(self, values: Mapping[str, Any], source: str) -> bytes | Rejected:
+        """Return the encoded image of an example, or the reason to reject it."""
+        images = values[self.feature].bytes_list.value
+        if len(images) == 1:
+            return bytes(images[0])
+        problem = f"{len(images)} values: a picture has one value" if images else "not bytes"
+        return Rejected(source, "several pictures" if images else "missing feature", f"'{self.feature}': {problem}")
+
+    def _numbers(self, values: Mapping[str, Any], source: str, size: int) -> list[float] | Rejected:
+        """Return the numbers of an example, or the reason to reject it."""
+        feature = values[self.feature]
+        if feature.WhichOneof("kind") == "bytes_list":
             return Rejected(source, "not numeric", f"'{self.feature}' is bytes, not float or int64")
-        if len(numbers) != feature.size:
-            return Rejected(source, "wrong size", f"{len(numbers)} numbers, the feature has {feature.size}")
-        return numbers, name
+        numbers = [float(value) for value in _values(feature)]
+        if len(numbers) != size:
+            return Rejected(source, "wrong size", f"{len(numbers)} numbers, but the feature has {size}")
+        return numbers
 
 
-def _is_tfrecord(name: str) -> bool:
-    return "tfrec" in name.lower()
+def _values(feature: Any) -> list[Any]:
+    """Return the values of a `tf.train.Feature` of any kind."""
+    return list(getattr(feature, feature.WhichOneof("kind")).value)
 
 
-def _blocks(folder: str, name: str) -> list[tuple[str, np.ndarray]]:
-    """Offsets of the records by blocks; none for a compressed file."""
-    found = offsets(posixpath.join(folder, name))
-    if found is None:
-        return [(name, np.empty(0, np.int64))]
-    return [(name, np.array(block, np.int64)) for block in chunks(found, BLOCK)]
-
-
-def _read_chunk(folder: str, chunk: Sequence[tuple[str, int]]) -> list[tuple[str, bytes | Damaged]]:
-    """Records with their places, in the order given; each file is opened once."""
+def _read_chunk(folder: str, chunk: Sequence[tuple[str, int]]) -> list[tuple[str, bytes | DamagedRecord]]:
+    """Read records in the order given, and return each with its place; each file is opened once."""
     by_file: dict[str, list[int]] = {}
     for name, offset in chunk:
         by_file.setdefault(name, []).append(offset)
-    found = {
+    records = {
         (name, offset): record
-        for name, wanted in by_file.items()
-        for offset, record in zip(wanted, read_at(posixpath.join(folder, name), wanted), strict=True)
+        for name, offsets in by_file.items()
+        for offset, record in zip(offsets, read_records_at(posixpath.join(folder, name), offsets), strict=True)
     }
-    return [(f"{name}@{offset}", found[name, offset]) for name, offset in chunk]
+    return [(f"{name}@{offset}", records[name, offset]) for name, offset in chunk]

@@ -1,4 +1,4 @@
-"""What a folder of pictures holds: all of them counted, a sample of each class decoded."""
+"""Survey a folder of pictures: count all of them, and decode a sample of each class."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from PIL import Image as Pil
 
 from data.errors import DataError
 from data.images import ops
-from data.images.formats import DECODED
-from data.images.headers import ALPHA, Header, read_header
+from data.images.formats import DECODED_TITLES, read_header
+from data.images.headers import ALPHA, Header
 from data.images.validate import Checked, check_files
 from data.ingest.shards import Ingest, assign_split
 from data.names import printable
@@ -25,32 +25,32 @@ from data.sources import ImageFolder
 from data.sources.base import chunks, prefetch
 from data.spec import Image
 
-PER_CLASS = 300  # pictures looked at, of each class and split
-MAX_BYTES = 300_000_000  # of files looked at: some 75 photographs of 12 megapixels, or all of a small set
-COLOURS = 300  # pictures of colour files, at most, in which a colour is looked for
-GREY = 3  # largest difference of the three channels that compression makes of a grey picture
+PER_CLASS = 300  # decoded pictures of each class and split
+MAX_BYTES = 300_000_000  # of decoded files: about 75 photographs of 12 megapixels, or all of a small set
+COLOURS = 300  # pictures at most that are searched for a colour
+GREY = 3  # largest difference between the channels of a grey picture after lossy compression
 _CHUNK = 16
 
 
 @dataclass
 class Survey:
-    """What was found.
+    """The findings about a folder.
 
     Attributes:
-      folder: of the data.
-      counts: pictures by split and class, all of them; the split is "" where the content decides it.
-      split: pictures by "train", "eval" or "test", and class, as a run will have them; estimated, where the content
-        decides and not all pictures of the class were looked at.
-      sizes: [height, width] of each picture looked at that decodes.
-      formats, channels: of these, by the name of the format and the file's own channels.
-      is_grey: no picture looked at has a colour, however it is stored.
-      see_through: at least one has transparent parts.
-      remarks: of these, by what decoding passes over in silence: `headers.REMARKS`.
-      bad: path and reason of those that do not decode.
-      not_pictures: other files, by kind.
-      unused: pictures that a run passes over, by where they lie.
-      layout: the folder of each split, where the names of folders tell the splits.
-      notes: what else is to be known of how the folder was understood.
+      folder: The data folder.
+      counts: Number of all pictures by split and class; the split is "" if the content decides it.
+      split: Number of pictures by "train", "eval" or "test", and class, as a run will have them; an estimate if the
+        content decides and not all pictures of the class were decoded.
+      sizes: (height, width) in pixels of each decoded picture.
+      formats, channels: Number of decoded pictures by format, and by the channels in the file.
+      is_grey: Whether no decoded picture has a colour, however it is stored.
+      see_through: Whether at least one has transparent parts.
+      remarks: Number of decoded pictures by what decoding ignores: `headers.REMARKS`.
+      bad: Path and reason of pictures that cannot be decoded.
+      not_pictures: Number of other files, by kind.
+      unused: Number of pictures that a run does not use, by folder.
+      layout: The folder of each split, if folder names decide the splits.
+      notes: Further remarks on how the folder is read.
     """
 
     folder: str
@@ -70,29 +70,30 @@ class Survey:
 
     @property
     def total(self) -> int:
-        """Pictures in all splits."""
+        """Number of pictures in all splits."""
         return sum(sum(classes.values()) for classes in self.counts.values())
 
     @property
     def looked_at(self) -> int:
-        """Pictures decoded, or tried."""
+        """Number of pictures that were decoded or could not be."""
         return len(self.sizes) + len(self.bad)
 
     @property
     def by_class(self) -> Counter[str]:
-        """Pictures of each class, in all splits."""
+        """Number of pictures of each class, in all splits."""
         return sum((Counter(classes) for classes in self.counts.values()), Counter())
 
     def of_split(self, split: str) -> int:
-        """Pictures that a run will have in "train" or "eval"."""
+        """Return the number of pictures that a run will have in "train" or "eval"."""
         return sum(self.split[split].values())
 
 
 def survey_folder(folder: str) -> Survey:
-    """Counts the pictures, and decodes a sample.
+    """Count the pictures of a folder and decode a sample.
 
     Raises:
-      DataError: no folder, no classes or one, a class that cannot be both learned and evaluated, nothing that decodes.
+      DataError: If there is no folder, there are fewer than two classes, a class cannot be both trained and evaluated
+        on, or no picture can be decoded.
     """
     plan = ImageFolder().plan(folder, Image(1, 1))
     counts = {split: dict(Counter(name for _, name in items)) for split, items in plan.splits.items()}
@@ -100,7 +101,7 @@ def survey_folder(folder: str) -> Survey:
         folder, counts, not_pictures=plan.not_pictures, unused=plan.unused, layout=plan.layout, notes=plan.notes
     )
     _check_counts(found)
-    seen: dict[tuple[str, str], Counter[str]] = {}  # (split, class) -> pictures of the sample, by what becomes of them
+    seen: dict[tuple[str, str], Counter[str]] = {}  # (split, class) -> sampled pictures by resulting split, or "bad"
     for split, name, path, checked in _sample(folder, plan.splits):
         if checked.reason:
             found.bad.append((printable(path), f"{checked.reason}: {checked.message}"))
@@ -112,8 +113,8 @@ def survey_folder(folder: str) -> Survey:
     if not found.sizes:
         path, reason = found.bad[0]
         raise DataError(
-            f"none of {len(found.bad)} pictures in {folder} decodes; {path}: {reason}",
-            hint=f"Skewless reads {DECODED}.",
+            f"none of {len(found.bad)} pictures in {folder} can be decoded; {path}: {reason}",
+            hint=f"Skewless reads {DECODED_TITLES}.",
         )
     found.split = _expected(counts, seen)
     _check_splits(found)
@@ -121,7 +122,7 @@ def survey_folder(folder: str) -> Survey:
 
 
 def _sample(folder: str, splits: dict[str, Sequence[tuple[str, str]]]) -> Iterator[tuple[str, str, str, Checked]]:
-    """Split, class, path and verdict; one of each class in turn, so that the end of the budget is fair to all."""
+    """Yield split, class, path and check of sampled pictures; classes take turns, so that each gets its share."""
     rng = np.random.default_rng(0)
     groups: dict[tuple[str, str], list[str]] = {}
     for split, items in splits.items():
@@ -145,7 +146,7 @@ def _sample(folder: str, splits: dict[str, Sequence[tuple[str, str]]]) -> Iterat
 
 
 def _take(found: Survey, checked: Checked) -> None:
-    """Adds the facts of a picture that decodes."""
+    """Add the facts of a decoded picture."""
     header = read_header(checked.contents)
     found.sizes.append(checked.size)
     found.formats[header.format] += 1
@@ -166,12 +167,12 @@ def _is_see_through(contents: bytes, header: Header) -> bool:
 
 
 def _buckets() -> dict[str, int]:
-    """The parts of a hash split, as a run with default settings makes it."""
+    """Return the parts of a split by hash with default settings."""
     return {"train": Ingest().train_buckets, "eval": Ingest().eval_buckets}
 
 
 def _expected(counts: dict[str, dict[str, int]], seen: dict[tuple[str, str], Counter[str]]) -> dict[str, Counter[str]]:
-    """`Look.split`: counted where a class was looked at in whole, else in proportion."""
+    """Return `Survey.split`: counted if all pictures of a class were decoded, otherwise in proportion."""
     found: dict[str, Counter[str]] = {"train": Counter(), "eval": Counter()}
     parts = sum(_buckets().values())
     for split, classes in counts.items():
@@ -185,17 +186,17 @@ def _expected(counts: dict[str, dict[str, int]], seen: dict[tuple[str, str], Cou
 
 
 def _check_counts(found: Survey) -> None:
-    """Raises DataError where the number of pictures alone tells that nothing can be learned."""
+    """Raise DataError if the number of pictures alone shows that no model can be trained."""
     by_class = found.by_class
     if len(by_class) < 2:
         raise DataError(
-            f"only one class, '{next(iter(by_class))}', in {found.folder}: there is nothing to tell apart",
-            hint="Put the pictures of each class into a folder of its own, two at the least.",
+            f"only one class, '{next(iter(by_class))}', in {found.folder}: a classifier needs two",
+            hint="Put the pictures of each class into a subfolder, at least two of them.",
         )
     single = sorted(name for name, count in by_class.items() if count == 1)
     if single:
         raise DataError(
-            f"class '{single[0]}' has one picture: it cannot be both trained on and evaluated",
+            f"class '{single[0]}' has one picture, but training and evaluation need one each",
             hint="Add pictures of it, or remove its folder.",
         )
     unseen = sorted(set(by_class) - set(found.counts.get("train", by_class)))
@@ -207,16 +208,16 @@ def _check_counts(found: Survey) -> None:
 
 
 def _check_splits(found: Survey) -> None:
-    """Raises DataError where a run would stop for the want of pictures that decode."""
-    hint = "Replace those that do not decode, or add others."
+    """Raise DataError if a run would stop for lack of pictures that can be decoded."""
+    hint = "Replace those that cannot be decoded, or add others."
     if "" in found.counts:
-        hint = "Their content decides. Add pictures, or make folders train/ and validation/ with one for each class."
+        hint = "A hash of the content splits them. Add pictures, or make folders train/CLASS and validation/CLASS."
     for name, count in found.by_class.items():
         if not any(split[name] for split in found.split.values()):
-            raise DataError(f"none of {count} pictures of class '{name}' decodes", hint="Replace them.")
+            raise DataError(f"none of {count} pictures of class '{name}' can be decoded", hint="Replace them.")
         if not found.split["train"][name]:
-            raise DataError(f"class '{name}' has {count} pictures, and none of them to train on", hint=hint)
+            raise DataError(f"class '{name}' has {count} pictures, and none of them is for training", hint=hint)
     evaluated = sorted(name for name, count in found.split["eval"].items() if count)
     if len(evaluated) < 2:
         what = f"only class '{evaluated[0]}'" if evaluated else f"none of {found.total} pictures"
-        raise DataError(f"{what} in {found.folder} is there to evaluate: the accuracy would say nothing", hint=hint)
+        raise DataError(f"{what} in {found.folder} is for evaluation: the accuracy would mean nothing", hint=hint)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.images import ops
-from data.images.headers import read_header
+from data.images.formats import decoder_name, read_header
 from data.spec import Image
 from serving.diagnosis.scaling import Scaling, wrong
 from serving.parity.report import Stage
@@ -93,7 +93,7 @@ def _decodings(spec: Image) -> list[Skew]:
 
     def jpeg(**options: Any) -> Decode:
         def decode(contents: bytes) -> np.ndarray:
-            if ops.kind_of(contents) != "jpeg":
+            if decoder_name(contents) != "jpeg":
                 return plain(contents)
             given = {"ratio": _ratio(contents, spec), "dct_method": "INTEGER_ACCURATE", **options}
             return tf.io.decode_jpeg(contents, spec.channels, **given).numpy()

@@ -1,7 +1,8 @@
-"""Clients seen in the wild, which preprocess on their own, and what each would have cost with this model.
+"""Client skew: clients that preprocess images themselves, and what each would cost with a model.
 
-Each one sends pixels as its own code made them, where the model was trained on those of `data.images.ops`: the fault
-that serving encoded files avoids.
+Such a client decodes and resizes in its own code and sends pixels, but the model was trained on the pixels of
+`data.images.ops`. A model that takes encoded files rules this out. Each recipe imitates code that is common in clients;
+to add one, write a function `prepare` and list it in `CLIENTS`.
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image as Pil
 from PIL import ImageOps
 
 from data.images import ops
-from data.images.headers import read_header
+from data.images.formats import decoder_name, read_header
 from data.spec import Image
+
+Array = npt.NDArray[Any]
+Score = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -29,28 +35,29 @@ class ClientRecipe:
     """A client with its own preprocessing.
 
     Attributes:
-      name: in tables.
-      about: what it does, in a line.
-      prepare: an encoded file, how the model gets it, and what is served (uint8 [height, width, channels]) to what
-        this client sends, of the same shape; raises whatever its library does for a file that it cannot read.
+      name: Name in reports.
+      about: What the client does, in one line.
+      prepare: Turns an encoded file, the model's image spec and the served pixels (uint8 [height, width, channels])
+        into the pixels that this client sends, of the same shape. Raises any error of its library if the library cannot
+        read the file.
     """
 
     name: str
     about: str
-    prepare: Callable[[bytes, Image, np.ndarray], np.ndarray]
+    prepare: Callable[[bytes, Image, Array], Array]
 
 
 @dataclass(frozen=True)
 class ClientSkewCost:
-    """What a client would have cost.
+    """The cost of a client's own preprocessing.
 
     Attributes:
-      client: its name.
-      pictures: how many were tried.
-      flipped: pictures whose top-1 is another than the served one, or that the client cannot read.
-      accuracy: of the client's predictions, 0..1, a picture that it cannot read being wrong; None without labels.
-      accuracy_served: of the served ones.
-      largest: largest absolute change of a score among the pictures that it can read.
+      client: Name of the client's recipe.
+      pictures: Number of images.
+      flipped: Number of images whose best class differs from the served one, or that the client cannot read.
+      accuracy: Accuracy of the client's predictions, 0..1; an image that it cannot read is wrong. None without labels.
+      accuracy_served: Accuracy of the served predictions.
+      largest: Largest absolute change of a score among the images that the client can read.
     """
 
     client: str
@@ -61,89 +68,99 @@ class ClientSkewCost:
     largest: float
 
 
-def client_skew_costs(
-    contents: Sequence[bytes],
-    labels: Sequence[int] | None,
-    spec: Image,
-    pixels: np.ndarray,
-    score: Callable[[np.ndarray], np.ndarray],
-) -> list[ClientSkewCost]:
-    """Compares what each of `CLIENTS` would have been told with what is served.
+@dataclass(frozen=True)
+class _Served:
+    """What is served for the images.
 
-    A picture that a client cannot read counts as flipped, and as wrong.
+    Attributes:
+      pixels: uint8 [N, height, width, channels].
+      scores: float [N, C].
+      labels: Indices of the classes, [N]; None if they are not known.
+    """
+
+    pixels: Array
+    scores: Array
+    labels: Array | None
+
+    def accuracy(self, top: Array) -> float | None:
+        return None if self.labels is None else float((top == self.labels).mean())
+
+
+def client_skew_costs(
+    contents: Sequence[bytes], labels: Sequence[int] | None, spec: Image, pixels: Array, score: Score
+) -> list[ClientSkewCost]:
+    """Compare the predictions that each of `CLIENTS` would get with the served ones.
+
+    An image that a client cannot read counts as flipped and as wrong.
 
     Args:
-      contents: encoded files that the served decoder takes, at least one.
-      labels: the indices of their classes, in the same order, if they are known.
-      spec: how the model gets pictures.
-      pixels: what is served, uint8 [N, height, width, channels].
-      score: such pixels to scores [N, C], C at least 2; called for what is served, and for each client with those
-        pictures that it sends otherwise.
+      contents: Encoded files that the served decoder can read, at least one.
+      labels: Indices of their classes, in the same order, if they are known.
+      spec: Image spec of the model.
+      pixels: Served pixels, uint8 [N, height, width, channels].
+      score: Computes scores [N, C] of such pixels, C at least 2. It is called for the served pixels, and for each
+        client with the images that it sends otherwise.
 
     Raises:
-      ValueError: fewer than two scores a picture: one alone has no top-1.
+      ValueError: If there are fewer than two scores per image: a single score has no best class.
     """
-    served = np.asarray(score(pixels))
-    if served.ndim != 2 or served.shape[1] < 2:
-        raise ValueError(f"scores must be [N, C], C at least 2, got {list(served.shape)}")
-    wanted = None if labels is None else np.asarray(labels)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the decoders let others run meanwhile
-        return [_cost(client, pool, contents, wanted, spec, pixels, score, served) for client in CLIENTS]
+    scores = np.asarray(score(pixels))
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(f"scores must be [N, C], C at least 2, got {list(scores.shape)}")
+    served = _Served(pixels, scores, None if labels is None else np.asarray(labels))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the GIL
+        return [_cost(client, _prepare_all(pool, client, contents, spec, pixels), served, score) for client in CLIENTS]
 
 
-def _cost(
-    client: ClientRecipe,
-    pool: ThreadPoolExecutor,
-    contents: Sequence[bytes],
-    labels: np.ndarray | None,
-    spec: Image,
-    pixels: np.ndarray,
-    score: Callable[[np.ndarray], np.ndarray],
-    served: np.ndarray,
-) -> ClientSkewCost:
-    prepared = list(pool.map(lambda one, ours: _tried(client, one, spec, ours), contents, pixels))
-    others = {row: one for row, one in enumerate(prepared) if one is not None and (one != pixels[row]).any()}
-    top_served = served.argmax(axis=1)
-    top = np.where([one is None for one in prepared], -1, top_served)  # -1: no class
-    largest = 0.0
-    if others:
-        other = list(others)
-        scores = np.asarray(score(np.stack(list(others.values()))))
-        top[other] = scores.argmax(axis=1)
-        largest = float(np.abs(scores.astype(np.float64) - served[other]).max())
-    return ClientSkewCost(
-        client.name,
-        len(contents),
-        int((top != top_served).sum()),
-        None if labels is None else float((top == labels).mean()),
-        None if labels is None else float((top_served == labels).mean()),
-        largest,
-    )
+def _prepare_all(
+    pool: ThreadPoolExecutor, client: ClientRecipe, contents: Sequence[bytes], spec: Image, pixels: Array
+) -> list[Array | None]:
+    return list(pool.map(lambda file, served: _prepare(client, file, spec, served), contents, pixels))
 
 
-def _tried(client: ClientRecipe, contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray | None:
-    """What the client sends; None where it cannot read the file."""
+def _prepare(client: ClientRecipe, contents: bytes, spec: Image, served: Array) -> Array | None:
+    """Return the pixels that the client sends, or None if it cannot read the file."""
     try:
-        return client.prepare(contents, spec, ours)
+        return client.prepare(contents, spec, served)
     except Exception:  # each library has its own errors
         return None
 
 
-def _opened(contents: bytes, spec: Image) -> Pil.Image:
+def _cost(client: ClientRecipe, prepared: Sequence[Array | None], served: _Served, score: Score) -> ClientSkewCost:
+    changed = {
+        row: pixels
+        for row, pixels in enumerate(prepared)
+        if pixels is not None and (pixels != served.pixels[row]).any()
+    }
+    top_served = served.scores.argmax(axis=1)
+    top = np.where([pixels is None for pixels in prepared], -1, top_served)  # -1: no class
+    largest = 0.0
+    if changed:
+        rows = list(changed)
+        scores = np.asarray(score(np.stack(list(changed.values()))))
+        top[rows] = scores.argmax(axis=1)
+        largest = float(np.abs(scores.astype(np.float64) - served.scores[rows]).max())
+    flipped = int((top != top_served).sum())
+    return ClientSkewCost(
+        client.name, len(prepared), flipped, served.accuracy(top), served.accuracy(top_served), largest
+    )
+
+
+def _open(contents: bytes, spec: Image) -> Pil.Image:
     with Pil.open(io.BytesIO(contents)) as image:
         return image.convert("L" if spec.channels == 1 else "RGB")
 
 
-def _channelled(pixels: np.ndarray) -> np.ndarray:
-    """Grey as OpenCV and PIL have it, [height, width], gets its channel."""
+def _with_channel(pixels: Array) -> Array:
+    """Add the channel axis to grayscale pixels, which OpenCV and PIL return as [height, width]."""
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
-def _by_pil(method: Pil.Resampling, contents: bytes, spec: Image, _: np.ndarray) -> np.ndarray:
-    return _channelled(np.asarray(_opened(contents, spec).resize((spec.width, spec.height), method)))
+def _pil(method: Pil.Resampling, contents: bytes, spec: Image, _: Array) -> Array:
+    return _with_channel(np.asarray(_open(contents, spec).resize((spec.width, spec.height), method)))
 
 
-def _opencv_area(contents: bytes, spec: Image, _: np.ndarray) -> np.ndarray:
+def _opencv_area(contents: bytes, spec: Image, _: Array) -> Array:
     import cv2
 
     flag = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
@@ -152,48 +169,53 @@ def _opencv_area(contents: bytes, spec: Image, _: np.ndarray) -> np.ndarray:
         raise ValueError("OpenCV cannot read it")
     if spec.channels == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return _channelled(cv2.resize(pixels, (spec.width, spec.height), interpolation=cv2.INTER_AREA))
+    return _with_channel(cv2.resize(pixels, (spec.width, spec.height), interpolation=cv2.INTER_AREA))
 
 
-# Traced once for all pictures: eagerly, each of them would trace the branches that it takes.
+# Traced once for all images: eager execution would trace the branches of each of them.
 @functools.lru_cache(maxsize=8)
-def _our_resize(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
+def _served_resize(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
     signature = [tf.TensorSpec([None, None, spec.channels], tf.uint8)]
-    return tf.function(lambda pixels: ops.resize(pixels, spec), signature, autograph=False)
+    resize: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        lambda pixels: ops.resize(pixels, spec), signature, autograph=False
+    )
+    return resize
 
 
-def _bgr(_: bytes, __: Image, ours: np.ndarray) -> np.ndarray:
-    return ours[..., ::-1]
+def _bgr(_: bytes, __: Image, served: Array) -> Array:
+    return served[..., ::-1]
 
 
-def _exif_turned(contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray:
+def _exif_turned(contents: bytes, spec: Image, served: Array) -> Array:
     if read_header(contents).orientation == 1:
-        return ours
+        return served
     with Pil.open(io.BytesIO(contents)) as image:
         turned = ImageOps.exif_transpose(image).convert("L" if spec.channels == 1 else "RGB")
-    return _our_resize(spec)(tf.constant(_channelled(np.asarray(turned)))).numpy()
+    return np.asarray(_served_resize(spec)(tf.constant(_with_channel(np.asarray(turned)))))
 
 
-def _default_dct(contents: bytes, spec: Image, ours: np.ndarray) -> np.ndarray:
-    if ops.kind_of(contents) != "jpeg":
-        return ours
-    return _our_resize(spec)(tf.io.decode_jpeg(contents, channels=spec.channels)).numpy()
+def _default_dct(contents: bytes, spec: Image, served: Array) -> Array:
+    if decoder_name(contents) != "jpeg":
+        return served
+    return np.asarray(_served_resize(spec)(tf.io.decode_jpeg(contents, channels=spec.channels)))
 
 
-_EVERYWHERE = (
+_OPENCV = ClientRecipe(
+    "OpenCV area", "Decodes (and rotates by EXIF) with OpenCV, resizes with INTER_AREA", _opencv_area
+)
+CLIENTS = (
     ClientRecipe(
         "PIL nearest",
-        "Decodes and resizes with PIL to the nearest pixel, as notebooks do",
-        functools.partial(_by_pil, Pil.Resampling.NEAREST),
+        "Decodes and resizes with PIL to the nearest pixel, as in notebooks",
+        functools.partial(_pil, Pil.Resampling.NEAREST),
     ),
     ClientRecipe(
         "PIL bilinear",
-        "Decodes and resizes with PIL, whose bilinear always antialiases",
-        functools.partial(_by_pil, Pil.Resampling.BILINEAR),
+        "Decodes and resizes with PIL, whose bilinear filter always antialiases",
+        functools.partial(_pil, Pil.Resampling.BILINEAR),
     ),
-    ClientRecipe("BGR", "Right but for the order of the channels: OpenCV's, forgotten", _bgr),
-    ClientRecipe("EXIF turned", "Turns the picture as EXIF says, which training ignores", _exif_turned),
-    ClientRecipe("default DCT", "tf.io.decode_jpeg without dct_method, and never at a smaller scale", _default_dct),
+    *([_OPENCV] if importlib.util.find_spec("cv2") else []),
+    ClientRecipe("BGR", "Sends the right pixels in OpenCV's channel order", _bgr),
+    ClientRecipe("EXIF turned", "Rotates the image by its EXIF orientation, which training ignores", _exif_turned),
+    ClientRecipe("default DCT", "Calls tf.io.decode_jpeg without dct_method, always at full scale", _default_dct),
 )
-_OPENCV = ClientRecipe("OpenCV area", "Decodes (and turns) with OpenCV, resizes with INTER_AREA", _opencv_area)
-CLIENTS = (*_EVERYWHERE[:2], *([_OPENCV] if importlib.util.find_spec("cv2") else []), *_EVERYWHERE[2:])

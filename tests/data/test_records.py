@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.images.headers import ALPHA, FLAT, SIXTEEN_BITS, Header, read_header
+from data.images.formats import read_header
+from data.images.headers import ALPHA, FLAT, SIXTEEN_BITS, Header
 from data.records import FACTS, digest, image_record, parse_spec, vector_record
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Image, Number, Vector
 

@@ -10,18 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pil
 
-from data.images.headers import (
-    ALPHA,
-    CMYK,
-    EXIF_ROTATION,
-    PROFILE,
-    REMARKS,
-    SIXTEEN_BITS,
-    Frame,
-    Header,
-    jpeg_frame,
-    read_header,
-)
+from data.images.formats import read_header
+from data.images.headers import ALPHA, CMYK, EXIF_ROTATION, PROFILE, REMARKS, SIXTEEN_BITS, Frame, Header, jpeg_frame
 
 CHANNELS = {"1": 1, "L": 1, "I;16": 1, "LA": 2, "RGB": 3, "P": 3, "RGBA": 4, "CMYK": 4}
 

@@ -15,7 +15,8 @@ from PIL import Image
 from data.families import IS_NEW
 from data.images import ops
 from data.images.edge_cases import KINDS, kinds_of, odd_picture
-from data.images.headers import ALPHA, ANIMATION, EXIF_ROTATION, PART, read_header
+from data.images.formats import read_header
+from data.images.headers import ALPHA, ANIMATION, EXIF_ROTATION, PART
 from data.images.validate import check_bytes, check_files
 from data.spec import Image as Spec
 

@@ -14,7 +14,8 @@ import tensorflow as tf
 from PIL import Image as Pil
 
 from data.images import ops
-from data.images.headers import ALPHA, ANIMATION, CMYK, INKS, PART, PROFILE, SIXTEEN_BITS, read_header
+from data.images.formats import read_header
+from data.images.headers import ALPHA, ANIMATION, CMYK, INKS, PART, PROFILE, SIXTEEN_BITS
 from data.images.validate import check_bytes
 from data.records import image_record
 from tests.conftest import encode_picture, smooth_pixels

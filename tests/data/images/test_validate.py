@@ -14,8 +14,8 @@ from PIL import Image as Pil
 
 from data.families import IS_NEW
 from data.images import ops
-from data.images.formats import DECODED, OTHERS
-from data.images.validate import Checked, check_bytes, check_files, suffix
+from data.images.formats import DECODED_TITLES, FAMILY_HINT, suffix
+from data.images.validate import Checked, check_bytes, check_files
 from data.spec import Image
 
 
@@ -99,7 +99,7 @@ def test_each_is_told_by_its_true_cause(smooth, encode):
         b"%PDF-1.7": "a PDF document, not a picture",
         b"text": "text, not a picture",
         bytes(4096): "zeros and nothing else, not a picture",
-        np.random.default_rng(0).bytes(99): "no picture of a known kind",
+        np.random.default_rng(0).bytes(99): "not a picture of a known format",
     }
     checked = check_bytes([*causes, jpeg], 3)
     assert [one.reason for one in checked] == ["not decodable"] * len(causes) + [""]
@@ -122,7 +122,7 @@ def test_files_that_cannot_be_read(tmp_path):
         causes = {
             "folder.jpg": "a folder, not a file",
             "dangling.jpg": f"a link to nowhere: {tmp_path}/gone.jpg",
-            "absent.jpg": "it is not there any more",
+            "absent.jpg": "the file no longer exists",
             "looped.jpg": "Too many levels of symbolic links",
             "pipe.jpg": "a named pipe, not a file",
             "endless.jpg": "a device, not a file",
@@ -164,11 +164,12 @@ def test_a_format_that_tensorflow_does_not_decode(smooth, encode, tmp_path):
             (tmp_path / name).write_bytes(encode(smooth(1), kind))
             (checked,) = check_files([str(tmp_path / name)], 3)
             assert checked.reason == "unsupported format"
-            assert checked.message == f"{told}: TensorFlow decodes {DECODED}{OTHERS}"
+            assert checked.message == f"{told}: TensorFlow decodes {DECODED_TITLES}{FAMILY_HINT}"
     targa = tmp_path / "a.tga"
     targa.write_bytes(encode(smooth(1), "TGA"))
     (checked,) = check_files([str(targa)], 3)
-    assert checked == Checked(b"", (0, 0), "unsupported format", f"TensorFlow decodes {DECODED}, not .tga{OTHERS}")
+    message = f"TensorFlow decodes {DECODED_TITLES}, not .tga{FAMILY_HINT}"
+    assert checked == Checked(b"", (0, 0), "unsupported format", message)
 
 
 def test_the_verdict_on_a_file_does_not_hang_on_its_neighbours(good, tmp_path):
@@ -184,7 +185,7 @@ def test_the_verdict_on_a_file_does_not_hang_on_its_neighbours(good, tmp_path):
 
 def test_cmyk_to_grey_is_refused_by_tensorflow(smooth, encode):
     contents = encode(Pil.fromarray(smooth(1)).convert("CMYK"), "JPEG")
-    told = "a CMYK JPEG, which TensorFlow does not turn into grey: save it as grey or RGB"
+    told = "a CMYK JPEG, which TensorFlow does not convert to grey: save it as grey or RGB"
     assert check_bytes([contents], 1)[0][2:] == ("not decodable", told)
     assert check_bytes([contents], 3)[0].reason == ""
     small, large = (functools.partial(ops.decode_batch, spec=Image(side, side, 1)) for side in (8, 200))

@@ -14,7 +14,7 @@ from data.errors import DataError
 from data.families import IS_NEW
 from data.images import ops
 from data.images.edge_cases import KINDS, kinds_of
-from data.images.headers import read_header
+from data.images.formats import read_header
 from data.input.probe_sample import choose_probes, make_edge_cases
 from data.records import image_record
 from data.spec import Classes, Image, Number, Vector

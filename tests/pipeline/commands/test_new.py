@@ -157,21 +157,21 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
     (folder / "train" / "dogs" / "deep.png").write_bytes(encode_picture(deep, "PNG"))
     shown, source = write("pets", folder)
     for words in (
-        "2 of them cannot be decoded",
-        "1 of those looked at have 16 bits a channel and nearly one colour in the upper 8",
-        "a run leaves out what it cannot decode: train/cats/",
+        "2 cannot be decoded",
+        "1 of the decoded pictures have 16 bits a channel and nearly one colour in the upper 8",
+        "runs leave out pictures that cannot be decoded: train/cats/",
         "and 1 more",
-        "1 of those looked at carry an EXIF rotation",
+        "1 of the decoded pictures carry an EXIF rotation",
         "with transparent parts",
-        "the pictures' shapes differ; all are stretched to",
-        "the classes are of uneven size",
-        "fewer than 20 pictures to train on: dogs",
-        "no picture to evaluate: dogs",
+        "the pictures have different shapes; all are stretched to",
+        "the class sizes differ a lot",
+        "fewer than 20 training pictures: dogs",
+        "no picture for evaluation: dogs",
         "1 .txt",
         "width / height 0.50 to ",
     ):
         assert words in shown, (words, shown)
-    assert "a run stops where" not in shown
+    assert "runs stop if" not in shown
     for number in range(3):
         (folder / "train" / "dogs" / f"{number}.gif").write_bytes(b"GIF89a")
     assert "a run stops where more than 5% are broken" in write("pets_2", folder)[0]
@@ -248,10 +248,10 @@ def look_like(counts: dict[str, dict[str, int]]) -> Survey:
     ("counts", "words"),
     [
         ({}, "the folder is empty"),
-        ({"cats": 9}, "only one class, 'cats', in {data}: there is nothing to tell apart"),
+        ({"cats": 9}, "only one class, 'cats', in {data}: a classifier needs two"),
         ({"cats": 9, "dogs": 0}, "class 'dogs' has no pictures"),
-        ({"cats": 9, "dogs": 1}, "class 'dogs' has one picture: it cannot be both trained on and evaluated"),
-        ({"train/cats": 9, "train/dogs": 9, "val/cats": 9}, "only class 'cats' in {data} is there to evaluate"),
+        ({"cats": 9, "dogs": 1}, "class 'dogs' has one picture, but training and evaluation need one each"),
+        ({"train/cats": 9, "train/dogs": 9, "val/cats": 9}, "only class 'cats' in {data} is for evaluation"),
         ({"train/cats": 9, "train/dogs": 9, "val/cows": 9}, "class 'cows' has no folder for training"),
     ],
 )
@@ -272,11 +272,11 @@ def test_no_folder_and_nothing_that_decodes(tmp_path: Path, picture_folder: Make
     folder = picture_folder(tmp_path / "data", {"cats": 12, "dogs": 12})
     for path in (folder / "dogs").iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match="none of 12 pictures of class 'dogs' decodes"):
+    with pytest.raises(DataError, match="none of 12 pictures of class 'dogs' can be decoded"):
         new_task("my_task", str(folder))
     for path in (folder / "cats").iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"none of 24 pictures in .* decodes; \w+/\d+.\w+: not decodable: "):
+    with pytest.raises(DataError, match=r"none of 24 pictures in .* can be decoded; \w+/\d+.\w+: not decodable: "):
         new_task("my_task", str(folder))
 
 
@@ -287,7 +287,7 @@ def test_a_class_whose_content_keeps_all_of_it_from_training(tmp_path: Path, pic
     for path in (folder / "dogs").iterdir():
         if digest(path.read_bytes()) % 5 < 4:
             path.unlink()
-    with pytest.raises(DataError, match=r"class 'dogs' has \d+ pictures, and none of them to train on") as caught:
+    with pytest.raises(DataError, match=r"class 'dogs' has \d+ pictures, and none of them is for training") as caught:
         new_task("my_task", str(folder))
     assert "make folders train/ and validation/" in caught.value.hint
 
@@ -318,7 +318,7 @@ def test_nothing_is_overwritten(tmp_path: Path, picture_folder: Make, here: Path
     folder = picture_folder(here / "pets", {"cats": 20, "dogs": 20})  # a plain folder of that name is in nobody's way
     source = write("pets", folder)[1]
     (here / "pets.py").write_text(f"{source}# mine\n")
-    with pytest.raises(UsageError, match="pets.py is there already, and is not overwritten"):
+    with pytest.raises(UsageError, match="pets.py already exists and is not overwritten"):
         new_task("pets", str(folder))
     assert (here / "pets.py").read_text().endswith("# mine\n")
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from data.images import ops
-from data.images.headers import read_header
+from data.images.formats import read_header
 from data.records import image_record, vector_record
 from data.spec import Classes, Feature, Image, Label, Number, Vector
 from serving.export import saved_model
