@@ -1,1 +1,1 @@
-"""Look at a folder of images and choose what `skewless new` writes."""
+"""Inspect a folder of pictures and choose what `skewless new` writes."""

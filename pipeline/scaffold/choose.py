@@ -1,4 +1,4 @@
-"""The task that fits what was found: sizes, network and limits, by plain rules that a user may overrule."""
+"""Choose sizes, network and limits for a task by simple rules; users can change them in the written module."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from pipeline.scaffold.survey import Survey
 
-LONGEST = 160  # pixels of a side: larger sees more, but takes longer than a first try should
+LONGEST = 160  # pixels of a side; more shows more detail, but a first training should not take long
 SMALLEST = 8
-OWN_SIZE = 64  # pixels up to which pictures of one size keep it
-SAME_SHAPE = 1.15  # largest ratio of the aspects of pictures that are taken for one shape
+OWN_SIZE = 64  # pixels; pictures that all have one size up to this keep it
+SAME_SHAPE = 1.15  # largest ratio between aspect ratios that count as one shape
 MAX_BLOCKS = 5
-AUGMENTED_BELOW = 2000  # pictures for training
+AUGMENTED_BELOW = 2000  # training pictures
 PICTURES_TO_SEE = 100_000  # in all epochs together
-MARGIN = 0.05  # of the accuracy above that of a model which knows the largest class only
+MARGIN = 0.05  # required accuracy above that of a model which always answers the largest class
 
 _SIDES = {"left", "right", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 _SYMBOLS = {"digit", "letter", "character", "arrow"}
@@ -25,18 +25,18 @@ _SYMBOLS = {"digit", "letter", "character", "arrow"}
 
 @dataclass(frozen=True)
 class Choice:
-    """What the module of a new task says.
+    """The values in the module of a new task.
 
     Attributes:
-      height, width, channels, antialias: of `data.spec.Image`.
-      filters: of each block of convolution and pooling.
-      units: of the dense layer before the last.
-      batch_size, epochs: of `Train`.
-      largest: the class with the most pictures for evaluation.
-      share: its share of them, the accuracy of a model that knows no other.
-      min_accuracy: of `Evaluate`; a little above `share`.
-      augment: whether training changes the pictures at random.
-      flip: whether a mirrored picture may be of the same class.
+      height, width, channels, antialias: Fields of `data.spec.Image`.
+      filters: Filters of each block of convolution and pooling.
+      units: Units of the dense layer before the last.
+      batch_size, epochs: Fields of `Train`.
+      largest: The class with the most pictures for evaluation.
+      share: Its share of them: the accuracy of a model that always answers it.
+      min_accuracy: Field of `Evaluate`; a little above `share`.
+      augment: Whether training changes the pictures at random.
+      flip: Whether a mirrored picture can belong to the same class.
     """
 
     height: int
@@ -55,7 +55,7 @@ class Choice:
 
 
 def choose_task(survey: Survey) -> Choice:
-    """The task for the data."""
+    """Choose the values for the data."""
     height, width = feature_size(np.array(survey.sizes))
     train, classes = survey.of_split("train"), sorted(survey.by_class)
     largest, most = survey.split["eval"].most_common(1)[0]
@@ -78,10 +78,10 @@ def choose_task(survey: Survey) -> Choice:
 
 
 def feature_size(sizes: np.ndarray) -> tuple[int, int]:
-    """Height and width for the model.
+    """Return height and width for the model.
 
-    Small pictures of one size keep it. Others get their median, shrunk to `LONGEST` and rounded to a multiple of 16
-    (8 below 64 pixels), oblong where all have about the same shape, else square.
+    Small pictures of one size keep it. Others get their median, reduced to `LONGEST` and rounded to a multiple of 16
+    (8 below 64 pixels); the result is square unless all pictures have about the same shape.
 
     Args:
       sizes: int [N, 2], height and width of the pictures.
@@ -102,13 +102,13 @@ def _rounded(pixels: float) -> int:
 
 
 def filters(side: int) -> tuple[int, ...]:
-    """Filters of each block: as many blocks as leave 4 pixels of the shorter side, fewer filters for large pictures."""
+    """Return the filters of each block; the blocks leave 4 pixels of the shorter side."""
     blocks = max(1, min(MAX_BLOCKS, int(math.log2(side / 4))))
     first = 16 if side > OWN_SIZE else 32
     return tuple(min(128, first << block) for block in range(blocks))
 
 
 def has_a_side(name: str) -> bool:
-    """Whether a class's name speaks of something that a mirror changes: digits, letters, left and right."""
+    """Return whether a class name means something that a mirror changes: digits, letters, left and right."""
     words = re.split(r"[^a-z0-9]+", name.lower())
     return len(name) == 1 or any(word.isdecimal() or word.rstrip("s") in _SYMBOLS | _SIDES for word in words)

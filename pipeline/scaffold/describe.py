@@ -1,6 +1,8 @@
-"""How `skewless new` tells what it found: a table of the classes, facts in a line each, and advice."""
+"""Describe the findings of `skewless new`: a table of the classes, one line for each fact, and advice."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from rich.markup import escape
@@ -15,12 +17,12 @@ from pipeline.scaffold.survey import Survey
 
 SHOWN = 20  # classes in the table
 FEW = 20  # pictures of a class
-UNEVEN = 3  # times as many pictures in the largest class as in the smallest
+UNEVEN = 3  # ratio of the sizes of the largest and the smallest class
 _SPLITS = {"train": "train", "eval": "evaluation", "test": "test", "": "pictures"}
 
 
 def class_table(survey: Survey) -> Table:
-    """The classes, with the pictures of each split and their share of it; the largest and smallest of many."""
+    """Return a table of the classes with their pictures in each split; of many classes, the largest and smallest."""
     found = Table(title=f"{survey.total:,} pictures of {len(survey.by_class)} classes", title_justify="left")
     found.add_column("class")
     splits = [split for split in ("", "train", "eval", "test") if split in survey.counts]
@@ -41,13 +43,13 @@ def class_table(survey: Survey) -> Table:
 
 
 def describe_facts(survey: Survey) -> dict[str, str]:
-    """Facts by name, a short line each."""
+    """Return facts by name, a short line for each."""
     return {
         "pictures": _counts(survey),
         "classes": _classes(survey),
         "formats": _formats(survey),
         "size": _sizes(np.array(survey.sizes)),
-        "looked at": f"{survey.looked_at:,} of {survey.total:,}, {_unreadable(survey)}",
+        "decoded": f"{survey.looked_at:,} of {survey.total:,}, {_unreadable(survey)}",
     }
 
 
@@ -55,7 +57,7 @@ def _counts(survey: Survey) -> str:
     if "" in survey.counts:
         ingest = Ingest()
         parts = ingest.train_buckets + ingest.eval_buckets
-        return f"{survey.total:,}; the content's hash keeps one in {parts} for evaluation"
+        return f"{survey.total:,}; a hash of the content puts one in {parts} into the evaluation split"
     return ", ".join(
         f"{sum(survey.counts[split].values()):,} {_SPLITS[split]} from {printable(survey.layout[split])}/"
         for split in survey.counts
@@ -78,60 +80,72 @@ def _formats(survey: Survey) -> str:
         return f"{formats}; grey{stored}"
     alpha = survey.remarks[ALPHA]
     opaque = "with transparent parts" if survey.see_through else "opaque"
-    return f"{formats}; colour{f', with an alpha channel ({opaque}), which is dropped' if alpha else ''}"
+    return f"{formats}; colour{f', with an alpha channel ({opaque}) that is dropped' if alpha else ''}"
 
 
 def _sizes(sizes: np.ndarray) -> str:
-    """Height x width: the median, the extremes where there are others, and the range of the shapes."""
+    """Return the median of height x width; if the sizes differ, also their range and that of the aspect ratios."""
     tall, wide = np.median(sizes, axis=0)
     if len(np.unique(sizes, axis=0)) == 1:
-        return f"{tall:.0f}x{wide:.0f} pixels (height x width), all of them"
+        return f"{tall:.0f}x{wide:.0f} pixels (height x width) for all"
     (low_tall, low_wide), (high_tall, high_wide) = sizes.min(axis=0), sizes.max(axis=0)
     aspects = sizes[:, 1] / sizes[:, 0]
     return (
-        f"{tall:.0f}x{wide:.0f} pixels (height x width) in the median, from {low_tall}x{low_wide} to"
+        f"{tall:.0f}x{wide:.0f} pixels (height x width) in the median, {low_tall}x{low_wide} to"
         f" {high_tall}x{high_wide}; width / height {aspects.min():.2f} to {aspects.max():.2f}"
     )
 
 
 def _unreadable(survey: Survey) -> str:
-    return f"{len(survey.bad)} of them cannot be decoded" if survey.bad else "all of them can be decoded"
+    return f"{len(survey.bad)} cannot be decoded" if survey.bad else "all without errors"
 
 
 def give_advice(survey: Survey, choice: Choice) -> list[str]:
-    """What to know before a run, and what to do about it."""
-    found = []
-    if survey.bad:
-        path, reason = survey.bad[0]
-        found.append(f"a run leaves out what it cannot decode: {path} ({reason}){_and_more(len(survey.bad) - 1)}")
-        limit = Ingest().max_quarantine
-        if len(survey.bad) > limit * survey.looked_at:
-            found.append(f"a run stops where more than {limit:.0%} are broken: replace or remove them first")
+    """Return what to know before a run, and what to do about it."""
+    return [*_about_broken(survey), *_about_classes(survey), *_about_pictures(survey, choice), *_about_others(survey)]
+
+
+def _about_broken(survey: Survey) -> Iterator[str]:
+    if not survey.bad:
+        return
+    path, reason = survey.bad[0]
+    yield f"runs leave out pictures that cannot be decoded: {path} ({reason}){_and_more(len(survey.bad) - 1)}"
+    limit = Ingest().max_quarantine
+    if len(survey.bad) > limit * survey.looked_at:
+        yield f"runs stop if more than {limit:.0%} are broken: replace or remove them first"
+
+
+def _about_classes(survey: Survey) -> Iterator[str]:
     counts = survey.by_class.most_common()
     if counts[0][1] >= UNEVEN * counts[-1][1]:
-        found.append("the classes are of uneven size: look at the accuracy of each, which a run reports, too")
+        yield "the class sizes differ a lot: check the accuracy of each class, which runs report"
     few = [name for name, _ in counts if survey.split["train"][name] < FEW]
     if few:
-        found.append(f"fewer than {FEW} pictures to train on: {few[0]}{_and_more(len(few) - 1)}; expect little of them")
+        yield f"fewer than {FEW} training pictures: {few[0]}{_and_more(len(few) - 1)}; expect a low accuracy for them"
     untested = [name for name, _ in counts if not survey.split["eval"][name]]
     if untested:
-        found.append(f"no picture to evaluate: {untested[0]}{_and_more(len(untested) - 1)}")
+        yield f"no picture for evaluation: {untested[0]}{_and_more(len(untested) - 1)}"
+
+
+def _about_pictures(survey: Survey, choice: Choice) -> Iterator[str]:
     if choice.height == choice.width and np.ptp(np.array(survey.sizes) @ [1, -1]):
-        found.append(f"the pictures' shapes differ; all are stretched to {choice.height}x{choice.width}")
+        yield f"the pictures have different shapes; all are stretched to {choice.height}x{choice.width}"
     if survey.see_through:
-        found.append("transparency is dropped: what lies beneath it, often black, is what the model sees")
+        yield "transparency is dropped: the model sees the colours of transparent parts, often black"
     for name, count in survey.remarks.items():
-        if name != ALPHA:  # told above, where a part is transparent
-            found.append(f"{count} of those looked at {REMARKS[name]}")
-    found += survey.notes
-    if survey.unused:
-        found.append(f"{survey.unused.total():,} pictures are passed over: {format_counts(survey.unused)}")
-    if survey.not_pictures:
-        found.append(f"passed over, as no pictures: {format_counts(survey.not_pictures)}")
+        if name != ALPHA:  # `see_through` reports those that matter
+            yield f"{count} of the decoded pictures {REMARKS[name]}"
     if choice.augment:
         mirrored = " and mirrors" if choice.flip else ""
-        found.append(f"few pictures: training turns, shifts, zooms{mirrored} them at random (augment)")
-    return found
+        yield f"few pictures: training rotates, shifts, zooms{mirrored} them at random (augment)"
+
+
+def _about_others(survey: Survey) -> Iterator[str]:
+    yield from survey.notes
+    if survey.unused:
+        yield f"{survey.unused.total():,} pictures are not used: {format_counts(survey.unused)}"
+    if survey.not_pictures:
+        yield f"ignored, because they are no pictures: {format_counts(survey.not_pictures)}"
 
 
 def _and_more(count: int) -> str:

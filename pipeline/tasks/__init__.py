@@ -1,1 +1,1 @@
-"""The built-in tasks: one module each, holding `TASK`."""
+"""The built-in tasks, one module with a `TASK` for each."""

@@ -1,22 +1,23 @@
-"""CIFAR-10 with a pretrained InceptionV3: transfer learning, the resizing inside the model.
+"""CIFAR-10 with a pretrained InceptionV3: transfer learning, with the resizing inside the model.
 
     skewless run cifar10_inception               # downloads CIFAR-10, 170 MB, and the weights, 88 MB
-    skewless run cifar10_inception --data DIR    # DIR holds train/<class> and test/<class>, or x_train.npy and its like
+    skewless run cifar10_inception --data DIR    # DIR has train/<class> and test/<class>, or x_train.npy etc.
     skewless run cifar10_inception --set model.weights=none          # or =FILE
-    skewless run cifar10_inception --set train.fine_tune.epochs=3    # then thaw the backbone, at a lower rate
+    skewless run cifar10_inception --set train.fine_tune.epochs=3    # then unfreeze the backbone, at a lower rate
 
 The notebook: InceptionV3 without its top on 75x75 pictures, frozen, cut at `mixed7`, Flatten, Dense(1024),
-Dropout(0.2), Dense(10), RMSprop(1e-4), 10 epochs; validation accuracy 0.8031, with 16,064,426 parameters, 7,089,162 of
-them trainable, which are the same here. It scaled pixels to 0..1 where Inception wants -1..1, and told the loss that a
-softmax was logits; here the backbone's own scaling is in the graph, and the loss is right. A picture of any size is
-answered.
+Dropout(0.2), Dense(10), RMSprop(1e-4), 10 epochs; validation accuracy 0.8031, with 16,064,426 parameters, 7,089,162
+of them trainable: the same numbers as here. It scaled pixels to 0..1 although Inception needs -1..1, and passed a
+softmax to a loss that expects logits. Here the backbone's scaling is in the graph, and the loss is right. The served
+model takes pictures of any size.
 
-InceptionV3's pretrained weights were not at hand: with random ones an epoch on 10,000 pictures ran at 251 pictures/s
-on two cores, and taught a frozen backbone nothing (0.10). The transfer itself was measured with MobileNetV2 0.35,
-whose weights were, on the same 10,000 JPEGs at 96 pixels, 5 epochs: 0.6699 on the 10,000 test pictures, and 0.1000
-with `model.weights=none`. Two more epochs with the backbone thawed, at 1e-4, gave 0.6747 and 0.6658. The settings
-were model.backbone=MobileNetV2, model.alpha=0.35, model.cut=, model.pooling=average, feature.height=96,
-feature.width=96, train.epochs=5, train.learning_rate=0.001 and train.batch_size=64.
+Not measured: InceptionV3's pretrained weights, which were not available. With random weights an epoch on 10,000
+pictures ran at 251 pictures/s on two cores, and the frozen backbone learned nothing (0.10). Transfer learning was
+measured with MobileNetV2 0.35 and its pretrained weights, on the same 10,000 JPEGs at 96 pixels, 5 epochs: 0.6699 on
+the 10,000 test pictures, and 0.1000 with `model.weights=none`. Two more epochs with the backbone unfrozen, at 1e-4,
+gave 0.6747 and 0.6658. The settings were model.backbone=MobileNetV2, model.alpha=0.35, model.cut=,
+model.pooling=average, feature.height=96, feature.width=96, train.epochs=5, train.learning_rate=0.001 and
+train.batch_size=64.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ ROW = 1 + 3 * 32 * 32  # bytes: the label, then red, green and blue, row by row
 
 
 def download(folder: str) -> None:
-    """Downloads the binary version, and writes it as `x_train.npy`, `y_train.npy`, `x_test.npy` and `y_test.npy`."""
+    """Download the binary version and write it as `x_train.npy`, `y_train.npy`, `x_test.npy` and `y_test.npy`."""
     fetch([ARCHIVE], folder, report, instead="pictures, as train/<class>/* and test/<class>/*,")
     archive = Path(folder, ARCHIVE.name)
     write_arrays(archive, Path(folder))
@@ -60,7 +61,7 @@ def download(folder: str) -> None:
 
 
 def write_arrays(archive: Path, folder: Path) -> None:
-    """The rows of the archive's batches as arrays: pictures uint8 [N, 32, 32, 3] and labels uint8 [N]."""
+    """Write the archive's rows as arrays: pictures uint8 [N, 32, 32, 3] and labels uint8 [N]."""
     with tarfile.open(archive) as members:
         for split, names in {"train": [f"data_batch_{n}.bin" for n in range(1, 6)], "test": ["test_batch.bin"]}.items():
             files = [members.extractfile(f"cifar-10-batches-bin/{name}") for name in names]

@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70,000 grey pictures of clothes in ten classes, and a dense network.
 
     skewless run fashion_mnist               # downloads the four IDX files, 31 MB
-    skewless run fashion_mnist --data DIR    # DIR holds them: {train,t10k}-{images-idx3,labels-idx1}-ubyte.gz
+    skewless run fashion_mnist --data DIR    # DIR has them: {train,t10k}-{images-idx3,labels-idx1}-ubyte.gz
 
 The notebook: arrays in memory, Flatten, Dense(512), Dense(10), Adam, 5 epochs; training accuracy 0.8955. Measured
 here, the same 5 epochs in batches of 32: training accuracy 0.8967, and 0.8834 on the 10,000 test pictures through the
@@ -39,12 +39,12 @@ NAMES = (
 
 
 def download(folder: str) -> None:
-    """Downloads the four files."""
+    """Download the four files."""
     fetch(FILES, folder, report)
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:
-    """uint8 [N, 28, 28, 1] to probabilities [N, classes]."""
+    """Build a dense network: uint8 [N, 28, 28, 1] to probabilities [N, classes]."""
     return keras.Sequential(
         [
             keras.Input(feature.shape, dtype="uint8"),

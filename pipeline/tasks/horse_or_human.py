@@ -1,15 +1,15 @@
 """Horses or humans: 300x300 pictures, a convolutional network, and the augmentation of `ImageDataGenerator`.
 
     skewless run horse_or_human               # downloads the two archives, 161 MB
-    skewless run horse_or_human --data DIR    # DIR holds training/{horses,humans} and validation/{horses,humans}
+    skewless run horse_or_human --data DIR    # DIR has training/{horses,humans} and validation/{horses,humans}
 
 The notebook: five blocks, Dense(512), one sigmoid (0 horse, 1 human), RMSprop(1e-4), 100 epochs in batches of 128; it
-waited for its input, 57 pictures/s on a GPU, and ended at a validation accuracy of 0.6992, "almost 0.9" at best. Here
+waited for its input (57 pictures/s on a GPU) and ended at a validation accuracy of 0.6992, "almost 0.9" at best. Here
 the best epoch is exported, and each validation picture counts once.
 
-Measured, with 505 of the 1,027 training pictures (all that were at hand) and the 256 for validation: 0.8867 through
-the exported signature, that of epoch 30; the last epoch's would have been 0.7148. 70 pictures/s on two shared cores,
-decoding and augmentation included, 1 % of the time waiting for input; 15 minutes.
+Measured with 505 of the 1,027 training pictures (the others were not available) and the 256 for validation: 0.8867
+through the exported signature, from epoch 30; the last epoch had 0.7148. 70 pictures/s on two shared cores with
+decoding and augmentation, 1 % of the time waiting for input; 15 minutes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ARCHIVES = {  # as tensorflow_datasets lists them
 
 
 def download(folder: str) -> None:
-    """Downloads both archives and unpacks them into `training` and `validation`."""
+    """Download both archives and unpack them into `training` and `validation`."""
     fetch_archives(ARCHIVES, folder, report)
 
 

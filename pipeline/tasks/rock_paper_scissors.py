@@ -1,10 +1,10 @@
 """Rock, paper, scissors: the folder task with three classes, augmented.
 
     skewless run rock_paper_scissors               # downloads the two archives, 230 MB
-    skewless run rock_paper_scissors --data DIR    # DIR holds train/{paper,rock,scissors}, and validation/ likewise
+    skewless run rock_paper_scissors --data DIR    # DIR has {train,validation}/{paper,rock,scissors}
 
-The notebook: 150x150 pictures, four blocks, Dropout(0.5), Dense(512), RMSprop, 25 epochs in batches of 126. Any folder
-of pictures with a folder for each class will do as DIR; `skewless new` writes a task that fits it.
+The notebook: 150x150 pictures, four blocks, Dropout(0.5), Dense(512), RMSprop, 25 epochs in batches of 126. DIR can
+be any folder of pictures with a subfolder for each class; `skewless new` writes a task that fits it better.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ARCHIVES = {  # as tensorflow_datasets lists them
 
 
 def download(folder: str) -> None:
-    """Downloads both archives and unpacks them into `train` and `validation`."""
+    """Download both archives and unpack them into `train` and `validation`."""
     fetch_archives(ARCHIVES, folder, report)
 
 

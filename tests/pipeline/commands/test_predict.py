@@ -82,9 +82,9 @@ def test_tls(peer: tuple[Peer, str], album: Path, certificates: Path, skewless: 
     assert skewless(*ask, "--ca", files["ca.pem"], *shown).out.startswith("dark")
     assert skewless(*ask).status == 6
     none = skewless(*ask, "--ca", str(album / "none.pem"), *shown)
-    assert none.status == 2 and "no TLS with " in none.err and "No such file" in none.err
+    assert none.status == 2 and "cannot use the TLS files " in none.err and "No such file" in none.err
     half = skewless(*ask, "--ca", files["ca.pem"], *shown[:2])
-    assert half.status == 2 and "a client's certificate and its key go together" in half.err
+    assert half.status == 2 and "a client certificate needs its key" in half.err
     server.stop(0)
 
 
@@ -169,9 +169,9 @@ def test_odd_files_are_told_and_nothing_waits(peer: tuple[Peer, str], album: Pat
     assert faults == [
         f"error: a picture of 0 bytes ({album}/empty.png)",
         f"error: cannot read {album}/lost.png: No such file or directory",
-        f"error: cannot read {album}/pipe.png: a pipe or a device, no file",
-        "error: cannot read /dev/zero: a pipe or a device, no file",
-        "error: cannot read http://example.org/a.png: an address, no file",
+        f"error: cannot read {album}/pipe.png: not a file, but a pipe or a device",
+        "error: cannot read /dev/zero: not a file, but a pipe or a device",
+        "error: cannot read http://example.org/a.png: not a file, but a URL",
         "error: 5 of 9 pictures have no answer",
     ]
 
@@ -217,7 +217,7 @@ def test_one_line_for_each_fault_of_the_call(tmp_path: Path, skewless: Skewless)
     empty = skewless("predict", str(tmp_path))
     assert empty.status == 2 and empty.err.startswith(f"error: no picture in {tmp_path}\n")
     nowhere = skewless("predict", "--server", "ftp://a:1", "x.png")
-    assert nowhere.status == 2 and "'ftp://a:1' is no server's address" in nowhere.err
+    assert nowhere.status == 2 and "'ftp://a:1' is not a server's address" in nowhere.err
     both = skewless("predict", "--version", "1", "--label", "a", "x.png")
     assert both.status == 2 and "a version and a label" in both.err
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from components.task.reference import TaskReference
-from pipeline.cli import cli, reported
+from pipeline.cli import cli, report_errors
 from pipeline.commands.compile import write_compiled
 from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from tests.pipeline.conftest import COMMAND, PROJECT, environment
@@ -81,7 +81,7 @@ class Caller:
                 open(2, "w", closefd=False) as err,
                 contextlib.redirect_stdout(out),
                 contextlib.redirect_stderr(err),
-                reported(),
+                report_errors(),
             ):
                 sys.exit(cli(list(arguments), standalone_mode=False) or 0)
         except SystemExit as end:

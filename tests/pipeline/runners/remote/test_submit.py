@@ -62,8 +62,8 @@ GOOD = {"--region": "europe-west4", "--data": "gs://b/data"}
         ({"--pipeline-root": "/root"}, "--pipeline-root /root is a local path", "gs://BUCKET"),
         ({"--set": "serving=/models"}, "--set serving /models is a local path", "gs://BUCKET"),
         ({"--set": "train.epoch=3"}, "no run parameter 'train.epoch'. Did you mean 'train_epochs'?", "serving"),
-        ({"--set": "train.epochs=many"}, "train_epochs is a number, as 500; got 'many'", ""),
-        ({"--set": "train.epochs=nan"}, "train_epochs is a number, as 500; got 'nan'", ""),
+        ({"--set": "train.epochs=many"}, "train_epochs must be a number, like 500; got 'many'", ""),
+        ({"--set": "train.epochs=nan"}, "train_epochs must be a number, like 500; got 'nan'", ""),
         ({"--set": 'serving=gs://b/"'}, 'run parameter serving must hold neither "', ""),
         ({"--set": "train.epochs"}, "train.epochs", ""),
         ({"--data": None}, "the run parameter data has no value (URI of the data folder)", "--data URI"),
@@ -87,7 +87,11 @@ def test_vertex_is_not_asked_where_the_request_is_wrong(
         (["--region", "europe-west4"], "--region is for Vertex AI", ""),
         (["--data", "./data"], "--data ./data is a local path, which Kubeflow cannot reach", "gs://BUCKET"),
         (["--data", "s3://b/data", "--schedule", "TZ=Europe/Rome 0 3 * * *"], "the time zone is the cluster's", "TZ="),
-        (["--data", "s3://b/data", "--token", "a", "--token-file", "b"], "--token and --token-file exclude each other", "Leave one"),
+        (
+            ["--data", "s3://b/data", "--token", "a", "--token-file", "b"],
+            "--token and --token-file exclude each other",
+            "Leave one",
+        ),
         (["--data", "s3://b/data", "--token-file", "/no/token"], "cannot read /no/token: No such file", ""),
     ],
 )
