@@ -1,8 +1,9 @@
-"""The pipeline: which component feeds which."""
+"""The pipeline of a task: its components, and which feeds which."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tfx.orchestration.pipeline import Pipeline
@@ -20,7 +21,18 @@ from components.task.reference import TaskReference
 from components.training.trainer import trainer
 from pipeline.paths import Paths
 
-Baseline = Callable[[Any], Any]  # (channel of the candidate) -> node with an output `model`, or None
+BaselineOf = Callable[[Any], Any]  # the candidate's channel -> a node with an output `model`, or None
+
+
+@dataclass(frozen=True)
+class _PreparedData:
+    """The components before training, and the channels that later components read."""
+
+    nodes: tuple[Any, ...]
+    examples: Any
+    schema: Any
+    transform_graph: Any
+    validator: Any
 
 
 def build_pipeline(
@@ -29,65 +41,70 @@ def build_pipeline(
     paths: Paths,
     beam_args: list[str],
     *,
-    baseline_of: Baseline = baseline_resolver,
+    baseline_of: BaselineOf = baseline_resolver,
     metadata: Any = None,
 ) -> Pipeline:
-    """Assembles the pipeline of a task.
+    """Assemble the pipeline of a task.
 
     Args:
-      reference: the task and this run's settings.
-      data: the data folder, or a RuntimeParameter for it.
-      paths: where everything goes.
-      beam_args: for every component that runs on Beam.
-      baseline_of: makes the node that finds what the candidate must not be worse than.
-      metadata: ConnectionConfig of ML Metadata; None: a remote backend has its own.
+      reference: The task and this run's settings.
+      data: The data folder, or a RuntimeParameter for it.
+      paths: The task's folders.
+      beam_args: Arguments for every component that runs on Beam.
+      baseline_of: Makes the node that finds the baseline: the model that the candidate must not be worse than.
+      metadata: ConnectionConfig of ML Metadata; None for a remote backend, which has its own store.
     """
-    task = reference.load()
-    data_config = reference.config("source", "feature", "label", "ingest")
-    examples = ExampleGen(data, task.source, task.ingest, data_config)
-    statistics = statistics_gen(examples.outputs["examples"], task.feature)
-    schema = SchemaGen(
-        examples.outputs["examples"], statistics.outputs["statistics"], reference.config("feature", "label")
-    )
-    validator = ExampleValidator(
-        examples.outputs["examples"],
-        statistics.outputs["statistics"],
-        schema.outputs["schema"],
-        reference.config("ingest"),
-        task.evaluate.split,
-    )
-    transform = Transform(examples.outputs["examples"], schema.outputs["schema"], reference.config("feature", "label"))
+    prepared = _prepare(reference, data)
     train = trainer(
-        examples.outputs["examples"],
-        transform.outputs["transform_graph"],
-        schema.outputs["schema"],
+        prepared.examples,
+        prepared.transform_graph,
+        prepared.schema,
         reference.config("feature", "label", "augment", "model", "train", "serving"),
     )
-    train.add_upstream_node(validator)  # no training on data that were found unfit
-    baseline = baseline_of(train.outputs["model"])
-    evaluate = evaluator(
-        task,
-        examples.outputs["examples"],
-        train.outputs["model"],
-        baseline.outputs["model"] if baseline else None,
-        schema.outputs["schema"],
-    )
-    gate = SkewGate(
-        examples.outputs["examples"],
-        schema.outputs["schema"],
-        transform.outputs["transform_graph"],
-        train.outputs["model"],
-        train.outputs["model_run"],
-        evaluate.outputs["blessing"],
-        reference.config("feature", "label", "model", "evaluate", "gate"),
-    )
-    pusher = Pusher(train.outputs["model"], evaluate.outputs["blessing"], gate.outputs["blessing"], paths.serving)
-    components = [examples, statistics, schema, validator, transform, train, baseline, evaluate, gate, pusher]
+    train.add_upstream_node(prepared.validator)  # no training on rejected data
+    released = _release(reference, prepared, train, paths.serving, baseline_of)
     return Pipeline(
-        pipeline_name=task.name,
+        pipeline_name=reference.load().name,
         pipeline_root=paths.artifacts,
-        components=[node for node in components if node],
+        components=[*prepared.nodes, train, *released],
         metadata_connection_config=metadata,
         enable_cache=True,
         beam_pipeline_args=beam_args,
     )
+
+
+def _prepare(reference: TaskReference, data: Any) -> _PreparedData:
+    """Return the components from the data to the TransformGraph."""
+    task = reference.load()
+    example_gen = ExampleGen(data, task.source, task.ingest, reference.config("source", "feature", "label", "ingest"))
+    examples = example_gen.outputs["examples"]
+    statistics_node = statistics_gen(examples, task.feature)
+    statistics = statistics_node.outputs["statistics"]
+    schema_gen = SchemaGen(examples, statistics, reference.config("feature", "label"))
+    schema = schema_gen.outputs["schema"]
+    validator = ExampleValidator(examples, statistics, schema, reference.config("ingest"), task.evaluate.split)
+    transform = Transform(examples, schema, reference.config("feature", "label"))
+    nodes = (example_gen, statistics_node, schema_gen, validator, transform)
+    return _PreparedData(nodes, examples, schema, transform.outputs["transform_graph"], validator)
+
+
+def _release(
+    reference: TaskReference, prepared: _PreparedData, train: Any, serving: str, baseline_of: BaselineOf
+) -> list[Any]:
+    """Return the components from a trained model to the served version."""
+    task, model = reference.load(), train.outputs["model"]
+    baseline = baseline_of(model)
+    evaluate = evaluator(
+        task, prepared.examples, model, baseline.outputs["model"] if baseline else None, prepared.schema
+    )
+    gate = SkewGate(
+        prepared.examples,
+        prepared.schema,
+        prepared.transform_graph,
+        model,
+        train.outputs["model_run"],
+        evaluate.outputs["blessing"],
+        reference.config("feature", "label", "model", "evaluate", "gate"),
+    )
+    pusher = Pusher(model, evaluate.outputs["blessing"], gate.outputs["blessing"], serving)
+    return [node for node in (baseline, evaluate, gate, pusher) if node]

@@ -1,4 +1,4 @@
-"""Where a task's files lie below the root."""
+"""The folders of a task below the root, and checks of paths that a user gives."""
 
 from __future__ import annotations
 
@@ -13,50 +13,58 @@ from data.files.remote import is_remote
 
 _FOLDER = "skewless-root"
 DEFAULT_ROOT = os.environ.get("SKEWLESS_ROOT") or _FOLDER
-# Beam and TensorFlow look for files by patterns: such a root would find other folders, or nothing.
+# Beam and TensorFlow read paths as glob patterns: such a root would match other folders, or nothing.
 _PATTERN = "*?[\\"
-_MAX_NAME = 63  # of a task, see `components.task.task`, which would load all of TensorFlow
-_LONGEST = 503  # bytes of a file of sqlite, which ML Metadata opens, and of 511 with its journal's suffix
+_MAX_NAME = 63  # of a task, as in `components.task.task`, which loads TensorFlow
+_LONGEST = 503  # bytes of a SQLite file's path in ML Metadata; 511 with the suffix of its journal
 
 
 def absolute_path(path: str) -> str:
-    """A local path made absolute, `~` the home folder; a URI as it is, without a slash at its end."""
+    """Return a local path as an absolute one, with `~` expanded; a URI unchanged, without a slash at its end."""
     return path.rstrip("/") if is_remote(path) else os.path.abspath(os.path.expanduser(path))
 
 
 def check_path(option: str, path: str) -> None:
-    """Whether TFX can write the path into its records.
+    """Check that TFX can store a path.
+
+    Args:
+      option: The option that the user gave the path with, for the message.
+      path: Local or remote.
 
     Raises:
-      UsageError: it is empty, holds a NUL, or is no UTF-8.
+      UsageError: If the path is empty, contains a NUL character, or is not valid UTF-8.
     """
     if not path.strip():
         raise UsageError(f"{option} is empty", hint=f"Name a folder: {option} DIR")
-    if any(one == "\0" or unicodedata.category(one) == "Cs" for one in path):  # so Python reads bytes that are no UTF-8
-        raise UsageError(f"{option} {path!r} is no path in UTF-8", hint="Rename the folder.")
+    if any(one == "\0" or unicodedata.category(one) == "Cs" for one in path):  # Cs: a byte that is not UTF-8
+        raise UsageError(f"{option} {path!r} is not valid UTF-8", hint="Rename the folder.")
 
 
 def check_pattern(option: str, path: str) -> None:
-    """Whether a folder to write to has a name that Beam and TensorFlow take as it is.
+    """Check that Beam and TensorFlow do not read a folder to write to as a glob pattern.
+
+    Args:
+      option: The option that the user gave the path with, for the message.
+      path: Local or remote.
 
     Raises:
-      UsageError: it holds a character of their patterns.
+      UsageError: If the path contains a glob character or a character that is not printable.
     """
     if not path.isprintable():
-        raise UsageError(f"{option} {path!r} holds a line break or the like", hint="Give a folder without.")
+        raise UsageError(f"{option} {path!r} contains a character that is not printable", hint="Give another folder.")
     found = [one for one in _PATTERN if one in path]
     if found:
         raise UsageError(
-            f"{option} {path} holds {found[0]}, which Beam and TensorFlow take for a pattern of several names",
-            hint=f"Give a folder without {' '.join(_PATTERN)} in its name. A data folder (--data) may have them.",
+            f"{option} {path} contains {found[0]}, which Beam and TensorFlow read as a glob pattern",
+            hint=f"Give a folder without {' '.join(_PATTERN)} in its path. Only a data folder (--data) may have them.",
         )
 
 
 def check_root(root: str) -> None:
-    """Whether a run can write below the root, as far as this machine knows; makes the folder of a local one.
+    """Check that a run can write below the root, as far as this machine can tell; create a local root.
 
     Raises:
-      UsageError: see `check_path` and `check_pattern`; it is a file, cannot be written to, or is too long a path.
+      UsageError: If the root is a file, cannot be written to, is too long, or fails `check_path` or `check_pattern`.
     """
     check_path("--root", root)
     check_pattern("--root", root)
@@ -64,14 +72,14 @@ def check_root(root: str) -> None:
     metadata = Paths(local, _MAX_NAME * "x").metadata
     if len(os.fsencode(metadata)) > _LONGEST:
         raise UsageError(
-            f"--root is a path of {len(os.fsencode(local))} bytes: sqlite, and with it ML Metadata, takes"
-            f" {_LONGEST - len(os.fsencode(metadata)) + len(os.fsencode(local))} at most",
-            hint="Give a shorter one with --root DIR.",
+            f"--root has {len(os.fsencode(local))} bytes: SQLite, which ML Metadata uses, allows at most"
+            f" {_LONGEST - len(os.fsencode(metadata)) + len(os.fsencode(local))}",
+            hint="Give a shorter path with --root DIR.",
         )
     try:
         os.makedirs(local, exist_ok=True)
         with tempfile.TemporaryFile(dir=local) as file:
-            file.write(b"0" * 4096)  # a full disk still makes empty files
+            file.write(b"0" * 4096)  # on a full disk, empty files can still be created
     except OSError as error:
         raise UsageError(
             f"cannot write to --root {root}: {error.strerror}", hint="Give another folder with --root DIR."
@@ -79,7 +87,7 @@ def check_root(root: str) -> None:
 
 
 def local_folder(root: str) -> str:
-    """The root, or of a remote one the folder on this machine that stands for it: what must be local lies there."""
+    """Return the local folder of a root: the root itself, or for a remote root the folder for what must be local."""
     if not is_remote(root):
         return root
     base = _FOLDER if is_remote(DEFAULT_ROOT) else DEFAULT_ROOT
@@ -90,20 +98,20 @@ def local_folder(root: str) -> str:
 class Paths:
     """The folders of one task.
 
-        <root>/<task>/artifacts/    what the components made
+        <root>/<task>/artifacts/    outputs of the components
                       metadata.db   ML Metadata
-                      serving/<task>/<version>/   what is served
+                      serving/<task>/<version>/   the served versions
                       runs/<id>/    run.json of each run
                       run.json      of the latest run
-                      data/         pictures that the task brought itself
-        <root>/logs/                what TensorFlow, TFX and Beam printed
+                      data/         the task's own data
+        <root>/logs/                output of TensorFlow, TFX and Beam
 
-    The root may be remote, `gs://bucket/root`; then metadata.db, the lock of a run and logs/ lie on this machine, in
+    The root may be remote, `gs://bucket/root`; then metadata.db, the lock of a run and logs/ are on this machine, in
     `skewless-root/gs/bucket/root/` below the working folder.
 
     Attributes:
-      root: of all tasks.
-      task: its name.
+      root: Folder of all tasks.
+      task: Name of the task.
     """
 
     root: str
@@ -111,7 +119,7 @@ class Paths:
 
     @property
     def folder(self) -> str:
-        """Of this task."""
+        """The task's folder below the root."""
         return posixpath.join(self.root, self.task)
 
     @property
@@ -121,7 +129,7 @@ class Paths:
 
     @property
     def metadata(self) -> str:
-        """The sqlite file of ML Metadata, on this machine."""
+        """The SQLite file of ML Metadata, on this machine."""
         return posixpath.join(self.local_folder, "metadata.db")
 
     @property
@@ -131,12 +139,12 @@ class Paths:
 
     @property
     def serving(self) -> str:
-        """The model's folder, as TF Serving's `--model_base_path`."""
+        """The folder of the served versions: TF Serving's `--model_base_path`."""
         return posixpath.join(self.folder, "serving", self.task)
 
     @property
     def data(self) -> str:
-        """Where a task that brings its own data puts them."""
+        """The folder of the task's own data."""
         return posixpath.join(self.folder, "data")
 
     @property
@@ -145,5 +153,5 @@ class Paths:
         return posixpath.join(self.folder, "run.json")
 
     def run(self, run_id: str) -> str:
-        """The folder of one run's record and log."""
+        """Return the folder of one run's record."""
         return posixpath.join(self.folder, "runs", run_id)

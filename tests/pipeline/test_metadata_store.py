@@ -1,4 +1,4 @@
-"""ML Metadata in MySQL: a server from Debian's packages, two runs that share it, and how it may be out of reach."""
+"""ML Metadata in MySQL: a server from Debian's packages, two runs that share it, and the ways in which it fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRANT ALL ON mlmd.* TO 'tfx'@'%';
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """HOST:PORT of a server of its own, without any of the machine's configuration."""
+    """Start a server without any of the machine's configuration; yield its HOST:PORT."""
     program = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     install = shutil.which("mariadb-install-db")
     if program is None or install is None:
@@ -74,7 +74,7 @@ def test_two_runs_share_the_database(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "absl")  # TFX's logger, as a process of its own has it; absl's flags raise it
+    caplog.set_level(logging.INFO, "absl")  # the level that TFX's logger has in a process of its own
     data = picture_folder(tmp_path / "data", {"cats": 12, "dogs": 12})
     root, url = tmp_path / "root", f"mysql://tfx@{server}/mlmd"
     first = attempt(data, root, metadata=url)
@@ -87,41 +87,41 @@ def test_two_runs_share_the_database(
     assert not (root / "tiny" / "metadata.db").exists()
     kept = [file for file in root.rglob("*") if file.is_file()]
     assert len(kept) > 30 and not [file for file in kept if b"ss/w:" in file.read_bytes()]
-    assert 'password: "***"' in first.log  # TFX tells its configuration
+    assert 'password: "***"' in first.log  # TFX logs its configuration
 
 
-def _refused(url: str) -> UsageError:
+def _rejected(url: str) -> UsageError:
     with pytest.raises(UsageError) as caught:
         connection.check_metadata_store(connection.connection_config(Paths("root", "tiny"), url))
     assert "\n" not in str(caught.value) and "ss/w" not in str(caught.value) + caught.value.hint
     return caught.value
 
 
-def test_a_server_that_will_not_have_us(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_rejects_the_connection(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connection.check_metadata_store(
         connection.connection_config(Paths("root", "tiny"), f"mysql://tfx@localhost:{server[10:]}/mlmd")
     )
-    assert str(_refused(f"mysql://none@{server}/mlmd")) == f"MySQL at {server} refuses the user none"
+    assert str(_rejected(f"mysql://none@{server}/mlmd")) == f"MySQL at {server} rejects the user none"
     words = f"MySQL at {server}, database other: Access denied for user 'tfx'@'%' to database 'other'"
-    assert str(_refused(f"mysql://tfx@{server}/other")) == words
-    error = _refused(f"mysql://tfx@{server}/misspelt")
+    assert str(_rejected(f"mysql://tfx@{server}/other")) == words
+    error = _rejected(f"mysql://tfx@{server}/misspelt")
     assert "database misspelt: Access denied" in str(error) and "CREATE DATABASE misspelt" in error.hint
     monkeypatch.setenv(connection.PASSWORD, "wrong")
-    error = _refused(f"mysql://tfx@{server}/mlmd")
-    assert str(error) == f"MySQL at {server} refuses the user tfx" and "mysql_native_password" in error.hint
+    error = _rejected(f"mysql://tfx@{server}/mlmd")
+    assert str(error) == f"MySQL at {server} rejects the user tfx" and "mysql_native_password" in error.hint
     with contextlib.closing(socket.socket()) as nobody:
         nobody.bind(("127.0.0.1", 0))
         at = f"127.0.0.1:{nobody.getsockname()[1]}"
-        assert str(_refused(f"mysql://tfx@{at}/mlmd")) == f"no MySQL server at {at}: Connection refused"
+        assert str(_rejected(f"mysql://tfx@{at}/mlmd")) == f"no MySQL server at {at}: Connection refused"
 
 
 @pytest.mark.parametrize(
     "url",
     ["postgres://u@h/d", "mysql://h/d", "mysql://u@h", "mysql://u@h:port/d", "mysql://u@h/a-b", "mysql://u@h/d?ssl=1"],
 )
-def test_what_is_no_address(url: str) -> None:
-    error = _refused(url)
-    assert str(error) == f"--metadata {url} is no address of a database" and "mysql://USER@HOST" in error.hint
+def test_other_urls_are_rejected(url: str) -> None:
+    error = _rejected(url)
+    assert str(error) == f"--metadata {url} is not the address of a database" and "mysql://USER@HOST" in error.hint
 
 
 def test_a_file_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,11 +138,11 @@ def test_where_the_password_comes_from(tmp_path: Path, monkeypatch: pytest.Monke
         return connection.connection_config(Paths("root", "tiny"), url).mysql.password
 
     assert found() == PASSWORD and found("mysql://u:a%40b@h/d") == "a@b"
-    assert str(_refused("mysql://u:ss/w@h/d")) == "--metadata mysql://u:***@h/d is no address of a database"
+    assert str(_rejected("mysql://u:ss/w@h/d")) == "--metadata mysql://u:***@h/d is not the address of a database"
     monkeypatch.delenv(connection.PASSWORD)
     assert found() == ""
     (tmp_path / "secret").write_text("from a file\n")
     monkeypatch.setenv(connection.PASSWORD_FILE, str(tmp_path / "secret"))
     assert found() == "from a file"
     monkeypatch.setenv(connection.PASSWORD_FILE, str(tmp_path / "none"))
-    assert str(_refused("mysql://u@h/d")).startswith(f"cannot read {tmp_path}/none")
+    assert str(_rejected("mysql://u@h/d")).startswith(f"cannot read {tmp_path}/none")

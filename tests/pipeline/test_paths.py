@@ -16,22 +16,22 @@ from pipeline.paths import Paths, absolute_path, check_path, check_root
     [
         ("", "--root is empty"),
         (" \t", "--root is empty"),
-        ("{tmp}/out [1]", "{tmp}/out [1] holds [, which Beam and TensorFlow take for a pattern"),
-        ("{tmp}/a*", "holds *, which"),
-        ("{tmp}/a?", "holds ?, which"),
-        ("{tmp}/a\\b", "holds \\, which"),
-        ("gs://bucket/[1]", "gs://bucket/[1] holds [, which"),
-        ("{tmp}/a\nb", "holds a line break or the like"),
-        ("{tmp}/a\0b", "is no path in UTF-8"),
-        ("{tmp}/caf\udce9", "is no path in UTF-8"),
+        ("{tmp}/out [1]", "{tmp}/out [1] contains [, which Beam and TensorFlow read as a glob pattern"),
+        ("{tmp}/a*", "contains *, which"),
+        ("{tmp}/a?", "contains ?, which"),
+        ("{tmp}/a\\b", "contains \\, which"),
+        ("gs://bucket/[1]", "gs://bucket/[1] contains [, which"),
+        ("{tmp}/a\nb", "contains a character that is not printable"),
+        ("{tmp}/a\0b", "is not valid UTF-8"),
+        ("{tmp}/caf\udce9", "is not valid UTF-8"),
         ("{tmp}/file", "cannot write to --root {tmp}/file: File exists"),
         ("{tmp}/file/below", "cannot write to --root {tmp}/file/below: Not a directory"),
         ("/proc/nothing", "cannot write to --root /proc/nothing: No such file or directory"),
         ("{tmp}/" + 256 * "x", "File name too long"),
-        ("{tmp}" + 5 * ("/" + 99 * "x"), "sqlite, and with it ML Metadata, takes"),
+        ("{tmp}" + 5 * ("/" + 99 * "x"), "SQLite, which ML Metadata uses, allows at most"),
     ],
 )
-def test_a_root_that_cannot_be_is_told_in_one_line(root: str, words: str, tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_used_is_rejected_in_one_line(root: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError) as caught:
         check_root(root.replace("{tmp}", str(tmp_path)))
@@ -39,14 +39,14 @@ def test_a_root_that_cannot_be_is_told_in_one_line(root: str, words: str, tmp_pa
     assert caught.value.hint and os.listdir(tmp_path) == ["file"]
 
 
-def test_a_root_with_other_odd_names_is_made(tmp_path: Path) -> None:
+def test_a_root_with_another_unusual_name_is_created(tmp_path: Path) -> None:
     for name in ("a b", "{SPAN}", "#%41", "\u82b1", "a]", "'\"$;&"):
         check_root(str(tmp_path / name))
         assert os.listdir(tmp_path / name) == []
 
 
 def test_the_longest_root_is_one_that_sqlite_opens(tmp_path: Path) -> None:
-    """As long as `check_root` allows, ML Metadata writes; so the limit is not above the true one."""
+    """ML Metadata writes with the longest path that `check_root` allows: the limit is not above the true one."""
     room = 503 - len(os.fsencode(Paths(str(tmp_path), 63 * "x").metadata))
     root = str(tmp_path)
     while room:
@@ -56,7 +56,7 @@ def test_the_longest_root_is_one_that_sqlite_opens(tmp_path: Path) -> None:
     config = connection_config(Paths(root, 63 * "x"), None)
     check_metadata_store(config)
     assert metadata_store.MetadataStore(config).get_artifacts() == []
-    with pytest.raises(UsageError, match="sqlite"):
+    with pytest.raises(UsageError, match="SQLite"):
         check_root(f"{root}b")
 
 

@@ -63,7 +63,7 @@ def _only_in_evaluation(root: Path, make: Make) -> None:
     [
         (_no_folder, ["no data folder at {data}"]),
         (lambda root, make: root.mkdir(), ["no class in {data}", "the folder is empty"]),
-        (_loose, ["no class in {data}", "3 pictures lie directly in it"]),
+        (_loose, ["no class in {data}", "3 pictures are directly in it"]),
         (lambda root, make: make(root, {"cats": 12}), ["only one class, 'cats'"]),
         (lambda root, make: make(root, {"cats": 6, "dogs": 0}), ["class 'dogs' has no pictures in {data}/dogs"]),
         (_only_in_evaluation, ["label 'cows' is seen only in evaluation"]),
@@ -160,7 +160,7 @@ def test_a_data_folder_that_is_none(data: str, tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_a_pattern(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"out \[1\] holds \[, which Beam and TensorFlow take for a pattern"):
+    with pytest.raises(UsageError, match=r"out \[1\] contains \[, which Beam and TensorFlow read as a glob pattern"):
         run_task(RunOptions(TINY, str(tmp_path), str(tmp_path / "out [1]")))
     assert list(tmp_path.iterdir()) == []
 
