@@ -88,7 +88,7 @@ def _folder(path: Path, scratch: Path) -> Path:
 
 
 def _report(records: Mapping[str, RunRecord], terminal: Terminal) -> Verdict:
-    shares, rows, avoided = {}, [], []
+    shares, rows, changed = {}, [], []
     for name, record in records.items():
         skew = record.skew
         assert skew is not None, "a run that succeeded has passed the skew gate"
@@ -100,10 +100,10 @@ def _report(records: Mapping[str, RunRecord], terminal: Terminal) -> Verdict:
         for cost in worst_first(skew.client_skew):
             flipped = f"{cost.flipped} of {cost.pictures}"
             points = f"{format_points(cost)} points"
-            avoided.append((f"{name}: {cost.client}", flipped, points, format_number(cost.largest)))
+            changed.append((f"{name}: {cost.client}", flipped, points, format_number(cost.largest)))
     columns = ("task", "run", "gate", "share", "records", "largest difference", "allowed")
     terminal.table(f"the gate's share of a run, goal at most {GOAL:.0%}", columns, rows)
-    terminal.table("what was avoided", ("a client with", "answers changed", "accuracy", "score"), avoided)
+    terminal.table("client skew", ("a client with", "answers changed", "accuracy", "score"), changed)
     ratios = {name: round(share, 3) for name, share in shares.items()}
     goals = dict.fromkeys(shares, f"<= {GOAL}")
     return Verdict("gate", ratios, goals, all(share <= GOAL for share in shares.values()))

@@ -29,7 +29,7 @@ _ACCURACY = "sparse_categorical_accuracy"
 
 
 def draw_plots(record: RunRecord, folder: str) -> list[str]:
-    """Write `history.png`, `classes.png`, `model.png` and `avoided.png`, as far as the record has their data.
+    """Write `history.png`, `classes.png`, `model.png` and `client_skew.png`, as far as the record has their data.
 
     Args:
       record: Of a run. The record of a run that failed early lacks parts.
@@ -43,7 +43,7 @@ def draw_plots(record: RunRecord, folder: str) -> list[str]:
         ("history", draw_history),
         ("classes", draw_classes),
         ("model", draw_model),
-        ("avoided", draw_client_skew),
+        ("client_skew", draw_client_skew),
     ):
         figure = make(record)
         if figure is not None:

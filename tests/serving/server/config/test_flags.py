@@ -130,7 +130,7 @@ def test_the_version_is_that_of_the_reference_which_the_readme_names_too() -> No
     assert told.returncode == 0
     assert told.stdout.startswith(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: 2.")
     readme = (PROJECT / "README.md").read_text()
-    assert f"stands in for TensorFlow Serving {REFERENCE.rpartition('.')[0]} on" in readme
+    assert f"replaces TensorFlow Serving {REFERENCE.rpartition('.')[0]} on" in readme
 
 
 def test_usage_names_every_flag_and_owns_up_to_those_without_effect() -> None:
