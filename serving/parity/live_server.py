@@ -1,4 +1,4 @@
-"""A live server on a SavedModel as it lies: a real one in a process of its own, or the embedded one in a thread."""
+"""A live server for a SavedModel in its folder: TensorFlow Serving as a process, or the embedded server in a thread."""
 
 from __future__ import annotations
 
@@ -20,122 +20,130 @@ from serving.client import Client
 from serving.engines import free_port
 
 NAME, VERSION = "gate", 1
-START_S = 120.0  # for a server to load the model
+START_S = 120.0  # limit for loading the model
 
 _POLL_S = 0.02
-# Rewriting the graph takes seconds before the first answer. The signatures that are called in this process are
-# rewritten as ever.
+# Rewriting the graph takes seconds before the first answer. The parity check calls the signatures in this process with
+# the usual rewriting, so that is covered there.
 _SESSION = "graph_options { rewrite_options { disable_meta_optimizer: true } }"
 
 ClientFactory = Callable[[], dict[str, Client]]
-Ended = Callable[[], str | None]  # its last words if it ended, None while it runs
+"""Waits until the server is ready, and returns its clients by transport: "gRPC" and "REST"."""
+_LastMessage = Callable[[], "str | None"]
+"""Returns the last message of a server that has ended, or None while it runs."""
 
 
 @contextlib.contextmanager
 def start_live_server(folder: str, program: Sequence[str] = ()) -> Iterator[ClientFactory]:
-    """Starts to serve the SavedModel as version 1 on loopback, while the caller goes on with something else.
+    """Start to serve a SavedModel as version 1 on loopback, without waiting until it is loaded.
 
     Args:
-      folder: of the SavedModel. The server finds a local one through a link, a remote one as a copy.
-      program: TensorFlow Serving's command, without ports and model; empty: the embedded server, in this process.
+      folder: Folder of the SavedModel. The server reads a local one through a symbolic link, a remote one as a copy.
+      program: Command line of TensorFlow Serving, without ports and model; empty for the embedded server in this
+        process.
 
     Yields:
-      What waits until the model is served, and gives its clients, by "gRPC" and "REST". It raises ServingError, with
-      the server's last words, where it does not come to serve the model.
+      A function that waits until the model is served and returns the clients, by "gRPC" and "REST". It raises
+      ServingError, with the server's last message, if the model cannot be served.
     """
     with tempfile.TemporaryDirectory(prefix="skewless-gate-") as base, contextlib.ExitStack() as stack:
-        _lay(folder, os.path.join(base, "models", str(VERSION)))
+        _provide(folder, os.path.join(base, "models", str(VERSION)))
         grpc_port, rest_port = free_port(), free_port()
         flags = [f"--port={grpc_port}", f"--rest_api_port={rest_port}", f"--model_name={NAME}"]
         flags += [f"--model_base_path={base}/models", "--max_num_load_retries=0"]
-        ended = stack.enter_context(_process([*program, *flags]) if program else _thread(flags, base))
+        last_message = stack.enter_context(_process([*program, *flags]) if program else _thread(flags, base))
 
         @functools.cache
-        def server() -> dict[str, Client]:
-            _wait(grpc_port, ended)
-            clients = {
+        def clients() -> dict[str, Client]:
+            _wait_until_listening(grpc_port, last_message)
+            found = {
                 "gRPC": Client(f"127.0.0.1:{grpc_port}", NAME),
                 "REST": Client(f"http://127.0.0.1:{rest_port}", NAME),
             }
-            for client in clients.values():
+            for client in found.values():
                 stack.callback(client.close)
                 client.wait_until_available(START_S)
-            return clients
+            return found
 
-        yield server
+        yield clients
 
 
-def _lay(folder: str, target: str) -> None:
+def _provide(folder: str, target: str) -> None:
+    """Make the SavedModel appear at a local path."""
     os.makedirs(os.path.dirname(target))
-    if not is_remote(folder):
+    if is_remote(folder):
+        copy_tree(folder, target)
+    else:
         os.symlink(os.path.abspath(folder), target)
-        return
-    copy_tree(folder, target)
 
 
 @contextlib.contextmanager
-def _process(command: Sequence[str]) -> Iterator[Ended]:
-    with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(command, stdout=words, stderr=words)
+def _process(command: Sequence[str]) -> Iterator[_LastMessage]:
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
 
-        def ended() -> str | None:
+        def last_message() -> str | None:
             if process.poll() is None:
                 return None
-            words.seek(0)
-            return (words.read().decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
+            output.seek(0)
+            return (output.read().decode(errors="replace").strip().splitlines() or ["no output"])[-1]
 
         try:
-            yield ended
+            yield last_message
         finally:
             process.kill()
             process.wait()
 
 
 @contextlib.contextmanager
-def _thread(flags: Sequence[str], folder: str) -> Iterator[Ended]:
-    """TensorFlow is loaded here already: a process of its own would take seconds to do so again."""
-    from serving.server.config.flags import parse
+def _thread(flags: Sequence[str], folder: str) -> Iterator[_LastMessage]:
+    """Run the embedded server in a thread: a process would spend seconds on loading TensorFlow again."""
+    from serving.server.config.flags import parse_flags
     from serving.server.rpc_error import Fault
     from serving.server.serve import serve
 
     session = os.path.join(folder, "session.config")
     with open(session, "w") as file:
         file.write(_SESSION)
-    given = parse([*flags, f"--tensorflow_session_config_file={session}"])[0]
-    stop, last = threading.Event(), []
+    server_flags = parse_flags([*flags, f"--tensorflow_session_config_file={session}"])[0]
+    stop = threading.Event()
+    messages: list[str] = []
 
     def run() -> None:
         try:
-            serve(given, stop, say=lambda _: None)
-            last.append("it stopped")
+            serve(server_flags, stop, lambda line: None)
+            messages.append("it stopped")
         except Fault as fault:
-            last.append(fault.message)
+            messages.append(fault.message)
         except BaseException as error:
-            last.append(f"{type(error).__name__}: {error}")
+            messages.append(f"{type(error).__name__}: {error}")
             raise
 
     thread = threading.Thread(target=run, name="gate server", daemon=True)
     thread.start()
     try:
-        yield lambda: last[0] if last else None
+        yield lambda: messages[0] if messages else None
     finally:
         stop.set()
         thread.join()
-        gc.unfreeze()  # what the server froze is this process's, which goes on
+        gc.unfreeze()  # the server froze all objects of this process, which goes on
 
 
-def _wait(port: int, ended: Ended) -> None:
-    """Until it listens, which it does once the model is loaded: a client that found nobody would wait for a second.
+def _wait_until_listening(port: int, last_message: _LastMessage) -> None:
+    """Wait until the server listens, which it does once the model is loaded.
+
+    A client that finds nothing at the address would wait for a second before it tries again.
 
     Raises:
-      ServingError: it ended before, or took too long.
+      ServingError: If the server ends, or takes too long.
     """
     end = time.monotonic() + START_S
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
             return
-        last = ended()
-        if last is not None or time.monotonic() > end:
-            told = last or f"nothing in {START_S:.0f} s"
-            raise ServingError(f"the server did not come to serve the model; it said: {told}")
+        message = last_message()
+        if message is not None:
+            raise ServingError(f"the live server cannot serve the model: {message}")
+        if time.monotonic() > end:
+            raise ServingError(f"the live server did not load the model within {START_S:.0f} s")
         time.sleep(_POLL_S)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from data.errors import ServingError, UsageError, first_line, op_message
 from serving.client import Client
-from serving.client.tensor import strings
+from serving.client.tensor import string_tensor
 from serving.parity.compare import Answers, ClassNames
 from serving.signatures import CLASSES, DEFAULT, EXAMPLES, OUTPUTS, SCORES
 
@@ -145,7 +145,7 @@ def ask_client(client: Client, route: str, name: str, values: Rows, batch: int) 
     """
 
     def ask(rows: Rows) -> Outputs:
-        tensor: Any = strings(rows) if isinstance(rows[0], bytes) else np.asarray(rows, np.float32)
+        tensor: Any = string_tensor(rows) if isinstance(rows[0], bytes) else np.asarray(rows, np.float32)
         return {key: value.tolist() for key, value in client.predict({name: tensor}, DEFAULT).items()}
 
     return collect_answers(_route_name(route, batch), ask, values, batch)

@@ -1,4 +1,4 @@
-"""What a served graph's structure tells: sound exports pass, and what was planted is found and named."""
+"""Checks of a served graph: sound exports pass, and planted faults are found and named."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _preprocess(spec: Image = SPEC) -> Preprocess:
 
 
 def _transform_graph(folder: Path, preprocess: Preprocess) -> str:
-    """What TFX's Transform writes where nothing is analysed."""
+    """Write what TFX's Transform writes without analyzers."""
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in RAW}
     impl_helper.analyze_in_place(preprocess, False, features, RAW, str(folder))
     return str(folder)
@@ -56,7 +56,7 @@ class _Layer(tf.Module):
 
 
 class _Retraced(tf.Module):
-    """The same Python once more, in place of the TransformGraph."""
+    """The same Python code, traced again instead of the TransformGraph."""
 
     def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class _Retraced(tf.Module):
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        # The label of no use: the TransformGraph's function asks for one.
+        # A dummy label, because the TransformGraph's function takes one.
         outputs = self._preprocess({"label": tf.zeros_like(raw["image"]), **raw})
         return {name: tf.cast(outputs[name], tf.uint8) if name == "image" else outputs[name] for name in raw}
 
@@ -74,7 +74,7 @@ class _Retraced(tf.Module):
 
 
 class _InTraining(keras.layers.Layer):
-    """Runs a layer as in training, whatever it is told."""
+    """Runs a layer in training mode, ignoring the mode of the call."""
 
     def __init__(self, layer: keras.layers.Layer) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory, graph: str) -> str:
-    """With all that is there in training only, and off in serving; one signature batches."""
+    """An export whose layers for training are off in serving; one signature batches."""
     layers = [keras.layers.RandomRotation(0.1), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)]
     folder = tmp_path_factory.mktemp("clean") / "1"
     return _export(folder, _Layer(graph), *layers, batching=Batching(max_batch_size=4))
@@ -113,7 +113,7 @@ def test_a_sound_export_has_neither(clean: str, graph: str) -> None:
 
 
 def _black(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """In place of decoding, where only the model matters."""
+    """Replace decoding if only the model matters."""
     return {**inputs, "image": tf.zeros([tf.size(inputs["image"]), *SPEC.shape])}
 
 
@@ -132,7 +132,7 @@ def test_layers_left_in_training_mode_are_named(tmp_path: Path) -> None:
 
 
 def _save(folder: Path, answer: Callable[[tf.Tensor], tf.Tensor], *kept: object) -> str:
-    """A SavedModel that gives `y` for `image_bytes`."""
+    """Save a SavedModel that returns `y` for `image_bytes`."""
     module = tf.Module()
     module.kept = kept
     signature = tf.function(
@@ -199,10 +199,10 @@ def _with_dct(preprocess: Preprocess, method: str) -> Preprocess:
     [
         (
             _preprocess(dataclasses.replace(SPEC, resize="nearest")),
-            "ResizeNearestNeighbor where the TransformGraph has ResizeBilinear",
+            "ResizeNearestNeighbor instead of the TransformGraph's ResizeBilinear",
         ),
-        (_preprocess(dataclasses.replace(SPEC, antialias=True)), "ScaleAndTranslate where"),
-        (_preprocess(dataclasses.replace(SPEC, resize="bicubic")), "ResizeBicubic where"),
+        (_preprocess(dataclasses.replace(SPEC, antialias=True)), "ScaleAndTranslate instead of"),
+        (_preprocess(dataclasses.replace(SPEC, resize="bicubic")), "ResizeBicubic instead of"),
         (_preprocess(dataclasses.replace(SPEC, max_pixels=1234)), "constant "),
         (_with_dct(_preprocess(), "INTEGER_FAST"), "DecodeJpeg dct_method INTEGER_FAST, not INTEGER_ACCURATE"),
     ],
@@ -210,14 +210,14 @@ def _with_dct(preprocess: Preprocess, method: str) -> Preprocess:
 def test_other_preprocessing_is_found_and_named(tmp_path: Path, graph: str, changed: Preprocess, named: str) -> None:
     (found,) = same_preprocessing(_save(tmp_path / "1", _Retraced(changed).image), graph, "image")
     assert (found.signature, found.kind) == ("serving_default", "preprocessing")
-    assert found.detail.startswith("the served graph does not hold the TransformGraph's function for 'image': " + named)
+    assert found.detail.startswith("the served graph lacks the TransformGraph's function for 'image': " + named)
 
 
 def test_the_graph_of_another_transform_is_not_this_one(tmp_path: Path, clean: str) -> None:
     other = _transform_graph(tmp_path / "other", _preprocess(dataclasses.replace(SPEC, resize="nearest")))
     found = same_preprocessing(clean, other, "image")
     assert [one.signature for one in found] == [*SERVED, "transform_features"]
-    assert all("ResizeBilinear where the TransformGraph has ResizeNearestNeighbor" in one.detail for one in found)
+    assert all("ResizeBilinear instead of the TransformGraph's ResizeNearestNeighbor" in one.detail for one in found)
 
 
 def test_a_way_past_the_preprocessing_is_found(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_way_past_the_preprocessing_is_found(tmp_path: Path) -> None:
         return mean(tf.strings.strip(raw))
 
     assert same_preprocessing(_save(tmp_path / "0", mean, layer), graph, "image") == []
-    past = "raw input reaches 'y' past the TransformGraph's function for 'image'"
+    past = "raw input reaches 'y' without the TransformGraph's function for 'image'"
     found = same_preprocessing(_save(tmp_path / "1", both, layer), graph, "image")
     assert found == [Finding("serving_default", "preprocessing", past)]
     assert len(same_preprocessing(_save(tmp_path / "2", tidied, layer), graph, "image")) == 1
@@ -264,7 +264,7 @@ def test_an_asset_counts_by_its_contents(tmp_path: Path) -> None:
 
 
 def test_errors_name_what_is_missing(tmp_path: Path, clean: str, graph: str) -> None:
-    with pytest.raises(UsageError, match="no SavedModel"):
+    with pytest.raises(UsageError, match="holds no SavedModel"):
         random_ops(str(tmp_path))
     with pytest.raises(UsageError, match="no signature 'serving_defalt'. Did you mean 'serving_default'?"):
         random_ops(clean, ["serving_defalt"])

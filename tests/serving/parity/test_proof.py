@@ -184,10 +184,10 @@ def test_what_is_no_model_or_no_example_is_told(
 
 
 def test_a_server_that_cannot_serve_is_told_in_its_words(tmp_path: Path) -> None:
-    told = pytest.raises(ServingError, match="did not come to serve the model; it said: sorry")
+    told = pytest.raises(ServingError, match="the live server cannot serve the model: sorry")
     with told, start_live_server(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")) as server:
         server()
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
-    told = pytest.raises(ServingError, match=r"did not come to serve the model; it said: .*saved_model.pb")
+    told = pytest.raises(ServingError, match=r"the live server cannot serve the model: .*saved_model.pb")
     with told, start_live_server(str(tmp_path)) as server:
         server()
