@@ -57,6 +57,6 @@ def _value(body: bytes) -> Any:
                 where = getattr(error, "pos", 0)
                 raise invalid_argument(f"JSON Parse error: Invalid value. at offset: {where}") from error
     try:
-        return RapidJsonReader(body, start).document()
+        return RapidJsonReader(body, start).read_document()
     except JsonParseError as broken:
         raise invalid_argument(f"JSON Parse error: {broken.text} at offset: {broken.offset}") from broken
