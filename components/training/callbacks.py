@@ -1,4 +1,4 @@
-"""What happens after each epoch, as Keras callbacks: the task's settings of training."""
+"""Keras callbacks for a task's training settings: what happens after each epoch."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from components.training.checkpoints import Checkpoints, Progress
 from data.errors import QualityError
 
 
-class Judge(keras.callbacks.Callback):
-    """Ends an epoch: writes down its metrics, keeps the best weights, and stops when it is time to."""
+class EpochEnd(keras.callbacks.Callback):
+    """At the end of an epoch: record its metrics, keep the best weights, stop if the settings say so."""
 
     def __init__(self, train: Train, epochs: int, progress: Progress, checkpoints: Checkpoints) -> None:
-        """Args:
-        train: the settings.
-        epochs: of all phases, for the line that is shown.
-        progress: kept up to date.
-        checkpoints: keep the best weights.
+        """Create the callback.
+
+        Args:
+          train: The settings.
+          epochs: Number of epochs of all phases, for the line of progress.
+          progress: Progress to update.
+          checkpoints: Where to keep the best weights.
         """
         super().__init__()
         self._train, self._epochs, self._progress, self._checkpoints = train, epochs, progress, checkpoints
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Raises:
-        QualityError: the loss is no number any more.
+        """Record the metrics of the epoch.
+
+        Raises:
+          QualityError: If the loss is not finite.
         """
         values, progress = logs or {}, self._progress
         for name, value in values.items():
@@ -38,12 +42,12 @@ class Judge(keras.callbacks.Callback):
         if not math.isfinite(values["loss"]):
             raise QualityError(
                 f"the training diverged: the loss is {values['loss']} after epoch {epoch + 1}",
-                hint="Lower the rate, for example --set train.learning_rate="
+                hint="Lower the learning rate, for example --set train.learning_rate="
                 f"{float(self.model.optimizer.learning_rate) / 10:.2g}",
             )
-        self._judge(epoch + 1, values)
+        self._keep_or_stop(epoch + 1, values)
 
-    def _judge(self, epoch: int, values: dict[str, float]) -> None:
+    def _keep_or_stop(self, epoch: int, values: dict[str, float]) -> None:
         train, progress = self._train, self._progress
         value = float(values[train.monitor])
         if not progress.best_epoch or _is_better(train.monitor, value, progress.best):
@@ -54,7 +58,7 @@ class Judge(keras.callbacks.Callback):
         if condition and condition.holds(values[condition.metric]):
             self._stop(f"{train.stop_when} after epoch {epoch}")
         elif train.patience and epoch - max(progress.best_epoch, progress.phases[-1]["epoch"] - 1) >= train.patience:
-            self._stop(f"no better {train.monitor} since epoch {progress.best_epoch}")
+            self._stop(f"{train.monitor} has not improved since epoch {progress.best_epoch}")
 
     def _stop(self, why: str) -> None:
         self._progress.stopped = why
@@ -67,12 +71,12 @@ def _is_better(metric: str, value: float, best: float) -> bool:
 
 
 def scheduler(train: Train, first: int, rate: float) -> keras.callbacks.LearningRateScheduler:
-    """Sets the rate of each epoch.
+    """Return the callback that sets the learning rate of each epoch.
 
     Args:
-      train: with its schedule.
-      first: first epoch of the phase, from 0; steps before it belong to another phase.
-      rate: of the phase's beginning.
+      train: The settings with the schedule.
+      first: First epoch of the phase, from 0; earlier steps of the schedule belong to another phase.
+      rate: Learning rate at the start of the phase.
     """
     if callable(train.schedule):
         return keras.callbacks.LearningRateScheduler(train.schedule)
@@ -85,7 +89,7 @@ def scheduler(train: Train, first: int, rate: float) -> keras.callbacks.Learning
 
 
 def tensorboard(train: Train, folder: str) -> list[keras.callbacks.Callback]:
-    """TensorBoard's callback, if the settings ask for any of its logs."""
+    """Return TensorBoard's callback, if the settings enable one of its logs."""
     if not (train.tensorboard or train.histogram_epochs or train.profile_steps):
         return []
     return [

@@ -1,7 +1,7 @@
-"""Checkpoints: a training that was killed, within an epoch, too, goes on with the data order it had.
+"""Checkpoints: a killed training continues within its epoch, with the same order of the data.
 
-Keras' BackupAndRestore begins the epoch anew and forgets the best epoch, the metrics so far and the order of the data.
-Here a checkpoint holds every variable (weights, optimizer, metrics, seeds) and, in one text beside them, the rest.
+Keras' BackupAndRestore repeats the epoch and loses the best epoch, the metrics so far and the order of the data. Here a
+checkpoint contains every variable (weights, optimizer, metrics, seeds) and one text with the rest.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _STATE = "state/.ATTRIBUTES/VARIABLE_VALUE"
 
 @dataclass
 class Progress:
-    """Where a training stands.
+    """The progress of a training.
 
     Attributes:
       phase: 0, or 1 in the second phase.
-      epoch, batch: what comes next; both from 0.
-      history: by metric, a value for each finished epoch.
-      phases: {"name", "epoch" (its first one, from 1)} of each phase begun.
-      best: value of the monitored metric in `best_epoch` (from 1; 0: none yet).
-      stopped: why it ended before its last epoch; empty: it did not.
+      epoch, batch: The next epoch and batch, from 0.
+      history: For each metric, one value per finished epoch.
+      phases: {"name", "epoch" (the first one, from 1)} of each phase that has begun.
+      best: Value of the monitored metric in `best_epoch` (from 1; 0 for none yet).
+      stopped: Reason for an early stop; "" for none.
     """
 
     phase: int = 0
@@ -49,32 +49,34 @@ class Checkpoints:
     """The checkpoints of one training, and the weights of its best epoch, in a folder (local or remote)."""
 
     def __init__(self, folder: str, writes_to: str = "") -> None:
-        """Args:
-        folder: of this training alone: the same data, model and settings.
-        writes_to: another folder, of a process that takes part in saving what only the chief keeps.
+        """Open the latest checkpoint.
+
+        Args:
+          folder: Folder of this training: the same data, model and settings.
+          writes_to: Folder for the files of a process that must save together with the chief, but is not the chief.
         """
         self._folder, self._writes_to = folder, writes_to or folder
         self._latest = tf.train.latest_checkpoint(folder)
 
     def progress(self) -> Progress:
-        """Where the latest checkpoint stands; the beginning where there is none."""
+        """Return the progress of the latest checkpoint, or that of a new training."""
         if self._latest is None:
             return Progress()
         text = tf.train.load_checkpoint(self._latest).get_tensor(_STATE)
         return Progress(**json.loads(text))
 
     def restore(self, model: keras.Model) -> None:
-        """Sets the variables of the model, compiled by `components.models.build`, to those of the latest checkpoint."""
+        """Set the variables of the model, compiled by `components.models.build`, to those of the latest checkpoint."""
         if self._latest is not None:
             tf.train.Checkpoint(**_variables(model)).restore(self._latest).expect_partial()
 
     def save(self, model: keras.Model, progress: Progress, steps: int) -> None:
-        """Writes a checkpoint; the one before is deleted when this one is whole.
+        """Write a checkpoint; the last one is deleted when this one is complete.
 
         Args:
-          model: compiled and built.
-          progress: goes with it.
-          steps: of an epoch.
+          model: Compiled and built model.
+          progress: Progress to store.
+          steps: Steps per epoch.
         """
         state = tf.Variable(json.dumps(dataclasses.asdict(progress)))
         checkpoint = tf.train.Checkpoint(**_variables(model), state=state)
@@ -82,18 +84,21 @@ class Checkpoints:
         self._latest = tf.train.CheckpointManager(checkpoint, self._writes_to, 1).save(number)
 
     def save_best(self, model: keras.Model, epoch: int) -> None:
-        """Keeps the weights as those of the best epoch so far. The ones before stay beside them: a training that is
-        killed before its next checkpoint goes on from one that still names them."""
+        """Keep the weights as those of the best epoch so far.
+
+        The previous best weights stay, too: a training that is killed before its next checkpoint continues from one
+        that refers to them.
+        """
         checkpoint = tf.train.Checkpoint(weights=_weights(model))
         tf.train.CheckpointManager(checkpoint, posixpath.join(self._writes_to, "best"), 2).save(epoch)
 
     def restore_best(self, model: keras.Model, epoch: int) -> None:
-        """Sets the weights to those of an epoch that was kept."""
+        """Set the weights to those of an epoch that was kept."""
         checkpoint = tf.train.Checkpoint(weights=_weights(model))
         checkpoint.restore(posixpath.join(self._folder, "best", f"ckpt-{epoch}")).expect_partial()
 
     def clear(self) -> None:
-        """Deletes them: the training is finished."""
+        """Delete all checkpoints, after the training."""
         if tf.io.gfile.isdir(self._folder):
             tf.io.gfile.rmtree(self._folder)
 
@@ -103,8 +108,11 @@ def _weights(model: keras.Model) -> list[tf.Variable]:
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:
-    """Weights, seeds, the optimizer's and the metrics' variables, in an order that the code decides; and the model,
-    for TensorFlow's own variables in its layers, such as the augmentation's step."""
+    """Return what a checkpoint saves.
+
+    These are the weights, seeds, and the variables of the optimizer and the metrics, in an order that the code defines;
+    and the model, for TensorFlow variables in its layers, such as the augmentation's step.
+    """
 
     def others() -> Iterator[keras.Variable]:
         yield from model.variables
@@ -116,21 +124,21 @@ def _variables(model: keras.Model) -> dict[str, Any]:
 
 
 class Restore(keras.callbacks.Callback):
-    """Restores at the beginning of the first epoch: just before, Keras sets the metrics to zero."""
+    """Restore the checkpoint at the start of the first epoch, after Keras has set the metrics to zero."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         super().__init__()
         self._checkpoints: Checkpoints | None = checkpoints
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Once."""
+        """Restore, the first time."""
         if self._checkpoints is not None:
             self._checkpoints.restore(self.model)
             self._checkpoints = None
 
 
 class Save(keras.callbacks.Callback):
-    """Saves after a step or an epoch when it is time to."""
+    """Save a checkpoint after a step or an epoch, at an interval of time."""
 
     def __init__(
         self,
@@ -141,13 +149,15 @@ class Save(keras.callbacks.Callback):
         replicas: Replicas,
         average: Callable[[], None],
     ) -> None:
-        """Args:
-        checkpoints: where to.
-        progress: kept up to date here within an epoch; whoever ends the epoch does it there.
-        steps: of an epoch.
-        seconds: between two checkpoints; None: never.
-        replicas: of the model; all their processes save when the chief's clock says so, as all of them are read.
-        average: of `Replicas.averaging`.
+        """Create the callback.
+
+        Args:
+          checkpoints: Where to save.
+          progress: Progress to update within an epoch; `EpochEnd` updates it at the end.
+          steps: Steps per epoch.
+          seconds: Seconds between two checkpoints; None to save none.
+          replicas: The replicas of the model; all their processes save when the chief does, because saving reads all.
+          average: The function of `Replicas.averaging`.
         """
         super().__init__()
         self._replicas, self._average = replicas, average
@@ -155,13 +165,13 @@ class Save(keras.callbacks.Callback):
         self._last = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Batches that were skipped, because they were trained on before the restart, are behind `progress`."""
+        """Count the batch, unless it was skipped because it was trained on before the restart."""
         if batch >= self._progress.batch:
             self._progress.batch = batch + 1
             self._save_if_due()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """The progress tells the next epoch already."""
+        """Save, if it is time; `EpochEnd` has moved the progress to the next epoch."""
         self._save_if_due()
 
     def _save_if_due(self) -> None:

@@ -1,8 +1,8 @@
-"""The loop of a training on several replicas.
+"""The training loop for several replicas.
 
-Keras' own `fit` cannot do it: over several processes it fails where it reduces the metrics, and on one machine it takes
-the mean of the replicas' means, which weighs the examples of a smaller last batch wrongly. Here the loss of a step is
-the mean over all examples of the batch, wherever they are, and each example of the evaluation counts once.
+Keras' `fit` cannot do it: with several processes it fails when it reduces the metrics, and on one machine it takes the
+mean of the replicas' means, which gives the examples of a smaller last batch a wrong weight. Here the loss of a step is
+the mean over all examples of the batch, on any replica, and each evaluation example counts once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from data.input import reader
 Step = Callable[[Any, Any], dict[str, tf.Tensor]]
 
 
-def fit(
+def fit_replicas(
     model: keras.Model,
     replicas: Replicas,
     train: tf.data.Dataset,
@@ -31,17 +31,18 @@ def fit(
     epochs: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> None:
-    """As Keras' `fit`: the same callbacks at the same places, with logs of all replicas.
+    """Train like Keras' `fit`: call the same callbacks at the same places, with the logs of all replicas.
 
     Args:
-      model: compiled and with all variables made in the scope of the replicas.
-      train: endless batches, this process' part of each, from `start` on.
-      evaluation: this process' part, too.
-      average: of `Replicas.averaging`.
-      steps: of an epoch.
-      start: epoch and step to begin with, from 0.
-      epochs: number of the last one, from 1.
-      callbacks: those that stop the training must decide alike in all processes.
+      model: Compiled, with all variables created in the scope of the replicas.
+      replicas: The replicas of the model.
+      train: Endless batches from `start` on; this process' share of each.
+      evaluation: Evaluation batches; this process' share of each.
+      average: The function of `Replicas.averaging`.
+      steps: Steps per epoch.
+      start: Epoch and step to begin with, from 0.
+      epochs: Number of the last epoch, from 1.
+      callbacks: Callbacks; one that stops the training must decide the same in all processes.
     """
     called = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs, steps=steps)
     learn, judge = _learning(model, replicas), _judging(model, replicas)
@@ -76,7 +77,7 @@ def _learning(model: keras.Model, replicas: Replicas) -> Step:
             loss = _loss(model, features, labels, training=True)
             scaled = model.optimizer.scale_loss(loss)
         weights = model.trainable_weights
-        model.optimizer.apply(tape.gradient(scaled, weights), weights)  # which sums over the replicas
+        model.optimizer.apply(tape.gradient(scaled, weights), weights)  # sums over the replicas
 
     return _everywhere(one, model, replicas)
 
@@ -86,7 +87,7 @@ def _judging(model: keras.Model, replicas: Replicas) -> Step:
 
 
 def _everywhere(one: Callable[[Any, Any], Any], model: keras.Model, replicas: Replicas) -> Step:
-    """The step on every replica, and the metrics so far of all."""
+    """Return a step that runs on every replica and returns the metrics so far of all."""
 
     def step(features: Any, labels: Any) -> dict[str, tf.Tensor]:
         replicas.strategy.run(one, args=(features, labels))
@@ -96,13 +97,15 @@ def _everywhere(one: Callable[[Any, Any], Any], model: keras.Model, replicas: Re
 
 
 def _loss(model: keras.Model, features: tf.Tensor, labels: tf.Tensor, training: bool) -> tf.Tensor:
-    """This replica's share of the loss: over all replicas they sum to the mean over the whole batch, regularization
-    included. Counts its examples in the metrics."""
+    """Return this replica's share of the loss, and count its examples in the metrics.
+
+    The shares of all replicas sum to the mean over the whole batch, regularization included.
+    """
     context = tf.distribute.get_replica_context()
     replicas, mine = float(context.num_replicas_in_sync), tf.shape(labels)[0]
     all_examples = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(mine, tf.float32))
     output = model(features, training=training)[:mine]
-    # Keras takes the mean of the weighted losses here and divides it by the number of replicas.
+    # Keras takes the mean of the weighted losses of this replica and divides it by the number of replicas.
     weights = tf.fill([mine], tf.cast(mine, tf.float32) * replicas / all_examples)
     loss = model.compute_loss(features, labels, output, weights, training=training)
     tracker = next(metric for metric in model.metrics if metric.name == "loss")

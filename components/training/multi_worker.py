@@ -1,8 +1,8 @@
-"""Training on several machines: who takes part, and what happens when one of them is lost.
+"""Training on several machines: the cluster, and what happens when a worker is lost.
 
-TensorFlow forms a cluster once in the life of a process, before anything else, and a cluster that has lost a worker
-never works again. So each worker trains in a process of its own, which ends when another one is lost and is started
-again: it waits for the others, and all go on from the chief's last checkpoint.
+TensorFlow forms a cluster once per process, before anything else, and a cluster that has lost a worker never works
+again. So each worker trains in a child process that ends when another worker is lost. It is started again, waits for
+the others, and all continue from the chief's last checkpoint.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from typing import Any
 
 import tensorflow as tf
 
+from components.process_errors import parse_error_line
 from components.progress import report
-from data import errors
 from data.errors import SkewlessError, UsageError
 from data.files.atomic import write_aside
 
 LOST = 75  # exit status of a training whose cluster has broken: EX_TEMPFAIL
-RESTARTS = 10  # one after the other; a training that went well for so many seconds is told from one that cannot
+RESTARTS = 10  # at most, each within `_STEADY` seconds of the last: a training that never succeeds must end
 _STEADY = 600.0
+PROGRESS = "progress: "  # prefix of a line of the child process: JSON of a text for `components.progress`
 _JOB = "multi_worker.json"  # in the Trainer's folder, while it trains
 _FIELDS = ("custom_config", "schema_path", "transform_output", "train_files", "serving_model_dir", "model_run_dir")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Who trains together.
+    """The processes that train together.
 
     Attributes:
-      index: of this process; the chief's is 0.
-      addresses: HOST:PORT of each.
+      index: Index of this process; the chief's is 0.
+      addresses: HOST:PORT of each process.
     """
 
     index: int
@@ -45,10 +46,10 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> Cluster:
-        """What TF_CONFIG says.
+        """Return the cluster of TF_CONFIG.
 
         Raises:
-          UsageError: there is none, or it does not say who is who.
+          UsageError: If TF_CONFIG is missing or not valid.
         """
         text = os.environ.get("TF_CONFIG", "")
         try:
@@ -59,21 +60,21 @@ class Cluster:
             return cls(index, tuple(kinds[kind][at] for kind, at in members))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UsageError(
-                f"train.strategy=multi_worker needs TF_CONFIG, which names the workers and this one, got '{text}'",
+                f"train.strategy=multi_worker needs TF_CONFIG with the workers and the index of this one, got '{text}'",
                 hint="""For example '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, """
                 """"task": {"type": "worker", "index": 0}}'""",
             ) from None
 
 
-def lead(fn_args: Any) -> None:
-    """Trains with the other workers, whom the chief tells by a file what to do.
+def lead_training(fn_args: Any) -> None:
+    """Train together with the other workers; the chief writes a file with the arguments for them.
 
     Args:
-      fn_args: of the Trainer.
+      fn_args: TFX's arguments of the Trainer.
 
     Raises:
-      UsageError: there is no TF_CONFIG.
-      SkewlessError: as the training in the process did; or workers were lost again and again.
+      UsageError: If there is no TF_CONFIG.
+      SkewlessError: If the training fails, or workers are lost too often.
     """
     cluster = Cluster.from_environment()
     job = json.dumps({name: getattr(fn_args, name) for name in _FIELDS})
@@ -82,18 +83,18 @@ def lead(fn_args: Any) -> None:
         file = posixpath.join(own if cluster.index else trainer, _JOB)
         write_aside(file, job)
         if not cluster.index:
-            report(f"the other workers: python -m components.training.worker {file}")
+            report(f"start the other workers with: python -m components.training.worker {file}")
         try:
-            run(file)
+            run_worker(file)
         finally:
             tf.io.gfile.remove(file)
 
 
-def run(file: str) -> None:
-    """Trains as the file says, once it is there, in processes, until one of them comes to the end.
+def run_worker(file: str) -> None:
+    """Wait for the file and train with its arguments, in one child process after the other, until one succeeds.
 
     Raises:
-      SkewlessError: as the training in the process did; or workers were lost again and again.
+      SkewlessError: If the training fails, or workers are lost too often.
     """
     restarts = 0
     while True:
@@ -107,43 +108,39 @@ def run(file: str) -> None:
         if restarts > RESTARTS:
             raise SkewlessError(
                 f"a worker was lost {RESTARTS} times, the last time with status {status}",
-                hint="The log has TensorFlow's words. The same call goes on from the last checkpoint.",
+                hint="The log has TensorFlow's messages. The same command continues from the last checkpoint.",
             )
-        report("a worker was lost; waiting for it, to go on from the last checkpoint")
+        report("a worker was lost; waiting for it to continue from the last checkpoint")
 
 
 def _process(file: str) -> int:
-    """Runs one process to its end, and says what it says.
+    """Run one child process to its end, and report its progress.
 
     Returns:
-      Its status: 0, LOST, or that of a signal, below 0.
+      Its status: 0, LOST, or below 0 for a signal.
 
     Raises:
-      SkewlessError: the process did.
+      SkewlessError: If the training failed.
     """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "components.training.worker", "--once", file]
-    # It ends when its standard input does: with this process, however that ends.
+    # The child ends when its standard input closes: with this process, however it ends.
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             fault: SkewlessError | None = None
             for line in process.stdout or ():
-                kind, _, text = line.rstrip("\n").partition(" ")
-                if kind == "say":
-                    report(json.loads(text))
-                elif kind == "error":
-                    fault = _fault(**json.loads(text))
+                if line.startswith(PROGRESS):
+                    report(json.loads(line.removeprefix(PROGRESS)))
+                elif error := parse_error_line(line):
+                    fault = error
                 else:
                     print(line, end="", file=sys.stderr)
             status = process.wait()
         finally:
             process.kill()
     if status > 0 and status != LOST:
-        raise fault or SkewlessError(f"the training process ended with status {status}", hint="The log tells why.")
+        raise fault or SkewlessError(
+            f"the training process ended with status {status}", hint="See the log for the cause."
+        )
     return status
-
-
-def _fault(message: str, hint: str, status: int) -> SkewlessError:
-    kinds = [getattr(errors, name) for name in dir(errors) if name.endswith("Error")]
-    return next(kind for kind in kinds if kind.exit_code == status)(message, hint)

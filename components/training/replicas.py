@@ -1,4 +1,4 @@
-"""The copies of the model that learn together: one, one for each device, or those of several processes."""
+"""The replicas of a model: one, one per device, or those of several processes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from data.input.reader import InputShard
 
 @dataclass(frozen=True)
 class Replicas:
-    """Where they are.
+    """The replicas that train together.
 
     Attributes:
-      strategy: a `tf.distribute.Strategy`; None: there is one copy, and Keras' own `fit` trains it.
-      shard: which examples of a batch this process takes.
+      strategy: A `tf.distribute.Strategy`; None for one replica, which Keras' `fit` trains.
+      shard: The share of each batch that this process takes.
     """
 
     strategy: Any = None
@@ -29,23 +29,23 @@ class Replicas:
 
     @classmethod
     def local(cls, strategy: str) -> Replicas:
-        """Those of `train.strategy` in this process: on all its GPUs, or where it has none on its (logical) CPUs."""
+        """Return the replicas of `train.strategy` in this process: on all its GPUs, or on its (logical) CPUs."""
         return cls(_mirrored()) if strategy == "mirrored" else cls()
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes what the training leaves."""
+        """Whether this process writes the results of the training."""
         return self.shard.index == 0
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """In which the variables of a model are made that learns here."""
+        """Return the scope in which to create the model's variables."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def shares(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Any]:
-        """This process' part of a batch, (features [B, ...], labels [B]), dealt out to its own replicas.
+        """Divide this process' share of a batch (features [B, ...], labels [B]) among its replicas.
 
-        A replica without an example gets one blank picture and no label: a layer such as BatchNormalization could make
-        nothing of none.
+        A replica without an example gets one blank picture and no label, because layers such as BatchNormalization
+        cannot handle an empty batch.
         """
         here = self.strategy.extended.worker_devices
         first = self.shard.index * len(here)
@@ -60,7 +60,7 @@ class Replicas:
         return dealt(features, 1), dealt(labels, 0)
 
     def agree(self, wish: bool) -> bool:
-        """What the chief wishes; all processes must ask, and wait for one another."""
+        """Return the chief's value of `wish`; all processes must call this, and wait for each other."""
         if self.shard.count == 1:
             return wish
 
@@ -71,13 +71,13 @@ class Replicas:
         return bool(self.strategy.reduce(tf.distribute.ReduceOp.SUM, wishes, axis=None))
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process calls this."""
         self.agree(True)
 
     def averaging(self, model: keras.Model) -> Callable[[], None]:
-        """What makes one of that which each replica gathered from its own examples: BatchNormalization's statistics.
+        """Return a function that averages what each replica collects from its examples, BatchNormalization's statistics.
 
-        They are sums of what the batches had, so it changes nothing when, and how often, this is done.
+        The statistics are linear in the batches, so the result does not depend on when and how often it is called.
         """
         layers = [layer for layer in flat_layers(model) if layer.trainable]
         found = [one.value for layer in layers for one in layer.non_trainable_variables if one.dtype == "float32"]
@@ -93,7 +93,7 @@ class Replicas:
         return tf.function(lambda: self.strategy.run(mean), autograph=False)
 
 
-@functools.cache  # a second one in a process takes the keys of the first one's collectives, and both fail
+@functools.cache  # a second one in a process would use the collective keys of the first, and both would fail
 def _mirrored() -> Any:
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])

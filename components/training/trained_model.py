@@ -1,7 +1,7 @@
-"""The trained model as training itself asks it: records through the reader and the TransformGraph into its weights.
+"""The trained model with training's own input: reader, TransformGraph and weights.
 
-The route that all others are compared with. Nothing of the SavedModel is in it: the model is built by the task again
-and takes the weights that the Trainer kept beside its report.
+This is the reference route for all others. It uses nothing of the SavedModel: the task builds the model again, with the
+weights that the Trainer kept next to its report.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from serving.parity.compare import Answers
 
 log = logging.getLogger(__name__)
 WEIGHTS = "model.weights.h5"  # in the ModelRun artifact
-_BATCH = 32  # pictures that are scored at a time: 256 of 300x300 take a gigabyte in the first layer
+_BATCH = 32  # pictures scored at a time: 256 of 300x300 need a gigabyte in the first layer
 
 
 def keep_weights(model: keras.Model, folder: str) -> None:
-    """Writes the weights into a folder, local or remote; h5py knows local files only."""
+    """Write the weights into a local or remote folder; h5py itself can only write local files."""
     with tempfile.TemporaryDirectory() as local:
         file = os.path.join(local, WEIGHTS)
         model.save_weights(file)
@@ -45,15 +45,16 @@ class TrainedModel:
     """The task's model with its trained weights, `training=False`."""
 
     def __init__(self, task: Task, classes: Sequence[str], model_run: str, transform_graph: str) -> None:
-        """
+        """Build the model and load its weights.
+
         Args:
-          task: builds the model.
-          classes: in the order of the model's outputs; empty for a number.
-          model_run: folder of the Trainer's ModelRun artifact.
-          transform_graph: folder of the TransformGraph artifact.
+          task: The task, which builds the model.
+          classes: Names in the order of the model's outputs; empty for a number.
+          model_run: Folder of the Trainer's ModelRun artifact.
+          transform_graph: Folder of the TransformGraph artifact.
 
         Raises:
-          DataError: the Trainer kept no weights there, or they are not of the task's model.
+          DataError: If there are no weights, or they do not fit the task's model.
         """
         self.task, self.classes = task, tuple(classes)
         self.model = task.model(task.feature, len(self.classes))
@@ -72,10 +73,10 @@ class TrainedModel:
         )
 
     def answers(self, records: Sequence[bytes]) -> tuple[list[Answers], list[int]]:
-        """What training's own route says of serialized tf.Examples, label included: all at once, and one by one.
+        """Return training's answers to serialized tf.Examples, label included: as one batch, and one by one.
 
         Returns:
-          The two answers, and for classes the index that the TransformGraph gives each record's label.
+          The two answers, and for classes the index that the TransformGraph gives to each record's label.
         """
         count = len(records)
         with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +85,7 @@ class TrainedModel:
                 for record in records:
                     writer.write(record)
             read = tf.data.TFRecordDataset(file)
-            # As one dataset: each would lay out the whole of the TransformGraph for itself.
+            # One dataset for both: each dataset would build the whole TransformGraph again.
             batches = self._reading([file], count).transform_batches(read.batch(count).concatenate(read.batch(1)))
             (features, labels), *single = list(batches)
         scores = self._answer(features).numpy(), np.concatenate([self._answer(one).numpy() for one, _ in single])
@@ -94,27 +95,27 @@ class TrainedModel:
         return found, labels.numpy().tolist() if self.classes else []
 
     def pixels(self, contents: Sequence[bytes]) -> np.ndarray:
-        """Encoded pictures as the model gets them, uint8 [N, height, width, channels]."""
+        """Decode and resize pictures for the model: uint8 [N, height, width, channels]."""
         return np.asarray(self._preprocess(tf.constant(list(contents))))
 
     def score(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [N, height, width, channels] to scores, float32 [N, C]."""
+        """Return scores, float32 [N, C], of pixels, uint8 [N, height, width, channels]."""
         starts = range(0, len(pixels), _BATCH)
         return np.concatenate([self._answer(pixels[start : start + _BATCH]).numpy() for start in starts])
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """By path; those of frozen layers, too."""
+        """All weights by path, including those of frozen layers."""
         return {one.path: np.asarray(one) for one in self.model.weights}
 
     def function(self) -> Trained:
-        """The model as a function of pixels, for a diagnosis; without one of them where it is no functional model."""
+        """Return the model as a function of pixels, for a diagnosis; without scaling if it is not functional."""
         spec, scaling, model = None, None, self.model
         if isinstance(self.task.feature, Image):
             try:
                 spec, scaling, model = self.task.feature, scaling_of(self.model), with_float_input(self.model)
             except ValueError:
-                log.info("%s is no functional model: what was done to pixels cannot be told", self.model.name)
+                log.info("%s is not a functional model: faults in its pixels cannot be diagnosed", self.model.name)
         answer = tf.function(functools.partial(self._scored, model), reduce_retracing=True, autograph=False)
         return Trained(spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, self.weights)
 
@@ -133,9 +134,9 @@ def _load(model: keras.Model, path: str) -> None:
             tf.io.gfile.copy(path, file)
             model.load_weights(file)
         except tf.errors.NotFoundError:
-            raise DataError(f"no weights at {path}", hint="Train again: the Trainer keeps them.") from None
+            raise DataError(f"no weights at {path}", hint="Train again: the Trainer writes them.") from None
         except ValueError as error:
             raise DataError(
-                f"the weights at {path} are not of the task's model: {first_line(error)}",
-                hint="Has the task been edited? Run it again, then ask for the proof.",
+                f"the weights at {path} do not fit the task's model: {first_line(error)}",
+                hint="If the task has changed, run it again first.",
             ) from None

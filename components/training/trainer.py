@@ -1,4 +1,4 @@
-"""Trainer: streams the raw records through the TransformGraph into the task's model, and exports both as one."""
+"""Train the task's model on records from the TransformGraph, and export both as one SavedModel."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import json
 import posixpath
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 from tfx import types
 from tfx.components import Trainer as TfxTrainer
+from tfx.components.trainer.executor import GenericExecutor
 from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.dsl.components.base import executor_spec
 from tfx.proto import trainer_pb2
 
+from components.executor import ComponentExecutor
 from components.models.build import build_for_training, without_augmentation
 from components.models.summary import describe_layers
 from components.prepare.schema import classes_of, read_schema
@@ -25,7 +29,7 @@ from components.task.reference import task_of
 from components.task.task import Task
 from components.training import multi_worker
 from components.training.checkpoints import Checkpoints
-from components.training.fit import fit, phases
+from components.training.fit import fit_task, training_phases
 from components.training.replicas import Replicas
 from components.training.trained_model import keep_weights
 from data.files.atomic import write_aside
@@ -36,80 +40,85 @@ from data.input.profile import stage_shares
 from serving.export import saved_model, warmup
 
 REPORT = "training.json"  # in the ModelRun artifact
-WORTH_A_LOOK = 0.05  # share of waiting from which on the report says what for
+LONG_WAIT = 0.05  # share of the time; above it the report names the slow stages of the input
 
 
 def run_fn(fn_args: FnArgs) -> None:
-    """TFX's entry point: trains and exports, here or together with processes on other machines.
+    """Train and export, in this process or together with processes on other machines; TFX's entry point.
 
     Args:
-      fn_args: patterns of the shards, the TransformGraph, the schema, and the reference to the task.
+      fn_args: Patterns of the shards, the TransformGraph, the schema, and the reference to the task.
 
     Raises:
-      UsageError: there is no TF_CONFIG for `train.strategy=multi_worker`, or no service for `train.data_service`.
+      UsageError: If TF_CONFIG is missing for `train.strategy=multi_worker`, or the service of `train.data_service` does
+        not answer.
     """
     strategy = task_of(fn_args.custom_config).train.strategy
     if strategy == "multi_worker":
-        multi_worker.lead(fn_args)
+        multi_worker.lead_training(fn_args)
     else:
-        train(fn_args, Replicas.local(strategy))
+        train_on(Replicas.local(strategy), fn_args)
 
 
-def train(fn_args: FnArgs, replicas: Replicas) -> None:
-    """Trains on the replicas; their chief exports."""
+def train_on(replicas: Replicas, fn_args: FnArgs) -> None:
+    """Train on the replicas; their chief exports the model."""
     task = task_of(fn_args.custom_config)
-    classes = classes_of(read_schema(fn_args.schema_path))
-    transform = Preprocessing(fn_args.transform_output)
     keras.utils.set_random_seed(task.train.seed)
-    examples = posixpath.dirname(posixpath.dirname(fn_args.train_files[0]))
-    readings = _readings(task, examples, transform, replicas.shard)
-    batches, evaluation = _batches(task, readings)
-    if replicas.strategy:
-        report(f"{replicas.strategy.num_replicas_in_sync} replicas share each batch of {task.train.batch_size}")
-    with replicas.scope():
-        model = build_for_training(task, len(classes))
-    with tempfile.TemporaryDirectory() as elsewhere:
-        checkpoints = Checkpoints(_checkpoint_folder(fn_args), "" if replicas.is_chief else elsewhere)
-        results = fit(model, task, batches, evaluation, checkpoints, fn_args.model_run_dir, replicas)
+    inputs = _read_inputs(task, fn_args, replicas)
+    model = _build_model(task, len(inputs.classes), replicas)
+    with tempfile.TemporaryDirectory() as unused:  # the other processes save, too, but only the chief's files count
+        checkpoints = Checkpoints(_checkpoint_folder(fn_args), "" if replicas.is_chief else unused)
+        results = fit_task(model, task, inputs.train, inputs.evaluation, checkpoints, fn_args.model_run_dir, replicas)
     if replicas.is_chief:
-        if results["waiting_share"] > WORTH_A_LOOK:
-            results["input_stages"] = stage_shares(readings["train"])
-        _write(without_augmentation(model), task, transform, classes, readings["eval"], results, fn_args)
+        _export(without_augmentation(model), task, inputs, results, fn_args)
     replicas.wait()
     if replicas.is_chief:
         checkpoints.clear()
 
 
-def _write(
-    model: keras.Model,
-    task: Task,
-    transform: Preprocessing,
-    classes: Sequence[str],
-    held_out: reader.ReadConfig,
-    results: dict[str, Any],
-    fn_args: FnArgs,
-) -> None:
-    """The SavedModel with its warm-up requests, the weights, and the report."""
-    results["layers"] = describe_layers(model)
-    exported = saved_model.Exported(model, transform, task.feature, task.label, classes, task.serving.batching)
-    saved_model.write(exported, fn_args.serving_model_dir)
-    records = tf.data.TFRecordDataset(list(held_out.files)).as_numpy_iterator()
-    warmup.write(fn_args.serving_model_dir, task.name, task.feature, task.is_classification, records)
-    keep_weights(model, fn_args.model_run_dir)
-    write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(results, indent=1))
+@dataclass(frozen=True)
+class _Inputs:
+    """The data of a training.
+
+    Attributes:
+      classes: Names of the classes, in the order of the model's outputs; empty for a number.
+      transform: The TransformGraph.
+      configs: How to read the splits "train" and "eval".
+      train, evaluation: Batches of the two splits.
+    """
+
+    classes: Sequence[str]
+    transform: Preprocessing
+    configs: dict[str, reader.ReadConfig]
+    train: reader.Batches
+    evaluation: reader.Batches
 
 
-def _checkpoint_folder(fn_args: FnArgs) -> str:
-    """A folder beside the runs of the Trainer that another run with the same data, code and settings finds again."""
-    depends = [fn_args.custom_config, sorted(fn_args.train_files), fn_args.transform_output]
-    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-    return posixpath.join(posixpath.dirname(posixpath.dirname(fn_args.model_run_dir)), "checkpoints", key)
+def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
+    """Open the shards, and report how they are read."""
+    classes = classes_of(read_schema(fn_args.schema_path))
+    transform = Preprocessing(fn_args.transform_output)
+    examples = posixpath.dirname(posixpath.dirname(fn_args.train_files[0]))
+    configs = _read_configs(task, examples, transform, replicas.shard)
+    settings, limit = task.train, task.train.cache_mb * 1_000_000
+    for split, config in configs.items():
+        where = "kept in memory" if config.fits(limit) else "streamed from disk"
+        if split == "train" and settings.data_service:
+            where = f"from the tf.data service at {settings.data_service}"
+        report(f"{split}: {config.examples:,} examples, {config.memory / 1e6:,.1f} MB decoded, {where}")
+    order = {"seed": settings.seed, "shuffle_buffer": settings.shuffle_buffer}
+    if settings.data_service:
+        epochs = sum(phase.epochs for phase in training_phases(settings))
+        batches = service.service_batches(configs["train"], settings.data_service, epochs, **order)
+    else:
+        batches = reader.read_batches(configs["train"], cache_bytes=limit, **order)
+    return _Inputs(classes, transform, configs, batches, reader.read_batches(configs["eval"], cache_bytes=limit))
 
 
-def _readings(
+def _read_configs(
     task: Task, examples: str, transform: reader.Transform, shard: reader.InputShard
 ) -> dict[str, reader.ReadConfig]:
-    """How training and evaluation records of a folder of shards are read."""
+    """Return how to read the training and evaluation records of a folder of shards."""
     shards = manifest.Manifest.load(examples)
     return {
         split: reader.ReadConfig(
@@ -125,28 +134,50 @@ def _readings(
     }
 
 
-def _batches(task: Task, readings: dict[str, reader.ReadConfig]) -> tuple[reader.Batches, reader.Batches]:
-    """Training and evaluation batches."""
-    limit, settings = task.train.cache_mb * 1_000_000, task.train
-    for split, reading in readings.items():
-        where = "kept in memory" if reading.fits(limit) else "streamed from disk"
-        if split == "train" and settings.data_service:
-            where = f"from the tf.data service at {settings.data_service}"
-        report(f"{split}: {reading.examples:,} examples, {reading.memory / 1e6:,.1f} MB decoded, {where}")
-    order = {"seed": settings.seed, "shuffle_buffer": settings.shuffle_buffer}
-    if settings.data_service:
-        epochs = sum(phase.epochs for phase in phases(settings))
-        train = service.service_batches(readings["train"], settings.data_service, epochs, **order)
-    else:
-        train = reader.read_batches(readings["train"], cache_bytes=limit, **order)
-    return train, reader.read_batches(readings["eval"], cache_bytes=limit)
+def _build_model(task: Task, classes: int, replicas: Replicas) -> keras.Model:
+    if replicas.strategy:
+        report(f"{replicas.strategy.num_replicas_in_sync} replicas share each batch of {task.train.batch_size}")
+    with replicas.scope():
+        return build_for_training(task, classes)
+
+
+def _checkpoint_folder(fn_args: FnArgs) -> str:
+    """Return a folder next to the Trainer's runs that another run with the same data, code and settings finds again."""
+    depends = [fn_args.custom_config, sorted(fn_args.train_files), fn_args.transform_output]
+    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+    return posixpath.join(posixpath.dirname(posixpath.dirname(fn_args.model_run_dir)), "checkpoints", key)
+
+
+def _export(model: keras.Model, task: Task, inputs: _Inputs, results: dict[str, Any], fn_args: FnArgs) -> None:
+    """Write the SavedModel with its warm-up requests, the weights, and the report."""
+    results["layers"] = describe_layers(model)
+    if results["waiting_share"] > LONG_WAIT:
+        results["input_stages"] = stage_shares(inputs.configs["train"])
+    exported = saved_model.Exported(
+        model, inputs.transform, task.feature, task.label, inputs.classes, task.serving.batching
+    )
+    saved_model.write(exported, fn_args.serving_model_dir)
+    records = tf.data.TFRecordDataset(list(inputs.configs["eval"].files)).as_numpy_iterator()
+    warmup.write(fn_args.serving_model_dir, task.name, task.feature, task.is_classification, records)
+    keep_weights(model, fn_args.model_run_dir)
+    write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(results, indent=1))
+
+
+class TrainerExecutor(ComponentExecutor, GenericExecutor):
+    """TFX's executor, which calls `run_fn`."""
+
+
+class Trainer(TfxTrainer):
+    """TFX's component with that executor."""
+
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(TrainerExecutor)
 
 
 def trainer(
     examples: types.Channel, transform_graph: types.Channel, schema: types.Channel, config: dict[str, Any]
-) -> TfxTrainer:
-    """The component; `config` is from `TaskReference.config`."""
-    return TfxTrainer(
+) -> Trainer:
+    """Return the component; `config` is from `TaskReference.config`."""
+    return Trainer(
         run_fn=f"{__name__}.run_fn",
         examples=examples,
         transform_graph=transform_graph,

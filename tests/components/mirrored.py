@@ -22,7 +22,7 @@ from components.models.build import build_for_training
 from components.task.task import Task
 from components.task.train_config import FineTune, Train
 from components.training.checkpoints import Checkpoints
-from components.training.fit import fit
+from components.training.fit import fit_task
 from components.training.replicas import Replicas
 from data.input.reader import Batches, InputShard
 from data.sources import Csv
@@ -75,7 +75,7 @@ def train(wanted: Task, folder: Path, replicas: Replicas) -> tuple[keras.Model, 
     with replicas.scope():
         model = build_for_training(wanted, CLASSES)
     data = batches(replicas.shard)
-    return model, fit(model, wanted, data, data, Checkpoints(str(folder)), str(folder / "logs"), replicas)
+    return model, fit_task(model, wanted, data, data, Checkpoints(str(folder)), str(folder / "logs"), replicas)
 
 
 class Killed(BaseException):

@@ -248,5 +248,5 @@ def test_weights_that_are_not_there_or_of_another_model_are_told(trained: Simple
     with pytest.raises(DataError, match=f"no weights at {tmp_path}"):
         proved(dataclasses.replace(trained.artifacts, model_run=str(tmp_path)), tmp_path)
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(7)]).save_weights(tmp_path / WEIGHTS)
-    with pytest.raises(DataError, match="are not of the task's model"):
+    with pytest.raises(DataError, match="do not fit the task's model"):
         proved(dataclasses.replace(trained.artifacts, model_run=str(tmp_path)), tmp_path)

@@ -20,7 +20,7 @@ from components.models.build import build_for_training, flat_layers, unfreeze
 from components.task.task import Task
 from components.task.train_config import FineTune, Train
 from components.training.checkpoints import Checkpoints
-from components.training.fit import fit
+from components.training.fit import fit_task
 from components.training.replicas import Replicas
 from data.errors import QualityError, UsageError
 from data.input.reader import Batches
@@ -77,7 +77,7 @@ def data(after: Callable[[int], None] | None = None) -> Batches:
 def train(wanted: Task, folder: Path, batches: Batches | None = None) -> tuple[keras.Model, dict[str, Any]]:
     keras.utils.set_random_seed(1)
     model = build_for_training(wanted, CLASSES)
-    report = fit(
+    report = fit_task(
         model, wanted, batches or data(), data(), Checkpoints(str(folder / "c")), str(folder / "logs"), Replicas()
     )
     return model, report

@@ -135,7 +135,7 @@ def test_the_restart_of_a_worker_is_survived(trained: SimpleNamespace) -> None:
     """And the evaluation at the end of each epoch is a step, too: 6 to an epoch."""
     epoch = int(trained.report["resumed_at"].split()[1].rstrip(","))
     assert KILLED_AT // 6 + 1 <= epoch < EPOCHS and trained.report["epochs"] == EPOCHS
-    assert f"going on at epoch {epoch}" in trained.log
+    assert f"continuing at epoch {epoch}" in trained.log
 
 
 @pytest.mark.slow
@@ -200,7 +200,7 @@ def test_a_fault_of_the_process_comes_as_it_was(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("TF_CONFIG", "{}")
     (tmp_path / "job").write_text("{}")
     with pytest.raises(UsageError, match="multi_worker needs TF_CONFIG") as caught:
-        multi_worker.run(str(tmp_path / "job"))
+        multi_worker.run_worker(str(tmp_path / "job"))
     assert "For example" in caught.value.hint
 
 
@@ -210,7 +210,7 @@ def test_a_worker_that_is_lost_again_and_again_is_given_up(tmp_path: Path, monke
     monkeypatch.setattr(LOGGER, "info", said.append)
     monkeypatch.setattr(multi_worker, "_process", lambda file: -signal.SIGKILL)
     with pytest.raises(SkewlessError, match="a worker was lost 10 times, the last time with status -9"):
-        multi_worker.run(str(tmp_path / "job"))
+        multi_worker.run_worker(str(tmp_path / "job"))
     assert len(said) == multi_worker.RESTARTS
 
 
