@@ -67,8 +67,8 @@ def unknown(kind: str, name: str, legal: Iterable[str]) -> UsageError:
     return UsageError(f"no {kind} '{name}'.{guess}", hint=f"Legal: {', '.join(names)}")
 
 
-_REFUSAL = (
-    "StringToNumberOp could not correctly convert string: "  # precedes the texts of `data.images.pixel_limit.unless`
+REFUSAL_PREFIX = (
+    "StringToNumberOp could not correctly convert string: "  # precedes the texts of `data.images.pixel_limit.fail_if`
 )
 # Names of nodes and ops; and what TensorFlow 2.21 puts before the text of an op that ran in `Dataset.map`.
 _INTERNALS = re.compile(
@@ -85,7 +85,7 @@ def op_message(message: str) -> str:
     Args:
       message: text of a `tf.errors.OpError`, or of a server's answer that quotes one.
     """
-    text = message.partition(_REFUSAL)[2] or message
+    text = message.partition(REFUSAL_PREFIX)[2] or message
     lines = [_INTERNALS.sub("", line).strip() for line in text.splitlines()]
     return next((line for line in lines if line and not line.startswith(_TRACE)), "")
 

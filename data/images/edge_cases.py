@@ -19,8 +19,8 @@ STRIP = 64  # width of a strip in units of its height
 _TURN = 6  # EXIF orientation: show it rotated by 90 degrees clockwise, as for a telephone held upright
 
 
-def kinds_of(contents: bytes) -> set[str]:
-    """Return those of `KINDS` that an encoded picture belongs to; never raise an exception, whatever the bytes are."""
+def edge_cases_of(contents: bytes) -> set[str]:
+    """Return those of `EDGE_CASES` that an encoded picture is; never raise an exception, whatever the bytes are."""
     header = read_header(contents)
     try:
         with Pil.open(io.BytesIO(contents)) as image:  # reads the header only
@@ -44,14 +44,14 @@ def kinds_of(contents: bytes) -> set[str]:
         "one pixel": width * height == 1,
         "wide strip": width >= STRIP * height > 0,
     }
-    return {kind for kind, it_is in found.items() if it_is and kind in KINDS}
+    return {kind for kind, it_is in found.items() if it_is and kind in EDGE_CASES}
 
 
-def odd_picture(kind: str, pixels: NDArray[np.uint8], max_pixels: int) -> bytes:
-    """Make a picture of one of `KINDS` from the pixels of another.
+def make_edge_case(kind: str, pixels: NDArray[np.uint8], max_pixels: int) -> bytes:
+    """Make a picture of one of `EDGE_CASES` from the pixels of another.
 
     Args:
-      kind: one of `KINDS`.
+      kind: one of `EDGE_CASES`.
       pixels: uint8 [height, width, 3].
       max_pixels: largest number of pixels of the result. Larger pictures are scaled down; no side is longer than
         `SIDE`, except that of a strip.
@@ -119,4 +119,4 @@ if "webp" in DECODED:
     }
 if "jxl" in DECODED:
     _MAKERS["JPEG XL"] = lambda *_: _JPEG_XL
-KINDS = tuple(_MAKERS)
+EDGE_CASES = tuple(_MAKERS)

@@ -48,7 +48,7 @@ class Header(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-class Frame(NamedTuple):
+class JpegFrame(NamedTuple):
     """The frame header of a JPEG.
 
     Attributes:
@@ -86,12 +86,12 @@ def read_jpeg_xl(contents: bytes) -> Header:
     return Header("jxl", 3)
 
 
-def jpeg_frame(contents: bytes) -> Frame:
+def jpeg_frame(contents: bytes) -> JpegFrame:
     """Return the frame header of a JPEG."""
     for marker, payload in _segments(contents):
         if marker in _START_OF_FRAME:
-            return Frame(marker, payload[0], payload[5])
-    return Frame()
+            return JpegFrame(marker, payload[0], payload[5])
+    return JpegFrame()
 
 
 def _segments(contents: bytes) -> Iterator[tuple[int, bytes]]:

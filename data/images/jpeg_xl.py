@@ -32,7 +32,7 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """
     start = tf.cond(tf.strings.substr(contents, 0, 2) == CODESTREAM, lambda: 0, lambda: _codestream(contents))
     header = tf.strings.substr(contents, tf.minimum(start, tf.strings.length(contents)), 12)
-    refused = pixel_limit.unless(
+    refused = pixel_limit.fail_if(
         contents,
         (tf.strings.substr(header, 0, 2) != CODESTREAM, _DAMAGED),
         (_pixels(header) > max_pixels, pixel_limit.refusal(max_pixels)),

@@ -45,20 +45,20 @@ def decode(
       tf.errors.InvalidArgumentError: If the file is of another format, truncated, not convertible to `channels`, or
         claims too many pixels.
     """
-    allowed, header = pixel_limit.checked(contents, max_pixels)
+    allowed, header = pixel_limit.check_pngs(contents, max_pixels)
     return _decode(allowed, header, channels, at_least, max_pixels)
 
 
 def _decode(
     contents: tf.Tensor, header: tf.Tensor, channels: int, at_least: tuple[int, int] | None, max_pixels: int
 ) -> tf.Tensor:
-    """Decode a file that `pixel_limit.checked` returned, with its header; see `decode`."""
+    """Decode a file that `pixel_limit.check_pngs` returned, with its header; see `decode`."""
 
     def jpeg_or_png() -> tf.Tensor:
-        allowed = pixel_limit.checked_jpegs(contents, header, max_pixels, channels)
+        allowed = pixel_limit.check_jpegs(contents, header, max_pixels, channels)
         return _decode_scaled(allowed, header, channels, at_least) if at_least else _decode_jpeg(allowed, channels)
 
-    rare = pixel_limit.apart(lambda one: _decode_rare(one, channels, max_pixels), tf.TensorSpec([], tf.string))
+    rare = pixel_limit.not_inlined(lambda one: _decode_rare(one, channels, max_pixels), tf.TensorSpec([], tf.string))
     image = tf.cond(_is_rare(contents), lambda: rare(contents), jpeg_or_png)
     image.set_shape([None, None, channels or None])
     return image
@@ -121,12 +121,12 @@ def decode_as(name: str, contents: tf.Tensor, channels: int, max_pixels: int = M
       uint8 [height, width, channels].
     """
     if name == "jpeg":
-        return _decode_jpeg(pixel_limit.checked_jpegs(contents, contents, max_pixels, channels), channels)
+        return _decode_jpeg(pixel_limit.check_jpegs(contents, contents, max_pixels, channels), channels)
     if name == "png":
-        return _decode_jpeg(pixel_limit.within(contents, pixel_limit.png_pixels(contents), max_pixels), channels)
+        return _decode_jpeg(pixel_limit.limit_pixels(contents, pixel_limit.png_pixels(contents), max_pixels), channels)
     # TensorFlow decodes the other formats to one depth only.
     if name == "gif":
-        allowed = pixel_limit.within(*pixel_limit.first_frame(contents), max_pixels)
+        allowed = pixel_limit.limit_pixels(*pixel_limit.first_frame(contents), max_pixels)
         return _to_channels(tf.io.decode_image(allowed, expand_animations=False), channels)
     decoder = {"bmp": bmp.decode, "webp": webp.decode, "jxl": jpeg_xl.decode}[name]
     return _to_channels(decoder(contents, max_pixels), channels)
@@ -153,7 +153,7 @@ def resize(image: tf.Tensor, spec: Image) -> tf.Tensor:
 
 def decode_and_resize(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     """Decode one picture (string scalar) and resize it to uint8 [height, width, channels]."""
-    return _decode_and_resize(*pixel_limit.checked(contents, spec.max_pixels), spec)
+    return _decode_and_resize(*pixel_limit.check_pngs(contents, spec.max_pixels), spec)
 
 
 def _decode_and_resize(contents: tf.Tensor, header: tf.Tensor, spec: Image) -> tf.Tensor:
@@ -163,7 +163,9 @@ def _decode_and_resize(contents: tf.Tensor, header: tf.Tensor, spec: Image) -> t
 
 def _resized(images: Sequence[tf.Tensor], spec: Image) -> list[tf.Tensor]:
     """Resize decoded pictures, uint8 [h, w, channels], to uint8 [height, width, channels]."""
-    resized = pixel_limit.apart(lambda one: resize(one, spec), tf.TensorSpec([None, None, spec.channels], tf.uint8))
+    resized = pixel_limit.not_inlined(
+        lambda one: resize(one, spec), tf.TensorSpec([None, None, spec.channels], tf.uint8)
+    )
     # Resizing to the same size changes nothing and costs several times as much as decoding a thumbnail.
     as_wanted = tf.reduce_all([tf.reduce_all(tf.shape(one)[:2] == (spec.height, spec.width)) for one in images])
     sized = tf.cond(as_wanted, lambda: list(images), lambda: [resized(one) for one in images])
@@ -183,13 +185,15 @@ def decode_batch(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     return tf.cond(
         stored_png.are_stored(contents, *spec.shape),
         lambda: stored_png.decode(contents, *spec.shape),
-        lambda: pixel_limit.apart(lambda some: _decode_any(some, spec), tf.TensorSpec([None], tf.string))(contents),
+        lambda: pixel_limit.not_inlined(lambda some: _decode_any(some, spec), tf.TensorSpec([None], tf.string))(
+            contents
+        ),
     )
 
 
 def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     """Decode a batch of files of any format; see `decode_batch`."""
-    allowed, headers = pixel_limit.checked(contents, spec.max_pixels)
+    allowed, headers = pixel_limit.check_pngs(contents, spec.max_pixels)
     if spec.shrink_on_load or spec.height * spec.width > _GROUPED_PIXELS:
         return _one_by_one(allowed, headers, spec)
     # Fewer pictures than a group are faster one by one; and several groups of large pictures would not fit in memory.
@@ -224,5 +228,5 @@ def _grouped(contents: tf.Tensor, headers: tf.Tensor, spec: Image) -> tf.Tensor:
 
 
 def _decode_group(contents: tf.Tensor, headers: tf.Tensor, spec: Image) -> tf.Tensor:
-    allowed = tf.unstack(pixel_limit.checked_jpegs(contents, headers, spec.max_pixels, spec.channels))
+    allowed = tf.unstack(pixel_limit.check_jpegs(contents, headers, spec.max_pixels, spec.channels))
     return tf.stack(_resized([_decode_jpeg(one, spec.channels) for one in allowed], spec))

@@ -13,13 +13,13 @@ from typing import Any, TypeVar, cast
 
 import tensorflow as tf
 
+from data.errors import REFUSAL_PREFIX
 from data.images.formats import JPEG_MAGIC, PNG_MAGIC
 
 _PNG_NUMBER = int.from_bytes(PNG_MAGIC[:4], "big", signed=True)
 CMYK_TO_GREY = "a CMYK JPEG, which TensorFlow does not convert to grey: save it as grey or RGB"
 # The header of a JPEG of one pixel: measured in place of any other kind of file, on which the op would fail.
 _ONE_PIXEL = bytes.fromhex("ffd8ffc0000b080001000101011100ffda0008010100003f00")
-_OURS = "StringToNumberOp could not correctly convert string: "
 _LONGEST_HOP, _HOPS = 256, 16  # bytes from sub-block to sub-block of a GIF; hops in a step of the graph's loop
 
 Op = TypeVar("Op", bound=Callable[..., Any])
@@ -36,7 +36,7 @@ def on_cpu(op: Op) -> Op:
     return cast(Op, pinned)
 
 
-def apart(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Callable[[tf.Tensor], tf.Tensor]:
+def not_inlined(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return a function that the graph calls instead of inlining it, and that is traced at its first call.
 
     Inlined, each op of a branch costs time even if the branch is not taken.
@@ -45,7 +45,7 @@ def apart(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec) -> Ca
 
 
 @on_cpu
-def checked(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
+def check_pngs(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Check what can be checked of many files at once at almost no cost: the size of PNGs.
 
     Args:
@@ -53,23 +53,23 @@ def checked(contents: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
       limit: largest number of pixels of one picture.
 
     Returns:
-      The contents, and for each file the JPEG header that `checked_jpegs` needs.
+      The contents, and for each file the JPEG header that `check_jpegs` needs.
 
     Raises:
       tf.errors.InvalidArgumentError: If a PNG claims more pixels.
     """
     is_jpeg = tf.strings.substr(contents, 0, 3) == JPEG_MAGIC
-    allowed = within(contents, png_pixels(contents), limit)
+    allowed = limit_pixels(contents, png_pixels(contents), limit)
     return allowed, tf.where(is_jpeg, allowed, _ONE_PIXEL)
 
 
 @on_cpu
-def checked_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int, channels: int) -> tf.Tensor:
+def check_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int, channels: int) -> tf.Tensor:
     """Return the contents (string [] or [N], N known) after a check of their JPEG headers.
 
     Args:
       contents: the files.
-      headers: of the same shape, from `checked`.
+      headers: of the same shape, from `check_pngs`.
       limit: largest number of pixels of one picture.
       channels: number of channels to decode to; 0 keeps the file's.
 
@@ -81,21 +81,21 @@ def checked_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int, channels:
     refusals = [(tf.reduce_max(tf.reduce_prod(shapes[..., :2], axis=-1)) > limit, refusal(limit))]
     if channels == 1:
         refusals.append((tf.reduce_any(shapes[..., 2] == 4), CMYK_TO_GREY))
-    return unless(contents, *refusals)
+    return fail_if(contents, *refusals)
 
 
 @on_cpu
-def within(contents: tf.Tensor, pixels: tf.Tensor, limit: int) -> tf.Tensor:
+def limit_pixels(contents: tf.Tensor, pixels: tf.Tensor, limit: int) -> tf.Tensor:
     """Return the contents after a check that all of the pixels (int64 [...]) are at most the limit.
 
     Raises:
       tf.errors.InvalidArgumentError: If they are not; the first line ends with the text of `refusal`.
     """
-    return unless(contents, (tf.reduce_max(pixels) > limit, refusal(limit)))
+    return fail_if(contents, (tf.reduce_max(pixels) > limit, refusal(limit)))
 
 
 @on_cpu
-def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
+def fail_if(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
     """Return the contents, or fail with the first reason that holds.
 
     Args:
@@ -115,9 +115,9 @@ def unless(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
     return tf.ensure_shape(contents[zero:] if contents.shape.rank else contents[tf.newaxis][zero], contents.shape)
 
 
-def is_ours(message: str) -> bool:
-    """Return whether an op's error was raised by `unless`."""
-    return _OURS in message
+def is_refusal(message: str) -> bool:
+    """Return whether an op's error was raised by `fail_if`."""
+    return REFUSAL_PREFIX in message
 
 
 def refusal(limit: int) -> str:

@@ -149,7 +149,7 @@ def _check_one(name: str, contents: bytes, channels: int, max_pixels: int) -> Ch
 
 def _explain(contents: bytes, message: str) -> tuple[str, str]:
     """Return the reason and the message for a file that does not decode: the actual cause, in plain words."""
-    if pixel_limit.is_ours(message):
+    if pixel_limit.is_refusal(message):
         return "not decodable", op_message(message)
     found = find_format(contents)
     if found is None:

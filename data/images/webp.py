@@ -41,7 +41,7 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
     payload = _piece(contents, chunk + 8, tf.maximum(size, 0))
     is_whole = (size > 0) & (tf.strings.length(payload) == size)
     pixels, is_sound = tf.cond(_name(contents, chunk) == _LOSSY, lambda: _lossy(payload), lambda: _lossless(payload))
-    refused = pixel_limit.unless(
+    refused = pixel_limit.fail_if(
         payload, (~is_whole | ~is_sound, _DAMAGED), (pixels > max_pixels, pixel_limit.refusal(max_pixels))
     )
     padding = tf.strings.substr(tf.constant(b"\0"), 0, size % 2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data.errors import DataError, first_line
 from data.images import ops
-from data.images.edge_cases import KINDS, kinds_of, odd_picture
+from data.images.edge_cases import EDGE_CASES, edge_cases_of, make_edge_case
 from data.images.formats import JPEG_MAGIC, decoder_name, read_header
 from data.records import image_record, parse_spec
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
@@ -84,7 +84,7 @@ def choose_probes(files: Sequence[str], feature: Feature, label: Label, limit: i
             hint="The files must be uncompressed TFRecords of tf.train.Example with the task's feature and label.",
         ) from error
     if isinstance(feature, Image):
-        present = set().union(*(kinds_of(_parse_example(one.record)[IMAGE].bytes_list.value[0]) for one in probes))
+        present = set().union(*(edge_cases_of(_parse_example(one.record)[IMAGE].bytes_list.value[0]) for one in probes))
         probes += make_edge_cases(probes[0].record, feature, present)
     return probes
 
@@ -106,10 +106,10 @@ def make_edge_cases(example: bytes, feature: Image, present: Collection[str] = (
     if pixels is None:
         return []
     probes = []
-    for kind in KINDS:
+    for kind in EDGE_CASES:
         if kind in present or (kind == "CMYK JPEG" and feature.channels == 1):  # libjpeg rejects it, on stderr
             continue
-        contents = odd_picture(kind, pixels, feature.max_pixels)
+        contents = make_edge_case(kind, pixels, feature.max_pixels)
         decoded = _decode(contents, feature.channels, feature.max_pixels)
         if decoded is not None:
             reason, (height, width) = f"{_GENERATED}{kind}", decoded.shape[:2]

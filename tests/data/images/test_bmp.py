@@ -146,9 +146,9 @@ def refused(contents: bytes) -> str:
     """The reason that the graph gives, which is ingestion's, too."""
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         read(contents)
-    told = op_message(caught.value.message)
-    assert check_bytes([contents], 3, LIMIT)[0][2:] == ("not decodable", told)
-    return told
+    message = op_message(caught.value.message)
+    assert check_bytes([contents], 3, LIMIT)[0][2:] == ("not decodable", message)
+    return message
 
 
 def with_field(contents: bytes, at: int, value: int) -> bytes:
@@ -158,16 +158,16 @@ def with_field(contents: bytes, at: int, value: int) -> bytes:
 
 def test_what_is_not_read_is_refused_with_the_reason():
     for compression in (1, 2):
-        assert refused(bitmap(8, compression=compression)) == "a BMP with run-length encoding, which is not read"
+        assert refused(bitmap(8, compression=compression)) == "a BMP with run-length encoding, which is not supported"
     for compression, header in ((4, 40), (5, 40), (7, 40), (3, 64), (4, 64)):
-        inside = "a BMP with another file inside (JPEG, PNG), which is not read"
+        inside = "a BMP with another file inside (JPEG, PNG), which is not supported"
         assert refused(bitmap(24, header, compression=compression)) == inside
     for bits, masks in ((32, (0xF0F0, 0xFF, 0xFF00)), (24, (0xFF, 0xFF00, 0xFF0000)), (8, (1, 2, 4))):
-        told = "a BMP with bit masks that are not read"
-        assert refused(bitmap(bits, compression=3, masks=masks)) == told
-    assert refused(bitmap(2)) == "a BMP with a number of bits that is not read"
+        message = "a BMP with unsupported bit masks"
+        assert refused(bitmap(bits, compression=3, masks=masks)) == message
+    assert refused(bitmap(2)) == "a BMP with an unsupported number of bits"
     assert refused(with_field(bitmap(24), 14, 41)) == "a BMP with a header of an unknown kind"
-    assert refused(with_field(bitmap(8), 10, 54)) == "a BMP whose pixels begin before their place"
+    assert refused(with_field(bitmap(8), 10, 54)) == "a BMP whose pixels begin inside its header"
     for width, height in ((0, 5), (-7, 5), (7, 0)):
         assert refused(with_field(with_field(bitmap(24), 18, width), 22, height)) == "a BMP without pixels"
 
@@ -208,4 +208,4 @@ def test_damaged_headers_are_refused_in_plain_words():
         try:
             assert read(bytes(contents)).shape[2] == 3
         except tf.errors.InvalidArgumentError as error:
-            assert pixel_limit.is_ours(error.message), error.message
+            assert pixel_limit.is_refusal(error.message), error.message

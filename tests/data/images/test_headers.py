@@ -11,7 +11,17 @@ import pytest
 from PIL import Image as Pil
 
 from data.images.formats import read_header
-from data.images.headers import ALPHA, CMYK, EXIF_ROTATION, PROFILE, REMARKS, SIXTEEN_BITS, Frame, Header, jpeg_frame
+from data.images.headers import (
+    ALPHA,
+    CMYK,
+    EXIF_ROTATION,
+    PROFILE,
+    REMARKS,
+    SIXTEEN_BITS,
+    Header,
+    JpegFrame,
+    jpeg_frame,
+)
 
 CHANNELS = {"1": 1, "L": 1, "I;16": 1, "LA": 2, "RGB": 3, "P": 3, "RGBA": 4, "CMYK": 4}
 
@@ -155,8 +165,8 @@ def test_a_pngs_exif_as_pil_writes_and_reads_it(smooth, encode):
 
 def test_the_frame_of_a_jpeg(smooth, encode):
     for options, marker in (({}, 0xC0), ({"progressive": True}, 0xC2)):
-        assert jpeg_frame(encode(smooth(1), "JPEG", **options)) == Frame(marker, 8, 3)
-    assert jpeg_frame(b"\xff\xd8\xff") == Frame()
+        assert jpeg_frame(encode(smooth(1), "JPEG", **options)) == JpegFrame(marker, 8, 3)
+    assert jpeg_frame(b"\xff\xd8\xff") == JpegFrame()
 
 
 def test_reading_a_large_animation_is_quick(encode):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from data.families import IS_NEW
 from data.images import ops
-from data.images.edge_cases import KINDS, kinds_of, odd_picture
+from data.images.edge_cases import EDGE_CASES, edge_cases_of, make_edge_case
 from data.images.formats import read_header
 from data.images.headers import ALPHA, ANIMATION, EXIF_ROTATION, PART
 from data.images.validate import check_bytes, check_files
@@ -80,7 +80,7 @@ def test_of_an_animation_the_first_frame(lossless, smooth: Callable[..., np.ndar
         expected = np.asarray(opened.convert("RGB"))
     np.testing.assert_array_equal(decoded(contents), expected)
     assert read_header(contents).remarks == (ANIMATION,)
-    assert kinds_of(contents) == {"animated WebP"}
+    assert edge_cases_of(contents) == {"animated WebP"}
 
 
 @needs_new
@@ -163,8 +163,8 @@ def test_whatever_is_cut_or_flipped_is_refused_or_read(make) -> None:
 @needs_new
 def test_the_gate_makes_them() -> None:
     for kind in ("WebP", "WebP with alpha", "animated WebP", "JPEG XL"):
-        assert kind in KINDS and kind in kinds_of(odd_picture(kind, PIXELS, 10_000))
-        assert decoded(odd_picture(kind, PIXELS, 10_000)).ndim == 3
+        assert kind in EDGE_CASES and kind in edge_cases_of(make_edge_case(kind, PIXELS, 10_000))
+        assert decoded(make_edge_case(kind, PIXELS, 10_000)).ndim == 3
 
 
 @pytest.mark.skipif(IS_NEW, reason="TensorFlow 2.21 decodes them")

@@ -13,7 +13,7 @@ from PIL import Image as Pil
 from data.errors import DataError
 from data.families import IS_NEW
 from data.images import ops
-from data.images.edge_cases import KINDS, kinds_of
+from data.images.edge_cases import EDGE_CASES, edge_cases_of
 from data.images.formats import read_header
 from data.input.probe_sample import choose_probes, make_edge_cases
 from data.records import image_record
@@ -166,13 +166,13 @@ def test_files_that_cannot_be_read_are_an_error(tmp_path, content):
 @pytest.mark.parametrize("label", ["horse", 2.5])
 def test_generated_images_are_of_the_kind_they_name(label, smooth, encode):
     found = make_edge_cases(record(encode(smooth(1, 300, 400), "PNG"), label), FEATURE)
-    assert [one.reason for one in found] == [f"generated: {kind}" for kind in KINDS]
+    assert [one.reason for one in found] == [f"generated: {kind}" for kind in EDGE_CASES]
     seen: dict[str, tuple[Any, ...]] = {}
     for one in found:
         features, contents, kind = parsed(one.record), contents_of(one.record), one.reason.removeprefix("generated: ")
         value = features["label"]
         assert (value.bytes_list.value or value.float_list.value)[0] == (b"horse" if label == "horse" else 2.5)
-        assert kind in kinds_of(contents)
+        assert kind in edge_cases_of(contents)
         if kind in NEW:  # Pillow here reads no JPEG XL; see test_new_formats
             continue
         image = Pil.open(io.BytesIO(contents))
@@ -201,7 +201,7 @@ def test_no_made_picture_has_more_pixels_than_allowed(pixels, smooth, encode):
     limited = Image(8, 8, max_pixels=pixels)
     side = int(pixels**0.5)
     found = make_edge_cases(record(encode(smooth(1, side, pixels // side), "PNG")), limited)
-    assert len(found) == len(KINDS)
+    assert len(found) == len(EDGE_CASES)
     for one in found:
         assert ops.decode(tf.constant(contents_of(one.record)), 3, max_pixels=pixels).shape[2] == 3
 
@@ -209,9 +209,9 @@ def test_no_made_picture_has_more_pixels_than_allowed(pixels, smooth, encode):
 def test_what_the_models_decoder_rejects_is_not_generated(smooth, encode):
     """No decoder of TensorFlow's gives grey for CMYK."""
     whys = {one.reason for one in make_edge_cases(record(encode(smooth(1), "PNG")), Image(8, 8, channels=1))}
-    assert whys == {f"generated: {kind}" for kind in KINDS if kind != "CMYK JPEG"}
+    assert whys == {f"generated: {kind}" for kind in EDGE_CASES if kind != "CMYK JPEG"}
 
 
 def test_kinds_of_never_raises():
     for contents in (b"", b"\xff\xd8\xff", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(30), bytes(100)):
-        assert kinds_of(contents) <= {"GIF"}
+        assert edge_cases_of(contents) <= {"GIF"}
