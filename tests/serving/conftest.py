@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,49 +28,59 @@ from data.spec import Classes, Image
 from serving.export import saved_model
 from tests.preloaded import Process
 
-ANNOUNCED = re.compile(r"Running gRPC ModelServer at (\S+:\d+) \.\.\.")
-REAL = shlex.split(os.environ.get("SKEWLESS_MODEL_SERVER", ""))  # such as tensorflow_model_server; else ours
+GRPC_LINE = re.compile(r"Running gRPC ModelServer at (\S+:\d+) \.\.\.")
+REST_LINE = re.compile(r"Exporting HTTP/REST API at:\S+ \.\.\.")
+# Tests another server than ours, such as tensorflow_model_server.
+REAL = shlex.split(os.environ.get("SKEWLESS_MODEL_SERVER", ""))
 CLASSES = ("ant", "bee", "cow")
 PIXELS = (4, 5, 3)
 
 
 class Server:
-    """`python -m serving.server` on a free port, or the command that SKEWLESS_MODEL_SERVER names.
+    """`python -m serving.server` on a free port, or the command in SKEWLESS_MODEL_SERVER.
 
     Attributes:
-      errors: lines of both its streams, but for the one that tells the port.
+      errors: lines of stdout and stderr, except the two that announce the ports.
     """
 
     def __init__(self, base: Path, name: str = "m", *flags: str, poll: float = 0.1) -> None:
-        if REAL:  # takes whole seconds, and no port 0
+        if REAL:  # it accepts only whole seconds, and no port 0
             poll = max(1, round(poll))
-        given = [f"--port={_free_port() if REAL else 0}", f"--model_name={name}"]
-        given += [f"--model_base_path={base}", f"--file_system_poll_wait_seconds={poll}", *flags]
+        arguments = [f"--port={_free_port() if REAL else 0}", f"--model_name={name}"]
+        arguments += [f"--model_base_path={base}", f"--file_system_poll_wait_seconds={poll}", *flags]
         environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
         self.process: Process | subprocess.Popen[str]
         if REAL:
             pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            self.process = subprocess.Popen([*REAL, *given], text=True, env=environment, **pipes)
+            self.process = subprocess.Popen([*REAL, *arguments], text=True, env=environment, **pipes)
         else:
-            self.process = Process("serving.server", *given, env=environment)
+            self.process = Process("serving.server", *arguments, env=environment)
         self.errors: queue.Queue[str] = queue.Queue()
         self._announced: queue.Queue[str] = queue.Queue()
+        self._rest_is_open = threading.Event()
         self._address = ""
-        for stream in (self.process.stdout, self.process.stderr):
-            threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+        streams = (self.process.stdout, self.process.stderr)
+        self._readers = [threading.Thread(target=self._read, args=(stream,), daemon=True) for stream in streams]
+        for reader in self._readers:
+            reader.start()
 
     def _read(self, stream: Iterable[str]) -> None:
         for line in stream:
-            found = ANNOUNCED.search(line)
-            if found:
-                self._announced.put(found[1].replace("0.0.0.0", "127.0.0.1"))
+            if match := GRPC_LINE.search(line):
+                self._announced.put(match[1].replace("0.0.0.0", "127.0.0.1"))
+            elif REST_LINE.search(line):
+                self._rest_is_open.set()
             else:
                 self.errors.put(line)
 
     def address(self) -> str:
-        """Waits for the announced line."""
+        """Wait for the line that announces the gRPC port, and return its address."""
         self._address = self._address or self._announced.get(timeout=60)
         return self._address
+
+    def await_rest(self) -> None:
+        """Wait for the line that announces the REST port."""
+        assert self._rest_is_open.wait(60)
 
     def stubs(
         self,
@@ -82,13 +91,19 @@ class Server:
         )
 
     def error_line(self, text: str) -> str:
-        """Waits for a line with `text`."""
+        """Wait for a line with `text`, and return it."""
         while text not in (line := self.errors.get(timeout=60)):
             pass
         return line
 
+    def remaining_lines(self) -> list[str]:
+        """Wait until both streams end, and return the lines that nobody has read."""
+        for reader in self._readers:
+            reader.join(60)
+        return [self.errors.get() for _ in range(self.errors.qsize())]
+
     def is_silent(self) -> bool:
-        """Nothing was announced."""
+        """Return whether no gRPC port was announced."""
         return self._announced.empty()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -163,7 +178,7 @@ def _write_numbers(folder: Path, offset: float) -> None:
     tf.saved_model.save(module, str(folder), signatures=signatures)
     path = folder / "saved_model.pb"
     model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    for name in ("serving_default", "two"):  # the same again, with a default for the first input
+    for name in ("serving_default", "two"):  # a copy of each, with a default for the first input
         copy = model.meta_graphs[0].signature_def[f"{name}_defaults"]
         copy.CopyFrom(model.meta_graphs[0].signature_def[name])
         copy.defaults[min(copy.inputs)].CopyFrom(tf.make_tensor_proto([7.0]))
@@ -172,7 +187,7 @@ def _write_numbers(folder: Path, offset: float) -> None:
 
 @pytest.fixture(scope="session")
 def numbers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
-    """A SavedModel that answers 2x + offset and more; each offset is written once."""
+    """Return a SavedModel that computes 2x + offset and more; each offset is written once."""
     root = tmp_path_factory.mktemp("numbers")
 
     def make(offset: float) -> Path:
@@ -185,7 +200,7 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]
 
 
 class _Decode(tf.Module):
-    """Stands for the TransformGraph's layer: decodes the pictures, and leaves the label alone."""
+    """A stand-in for the TransformGraph's layer: decodes the pictures and keeps the label."""
 
     def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         pixels = tf.map_fn(self._decode, raw["image"], fn_output_signature=tf.TensorSpec(PIXELS, tf.uint8))
@@ -197,7 +212,7 @@ class _Decode(tf.Module):
 
 @pytest.fixture(scope="session")
 def pictures_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras.Model]:
-    """An exported image model's base path with version 1, and the Keras model in it: [N, 4, 5, 3] to [N, 3]."""
+    """The base path of an exported image model, version 1, and its Keras model: [N, 4, 5, 3] to [N, 3]."""
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [keras.Input(PIXELS), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]
@@ -212,13 +227,13 @@ def pictures_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, kera
 
 @pytest.fixture(scope="session")
 def picture_files(encode: Callable[..., bytes]) -> tuple[np.ndarray, list[bytes]]:
-    """Pixels uint8 [4, 4, 5, 3], and the same as PNG files."""
+    """Pixels uint8 [4, 4, 5, 3], and the same pictures as PNG files."""
     pixels = np.random.default_rng(5).integers(0, 256, (4, *PIXELS), np.uint8)
     return pixels, [encode(picture, "PNG") for picture in pixels]
 
 
 def _tf1_signatures() -> dict[str, object]:
-    """Of half_plus_two: 0.5x + 2 as TF Serving's own tests have it, and signatures that are wrong in one way each."""
+    """Return half_plus_two (0.5x + 2, as in TF Serving's own tests), and signatures with one fault each."""
     v1, build = tf.compat.v1, tf.compat.v1.saved_model.build_signature_def
     info = v1.saved_model.build_tensor_info
     predict, classify, regress = (f"tensorflow/serving/{method}" for method in ("predict", "classify", "regress"))
@@ -267,7 +282,7 @@ def _tf1_signatures() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def half_plus_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base path whose version 123 was written by TF1's SavedModelBuilder, with method names."""
+    """A base path with version 123, which TF1's SavedModelBuilder wrote, with method names."""
     base = tmp_path_factory.mktemp("half_plus_two")
     builder = tf.compat.v1.saved_model.Builder(str(base / "123"))
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -279,7 +294,7 @@ def half_plus_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Reply(NamedTuple):
-    """What the REST port answered."""
+    """An answer of the REST port."""
 
     status: int
     headers: dict[str, str]
@@ -292,23 +307,19 @@ class Reply(NamedTuple):
     @property
     def error(self) -> str:
         assert self.headers["Content-Type"] == "application/json"
-        found = self.json
-        assert set(found) == {"error"}
-        return found["error"]
+        body = self.json
+        assert set(body) == {"error"}
+        return body["error"]
 
 
 class Rest:
-    """A server's REST port, and its gRPC port beside it."""
+    """A server with a REST port in addition to its gRPC port."""
 
     def __init__(self, serve: Callable[..., Any], base: Path, name: str, *flags: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.server = serve(base, name, f"--rest_api_port={self.port}", *flags)
-        self.server.address()
-        end = time.monotonic() + 30
-        while socket.socket().connect_ex(("127.0.0.1", self.port)):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        self.server.await_rest()
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
         content = body if isinstance(body, bytes | str | None) else json.dumps(body)
@@ -329,7 +340,7 @@ class Rest:
 
 @pytest.fixture(scope="module")
 def serve_rest(serve: Callable[..., Server]) -> Callable[..., Rest]:
-    """Starts a server with a REST port: `(base path, name, *flags)`."""
+    """Start a server with a REST port: `(base path, name, *flags)`."""
     return lambda base, name, *flags: Rest(serve, base, name, *flags)
 
 

@@ -1,4 +1,4 @@
-"""The server as a process: its texts, its versions, its command line."""
+"""The server as a process: its error texts, its versions, its command line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
 
 from serving.server.rpc_error import Fault
 from serving.server.saved_model.saved_model_bundle import SavedModelBundle
+from tests.serving.server.helpers import publish, refused, wait_until
 
 Code = grpc.StatusCode
 Shape = tensor_shape_pb2.TensorShapeProto
@@ -32,8 +33,8 @@ ONE = tf.make_tensor_proto([1.0])
 VALUES = np.array([0.0, 1.0, 100.0], np.float32)
 
 
-class Asked:
-    """One server, asked through its port."""
+class ServerClient:
+    """Calls one server through its gRPC port."""
 
     def __init__(self, server: Any) -> None:
         self.server = server
@@ -67,35 +68,22 @@ class Asked:
             for entry in self.model.GetModelStatus(request, timeout=20).model_version_status
         ]
 
-    def await_states(self, **wanted: str) -> None:
-        """Waits until `v1="END"` and so on hold for exactly these versions."""
-        end = time.monotonic() + 20
-        while (seen := {f"v{number}": state for number, state, *_ in self.status()}) != wanted:
-            assert time.monotonic() < end, f"still {seen}"
-            time.sleep(0.02)
+    def await_states(self, **expected: str) -> None:
+        """Wait until `v1="END"` and so on hold for exactly these versions."""
+        wait_until(lambda: self._states() == expected, self._states)
 
-
-def publish(model: Path, base: Path, number: int) -> None:
-    """As the pusher does: aside, then one rename."""
-    base.mkdir(exist_ok=True)
-    shutil.copytree(model, base / f".pushing-{number}")
-    (base / f".pushing-{number}").rename(base / str(number))
-
-
-def refused(call: Callable[..., Any], *args: Any, **options: Any) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*args, **options)
-    return caught.value.code(), caught.value.details()
+    def _states(self) -> dict[str, str]:
+        return {f"v{number}": state for number, state, *_ in self.status()}
 
 
 @pytest.fixture(scope="module")
-def asked(
+def client(
     serve: Callable[..., Any], numbers: Callable[[float], Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Asked]:
-    """A server of 2x + 1, version 5, polled hardly ever."""
-    base = tmp_path_factory.mktemp("asked")
+) -> Iterator[ServerClient]:
+    """A server of 2x + 1, version 5, that practically never polls."""
+    base = tmp_path_factory.mktemp("client")
     publish(numbers(1.0), base, 5)
-    yield Asked(serve(base, poll=1000))
+    yield ServerClient(serve(base, poll=1000))
 
 
 def proto(**fields: Any) -> tensor_pb2.TensorProto:
@@ -109,12 +97,12 @@ def shape(*sizes: int) -> Shape:
 # --- finding the model ---
 
 
-def test_no_model_spec(asked: Asked) -> None:
-    assert refused(asked.prediction.Predict, predict_pb2.PredictRequest()) == (
+def test_no_model_spec(client: ServerClient) -> None:
+    assert refused(client.prediction.Predict, predict_pb2.PredictRequest()) == (
         Code.INVALID_ARGUMENT,
         "Missing ModelSpec",
     )
-    assert refused(asked.model.GetModelStatus, get_model_status_pb2.GetModelStatusRequest()) == (
+    assert refused(client.model.GetModelStatus, get_model_status_pb2.GetModelStatusRequest()) == (
         Code.INVALID_ARGUMENT,
         "Missing ModelSpec",
     )
@@ -132,24 +120,24 @@ def test_no_model_spec(asked: Asked) -> None:
     ],
 )
 def test_model_is_looked_up_before_all_else(
-    asked: Asked, spec: dict[str, Any], code: grpc.StatusCode, text: str
+    client: ServerClient, spec: dict[str, Any], code: grpc.StatusCode, text: str
 ) -> None:
     wrong = {"inputs": {"q": ONE, "r": ONE}, "signature_name": "no", "outputs": ("no",)}
-    assert refused(asked.predict, **wrong, **spec) == (code, text)
+    assert refused(client.predict, **wrong, **spec) == (code, text)
 
 
 # --- Predict: checks ---
 
 
-def test_signature_is_looked_up_before_the_inputs(asked: Asked) -> None:
-    assert refused(asked.predict, {}, ("no",), signature_name="no") == (
+def test_signature_is_looked_up_before_the_inputs(client: ServerClient) -> None:
+    assert refused(client.predict, {}, ("no",), signature_name="no") == (
         Code.FAILED_PRECONDITION,
         'Serving signature key "no" not found.',
     )
 
 
-def test_long_text_is_cut(asked: Asked) -> None:
-    code, text = refused(asked.predict, signature_name="n" * 2000)
+def test_long_text_is_cut(client: ServerClient) -> None:
+    code, text = refused(client.predict, signature_name="n" * 2000)
     assert code is Code.FAILED_PRECONDITION
     assert text == ('Serving signature key "' + "n" * 2000)[:1024] + "...TRUNCATED"
 
@@ -205,23 +193,23 @@ def test_long_text_is_cut(asked: Asked) -> None:
         ),
     ],
 )
-def test_input_names(asked: Asked, signature: str, sent: tuple[str, ...], text: str) -> None:
+def test_input_names(client: ServerClient, signature: str, sent: tuple[str, ...], text: str) -> None:
     inputs = dict.fromkeys(sent, ONE)
-    assert refused(asked.predict, inputs, ("no",), signature_name=signature) == (Code.INVALID_ARGUMENT, text)
+    assert refused(client.predict, inputs, ("no",), signature_name=signature) == (Code.INVALID_ARGUMENT, text)
 
 
-def test_defaults_fill_what_is_missing(asked: Asked) -> None:
-    assert asked.predict({}, signature_name="serving_default_defaults").outputs["y"].float_val[:] == [15.0]
-    assert asked.predict(signature_name="serving_default_defaults").outputs["y"].float_val[:] == [3.0]
-    assert asked.predict({"b": ONE}, signature_name="two_defaults").outputs["sum"].float_val[:] == [8.0]
+def test_defaults_fill_what_is_missing(client: ServerClient) -> None:
+    assert client.predict({}, signature_name="serving_default_defaults").outputs["y"].float_val[:] == [15.0]
+    assert client.predict(signature_name="serving_default_defaults").outputs["y"].float_val[:] == [3.0]
+    assert client.predict({"b": ONE}, signature_name="two_defaults").outputs["sum"].float_val[:] == [8.0]
 
 
-def test_metadata_has_the_defaults(asked: Asked) -> None:
+def test_metadata_has_the_defaults(client: ServerClient) -> None:
     """The reference leaves them out in tfrt_servable.cc alone, and not in get_model_metadata_impl.cc, which serves."""
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "m"
     signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert asked.prediction.GetModelMetadata(request, timeout=20).metadata["signature_def"].Unpack(signatures)
+    assert client.prediction.GetModelMetadata(request, timeout=20).metadata["signature_def"].Unpack(signatures)
     assert signatures.signature_def["two_defaults"].defaults["a"] == tf.make_tensor_proto([7.0])
 
 
@@ -235,25 +223,25 @@ def test_metadata_has_the_defaults(asked: Asked) -> None:
     ],
     ids=["no dtype", "content length", "open shape", "unknown dtype"],
 )
-def test_tensor_that_does_not_parse(asked: Asked, tensor: tensor_pb2.TensorProto) -> None:
-    assert refused(asked.predict, {"x": tensor}, ("no",)) == (Code.INVALID_ARGUMENT, "tensor parsing error: x")
+def test_tensor_that_does_not_parse(client: ServerClient, tensor: tensor_pb2.TensorProto) -> None:
+    assert refused(client.predict, {"x": tensor}, ("no",)) == (Code.INVALID_ARGUMENT, "tensor parsing error: x")
 
 
-def test_output_filter(asked: Asked) -> None:
-    assert refused(asked.predict, outputs=("y", "no")) == (
+def test_output_filter(client: ServerClient) -> None:
+    assert refused(client.predict, outputs=("y", "no")) == (
         Code.INVALID_ARGUMENT,
         "output tensor alias not found in signature: no Outputs expected to be in the set {total,y}.",
     )
-    assert refused(asked.predict, outputs=("y", "y")) == (
+    assert refused(client.predict, outputs=("y", "y")) == (
         Code.INVALID_ARGUMENT,
         "duplicate output tensor alias: y",
     )
-    assert set(asked.predict(outputs=("y",)).outputs) == {"y"}
-    assert set(asked.predict().outputs) == {"total", "y"}
+    assert set(client.predict(outputs=("y",)).outputs) == {"y"}
+    assert set(client.predict().outputs) == {"total", "y"}
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "dtype"),
     [
         (np.array([b"a"], object), "string"),
         (np.array([1.0]), "double"),
@@ -261,16 +249,16 @@ def test_output_filter(asked: Asked) -> None:
         (np.array([1], np.int64), "int64"),
     ],
 )
-def test_run_faults_of_dtype(asked: Asked, values: np.ndarray, told: str) -> None:
-    assert refused(asked.predict, {"x": tf.make_tensor_proto(values)}) == (
+def test_run_faults_of_dtype(client: ServerClient, values: np.ndarray, dtype: str) -> None:
+    assert refused(client.predict, {"x": tf.make_tensor_proto(values)}) == (
         Code.INVALID_ARGUMENT,
-        f"Expects arg[0] to be float but {told} is provided",
+        f"Expects arg[0] to be float but {dtype} is provided",
     )
 
 
-def test_run_faults_of_shape(asked: Asked) -> None:
+def test_run_faults_of_shape(client: ServerClient) -> None:
     code, text = refused(
-        asked.predict, {"x": tf.make_tensor_proto(np.ones([1, 2], np.float32))}, signature_name="product"
+        client.predict, {"x": tf.make_tensor_proto(np.ones([1, 2], np.float32))}, signature_name="product"
     )
     assert code is Code.INVALID_ARGUMENT
     assert text.startswith("Matrix size-incompatible: In[0]: [1,2], In[1]: [4,2]\n\t [[{{")
@@ -290,18 +278,18 @@ def test_run_faults_of_shape(asked: Asked) -> None:
     ],
     ids=["missing", "other type", "garbage", "garbage that is no text"],
 )
-def test_run_faults_of_examples(asked: Asked, example: dict[str, tf.train.Feature] | bytes, text: str) -> None:
+def test_run_faults_of_examples(client: ServerClient, example: dict[str, tf.train.Feature] | bytes, text: str) -> None:
     if isinstance(example, dict):
         example = tf.train.Example(features=tf.train.Features(feature=example)).SerializeToString()
-    code, told = refused(asked.predict, {"inputs": tf.make_tensor_proto([example])}, signature_name="parse")
+    code, details = refused(client.predict, {"inputs": tf.make_tensor_proto([example])}, signature_name="parse")
     assert code is Code.INVALID_ARGUMENT
-    assert told.startswith(text)
+    assert details.startswith(text)
 
 
-def test_deadline_ends_the_run_and_not_the_server(asked: Asked) -> None:
+def test_deadline_ends_the_run_and_not_the_server(client: ServerClient) -> None:
     endless = {"turns": tf.make_tensor_proto([2**62])}
-    assert refused(asked.predict, endless, timeout=0.3, signature_name="spin")[0] is Code.DEADLINE_EXCEEDED
-    assert asked.predict().outputs["y"].float_val[:] == [3.0]
+    assert refused(client.predict, endless, timeout=0.3, signature_name="spin")[0] is Code.DEADLINE_EXCEEDED
+    assert client.predict().outputs["y"].float_val[:] == [3.0]
 
 
 # --- Predict: answers ---
@@ -323,8 +311,10 @@ def test_deadline_ends_the_run_and_not_the_server(asked: Asked) -> None:
     ],
     ids=["values", "content", "last", "one", "zeros", "surplus", "unknown rank", "scalar", "empty", "other rank"],
 )
-def test_tensors_are_read(asked: Asked, tensor: tensor_pb2.TensorProto, answer: list[float], sizes: list[int]) -> None:
-    got = asked.predict({"x": tensor}).outputs["y"]
+def test_tensors_are_read(
+    client: ServerClient, tensor: tensor_pb2.TensorProto, answer: list[float], sizes: list[int]
+) -> None:
+    got = client.predict({"x": tensor}).outputs["y"]
     assert got.float_val[:] == answer
     assert [dim.size for dim in got.tensor_shape.dim] == sizes
     assert not got.tensor_shape.unknown_rank and not got.tensor_content
@@ -336,7 +326,7 @@ def test_outputs_come_as_content_where_a_flag_says_so(
     """PostProcessPredictionResult of tensorflow_serving/servables/tensorflow/predict_util.cc."""
     publish(numbers(1.0), tmp_path, 1)
     outputs = (
-        Asked(serve(tmp_path, "m", "--enable_serialization_as_tensor_content"))
+        ServerClient(serve(tmp_path, "m", "--enable_serialization_as_tensor_content"))
         .predict({"x": tf.make_tensor_proto([1.0, 20.0])}, signature_name="typed")
         .outputs
     )
@@ -365,8 +355,8 @@ def test_outputs_come_as_content_where_a_flag_says_so(
         ("string", "string_val"),
     ],
 )
-def test_every_dtype_answers_in_its_typed_field(asked: Asked, kind: str, field: str) -> None:
-    got = asked.predict({"x": tf.make_tensor_proto(VALUES)}, (kind,), signature_name="typed").outputs[kind]
+def test_every_dtype_answers_in_its_typed_field(client: ServerClient, kind: str, field: str) -> None:
+    got = client.predict({"x": tf.make_tensor_proto(VALUES)}, (kind,), signature_name="typed").outputs[kind]
     assert [name.name for name, _ in got.ListFields()] == ["dtype", "tensor_shape", field]
     if kind == "string":
         assert got.string_val[:] == [b"0", b"1", b"100"]
@@ -375,26 +365,26 @@ def test_every_dtype_answers_in_its_typed_field(asked: Asked, kind: str, field: 
         np.testing.assert_array_equal(tf.make_ndarray(got), VALUES.astype(tf.as_dtype(kind).as_numpy_dtype))
 
 
-def test_answer_tells_what_was_used(asked: Asked) -> None:
+def test_answer_tells_what_was_used(client: ServerClient) -> None:
     for options in ({}, {"version": 5}, {"signature_name": "serving_default"}):
-        spec = asked.predict(**options).model_spec
+        spec = client.predict(**options).model_spec
         assert (spec.name, spec.version.value, spec.signature_name) == ("m", 5, "serving_default")
         assert spec.WhichOneof("version_choice") == "version"
 
 
-def test_messages_above_grpc_s_default_of_four_megabytes(asked: Asked) -> None:
+def test_messages_above_grpc_s_default_of_four_megabytes(client: ServerClient) -> None:
     many = np.zeros(1_500_000, np.float32)
-    assert asked.predict({"x": tf.make_tensor_proto(many)}, ("total",)).outputs["total"].float_val[:] == [0.0]
+    assert client.predict({"x": tf.make_tensor_proto(many)}, ("total",)).outputs["total"].float_val[:] == [0.0]
 
 
 # --- status, and the rest ---
 
 
-def test_status(asked: Asked) -> None:
-    assert asked.status() == asked.status(number=5) == [(5, "AVAILABLE", 0, "")]
+def test_status(client: ServerClient) -> None:
+    assert client.status() == client.status(number=5) == [(5, "AVAILABLE", 0, "")]
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name, request.model_spec.version_label = "m", "ignored"
-    (entry,) = asked.model.GetModelStatus(request).model_version_status
+    (entry,) = client.model.GetModelStatus(request).model_version_status
     assert entry.version == 5 and entry.HasField("status")
 
 
@@ -407,33 +397,83 @@ def test_status(asked: Asked) -> None:
         ("n", 5, "Could not find version 5 of model n"),
     ],
 )
-def test_status_of_what_is_not_there(asked: Asked, name: str, number: int | None, text: str) -> None:
-    assert refused(asked.status, name, number) == (Code.NOT_FOUND, text)
+def test_status_of_what_is_not_there(client: ServerClient, name: str, number: int | None, text: str) -> None:
+    assert refused(client.status, name, number) == (Code.NOT_FOUND, text)
 
 
-def test_taken_port(asked: Asked, serve: Callable[..., Any], tmp_path: Path, numbers: Callable[[float], Path]) -> None:
+def test_taken_port(
+    client: ServerClient, serve: Callable[..., Any], tmp_path: Path, numbers: Callable[[float], Path]
+) -> None:
     publish(numbers(1.0), tmp_path / "base", 1)
-    port = asked.server.address().rsplit(":", 1)[1]
+    port = client.server.address().rsplit(":", 1)[1]
     second = serve(tmp_path / "base", "m", f"--port={port}")
     assert second.process.wait(timeout=60) == 255
     assert second.is_silent()
     second.error_line("Failed to start server. Error: UNKNOWN: ")
 
 
-def test_ends_cleanly_on_ctrl_c_and_says_nothing_more(asked: Asked) -> None:
-    assert asked.server.stop(signal.SIGINT) == 0
-    said = [asked.server.errors.get() for _ in range(asked.server.errors.qsize())]
-    assert len(said) == 1 and "Successfully loaded servable version {name: m version: 5}" in said[0]
+def test_ends_cleanly_on_ctrl_c_and_logs_no_request(
+    serve: Callable[..., Any], numbers: Callable[[float], Path], tmp_path: Path
+) -> None:
+    publish(numbers(1.0), tmp_path / "base", 5)
+    client = ServerClient(serve(tmp_path / "base", poll=1000))
+    assert client.predict().outputs["y"].float_val[:] == [3.0]
+    endless = {"turns": tf.make_tensor_proto([2**62])}
+    assert refused(client.predict, endless, timeout=0.3, signature_name="spin")[0] is Code.DEADLINE_EXCEEDED
+    wrong: list[dict[str, Any]] = [
+        {"name": "n"},
+        {"version_label": "old"},
+        {"signature_name": "no"},
+        {"inputs": {"x": tf.make_tensor_proto([1])}},
+        {"inputs": {"x": tf.make_tensor_proto(np.ones([1, 2], np.float32))}, "signature_name": "product"},
+    ]
+    for options in wrong:
+        refused(client.predict, **options)
+    refused(client.status, "n")
+    assert client.server.stop(signal.SIGINT) == 0
+    lines = client.server.remaining_lines()
+    assert len(lines) == 1 and "Successfully loaded servable version {name: m version: 5}" in lines[0]
 
 
 # --- the life of a server ---
 
 
-def test_versions_come_and_go_under_load(
+@contextmanager
+def under_load(client: ServerClient) -> Iterator[set[tuple[int, float]]]:
+    """Send requests from three threads until the end of the block, and expect that none fails.
+
+    Yields:
+      The answers so far, each a version with its y; the set grows.
+    """
+    answers: set[tuple[int, float]] = set()
+    faults: list[Exception] = []
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.is_set():
+            try:
+                answer = client.predict()
+                answers.add((answer.model_spec.version.value, answer.outputs["y"].float_val[0]))
+            except grpc.RpcError as error:
+                faults.append(error)
+
+    threads = [threading.Thread(target=send, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert faults == []
+
+
+def test_port_opens_with_the_first_version(
     serve: Callable[..., Any], numbers: Callable[[float], Path], tmp_path: Path
 ) -> None:
     base = tmp_path / "base"
-    server = serve(base, "m", "--max_num_load_retries=0")
+    server = serve(base, "m")
     line = server.error_line("No versions of servable m")
     assert line.strip().endswith(
         f"No versions of servable m found under base path {base}. "
@@ -442,39 +482,30 @@ def test_versions_come_and_go_under_load(
     server.error_line("No versions of servable m")
     assert server.is_silent(), "the port must not open before the first version is there"
     publish(numbers(1.0), base, 1)
-    asked = Asked(server)
-    assert asked.predict().model_spec.version.value == 1
+    assert ServerClient(server).predict().model_spec.version.value == 1
 
-    answers: list[tuple[int, float]] = []
-    faults: list[Exception] = []
-    done = threading.Event()
 
-    def load() -> None:
-        while not done.is_set():
-            try:
-                answer = asked.predict()
-                answers.append((answer.model_spec.version.value, answer.outputs["y"].float_val[0]))
-            except grpc.RpcError as error:
-                faults.append(error)
-
-    threads = [threading.Thread(target=load, daemon=True) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    publish(numbers(2.0), base, 2)
-    asked.await_states(v1="END", v2="AVAILABLE")
-    (tmp_path / "broken").mkdir()
-    publish(tmp_path / "broken", base, 3)
-    asked.await_states(v1="END", v2="AVAILABLE", v3="END")
-    (base / "3").rmdir()
-    shutil.rmtree(base / "2")
-    asked.await_states(v1="AVAILABLE", v2="END", v3="END")
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert faults == []
-    assert set(answers) == {(1, 3.0), (2, 4.0)}
-    assert refused(asked.predict, version=2) == (Code.NOT_FOUND, "Servable not found for request: Specific(m, 2)")
-    assert asked.status() == [
+def test_versions_come_and_go_under_load(
+    serve: Callable[..., Any], numbers: Callable[[float], Path], tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    publish(numbers(1.0), base, 1)
+    server = serve(base, "m", "--max_num_load_retries=0")
+    client = ServerClient(server)
+    with under_load(client) as answers:
+        wait_until(lambda: answers == {(1, 3.0)})
+        publish(numbers(2.0), base, 2)
+        client.await_states(v1="END", v2="AVAILABLE")
+        (tmp_path / "broken").mkdir()
+        publish(tmp_path / "broken", base, 3)
+        client.await_states(v1="END", v2="AVAILABLE", v3="END")
+        wait_until(lambda: (2, 4.0) in answers)
+        (base / "3").rmdir()
+        shutil.rmtree(base / "2")
+        client.await_states(v1="AVAILABLE", v2="END", v3="END")
+    assert answers == {(1, 3.0), (2, 4.0)}
+    assert refused(client.predict, version=2) == (Code.NOT_FOUND, "Servable not found for request: Specific(m, 2)")
+    assert client.status() == [
         (
             3,
             "END",
@@ -487,8 +518,8 @@ def test_versions_come_and_go_under_load(
     ]
 
     shutil.rmtree(base / "1")
-    asked.await_states(v1="END", v2="END", v3="END")
-    assert refused(asked.predict) == (Code.NOT_FOUND, "Servable not found for request: Latest(m)")
+    client.await_states(v1="END", v2="END", v3="END")
+    assert refused(client.predict) == (Code.NOT_FOUND, "Servable not found for request: Latest(m)")
     assert server.stop(signal.SIGTERM) == 0
 
 
@@ -527,7 +558,7 @@ def test_waiting_server_stops_on_sigterm(serve: Callable[..., Any], tmp_path: Pa
 
 
 def test_its_first_line_is_its_own(tmp_path: Path) -> None:
-    """TensorFlow 2.21 prints some while it is imported, whatever the log level."""
+    """TensorFlow 2.21 prints lines during its import at every log level."""
     command = [sys.executable, "-m", "serving.server", "--port=0", "--model_name=m", f"--model_base_path={tmp_path}"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

@@ -32,20 +32,20 @@ class Fake:
 
 
 class Served:
-    """Models that are looked after by a Control, with a folder for each."""
+    """Models with a folder each, managed by ManagerThreads."""
 
     def __init__(self, root: Path, **options: Any) -> None:
         self.root = root
         self.models: ModelManager[Fake] = ModelManager(Fake, LoadRetries(0), **options)
-        self.control = ManagerThreads(self.models, 2, 0, 0)
-        self.control.start(0)
+        self.threads = ManagerThreads(self.models, 2, 0, 0)
+        self.threads.start(0)
 
     def push(self, model: str, *names: str) -> None:
         for name in names:
             (self.root / model / name).mkdir(parents=True)
 
     def reload(self, *models: str, platform: str = "tensorflow", **options: Any) -> None:
-        """Each model is a name, and what else its entry says."""
+        """Reload a config; each model is its name, followed by more fields of its entry."""
         config = model_server_config_pb2.ModelServerConfig()
         config.model_config_list.SetInParent()
         for model in models:
@@ -67,7 +67,7 @@ class Served:
         return {version.number: version.state.name for version in self.models.versions(name)}
 
     def poll(self, name: str, **wanted: str) -> None:
-        """Polls, and waits for these states."""
+        """Poll, and wait for these states."""
         self.models.poll()
         with self.models.changed:
             assert self.models.changed.wait_for(
@@ -79,7 +79,7 @@ class Served:
 def served(tmp_path: Path) -> Iterator[Served]:
     served = Served(tmp_path)
     yield served
-    served.control.stop()
+    served.threads.stop()
 
 
 def refused(call: Any, *args: Any, **options: Any) -> str:
@@ -155,10 +155,10 @@ def test_labels_for_unavailable_versions_where_they_are_allowed(tmp_path: Path) 
     assert refused(served.reload, 'a version_labels { key: "x" value: 6 }').startswith("FAILED_PRECONDITION")
     served.reload('a version_labels { key: "x" value: 1 }')
     assert served.number("a", label="x") == 1
-    served.control.stop()
+    served.threads.stop()
 
 
-def test_model_that_does_not_load_is_told_and_the_others_are_served(served: Served) -> None:
+def test_model_that_does_not_load_is_reported_and_the_others_are_served(served: Served) -> None:
     served.push("a", "1")
     served.push("b", "3", "4")
     (served.root / "b" / "4" / "broken").touch()
@@ -174,18 +174,25 @@ def test_model_that_does_not_load_is_told_and_the_others_are_served(served: Serv
     served.reload("a", "b")  # b is not new, and not waited for
     served.reload("a")
     (served.root / "c" / "1" / "broken").rmdir()
-    served.reload("a", "c")  # its failure belongs to the past
+    served.reload("a", "c")  # its old failure no longer counts
     assert served.number("c") == 1
 
 
 def test_reload_waits_for_a_first_version_as_long_as_it_is_wanted(served: Served) -> None:
     served.reload()
     (served.root / "a").mkdir()
-    served.reload("a", keep_waiting=iter((True, True, False)).__next__)  # nobody waits any more
-    waiting = threading.Thread(target=served.reload, args=("a", "b"))
+    served.reload("a", keep_waiting=iter((True, True, False)).__next__)  # its caller gives up
+    checks = threading.Semaphore(0)
+
+    def keep_waiting() -> bool:
+        checks.release()
+        return True
+
+    waiting = threading.Thread(target=served.reload, args=("a", "b"), kwargs={"keep_waiting": keep_waiting})
     (served.root / "b").mkdir()
     waiting.start()
-    waiting.join(0.5)
+    for _ in range(3):  # it has found no version of b at least twice, and still waits
+        assert checks.acquire(timeout=10)
     assert waiting.is_alive()
     served.push("b", "1")
     served.models.poll()

@@ -1,4 +1,4 @@
-"""The manager with a fake model on real folders: which versions load and go, in which order, and how they end."""
+"""VersionManager with a fake model on real folders: which versions load and unload, in which order, and how."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.server.rpc_error import Fault, truncate_message
 
 
 class Fake:
-    """A model that knows its folder and whether it was closed; a folder with a file `broken` does not load."""
+    """A model that records its folder and whether it was closed; a folder with a file `broken` does not load."""
 
     def __init__(self, folder: str) -> None:
         if (Path(folder) / "broken").exists():
@@ -36,7 +36,7 @@ def manager() -> VersionManager[Fake]:
 
 
 def folders(base: Path, *numbers: int) -> dict[int, str]:
-    """The folders of these versions, made where they are not there."""
+    """Return the folders of these versions; create the missing ones."""
     for number in numbers:
         (base / str(number)).mkdir(parents=True, exist_ok=True)
     return {number: str(base / str(number)) for number in numbers}
@@ -48,8 +48,8 @@ def break_version(base: Path, number: int) -> None:
 
 
 def settle(manager: VersionManager[Fake]) -> None:
-    while work := manager.next_action():
-        work.run()
+    while action := manager.next_action():
+        action.run()
 
 
 def aspire(manager: VersionManager[Fake], base: Path, *numbers: int) -> None:
@@ -114,7 +114,7 @@ def test_order_of_many_changes(base: Path) -> None:
         version.servable.close = lambda close=close, name=name: (done.append(name), close())
     done.clear()
     aspire(manager, base, 5, 6)
-    # As the availability-preserving policy says: of several unwanted ones one is enough to serve on.
+    # The availability-preserving policy keeps one unwanted version, which is enough to serve meanwhile.
     assert done == ["unload 1", "unload 2", "load 6", "unload 3", "load 5"]
     aspire(manager, base)
     assert set(states(manager).values()) == {"END"}
@@ -155,7 +155,7 @@ def test_version_wanted_again_before_it_was_unloaded_stays(base: Path, manager: 
     assert manager.versions()[0] is first
 
 
-def test_failed_load_is_tried_again_so_many_times(base: Path) -> None:
+def test_failed_load_is_retried_up_to_the_limit(base: Path) -> None:
     tries = []
     manager: VersionManager[Fake] = VersionManager(
         "m", lambda folder: tries.append(folder) or Fake(folder), LoadRetries(3, 0.0)
@@ -184,9 +184,9 @@ def test_half_copied_version_heals_while_tries_remain(base: Path) -> None:
 
 
 def run_aside(manager: VersionManager[Fake]) -> threading.Thread:
-    work = manager.next_action()
-    assert work is not None and work.is_load
-    thread = threading.Thread(target=work.run)
+    action = manager.next_action()
+    assert action is not None and action.is_load
+    thread = threading.Thread(target=action.run)
     thread.start()
     return thread
 
@@ -284,7 +284,7 @@ def test_request_keeps_its_version_until_it_ends(base: Path, manager: VersionMan
     assert states(manager) == {1: "END", 2: "AVAILABLE"}
 
 
-def test_version_wanted_again_while_a_request_holds_it_is_loaded_anew(
+def test_version_wanted_again_while_a_request_holds_it_is_loaded_again(
     base: Path, manager: VersionManager[Fake]
 ) -> None:
     aspire(manager, base, 1)
@@ -322,7 +322,7 @@ def test_requests_never_miss_while_versions_change(base: Path, manager: VersionM
         while not stop.is_set():
             try:
                 seen.add(serving(manager))
-            except Exception as error:  # an AssertionError, too: a closed model was given out
+            except Exception as error:  # also an AssertionError: a request got a closed model
                 faults.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(8)]

@@ -1,4 +1,4 @@
-"""Which children of a base path are versions, and which of them a policy wants."""
+"""Which children of a base path are versions, and which of them a policy selects."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_missing_specific_version_is_a_warning(tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("text", ["", "specific { versions: 9 }"])
-def test_nothing_wanted_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
+def test_no_version_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
     push(tmp_path, *(["1"] if text else ["aside"]))
     assert aspired_versions("m", str(tmp_path), policy(text)) == {}
     assert caplog.messages[-1] == (

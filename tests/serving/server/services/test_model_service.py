@@ -30,8 +30,8 @@ class Fake:
 @pytest.fixture
 def stub() -> Iterator[Any]:
     models: ModelManager[Fake] = ModelManager(Fake, LoadRetries(0))
-    control = ManagerThreads(models, 2, 0, 0)
-    control.start(0)
+    threads = ManagerThreads(models, 2, 0, 0)
+    threads.start(0)
     server = grpc.server(ThreadPoolExecutor(2))
     service = ModelService(models, lambda name: Fake.loads if name == "/loads" else 0)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(service, server)
@@ -40,7 +40,7 @@ def stub() -> Iterator[Any]:
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield model_service_pb2_grpc.ModelServiceStub(channel)
     server.stop(None)
-    control.stop()
+    threads.stop()
 
 
 def request(*bases: Path, metrics: tuple[str, ...] = ()) -> model_management_pb2.ReloadConfigRequest:
@@ -51,7 +51,7 @@ def request(*bases: Path, metrics: tuple[str, ...] = ()) -> model_management_pb2
     return message
 
 
-def test_reload_answers_ok_and_by_how_much_counters_grew(stub: Any, tmp_path: Path) -> None:
+def test_reload_answers_ok_and_the_increase_of_counters(stub: Any, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name / "1").mkdir(parents=True)
     Fake.loads = 5
