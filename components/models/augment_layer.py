@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from data.augmentation.ops import Augmentation
+from data.augmentation.config import Augmentation
 
 
 @keras.saving.register_keras_serializable(package="skewless")

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.models.augment_layer import Augment
 from components.task.task import Task
-from data.augmentation.ops import Augmentation
+from data.augmentation.config import Augmentation
 from data.errors import UsageError, unknown
 from data.spec import Image
 

@@ -13,7 +13,6 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 from google.protobuf import json_format, struct_pb2
-from tfx import types
 from tfx.components.example_gen import component, driver, input_processor
 from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.dsl.io import fileio
@@ -21,6 +20,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
+from components.executor import ComponentExecutor, Execution
 from components.task.reference import task_of
 from data.errors import DataError, UsageError
 from data.files.listing import walk
@@ -139,25 +139,19 @@ class _Merge(beam.DoFn):
         return [self._target]
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
-    """Plans the shards, has Beam's workers write them, and checks the whole."""
+class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor):
+    """Plans the shards, lets Beam's workers write them, and checks the result."""
 
-    def Do(  # noqa: N802
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Writes `Split-*/data_tfrecord-*`, `manifest.json` and `quarantine.jsonl` into the Examples artifact.
+    def execute(self, execution: Execution) -> None:
+        """Write `Split-*/data_tfrecord-*`, `manifest.json` and `quarantine.jsonl` into the Examples artifact.
 
         Raises:
-          DataError: no data, no examples for a split, one class, a class seen only in evaluation.
+          DataError: If there are no data, no examples for a split, only one class, or a class only in evaluation.
         """
-        self._log_startup(input_dict, output_dict, exec_properties)
-        examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
-        config = custom_config(exec_properties)
+        examples = execution.output(standard_component_specs.EXAMPLES_KEY)
+        config = custom_config(execution.properties)
         task = task_of(config)
-        folder = _folder(exec_properties)
+        folder = _folder(execution.properties)
         plan = task.source.plan(folder, task.feature)
         shards = make_shards(plan, task.ingest.seed)
         log.info("%d shards planned from %s", len(shards), folder)
@@ -220,7 +214,7 @@ def _folder(exec_properties: dict[str, Any]) -> str:
 class ExampleGen(component.FileBasedExampleGen):
     """TFX's FileBasedExampleGen over the sources of `data.sources`; spans and versions come from its driver."""
 
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ExampleGenExecutor)
     DRIVER_CLASS = Driver
 
     def __init__(self, input_base: str, source: Source, ingest: Any, config: dict[str, Any]) -> None:

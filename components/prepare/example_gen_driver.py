@@ -15,12 +15,14 @@ from tfx.components.example_gen import input_processor
 from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
 
 from components.prepare.example_gen import InputProcessor
+from components.process_errors import printing_errors
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes span, version, fingerprint and the pattern they give into the executor's output file."""
     input_processor.FileBasedInputProcessor = InputProcessor  # the driver has no other way to be told
-    driver.main(arguments)
+    with printing_errors():
+        driver.main(arguments)
 
 
 if __name__ == "__main__":

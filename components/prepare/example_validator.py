@@ -12,37 +12,37 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import io_utils, json_utils
 
-from components.task.reference import task_of
+from components.executor import ComponentExecutor, Execution
 from data.errors import DataError, UsageError
 from data.ingest import manifest
 
 
-class _Executor(executor.Executor):
-    """The stock validation, then the verdict."""
+class ExampleValidatorExecutor(ComponentExecutor, executor.Executor):
+    """TFX's validation, and an error if the data are not fit to train on."""
 
-    def Do(  # noqa: N802
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """Raises:
-        DataError: more pictures in quarantine than allowed, or statistics that the schema does not allow.
-        UsageError: there is no such split as the one to evaluate on.
+    def execute(self, execution: Execution) -> None:
+        """Check the manifest, compare the statistics with the schema, and check the anomalies.
+
+        Raises:
+          DataError: If more pictures are in quarantine than allowed, or if the statistics violate the schema.
+          UsageError: If the data have no split of the name to evaluate on.
         """
-        config = json_utils.loads(exec_properties["custom_config"])
-        examples = artifact_utils.get_single_instance(input_dict["examples"])
-        found = manifest.Manifest.load(examples.uri)
-        check_split(config["split"], found.splits)
-        check_quarantine(found, task_of(config).ingest.max_quarantine, examples.uri)
-        super().Do(input_dict, output_dict, exec_properties)
-        anomalies = artifact_utils.get_single_instance(output_dict[standard_component_specs.ANOMALIES_KEY])
-        for split in artifact_utils.decode_split_names(anomalies.split_names):
-            path = f"{anomalies.uri}/Split-{split}/SchemaDiff.pb"
-            found = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
-            for name, info in found.anomaly_info.items():
-                if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
-                    raise DataError(f"the {split} data do not fit the schema: {name}: {info.description}")
+        examples = execution.input("examples").uri
+        found = manifest.Manifest.load(examples)
+        check_split(execution.config["split"], found.splits)
+        check_quarantine(found, execution.task.ingest.max_quarantine, examples)
+        self.run_stock(execution)
+        _check_anomalies(execution.output(standard_component_specs.ANOMALIES_KEY))
+
+
+def _check_anomalies(anomalies: types.Artifact) -> None:
+    """Check that no split has an anomaly of the severity ERROR."""
+    for split in artifact_utils.decode_split_names(anomalies.split_names):
+        path = f"{anomalies.uri}/Split-{split}/SchemaDiff.pb"
+        found = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
+        for name, info in found.anomaly_info.items():
+            if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
+                raise DataError(f"the {split} data do not fit the schema: {name}: {info.description}")
 
 
 def check_split(wanted: str, splits: Collection[str]) -> None:
@@ -95,7 +95,7 @@ class ExampleValidator(base_component.BaseComponent):
     """TFX's component with the manifest of the examples as a further input."""
 
     SPEC_CLASS = _ExampleValidatorSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(ExampleValidatorExecutor)
 
     def __init__(
         self,

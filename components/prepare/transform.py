@@ -15,9 +15,9 @@ from tfx import types
 from tfx.components import Transform as TfxTransform
 from tfx.components.transform import executor
 from tfx.dsl.components.base import executor_spec
-from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import json_utils
+from tfx.types import standard_component_specs
 
+from components.executor import ComponentExecutor, Execution
 from components.prepare.schema import classes_of, read_schema
 from components.task.reference import task_of
 from data.images import ops
@@ -79,25 +79,19 @@ class Preprocessing(tf.Module):
         return outputs
 
 
-class _Executor(executor.Executor):
-    """The stock executor; hands the schema's classes to `preprocessing_fn`, which sees no schema."""
+class TransformExecutor(ComponentExecutor, executor.Executor):
+    """TFX's executor; passes the schema's classes to `preprocessing_fn`, which has no access to the schema."""
 
-    def Do(  # noqa: N802
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        schema = read_schema(artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY]))
-        key = standard_component_specs.CUSTOM_CONFIG_KEY
-        config = json_utils.loads(exec_properties[key]) | {CLASSES: list(classes_of(schema))}
-        super().Do(input_dict, output_dict, exec_properties | {key: json_utils.dumps(config)})
+    def execute(self, execution: Execution) -> None:
+        """Build the TransformGraph."""
+        schema = read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri)
+        self.run_stock(execution.with_config(**{CLASSES: list(classes_of(schema))}))
 
 
 class Transform(TfxTransform):
     """TFX's Transform with the project's preprocessing."""
 
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(_Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(TransformExecutor)
 
     def __init__(self, examples: types.Channel, schema: types.Channel, config: dict[str, Any]) -> None:
         """Args:

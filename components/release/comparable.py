@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from components.prepare.schema import classes_of
 from data.errors import UsageError
 from data.names import listed
+from data.sources.base import batched
 from data.spec import IMAGE, LABEL, VECTOR
 from serving.parity.compare import Answers
 from serving.parity.routes import LoadedModel, RouteError
@@ -59,7 +59,7 @@ def comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) 
     if takes != _feature(schema):
         return Comparable(f"the last model takes {takes}")
     known: tuple[str, ...] | None = None
-    for some in _batches(records):
+    for some in batched(records, _BATCH):
         try:
             found = signatures.examples(some, len(some))
         except RouteError as error:
@@ -101,7 +101,7 @@ def on_common(models: Sequence[str], common: Sequence[str], records: Iterable[by
     signatures = [LoadedModel(model) for model in models]
     count, right = 0, np.zeros(len(models), int)
     names = {name.encode() for name in common}
-    for some in _batches(record for record in records if _label(record) in names):
+    for some in batched((record for record in records if _label(record) in names), _BATCH):
         labels = np.array([_label(record) for record in some], object)
         count += len(some)
         for place, model in enumerate(signatures):
@@ -144,9 +144,3 @@ def _feature(schema: schema_pb2.Schema) -> str:
     """What this run's records hold, in the same words."""
     features = {feature.name: feature for feature in schema.feature}
     return "pictures" if IMAGE in features else f"{features[VECTOR].shape.dim[0].size} numbers"
-
-
-def _batches(records: Iterable[bytes]) -> Iterator[list[bytes]]:
-    left = iter(records)
-    while some := list(islice(left, _BATCH)):
-        yield some

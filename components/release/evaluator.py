@@ -18,6 +18,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils
 
+from components.executor import ComponentExecutor, Execution
 from components.prepare.schema import read_schema
 from components.release.baseline import saved_model
 from components.release.comparable import NAMED, Comparable, comparable, on_common
@@ -85,77 +86,83 @@ def _limit(settings: Evaluate, is_classification: bool) -> float:
     return float("inf") if settings.max_error is None else settings.max_error * (1 + _ROUNDING)
 
 
-class _Executor(executor.Executor):
-    """The stock evaluation, with a baseline only where it can be compared (`components.release.comparable`).
+class EvaluatorExecutor(ComponentExecutor, executor.Executor):
+    """TFX's evaluation, with a baseline only if it can be compared (`components.release.comparable`).
 
-    Where it cannot, the limits on the candidate alone decide, and the blessing says why under `NO_BASELINE`: a first
-    model of a new kind must not be kept back by one that answers another question.
+    If it cannot, the limits on the candidate alone decide, and the blessing gives the reason under `NO_BASELINE`: a
+    first model of a new kind must not be rejected because of one that answers another question.
     """
 
-    def Do(  # noqa: N802
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        found = input_dict.get(standard_component_specs.BASELINE_MODEL_KEY)
-        if not found:
-            return super().Do(input_dict, output_dict, exec_properties)
-        folder = saved_model(found[0].uri)
-        if folder is None:  # the first run, before anything was pushed; or somebody deleted it
-            verdict = Comparable(f"there is no model at {found[0].uri}")
-        else:
-            schema = read_schema(artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY]))
-            records = _records(input_dict, exec_properties)
-            verdict = comparable(folder, schema, islice(records, 1))
-            if verdict:
-                try:
-                    return self._beside(folder, input_dict, output_dict, exec_properties)
-                except Exception:
-                    verdict = comparable(folder, schema, records)
-                    if verdict:  # the baseline answers all the records: the failure is not its own
-                        raise
-        reason = verdict.reason
-        if folder and verdict.common:
-            candidate = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
-            reason += _on_common(folder, candidate, verdict.common, _records(input_dict, exec_properties))
-        log.warning("no baseline: %s", reason)
-        inputs = {**input_dict, standard_component_specs.BASELINE_MODEL_KEY: []}
-        super().Do(inputs, output_dict, exec_properties)
-        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
-        blessing.set_string_custom_property(NO_BASELINE, reason)
-        return None
+    def execute(self, execution: Execution) -> None:
+        """Evaluate the candidate, and the baseline if there is one that can be compared."""
+        baselines = execution.inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
+        if not baselines:
+            self.run_stock(execution)
+            return
+        folder = saved_model(baselines[0].uri)
+        if folder is None:  # the first run, before anything was pushed; or the model was deleted
+            self._run_without_baseline(execution, f"there is no model at {baselines[0].uri}")
+            return
+        verdict = self._run_if_comparable(execution, folder)
+        if not verdict:
+            reason = verdict.reason
+            if verdict.common:
+                candidate = path_utils.serving_model_path(execution.input("model").uri)
+                reason += _on_common(folder, candidate, verdict.common, _records(execution))
+            self._run_without_baseline(execution, reason)
 
-    def _beside(
-        self,
-        folder: str,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        """The evaluation with a baseline; an imported one is laid out as a Trainer's for it."""
-        (baseline,) = input_dict[standard_component_specs.BASELINE_MODEL_KEY]
+    def _run_if_comparable(self, execution: Execution, folder: str) -> Comparable:
+        """Evaluate with the baseline unless it cannot be compared; that may show only during the evaluation.
+
+        Args:
+          execution: With the baseline among its inputs.
+          folder: Of the baseline's SavedModel.
+
+        Returns:
+          Whether the candidate was evaluated with the baseline; if not, why.
+        """
+        schema = read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri)
+        verdict = comparable(folder, schema, islice(_records(execution), 1))
+        if not verdict:
+            return verdict
+        try:
+            self._run_with_baseline(execution, folder)
+        except Exception:
+            verdict = comparable(folder, schema, _records(execution))
+            if verdict:  # the baseline answers all the records: it did not cause the failure
+                raise
+        return verdict
+
+    def _run_with_baseline(self, execution: Execution, folder: str) -> None:
+        """Evaluate with a baseline; one that was imported is copied to the layout of a Trainer's output."""
+        (baseline,) = execution.inputs[standard_component_specs.BASELINE_MODEL_KEY]
         if folder == path_utils.serving_model_dir(baseline.uri):
-            return super().Do(input_dict, output_dict, exec_properties)
+            self.run_stock(execution)
+            return
         given = baseline.uri
-        # Beside the outputs, where Beam's workers can read it, too.
-        copy = f"{artifact_utils.get_single_uri(output_dict[constants.EVALUATION_KEY])}/.baseline"
+        # Among the outputs, where Beam's workers can read it, too.
+        copy = f"{execution.output(constants.EVALUATION_KEY).uri}/.baseline"
         io_utils.copy_dir(folder, path_utils.serving_model_dir(copy))
         try:
             baseline.uri = copy
-            super().Do(input_dict, output_dict, exec_properties)
+            self.run_stock(execution)
         finally:
             baseline.uri = given
             tf.io.gfile.rmtree(copy)
-        blessing = artifact_utils.get_single_instance(output_dict[standard_component_specs.BLESSING_KEY])
+        blessing = execution.output(standard_component_specs.BLESSING_KEY)
         blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BASELINE_MODEL_URI_KEY, folder)
-        return None
+
+    def _run_without_baseline(self, execution: Execution, reason: str) -> None:
+        log.warning("no baseline: %s", reason)
+        self.run_stock(execution.with_inputs(**{standard_component_specs.BASELINE_MODEL_KEY: []}))
+        blessing = execution.output(standard_component_specs.BLESSING_KEY)
+        blessing.set_string_custom_property(NO_BASELINE, reason)
 
 
-def _records(inputs: dict[str, list[types.Artifact]], exec_properties: dict[str, Any]) -> Iterator[bytes]:
-    """The serialized tf.Examples that are evaluated."""
-    for split in json_utils.loads(exec_properties[standard_component_specs.EXAMPLE_SPLITS_KEY]):
-        for folder in artifact_utils.get_split_uris(inputs[standard_component_specs.EXAMPLES_KEY], split):
+def _records(execution: Execution) -> Iterator[bytes]:
+    """Yield the serialized tf.Examples that are evaluated."""
+    for split in json_utils.loads(execution.properties[standard_component_specs.EXAMPLE_SPLITS_KEY]):
+        for folder in artifact_utils.get_split_uris(execution.inputs[standard_component_specs.EXAMPLES_KEY], split):
             files = sorted(tf.io.gfile.glob(io_utils.all_files_pattern(folder)))
             yield from tf.data.TFRecordDataset(files).as_numpy_iterator()
 
@@ -176,7 +183,7 @@ def _on_common(baseline: str, candidate: str, common: Sequence[str], records: It
 class Evaluator(TfxEvaluator):
     """TFX's component with that executor."""
 
-    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(_Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(EvaluatorExecutor)
 
 
 def evaluator(

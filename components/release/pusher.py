@@ -6,7 +6,6 @@ import json
 import logging
 import posixpath
 import time
-from typing import Any
 
 import tensorflow as tf
 from tfx import types
@@ -14,9 +13,10 @@ from tfx.components import Pusher as TfxPusher
 from tfx.components.pusher import executor
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import pusher_pb2
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import standard_component_specs
 from tfx.utils import io_utils, proto_utils
 
+from components.executor import ComponentExecutor, Execution
 from components.release import skew_check
 from data.errors import SkewError
 from data.files.atomic import atomic_path
@@ -97,25 +97,24 @@ def prove_pushed(blessing: str, version: str) -> Comparison:
     return found
 
 
-class _Executor(executor.Executor):
+class PusherExecutor(ComponentExecutor, executor.Executor):
     """The stock checks of the blessings and marks, around `push`, and the proof of what was pushed."""
 
-    def Do(  # noqa: N802
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        self._log_startup(input_dict, output_dict, exec_properties)
-        pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
-        if not self.CheckBlessing(input_dict):
+    def execute(self, execution: Execution) -> None:
+        """Push a model that both gates blessed, and prove the pushed version.
+
+        Raises:
+          SkewError: If the pushed version answers differently from the model.
+        """
+        pushed = execution.output(standard_component_specs.PUSHED_MODEL_KEY)
+        if not self.CheckBlessing(execution.inputs):
             self._MarkNotPushed(pushed)
             return
         destination = pusher_pb2.PushDestination()
-        proto_utils.json_to_proto(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
-        model = self.GetModelPath(input_dict)
+        proto_utils.json_to_proto(execution.properties[standard_component_specs.PUSH_DESTINATION_KEY], destination)
+        model = self.GetModelPath(execution.inputs)
         path, version = push(model, destination.filesystem.base_directory, time.time())
-        blessing = artifact_utils.get_single_uri(input_dict[standard_component_specs.INFRA_BLESSING_KEY])
+        blessing = execution.input(standard_component_specs.INFRA_BLESSING_KEY).uri
         pushed.set_string_custom_property(PROOF, json.dumps(prove_pushed(blessing, path).to_json()))
         io_utils.copy_dir(model, pushed.uri)
         self._MarkPushed(pushed, pushed_destination=path, pushed_version=str(version))
@@ -125,7 +124,7 @@ class _Executor(executor.Executor):
 class Pusher(TfxPusher):
     """TFX's Pusher to a folder that TF Serving watches."""
 
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PusherExecutor)
 
     def __init__(
         self, model: types.Channel, model_blessing: types.Channel, infra_blessing: types.Channel, base_directory: str

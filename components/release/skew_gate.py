@@ -10,26 +10,24 @@ from typing import Any
 
 from tfx import types
 from tfx.components.util import model_utils
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
-from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
 from tfx.utils import io_utils, json_utils, path_utils
 
+from components.executor import ComponentExecutor, Execution
 from components.progress import report
 from components.release import skew_check
-from components.task.reference import task_of
 
 BLESSED = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}  # the names of TFX's InfraValidator
 
 
-class _Executor(base_executor.BaseExecutor):
-    def Do(  # noqa: N802
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        given = {key: artifact_utils.get_single_instance(value) for key, value in input_dict.items()}
-        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+class SkewGateExecutor(ComponentExecutor):
+    """Runs the check, and blesses a model that passes."""
+
+    def execute(self, execution: Execution) -> None:
+        """Check a model that the Evaluator blessed, and write the report and the blessing."""
+        given = {key: execution.input(key) for key in execution.inputs}
+        blessing = execution.output("blessing")
         passed = False
         if model_utils.is_model_blessed(given["model_blessing"]):  # else it is not pushed, whatever it answers
             artifacts = skew_check.TrainedArtifacts(
@@ -39,8 +37,7 @@ class _Executor(base_executor.BaseExecutor):
                 given["model_run"].uri,
                 path_utils.serving_model_path(given["model"].uri),
             )
-            task = task_of(json_utils.loads(exec_properties["custom_config"]))
-            passed = skew_check.check_skew(task, artifacts, blessing.uri, report).passed
+            passed = skew_check.check_skew(execution.task, artifacts, blessing.uri, report).passed
         io_utils.write_string_file(f"{blessing.uri}/{BLESSED[passed]}", "")
         blessing.set_int_custom_property("blessed", int(passed))
 
@@ -62,7 +59,7 @@ class SkewGate(base_component.BaseComponent):
     """The proof as a component; `components.release.skew_check` is what it runs."""
 
     SPEC_CLASS = _SkewGateSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(_Executor)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SkewGateExecutor)
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.task.train_config import Train
-from data.augmentation.ops import Augmentation
+from data.augmentation.config import Augmentation
 from data.errors import UsageError, unknown
 from data.fields import check_fields
 from data.ingest.shards import Ingest

@@ -75,7 +75,7 @@ class Replicas:
         self.agree(True)
 
     def averaging(self, model: keras.Model) -> Callable[[], None]:
-        """Return a function that averages what each replica collects from its examples, BatchNormalization's statistics.
+        """Return a function that averages what each replica collects: BatchNormalization's statistics.
 
         The statistics are linear in the batches, so the result does not depend on when and how often it is called.
         """

@@ -23,7 +23,7 @@ from components.task.task import Task
 from data.errors import DataError, first_line
 from data.input import reader
 from data.spec import Image
-from serving.diagnosis.base import Trained
+from serving.diagnosis.base import ReferenceModel
 from serving.export.saved_model import class_scores
 from serving.parity.compare import Answers
 
@@ -108,7 +108,7 @@ class TrainedModel:
         """All weights by path, including those of frozen layers."""
         return {one.path: np.asarray(one) for one in self.model.weights}
 
-    def function(self) -> Trained:
+    def function(self) -> ReferenceModel:
         """Return the model as a function of pixels, for a diagnosis; without scaling if it is not functional."""
         spec, scaling, model = None, None, self.model
         if isinstance(self.task.feature, Image):
@@ -117,7 +117,9 @@ class TrainedModel:
             except ValueError:
                 log.info("%s is not a functional model: faults in its pixels cannot be diagnosed", self.model.name)
         answer = tf.function(functools.partial(self._scored, model), reduce_retracing=True, autograph=False)
-        return Trained(spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, self.weights)
+        return ReferenceModel(
+            spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, self.weights
+        )
 
     def _reading(self, files: Sequence[str], count: int) -> reader.ReadConfig:
         return reader.ReadConfig(files, count, self.task.feature, self.task.label, self._preprocessing, count)

@@ -7,12 +7,12 @@ import datetime
 import fcntl
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from components.process_errors import last_raised
 from components.task.reference import TaskReference
 from components.task.train_config import Train
 from components.training.multi_worker import Cluster
@@ -30,8 +30,6 @@ from pipeline.runners.local.observer import ComponentError, RecordingObserver
 
 log = logging.getLogger(__name__)
 _TRACEBACK = "Traceback (most recent call last):"
-# The last line of a traceback, or the details of a gRPC error below it.
-_RAISED = re.compile(r'(?:details = "(.+)"|([A-Za-z_][\w.]*(?:Error|Exception): [^<].*))$')
 
 
 def run_pipeline(
@@ -150,9 +148,9 @@ def _root_cause(error: BaseException) -> str:
         error = error.__cause__
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if _TRACEBACK in lines:
-        raised = [match[1] or match[2] for match in map(_RAISED.match, lines[lines.index(_TRACEBACK) :]) if match]
+        raised = last_raised("\n".join(lines[lines.index(_TRACEBACK) :]))
         if raised:
-            return raised[-1][:300]
+            return str(raised)[:300]
     return first_line(error)
 
 

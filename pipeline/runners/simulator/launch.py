@@ -1,40 +1,37 @@
-"""One container as a process: its own command and arguments, and its output file read back."""
+"""One container of a compiled pipeline as a process: its command, its arguments, and its output file."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data import errors
+from components.process_errors import read_error
 from data.errors import SkewlessError
 from pipeline.runners.compiler.compiled_file import Artifact
-
-_RAISED = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Failed)): (.*)")  # the last line of a traceback
 
 
 def launch_container(
     container: Mapping[str, Any], inputs: dict[str, Any], outputs: dict[str, Artifact], folder: str, log: str
 ) -> dict[str, Artifact]:
-    """Runs the driver, where there is one, then the executor.
+    """Run a container's driver, if it has one, then its executor.
 
     Args:
       container: JSON of the PipelineContainerSpec.
-      inputs: of the ExecutorInput; the driver changes its parameters.
-      outputs: the artifacts to write, by key.
-      folder: of the task, and the process's working folder; gets the output file.
-      log: takes what the processes print.
+      inputs: JSON of the ExecutorInput's `inputs`; the driver changes its parameters.
+      outputs: Artifacts to write, by key.
+      folder: Folder of the task: the working folder of the processes; the output file is written there.
+      log: Path of the file for the output of the processes.
 
     Returns:
-      The outputs with what the executor says of them.
+      The outputs with the properties that the executor gave them.
 
     Raises:
-      SkewlessError: a process failed; an error of Skewless keeps its words and exit status.
+      SkewlessError: If a process failed; an error of Skewless keeps its class and message.
     """
     for artifact in outputs.values():
         os.makedirs(artifact["uri"], exist_ok=True)
@@ -52,23 +49,23 @@ def launch_container(
         }
         command = [*process["command"], *process["args"]]
         _run([part.replace("{{$}}", json.dumps(executor_input)) for part in command], folder, log)
-        said = json.loads(file.read_text()) if file.exists() else {}
-        inputs["parameterValues"].update(said.get("parameterValues", {}))
-        for key, found in said.get("artifacts", {}).items():
+        written = json.loads(file.read_text()) if file.exists() else {}
+        inputs["parameterValues"].update(written.get("parameterValues", {}))
+        for key, found in written.get("artifacts", {}).items():
             (artifact,) = found["artifacts"]
             outputs[key] = {**outputs[key], **artifact}
     return outputs
 
 
 def _run(command: Sequence[str], folder: str, log: str) -> None:
-    """Runs a command as the image would: `python` is the one that runs this, and no source tree is at hand."""
+    """Run a command as in the image: `python` is this interpreter, and the source tree is not the working folder."""
     environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', '')}"}
     with open(log, "a") as file:
         start = file.tell()
         try:
             done = subprocess.run(command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT)
         except OSError as error:
-            raise SkewlessError(f"cannot run '{command[0]}': {error.strerror}", hint=f"log: {log}") from None
+            raise SkewlessError(f"cannot run '{command[0]}': {error.strerror}", hint=f"Log: {log}") from None
     if done.returncode:
         with open(log, errors="replace") as file:
             file.seek(start)
@@ -76,15 +73,12 @@ def _run(command: Sequence[str], folder: str, log: str) -> None:
 
 
 def _error(printed: str, status: int, log: str) -> SkewlessError:
-    """What a failed process printed, as the error that it raised."""
+    """Return the error of a failed process, from its output."""
     if status < 0:
-        return SkewlessError(f"killed by signal {-status}", hint=f"9 may be too little memory. Its log: {log}")
-    raised = [match for match in map(_RAISED.match, printed.splitlines()) if match]
-    if not raised:
-        last = printed.strip().splitlines()[-1:] or ["no word"]
-        return SkewlessError(f"exit status {status}: {last[0][:300]}", hint=f"Its log: {log}")
-    kind, words = raised[-1][1], raised[-1][2].partition(" [while running")[0]
-    ours = getattr(errors, kind.rpartition(".")[2], None)
-    if isinstance(ours, type) and issubclass(ours, SkewlessError):
-        return ours(words, hint=f"Its log: {log}")
-    return SkewlessError(f"{kind}: {words[:300]}", hint=f"Its log: {log}")
+        return SkewlessError(f"killed by signal {-status}", hint=f"Signal 9 can mean too little memory. Log: {log}")
+    error = read_error(printed)
+    if error is None:
+        last = printed.strip().splitlines()[-1:] or ["no output"]
+        return SkewlessError(f"exit status {status}: {last[0][:300]}", hint=f"Log: {log}")
+    error.hint = f"{error.hint}\nIts log: {log}".strip()
+    return error

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from components.models.augment_layer import Augment
-from data.augmentation.ops import Augmentation
+from data.augmentation.config import Augmentation
 
 AUGMENTATION = Augmentation(rotation_range=40.0, zoom_range=(0.7, 1.3), width_shift_range=0.2, horizontal_flip=True)
 PICTURES = np.random.default_rng(0).integers(0, 256, (6, 12, 16, 3), np.uint8)

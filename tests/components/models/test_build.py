@@ -11,7 +11,7 @@ import pytest
 from components.models import build as compiling
 from components.models.augment_layer import Augment
 from components.task.task import Task, Train
-from data.augmentation.ops import Augmentation
+from data.augmentation.config import Augmentation
 from data.errors import UsageError
 from data.sources import Csv
 from data.spec import Classes, Feature, Number, Vector

@@ -94,7 +94,7 @@ def validate(digit_named: SimpleNamespace, tmp_path: Path) -> Validate:
         anomalies.uri = str(tmp_path / "anomalies")
         config = TaskReference("tests.tasks.tiny:TASK").config("ingest")
         properties = {"exclude_splits": json_utils.dumps([]), "custom_config": json.dumps({**config, "split": split})}
-        example_validator._Executor().Do(inputs, {"anomalies": [anomalies]}, properties)
+        example_validator.ExampleValidatorExecutor().Do(inputs, {"anomalies": [anomalies]}, properties)
         assert artifact_utils.decode_split_names(anomalies.split_names) == ["train", "eval"]
         return Path(anomalies.uri)
 

@@ -9,7 +9,7 @@ import pytest
 
 from components.models.transfer import Transfer
 from components.task.task import Evaluate, Gate, Task, Train
-from data.augmentation.ops import Augmentation
+from data.augmentation.config import Augmentation
 from data.errors import UsageError
 from data.sources import Csv, ImageFolder
 from data.spec import Classes, Image, Number, Vector
@@ -40,8 +40,8 @@ ROWS = dataclasses.replace(LINE, label=Classes())
         (lambda: Augmentation(rotation_range=1e30), "augment.rotation_range must be a number of at most 1e+06"),
         (lambda: Transfer("InceptionV3", alpha=0.5), "model.alpha: InceptionV3 has no such width"),
         (lambda: Transfer("InceptionV3", weights=""), "model.weights is empty"),
-        (lambda: ImageFolder("../other"), "source.folder must lie below the data folder, got '../other'"),
-        (lambda: ImageFolder("/other"), "source.folder must lie below the data folder, got '/other'"),
+        (lambda: ImageFolder("../other"), "source.folder must be below the data folder, got '../other'"),
+        (lambda: ImageFolder("/other"), "source.folder must be below the data folder, got '/other'"),
     ],
 )
 def test_what_is_wrong_is_told_at_once(make: Any, words: str) -> None:

@@ -63,6 +63,16 @@ def until(condition: Callable[[], bool], seconds: float = 180) -> None:
         time.sleep(0.02)
 
 
+def is_open(address: str) -> bool:
+    """Return whether something listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+    except OSError:
+        return False
+    return True
+
+
 class Workers:
     """Number 1 of a cluster, started and killed as a machine would be; number 0 trains in a thread of this process."""
 
@@ -228,12 +238,13 @@ def test_no_process_stays_behind_that_waits_for_the_others(tmp_path: Path) -> No
     """Killed while TensorFlow waits for a worker that never comes."""
     (tmp_path / "job").write_text("{}")
     command = [sys.executable, "-m", "components.training.worker", str(tmp_path / "job")]
-    environment = os.environ | {"TF_CONFIG": member(addresses(2), 0)}
+    members = addresses(2)
+    environment = os.environ | {"TF_CONFIG": member(members, 0)}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=pipe, stderr=pipe, text=True) as worker:
         assert worker.stdout and worker.stderr
         assert any(line.startswith("waiting for localhost:") for line in iter(worker.stdout.readline, ""))
-        time.sleep(3)
+        until(lambda: is_open(members[0]))  # TensorFlow listens there before it waits
         (child,) = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
         worker.kill()
         until(lambda: not Path(f"/proc/{child}").exists(), 20)

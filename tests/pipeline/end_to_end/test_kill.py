@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from components.executor import started_line
 from tests.pipeline.conftest import environment
 from tests.preloaded import Process
 
@@ -28,10 +29,22 @@ def _run(data: Path, root: Path, *settings: str) -> Process:
     )
 
 
+def _has_started(component: str, process: Process, root: Path) -> bool:
+    """Return whether the log of the process's own run has the line of the component."""
+    return any(started_line(component) in log.read_text() for log in root.glob(f"logs/*-{process.pid}.log"))
+
+
+def _files(folder: Path) -> set[str]:
+    return set(filter(os.path.isfile, glob.iglob(f"{folder}/**", recursive=True)))  # ignores folders that go away
+
+
 def _kill_in(component: str, process: Process, root: Path) -> dict[str, str]:
-    """Kills when the component has made its first file; gives what was seen to end: "done" or "cached"."""
+    """Kill the run once the component works and has written a file; return the state of each that ended before."""
     folder = root / "tiny" / "artifacts" / component
-    while process.poll() is None and not any(map(os.path.isfile, glob.iglob(f"{folder}/**", recursive=True))):
+    before = _files(folder)  # of a run that got further than the component it was killed in
+    while process.poll() is None and not _has_started(component, process, root):
+        time.sleep(0.02)
+    while process.poll() is None and not _files(folder) - before:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     out, _ = process.communicate()
