@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
@@ -115,14 +116,14 @@ class Server:
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
+        return int(listening.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[..., Server]]:
     started: list[Server] = []
 
-    def start(*args: object, **options: object) -> Server:
+    def start(*args: Any, **options: Any) -> Server:
         started.append(Server(*args, **options))
         return started[-1]
 
@@ -153,7 +154,7 @@ class _Numbers(tf.Module):
         return {"string": tf.strings.as_string(tf.cast(x, tf.int32))} | {k: tf.cast(x, k) for k in kinds.split()}
 
     def parse(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})
+        return dict(tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)}))
 
     def spin(self, turns: tf.Tensor) -> dict[str, tf.Tensor]:
         ends = tf.while_loop(lambda i: i < turns[0], lambda i: [i + 1], [tf.constant(0, tf.int64)])
@@ -226,7 +227,7 @@ def pictures_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, kera
 
 
 @pytest.fixture(scope="session")
-def picture_files(encode: Callable[..., bytes]) -> tuple[np.ndarray, list[bytes]]:
+def picture_files(encode: Callable[..., bytes]) -> tuple[NDArray[np.uint8], list[bytes]]:
     """Pixels uint8 [4, 4, 5, 3], and the same pictures as PNG files."""
     pixels = np.random.default_rng(5).integers(0, 256, (4, *PIXELS), np.uint8)
     return pixels, [encode(picture, "PNG") for picture in pixels]
@@ -309,7 +310,7 @@ class Reply(NamedTuple):
         assert self.headers["Content-Type"] == "application/json"
         body = self.json
         assert set(body) == {"error"}
-        return body["error"]
+        return str(body["error"])
 
 
 class Rest:

@@ -1,4 +1,4 @@
-"""What bad clients send, over both ports: the server answers each of them, or drops it, and serves the good ones on."""
+"""Bad clients on both ports: the server answers or drops each of them, and continues to serve the good ones."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from serving.export import saved_model
 SHAPE = (8, 8, 3)
 CLASSES = ("dark", "light")
 PREDICTION, MODELS = "/tensorflow.serving.PredictionService/", "/tensorflow.serving.ModelService/"
-# What the code of an answer may be: never UNKNOWN, which is a handler that broke.
+# Codes that an answer may have. UNKNOWN is not one of them: it means that a handler raised an exception.
 ANSWERS = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED", "INTERNAL", "DATA_LOSS"}
 
 
 class Decoded(tf.Module):
-    """Decodes as every exported model of pictures does."""
+    """Decodes pictures as every exported image model does."""
 
     def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {**raw, "image": decode_batch(raw["image"], Image(*SHAPE))}
 
 
 class Abused:
-    """A server with both ports, batching on, and a model that tells light pictures from dark ones."""
+    """A server with both ports, batching, and a model that separates light pictures from dark ones."""
 
     def __init__(self, rest: Any, good: bytes) -> None:
         self.rest, self.good, self.address = rest, good, rest.server.address()
@@ -57,8 +57,8 @@ class Abused:
         )
         return call(request(*pictures).SerializeToString(), timeout=timeout)
 
-    def check(self) -> None:
-        """It still answers both ports, and rightly."""
+    def check_alive(self) -> None:
+        """Check that the server still answers correctly on both ports."""
         assert self.rest.server.process.poll() is None
         scores = self.predict(self.good).outputs["scores"].float_val
         assert scores[1] > 0.5 > scores[0]
@@ -71,10 +71,10 @@ class Abused:
 
 
 def request(*pictures: bytes) -> predict_pb2.PredictRequest:
-    found = predict_pb2.PredictRequest()
-    found.model_spec.name = "m"
-    found.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(list(pictures)))
-    return found
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = "m"
+    message.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(list(pictures)))
+    return message
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +92,13 @@ def abused(
         serve_rest(base / "m", "m", "--enable_batching", "--grpc_max_threads=32"),
         encode(np.full(SHAPE, 250, np.uint8), "PNG"),
     )
-    started.check()
+    started.check_alive()
     yield started
     started.channel.close()
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """Cut, changed, doubled or filled with noise somewhere."""
+    """Cut, change, duplicate or fill with noise some part of the content."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 4)):
         place = rng.randrange(len(data) + 1)
@@ -117,16 +117,16 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 
 
 def valid(good: bytes) -> dict[str, Any]:
-    """A request that each RPC answers, by its path."""
+    """Return a valid request for each RPC, by the RPC's path."""
     example = tf.train.Example(
         features=tf.train.Features(feature={"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[good]))})
     )
 
     def of_examples(kind: type) -> Any:
-        found = kind()
-        found.model_spec.name, found.model_spec.signature_name = "m", "serving_examples"
-        found.input.example_list.examples.append(example)
-        return found
+        message = kind()
+        message.model_spec.name, message.model_spec.signature_name = "m", "serving_examples"
+        message.input.example_list.examples.append(example)
+        return message
 
     several = inference_pb2.MultiInferenceRequest()
     task = several.tasks.add(method_name="tensorflow/serving/classify")
@@ -151,14 +151,14 @@ def test_fuzzed_messages_are_answered(abused: Abused) -> None:
     seen: dict[str, set[str]] = {}
     for path, message in valid(abused.good).items():
         content, call = message.SerializeToString(), abused.channel.unary_unary(path)
-        for turn in range(240):  # upb refuses most of them before they reach a method
+        for turn in range(240):  # protobuf refuses most of them before they reach a method
             try:
                 call(rng.randbytes(rng.randint(0, 200)) if turn % 4 == 0 else mutated(content, rng), timeout=20)
                 code = "OK"
             except grpc.RpcError as error:
                 code = error.code().name
             seen.setdefault(path, set()).add(code)
-        abused.check()
+        abused.check_alive()
     assert set().union(*seen.values()) <= ANSWERS, seen
     assert all(len(codes) > 1 for codes in seen.values()), f"the fuzz does not reach far: {seen}"
 
@@ -166,12 +166,12 @@ def test_fuzzed_messages_are_answered(abused: Abused) -> None:
 def test_reload_with_noise_changes_nothing(abused: Abused) -> None:
     rng = random.Random(8)
     wanted = model_management_pb2.ReloadConfigRequest()
-    wanted.config.model_config_list.config.add(name="other", model_platform="tensorflow")  # no base path: refused
+    wanted.config.model_config_list.config.add(name="other", model_platform="tensorflow")  # refused: no base path
     call = abused.channel.unary_unary(f"{MODELS}HandleReloadConfigRequest")
     for content in (wanted.SerializeToString(), b"\x0a\xff", b"\x0a\x02\x0a", rng.randbytes(50)):
         with pytest.raises(grpc.RpcError):
             call(content, timeout=20)
-    abused.check()
+    abused.check_alive()
 
 
 def test_fuzzed_pictures_are_refused_or_answered(abused: Abused, encode: Callable[..., bytes]) -> None:
@@ -186,7 +186,7 @@ def test_fuzzed_pictures_are_refused_or_answered(abused: Abused, encode: Callabl
             assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error
             refused += 1
     assert answered and refused
-    abused.check()
+    abused.check_alive()
 
 
 def test_fuzzed_json_is_answered(abused: Abused) -> None:
@@ -195,7 +195,7 @@ def test_fuzzed_json_is_answered(abused: Abused) -> None:
     for _ in range(150):
         reply = abused.rest.ask("POST", "/v1/models/m:predict", mutated(content.encode(), rng))
         assert reply.status in (200, 400) and reply.body
-    abused.check()
+    abused.check_alive()
 
 
 def test_pictures_that_decode_to_gigabytes(abused: Abused, encode: Callable[..., bytes]) -> None:
@@ -207,7 +207,7 @@ def test_pictures_that_decode_to_gigabytes(abused: Abused, encode: Callable[...,
             abused.predict(*pictures)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "a picture claims more than" in caught.value.details()
-    abused.check()
+    abused.check_alive()
     assert abused.memory_mb() - before < 200
 
 
@@ -220,13 +220,13 @@ def test_a_tensor_of_a_claimed_terabyte(abused: Abused) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             abused.channel.unary_unary(f"{PREDICTION}Predict")(huge.SerializeToString(), timeout=60)
         assert caught.value.code().name in {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}, (sizes, caught.value)
-    abused.check()
+    abused.check_alive()
 
 
 def test_slow_and_vanishing_clients(abused: Abused) -> None:
     host, port = abused.address.rsplit(":", 1)
     held = []
-    for number in range(40):  # some say nothing, some half a preface, some a frame of noise; all stay
+    for number in range(40):  # nothing, half a preface, or a frame of noise; all stay connected
         peer = socket.create_connection((host, int(port)))
         peer.sendall((b"", b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(range(60)))[number % 3])
         held.append(peer)
@@ -234,13 +234,13 @@ def test_slow_and_vanishing_clients(abused: Abused) -> None:
         peer = socket.create_connection(("127.0.0.1", abused.rest.port))
         peer.sendall(b"POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{"[: 10 + 3 * number])
         held.append(peer)
-    abused.check()
+    abused.check_alive()
     call = abused.channel.unary_unary(f"{PREDICTION}Predict")
     content = request(*[abused.good] * 50).SerializeToString()
     for future in [call.future(content, timeout=20) for _ in range(20)]:
         future.cancel()
-    abused.check()
+    abused.check_alive()
     for peer in held:
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, and no farewell
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close with a reset
         peer.close()
-    abused.check()
+    abused.check_alive()

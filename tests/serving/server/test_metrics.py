@@ -1,4 +1,4 @@
-"""The metrics' text, read by Prometheus' own parser; counting from many threads; the monitoring file."""
+"""Metrics: their text in Prometheus' own parser, counting from many threads, and the monitoring file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_latency_buckets_are_tensorflow_servings() -> None:
     assert limits[-2:] == ["1.47476e+09", "+Inf"]  # 10 * 1.8^32
 
 
-def test_the_page_is_prometheus_text() -> None:
+def test_prometheus_parses_the_text() -> None:
     metrics = Metrics()
     awkward = 'a"b\\c'
     with metrics.track_request(awkward, "Predict", "GRPC"):
@@ -79,7 +79,7 @@ def test_threads_lose_no_count() -> None:
     assert histogram.lines()[-1] == ':h_count{model="m"} 40000'
 
 
-def test_made_up_names_do_not_fill_the_memory() -> None:
+def test_invented_names_do_not_fill_the_memory() -> None:
     counter, histogram = Counter("/c", "model"), Histogram("/h", (), "model")
     for number in range(MAX_CELLS + 10):
         counter.add(1, str(number))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class ServerClient:
         if "label" in choice:
             request.model_spec.version_label = choice["label"]
         request.inputs["x"].CopyFrom(tf.make_tensor_proto([0.0]))
-        return self.prediction.Predict(request, timeout=20).outputs["y"].float_val[0]
+        return float(self.prediction.Predict(request, timeout=20).outputs["y"].float_val[0])
 
     def reload(self, *entries: str) -> None:
         request = model_management_pb2.ReloadConfigRequest()
@@ -271,8 +272,8 @@ def test_why_a_server_does_not_start(numbers: Numbers, tmp_path: Path, flags: di
     (tmp_path / "b" / "2").mkdir()
     (tmp_path / "labels").write_text(f"model_config_list {{ {entry(tmp_path / 'a', label('x', 1))} }}")
     (tmp_path / "batching").write_text("max_batch_size { value: 8 }")
-    base = {"model_name": "b", "model_base_path": str(tmp_path / "b"), "max_num_load_retries": 0}
-    changed = {name: value.format(root=tmp_path) for name, value in flags.items()}
+    base = Flags(model_name="b", model_base_path=str(tmp_path / "b"), max_num_load_retries=0)
+    changed: dict[str, Any] = {name: value.format(root=tmp_path) for name, value in flags.items()}
     with pytest.raises(Fault) as caught:
-        run_server(Flags(**(base | changed)), threading.Event())
+        run_server(replace(base, **changed), threading.Event())
     assert str(caught.value) == text.format(root=tmp_path)

@@ -16,6 +16,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -90,7 +91,7 @@ def proto(**fields: Any) -> tensor_pb2.TensorProto:
     return tensor_pb2.TensorProto(**fields)
 
 
-def shape(*sizes: int) -> Shape:
+def shape(*sizes: int) -> Any:
     return Shape(dim=[Shape.Dim(size=size) for size in sizes])
 
 
@@ -205,7 +206,7 @@ def test_defaults_fill_what_is_missing(client: ServerClient) -> None:
 
 
 def test_metadata_has_the_defaults(client: ServerClient) -> None:
-    """The reference leaves them out in tfrt_servable.cc alone, and not in get_model_metadata_impl.cc, which serves."""
+    """The reference omits them only in tfrt_servable.cc; the serving code is get_model_metadata_impl.cc."""
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "m"
     signatures = get_model_metadata_pb2.SignatureDefMap()
@@ -249,7 +250,7 @@ def test_output_filter(client: ServerClient) -> None:
         (np.array([1], np.int64), "int64"),
     ],
 )
-def test_run_faults_of_dtype(client: ServerClient, values: np.ndarray, dtype: str) -> None:
+def test_run_faults_of_dtype(client: ServerClient, values: NDArray[Any], dtype: str) -> None:
     assert refused(client.predict, {"x": tf.make_tensor_proto(values)}) == (
         Code.INVALID_ARGUMENT,
         f"Expects arg[0] to be float but {dtype} is provided",
@@ -299,7 +300,7 @@ def test_deadline_ends_the_run_and_not_the_server(client: ServerClient) -> None:
     ("tensor", "answer", "sizes"),
     [
         (proto(dtype=1, tensor_shape=shape(3), float_val=[1, 2, 3]), [3, 5, 7], [3]),
-        (proto(dtype=1, tensor_shape=shape(2), tensor_content=np.float32([1, 2]).tobytes()), [3, 5], [2]),
+        (proto(dtype=1, tensor_shape=shape(2), tensor_content=np.array([1, 2], np.float32).tobytes()), [3, 5], [2]),
         (proto(dtype=1, tensor_shape=shape(4), float_val=[1, 2]), [3, 5, 5, 5], [4]),
         (proto(dtype=1, tensor_shape=shape(3), float_val=[2]), [5, 5, 5], [3]),
         (proto(dtype=1, tensor_shape=shape(2)), [1, 1], [2]),
@@ -320,7 +321,7 @@ def test_tensors_are_read(
     assert not got.tensor_shape.unknown_rank and not got.tensor_content
 
 
-def test_outputs_come_as_content_where_a_flag_says_so(
+def test_outputs_come_as_content_with_the_flag(
     serve: Callable[..., Any], numbers: Callable[[float], Path], tmp_path: Path
 ) -> None:
     """PostProcessPredictionResult of tensorflow_serving/servables/tensorflow/predict_util.cc."""
@@ -330,7 +331,10 @@ def test_outputs_come_as_content_where_a_flag_says_so(
         .predict({"x": tf.make_tensor_proto([1.0, 20.0])}, signature_name="typed")
         .outputs
     )
-    assert outputs["float32"].tensor_content == np.float32([1, 20]).tobytes() and not outputs["float32"].float_val
+    assert (
+        outputs["float32"].tensor_content == np.array([1, 20], np.float32).tobytes()
+        and not outputs["float32"].float_val
+    )
     assert outputs["string"].tensor_content == b"\x01\x02" + b"120" and not outputs["string"].string_val
     assert [dim.size for dim in outputs["string"].tensor_shape.dim] == [2]
 
@@ -365,7 +369,7 @@ def test_every_dtype_answers_in_its_typed_field(client: ServerClient, kind: str,
         np.testing.assert_array_equal(tf.make_ndarray(got), VALUES.astype(tf.as_dtype(kind).as_numpy_dtype))
 
 
-def test_answer_tells_what_was_used(client: ServerClient) -> None:
+def test_answer_names_model_version_and_signature(client: ServerClient) -> None:
     for options in ({}, {"version": 5}, {"signature_name": "serving_default"}):
         spec = client.predict(**options).model_spec
         assert (spec.name, spec.version.value, spec.signature_name) == ("m", 5, "serving_default")

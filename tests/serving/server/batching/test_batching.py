@@ -19,7 +19,8 @@ from google.protobuf import text_format
 
 from serving.server.batching.batch_scheduler import BatchQueue, SharedBatchScheduler
 from serving.server.batching.batching_session import BatchingSession, BatchingSessionFactory
-from serving.server.batching.options import BatchingOptions, BatchingParameters
+from serving.server.batching.options import BatchingOptions
+from serving.server.config.protos import BatchingParameters
 from serving.server.rpc_error import Fault
 from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 from serving.server.saved_model.servable import Servable

@@ -1,4 +1,4 @@
-"""Classify and Regress against Predict on the same signature, and TensorFlow Serving's texts."""
+"""Classify and Regress: compared with Predict on the same signature, and TensorFlow Serving's texts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
-from data.records import vector_record
+from data.records import Record, vector_record
 from data.spec import Number, Vector
 from serving.export import saved_model
 
@@ -39,7 +40,9 @@ def pictures(serve: Callable[..., Any], pictures_model: tuple[Path, keras.Model]
 
 
 def _example(x: float) -> tf.train.Example:
-    return tf.train.Example.FromString(vector_record([x], 0.0, "s").example)
+    record = vector_record([x], 0.0, "s")
+    assert isinstance(record, Record)
+    return tf.train.Example.FromString(record.example)
 
 
 def _picture(content: bytes) -> tf.train.Example:
@@ -77,14 +80,14 @@ def test_a_context_goes_before_each_example(line: Any) -> None:
     np.testing.assert_allclose([one.value for one in answer.result.regressions], [21.2, 3.2], rtol=1e-5)
 
 
-def test_classify_gives_what_predict_gives(pictures: Any, picture_files: tuple[np.ndarray, list[bytes]]) -> None:
+def test_classify_gives_what_predict_gives(pictures: Any, picture_files: tuple[NDArray[np.uint8], list[bytes]]) -> None:
     prediction, *_ = pictures.stubs()
     examples = [_picture(content) for content in picture_files[1]]
     answer = prediction.Classify(_ask(classification_pb2.ClassificationRequest(), "pictures", examples), timeout=30)
-    asked = predict_pb2.PredictRequest()
-    asked.model_spec.name, asked.model_spec.signature_name = "pictures", "serving_examples"
-    asked.inputs["inputs"].CopyFrom(tf.make_tensor_proto([one.SerializeToString() for one in examples]))
-    expected = prediction.Predict(asked, timeout=30)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "pictures", "serving_examples"
+    request.inputs["inputs"].CopyFrom(tf.make_tensor_proto([one.SerializeToString() for one in examples]))
+    expected = prediction.Predict(request, timeout=30)
     scores = [[one.score for one in row.classes] for row in answer.result.classifications]
     labels = [[one.label.encode() for one in row.classes] for row in answer.result.classifications]
     np.testing.assert_allclose(scores, tf.make_ndarray(expected.outputs["scores"]), rtol=1e-6)

@@ -34,7 +34,7 @@ def stub(server: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def checking(serve: Callable[..., Any], half_plus_two: Path) -> Any:
-    """The same behind `--enable_signature_method_name_check`."""
+    """The same model, served with `--enable_signature_method_name_check`."""
     return serve(half_plus_two, "half_plus_two", "--enable_signature_method_name_check=true").stubs()[0]
 
 
@@ -81,7 +81,7 @@ def test_tasks_are_answered_in_their_order(stub: Any) -> None:
     assert specs == [("half_plus_two", 123, signature) for signature, _ in tasks]
 
 
-def test_only_the_first_task_says_the_version(stub: Any) -> None:
+def test_only_the_first_task_chooses_the_version(stub: Any) -> None:
     request = multi(("regress_x_to_y", REGRESS), ("classify_x_to_y", CLASSIFY))
     request.tasks[1].model_spec.version.value = 9
     assert len(stub.MultiInference(request, timeout=30).results) == 2
@@ -178,7 +178,7 @@ def test_a_request_needs_no_deadline(stub: Any) -> None:
 # --- the check of method names ---
 
 
-def test_method_names_count_only_where_they_are_checked(stub: Any, checking: Any) -> None:
+def test_method_names_matter_only_with_the_flag(stub: Any, checking: Any) -> None:
     request = of_examples(classification_pb2.ClassificationRequest(), "no_method")
     assert stub.Classify(request, timeout=30).result.classifications[0].classes[0].score == 7.0
     text = "Expected classification signature method_name to be tensorflow/serving/classify. Was: "
@@ -188,17 +188,17 @@ def test_method_names_count_only_where_they_are_checked(stub: Any, checking: Any
     assert refused(checking.Regress, request) == (Code.INVALID_ARGUMENT, text)
     request = multi(("classify_x_to_y", REGRESS))
     assert refused(checking.MultiInference, request) == (Code.INVALID_ARGUMENT, text)
-    asked = predict_pb2.PredictRequest()
-    asked.model_spec.name, asked.model_spec.signature_name = "half_plus_two", "no_method"
-    asked.inputs["inputs"].CopyFrom(tf.make_tensor_proto([example(10.0).SerializeToString()]))
-    assert stub.Predict(asked, timeout=30).outputs["scores"].float_val[0] == 7.0
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "half_plus_two", "no_method"
+    request.inputs["inputs"].CopyFrom(tf.make_tensor_proto([example(10.0).SerializeToString()]))
+    assert stub.Predict(request, timeout=30).outputs["scores"].float_val[0] == 7.0
     text = (
         "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
         "tensorflow/serving/classify, tensorflow/serving/regress}. Was: "
     )
-    assert refused(checking.Predict, asked) == (Code.INTERNAL, text)
-    asked.model_spec.signature_name = "classify_x_to_y"
-    assert checking.Predict(asked, timeout=30).outputs["scores"].float_val[0] == 7.0
+    assert refused(checking.Predict, request) == (Code.INTERNAL, text)
+    request.model_spec.signature_name = "classify_x_to_y"
+    assert checking.Predict(request, timeout=30).outputs["scores"].float_val[0] == 7.0
 
 
 # --- GetModelMetadata ---

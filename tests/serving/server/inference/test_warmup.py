@@ -1,4 +1,4 @@
-"""Warm-up of a loaded model: which requests are run, and how they fail its load."""
+"""Warm-up of a loaded model: which requests are run, and how they make the load fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Log = prediction_log_pb2.PredictionLog
 
 
 class Counted:
-    """A Servable that counts what it runs."""
+    """A Servable that records its runs."""
 
     def __init__(self, servable: SavedModelBundle, folder: str) -> None:
         self._servable = servable
@@ -46,7 +46,9 @@ def folder(tmp_path: Path, numbers: Callable[[float], Path]) -> Path:
 
 
 def load(folder: Path, times: int = 1) -> Counted:
-    return Loader(Platform(("serve",), None, None, times), Counted)(str(folder))
+    loader = Loader(Platform(("serve",), None, None, times), Counted)
+    model: Counted = loader(str(folder))
+    return model
 
 
 def write(folder: Path, *records: bytes) -> None:
@@ -62,7 +64,7 @@ def predict_log(signature: str = "", alias: str = "x") -> bytes:
     log.predict_log.request.model_spec.version.value = 99
     log.predict_log.request.model_spec.signature_name = signature
     log.predict_log.request.inputs[alias].CopyFrom(tf.make_tensor_proto([1.0]))
-    return log.SerializeToString()
+    return bytes(log.SerializeToString())
 
 
 def examples_log(kind: str, signature: str) -> bytes:
@@ -71,7 +73,7 @@ def examples_log(kind: str, signature: str) -> bytes:
     request.model_spec.signature_name = signature
     example = request.input.example_list.examples.add()
     example.features.feature["x"].float_list.value.append(3.0)
-    return log.SerializeToString()
+    return bytes(log.SerializeToString())
 
 
 def fault(folder: Path) -> str:
@@ -97,7 +99,7 @@ def test_nothing_to_run(folder: Path) -> None:
 
 
 def test_classify_and_regress_read_examples(folder: Path) -> None:
-    # The model has no such signature, which the checks of each find: each request took its own way.
+    # The model has no such signatures. The different errors show that each request ran its own checks.
     write(folder, examples_log("classify_log", "parse"))
     assert fault(folder).startswith("INVALID_ARGUMENT: Expected classification signature outputs to contain")
     write(folder, examples_log("regress_log", "parse"))
@@ -124,16 +126,16 @@ def test_every_kind_with_examples_is_run_by_its_own_signatures(tmp_path: Path, h
 
 def test_failed_request_fails_the_load_and_frees_the_model(folder: Path) -> None:
     write(folder, predict_log(), predict_log("no"), predict_log())
-    made: list[Counted] = []
+    wrapped: list[Counted] = []
 
     def wrap(servable: SavedModelBundle, path: str) -> Counted:
-        made.append(Counted(servable, path))
-        return made[0]
+        wrapped.append(Counted(servable, path))
+        return wrapped[0]
 
     with pytest.raises(Fault, match='Serving signature key "no" not found.'):
         Loader(Platform(("serve",), None, None, 1), wrap)(str(folder))
-    assert len(made[0].fetched) == 1
-    assert made[0].closed
+    assert len(wrapped[0].fetched) == 1
+    assert wrapped[0].closed
 
 
 @pytest.mark.parametrize(("kind", "number"), [("session_run_log", 5), ("predict_streamed_log", 7)])
@@ -165,20 +167,20 @@ def test_what_is_no_record_and_what_is_no_log(folder: Path) -> None:
 
 def test_warm_up_is_timed_and_its_requests_are_counted(folder: Path) -> None:
     """model_warmup_records_read of tensorflow_serving/servables/tensorflow/saved_model_warmup_util.cc."""
-    told: list[tuple[str, str, int, int]] = []
+    calls: list[tuple[str, str, int, int]] = []
     metrics = Metrics()
 
-    def warmed(*what: Any) -> None:
-        told.append(what)
+    def on_warm_up(*what: Any) -> None:
+        calls.append(what)
         metrics.count_warm_up(*what)
 
-    loader = Loader(Platform(("serve",), None, None, 3), on_warm_up=warmed)
+    loader = Loader(Platform(("serve",), None, None, 3), on_warm_up=on_warm_up)
     loader(str(folder)).close()
-    assert told == []
+    assert calls == []
     write(folder, predict_log(), b"")
     loader(str(folder)).close()
-    assert [(path, status, records) for path, status, _, records in told] == [(str(folder), "OK", 2)]
-    assert told[0][2] > 0
+    assert [(path, status, records) for path, status, _, records in calls] == [(str(folder), "OK", 2)]
+    assert calls[0][2] > 0
     labels = f'model_path="{folder}",status="OK"'
     assert metrics.model_warmup_records_read.lines() == [f":tensorflow:serving:model_warmup_records_read{{{labels}}} 2"]
     assert metrics.model_warmup_latency.lines()[-1] == f":tensorflow:serving:model_warmup_latency_count{{{labels}}} 1"

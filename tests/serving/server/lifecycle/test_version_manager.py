@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -20,9 +22,21 @@ class Fake:
             raise Fault(grpc.StatusCode.DATA_LOSS, "it is broken")
         self.folder = Path(folder)
         self.closed = False
+        self.on_close: Callable[[], object] = lambda: None
 
     def close(self) -> None:
+        self.on_close()
         self.closed = True
+
+
+def loading_after(step: Callable[[str], object]) -> Callable[[str], Fake]:
+    """Return a load function that calls `step` with the folder first."""
+
+    def load(folder: str) -> Fake:
+        step(folder)
+        return Fake(folder)
+
+    return load
 
 
 @pytest.fixture
@@ -68,8 +82,9 @@ def serving(manager: VersionManager[Fake], number: int | None = None) -> int:
 
 
 def test_wanted_version_starts_loads_and_serves(base: Path) -> None:
-    seen = []
-    manager: VersionManager[Fake] = VersionManager("m", lambda folder: seen.append(states(manager)) or Fake(folder))
+    seen: list[dict[int, str]] = []
+    manager: VersionManager[Fake]
+    manager = VersionManager("m", loading_after(lambda folder: seen.append(states(manager))))
     manager.set_aspired_versions(folders(base, 10))
     assert states(manager) == {10: "START"}
     settle(manager)
@@ -104,14 +119,12 @@ def test_old_version_serves_while_the_new_one_loads(base: Path) -> None:
 
 def test_order_of_many_changes(base: Path) -> None:
     done: list[str] = []
-    manager: VersionManager[Fake] = VersionManager(
-        "m", lambda folder: done.append(f"load {Path(folder).name}") or Fake(folder)
-    )
+    manager = VersionManager("m", loading_after(lambda folder: done.append(f"load {Path(folder).name}")))
     aspire(manager, base, 1, 2, 3)
     assert done == ["load 3", "load 2", "load 1"]
     for version in manager.versions():
-        close, name = version.servable.close, f"unload {version.number}"
-        version.servable.close = lambda close=close, name=name: (done.append(name), close())
+        assert version.servable is not None
+        version.servable.on_close = partial(done.append, f"unload {version.number}")
     done.clear()
     aspire(manager, base, 5, 6)
     # The availability-preserving policy keeps one unwanted version, which is enough to serve meanwhile.
@@ -156,10 +169,8 @@ def test_version_wanted_again_before_it_was_unloaded_stays(base: Path, manager: 
 
 
 def test_failed_load_is_retried_up_to_the_limit(base: Path) -> None:
-    tries = []
-    manager: VersionManager[Fake] = VersionManager(
-        "m", lambda folder: tries.append(folder) or Fake(folder), LoadRetries(3, 0.0)
-    )
+    tries: list[str] = []
+    manager = VersionManager("m", loading_after(tries.append), LoadRetries(3, 0.0))
     break_version(base, 1)
     aspire(manager, base, 1)
     assert tries == [str(base / "1")] * 4
@@ -167,7 +178,8 @@ def test_failed_load_is_retried_up_to_the_limit(base: Path) -> None:
 
 
 def test_half_copied_version_heals_while_tries_remain(base: Path) -> None:
-    seen = []
+    seen: list[dict[int, str]] = []
+    manager: VersionManager[Fake]
 
     def load(folder: str) -> Fake:
         seen.append(states(manager))
@@ -175,7 +187,7 @@ def test_half_copied_version_heals_while_tries_remain(base: Path) -> None:
             (base / "1" / "broken").unlink()
         return Fake(folder)
 
-    manager: VersionManager[Fake] = VersionManager("m", load, LoadRetries(5, -1.0))
+    manager = VersionManager("m", load, LoadRetries(5, -1.0))
     break_version(base, 1)
     aspire(manager, base, 1)
     assert seen == [{1: "LOADING"}] * 3
