@@ -1,4 +1,4 @@
-"""Whether the model of an earlier run can be compared with the candidate: it must answer the same question."""
+"""Check whether the model of an earlier run can be compared with the candidate: it must answer the same question."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Comparable:
     """Whether a model can be compared, and if not, why.
 
     Attributes:
-      reason: why not, in words about the last model; empty: it can be compared.
-      common: classes that both know, in the candidate's order.
+      reason: Why not, as a text about the last model; empty if it can be compared.
+      common: Classes that both models know, in the candidate's order.
     """
 
     reason: str
@@ -37,19 +37,19 @@ class Comparable:
         return not self.reason
 
 
-def comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) -> Comparable:
-    """Asks a model about examples of this run.
+def check_comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) -> Comparable:
+    """Check with examples of this run whether a model can be compared with the candidate.
 
-    The order of the classes may differ: TFMA looks labels up by name. The size of pictures may, too: a signature takes
-    their bytes.
+    The order of the classes may differ, because TFMA looks up labels by name. The size of pictures may differ, too,
+    because the signature takes their bytes.
 
     Args:
-      model: folder of its SavedModel.
-      schema: of this run's data.
-      records: serialized tf.Examples of this run; all of them must be answered.
+      model: Folder of the SavedModel.
+      schema: Schema of this run's data.
+      records: Serialized tf.Examples of this run; the model must answer all of them.
 
     Raises:
-      tf.errors.OpError: the file system does not answer, which says nothing about the model.
+      tf.errors.OpError: If the file system fails, which says nothing about the model.
     """
     try:
         signatures = LoadedModel(model)
@@ -63,8 +63,8 @@ def comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) 
         try:
             found = signatures.examples(some, len(some))
         except RouteError as error:
-            return Comparable(f"the last model refuses examples of this run: {error}")
-        except (UsageError, TypeError, ValueError) as error:  # not one input, or answers of another make
+            return Comparable(f"the last model rejects examples of this run: {error}")
+        except (UsageError, TypeError, ValueError) as error:  # several inputs, or answers of another form
             return Comparable(f"the last model is of another kind: {error}")
         known = _classes(found)
         if known is None:
@@ -73,7 +73,7 @@ def comparable(model: str, schema: schema_pb2.Schema, records: Iterable[bytes]) 
 
 
 def _classes(found: Answers) -> tuple[str, ...] | None:
-    """Names of the classes, none for a number; None where the answers are neither."""
+    """Return the names of the classes, empty for a number; None if the answers are neither."""
     if found.classes is None:
         return () if found.scores.shape[1] == 1 else None
     if found.classes.shape != found.scores.shape or not all(isinstance(name, bytes) for name in found.classes[0]):
@@ -81,22 +81,24 @@ def _classes(found: Answers) -> tuple[str, ...] | None:
     return tuple(name.decode(errors="replace") for name in found.classes[0])
 
 
-def on_common(models: Sequence[str], common: Sequence[str], records: Iterable[bytes]) -> tuple[int, list[float]]:
-    """How often models with different classes are right on the examples of those that all of them know.
+def accuracies_on_common(
+    models: Sequence[str], common: Sequence[str], records: Iterable[bytes]
+) -> tuple[int, list[float]]:
+    """Measure models with different classes on the examples of the classes that all of them know.
 
-    Each may answer with any of its own classes, so that the one with more of them has the harder question: the
-    numbers are told, and decide nothing.
+    Each model may answer with any of its classes, so that the one with more classes has the harder question: the
+    accuracies are reported, but decide nothing.
 
     Args:
-      models: folders of SavedModels that answer with classes.
-      common: the classes.
-      records: serialized tf.Examples; those of other classes are passed over.
+      models: Folders of SavedModels that answer with classes.
+      common: The common classes.
+      records: Serialized tf.Examples; those of other classes are skipped.
 
     Returns:
-      The number of examples, and the accuracy of each model on them, 0..1; none without an example.
+      The number of examples, and the accuracy of each model on them, 0..1; no accuracies without an example.
 
     Raises:
-      Refused: a model gives no answer to one of them.
+      RouteError: If a model does not answer one of them.
     """
     signatures = [LoadedModel(model) for model in models]
     count, right = 0, np.zeros(len(models), int)
@@ -116,7 +118,7 @@ def _label(record: bytes) -> bytes:
 
 
 def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
-    """By the classes that the model knows and those of this run; none: a number."""
+    """Compare the classes that the model knows with those of this run; empty for a number."""
     if not known and classes:
         return Comparable("the last model answers with a number")
     if known and not classes:
@@ -128,12 +130,12 @@ def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
         return Comparable(f"the last model knew {listed(known, NAMED)}", common)
     added = [name for name in classes if name not in known]
     gone = [name for name in known if name not in classes]
-    told = [f"not {listed(added, NAMED)}"] * bool(added) + [f"also {listed(gone, NAMED)}"] * bool(gone)
-    return Comparable(f"the last model knew {len(known)} classes: {'; '.join(told)}", common)
+    changes = [f"not {listed(added, NAMED)}"] * bool(added) + [f"also {listed(gone, NAMED)}"] * bool(gone)
+    return Comparable(f"the last model knew {len(known)} classes: {'; '.join(changes)}", common)
 
 
 def _input(signatures: LoadedModel) -> str:
-    """What the model takes, in words."""
+    """Describe what the model takes."""
     spec = signatures.input
     if spec.dtype == tf.string:
         return "pictures"
@@ -141,6 +143,6 @@ def _input(signatures: LoadedModel) -> str:
 
 
 def _feature(schema: schema_pb2.Schema) -> str:
-    """What this run's records hold, in the same words."""
+    """Describe what this run's records contain, in the same words."""
     features = {feature.name: feature for feature in schema.feature}
     return "pictures" if IMAGE in features else f"{features[VECTOR].shape.dim[0].size} numbers"

@@ -1,4 +1,4 @@
-"""CSV files with numeric columns and a header line."""
+"""Read CSV files with numeric columns and a header line."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from data.errors import DataError, UsageError
 from data.files.open_file import opened
-from data.names import printable
+from data.names import listed, printable
 from data.records import Outcome, Rejected, vector_record
-from data.sources.base import BLOCK, Plan
-from data.sources.labels import NoLabel, label_of, number_of
-from data.sources.split_files import shown, split_files
-from data.sources.splits import SplitSource
+from data.sources.base import BLOCK
+from data.sources.labels import InvalidLabel, parse_label, parse_number, shorten
+from data.sources.split_files import FileSource
 from data.spec import Feature, Label, Vector
 
-KIND = "*.csv"
-_LONGEST_LINE = 1 << 20  # bytes; a file whose lines end in CR alone is one line
+_LONGEST_LINE = 1 << 20  # bytes; a file whose lines end in CR only is a single line
 
 
 @dataclass(frozen=True)
 class _Header:
-    """Where a file's values are: the number of its columns, and the indices of the features' and of the label's."""
+    """The columns of a file.
+
+    Attributes:
+      columns: number of columns.
+      features: indices of the features' columns, in the model's order.
+      label: index of the label's column.
+    """
 
     columns: int
     features: tuple[int, ...]
@@ -36,15 +40,20 @@ class _Header:
 
 
 @dataclass(frozen=True)
-class Csv(SplitSource):
-    """Rows of numbers: every `.csv` in the folder, in UTF-8, with a header; the names of folders and files tell the
-    splits (`data.sources.splits`). A row is one line: line breaks inside quotes are not understood. A row whose number
-    of fields is not the header's is rejected; empty ones at its end may be more.
+class Csv(FileSource):
+    """Source of rows of numbers: every `.csv` in the folder, in UTF-8, with a header.
+
+    The names of folders and files show the splits (`data.sources.splits`). A row is one line: line breaks inside quotes
+    are not supported. A row with another number of fields than the header is rejected; extra empty fields at its end
+    are allowed.
 
     Attributes:
-      label: the label's column.
-      columns: the features' columns, in the model's order; empty: all others, in the file's order.
+      label: name of the label's column.
+      columns: names of the features' columns, in the model's order; empty: all other columns, in the file's order.
     """
+
+    KIND: ClassVar[str] = "*.csv"
+    NO_RECORDS: ClassVar[str] = "has only a header"
 
     label: str = "label"
     columns: tuple[str, ...] = ()
@@ -52,34 +61,27 @@ class Csv(SplitSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.label or not all(self.columns):
-            raise UsageError("source.label and source.columns must not hold an empty name")
-        twice = [name for name, count in Counter(self.columns).items() if count > 1]
-        if twice or self.label in self.columns:
-            raise UsageError(f"source.columns names '{twice[0] if twice else self.label}' twice, or the label")
+            raise UsageError("source.label and source.columns must not contain an empty name")
+        repeated = [name for name, count in Counter(self.columns).items() if count > 1]
+        if repeated:
+            raise UsageError(f"source.columns names '{repeated[0]}' twice")
+        if self.label in self.columns:
+            raise UsageError(f"source.columns names '{self.label}', which is the label")
 
-    def split_names(self, folder: str) -> frozenset[str]:
-        """The splits, from the names of folders and files."""
-        return frozenset(split_files(self, folder, _is_csv, KIND)[0])
+    @staticmethod
+    def is_data_file(name: str) -> bool:
+        """Return whether the name ends in ".csv", in any case."""
+        return name.lower().endswith(".csv")
 
-    def plan(self, folder: str, feature: Feature) -> Plan:
-        """Lists blocks of lines, (file below `folder`, first byte, last byte + 1, first line's number), by split.
+    def list_blocks(self, folder: str, name: str, feature: Feature) -> list[tuple[str, int, int, int]]:
+        """Find where each block of lines begins and ends, in one pass over the file.
+
+        Returns:
+          (file below `folder`, first byte, last byte + 1, number of the first line) of each block.
 
         Raises:
-          DataError: no file, one that is not UTF-8 with a line for each row, columns that are missing or there twice,
-            or splits that are not plain.
+          DataError: If the file is not UTF-8 with one line for each row, or a column is missing or repeated.
         """
-        by_split, unused = split_files(self, folder, _is_csv, KIND)
-        plan = Plan({}, records_per_item=BLOCK, unused=unused)
-        for split, names in by_split.items():
-            plan.splits[split] = [item for name in names for item in self._blocks(folder, name, feature)]
-            if not plan.splits[split]:
-                raise DataError(f"no rows: {shown(names)} in {printable(folder)} has a header and no lines below it")
-            if split:
-                plan.layout[split] = shown(names)
-        return plan
-
-    def _blocks(self, folder: str, name: str, feature: Feature) -> list[tuple[str, int, int, int]]:
-        """One pass over the lines: where each block of them begins and ends."""
         found, count = [], 0
         with opened(posixpath.join(folder, name)) as file:
             self._header(file.readline(_LONGEST_LINE), name, feature)
@@ -95,39 +97,42 @@ class Csv(SplitSource):
         return found
 
     def _header(self, line: bytes, name: str, feature: Feature) -> _Header:
-        """The columns that the first line names.
+        """Return the columns that the first line names.
 
         Raises:
-          DataError: the file is not UTF-8, a column is missing or there twice, or there are more or fewer columns
-            than the feature wants.
+          DataError: If the file is not UTF-8, a column is missing or repeated, or the number of columns is not the
+            size of the feature.
         """
         if not isinstance(feature, Vector):
-            raise UsageError("a Csv gives numbers: the task's feature must be a Vector")
-        names = _fields(_header_text(line, name))
+            raise UsageError("Csv reads numbers: the task's feature must be a Vector")
+        names = _split_header(_decode_header(line, name))
         wanted = self.columns or tuple(column for column in names if column != self.label)
         shown_name = printable(name)
         missing = [column for column in (*wanted, self.label) if column not in names]
         if missing:
             other = next((mark for mark in ";\t|" if mark in "".join(names)), "")
-            hint = f"It has: {_few(names)}." + (f" Its fields are separated by {other!r}, not by ','." if other else "")
-            raise DataError(f"{shown_name} has no column '{missing[0]}'", hint=hint)
-        twice = [column for column, count in Counter(names).items() if count > 1 and column in (*wanted, self.label)]
-        if twice:
+            separator = f" Its fields are separated by {other!r}, not by ','." if other else ""
             raise DataError(
-                f"{shown_name} has the column '{twice[0]}' {names.count(twice[0])} times",
-                hint="Rename or remove all but one; or name the features' columns in the source's `columns`.",
+                f"{shown_name} has no column '{missing[0]}'", hint=f"It has: {_list_columns(names)}.{separator}"
+            )
+        counts = Counter(names)
+        repeated = [column for column in counts if counts[column] > 1 and column in (*wanted, self.label)]
+        if repeated:
+            raise DataError(
+                f"{shown_name} has the column '{repeated[0]}' {counts[repeated[0]]} times",
+                hint="Rename or remove all but one, or name the features' columns in the source's `columns`.",
             )
         if len(wanted) != feature.size:
             raise DataError(
-                f"{shown_name} has {len(wanted)} feature columns, the task's feature has size {feature.size}",
-                hint=f"They are: {_few(wanted)}.",
+                f"{shown_name} has {len(wanted)} feature columns, but the task's feature has size {feature.size}",
+                hint=f"The columns are: {_list_columns(wanted)}.",
             )
         return _Header(len(names), tuple(map(names.index, wanted)), names.index(self.label))
 
     def read(
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
     ) -> Iterator[Outcome]:
-        """Reads the lines of the blocks in a random order; a row that is not all numbers is rejected."""
+        """Read the lines of the blocks in a random order; reject a row whose features are not all numbers."""
         rows: list[tuple[str, int, bytes]] = []
         headers: dict[str, _Header] = {}
         for name, start, stop, line_number in items:
@@ -138,30 +143,26 @@ class Csv(SplitSource):
                 block = file.read(stop - start)
             if len(block) < stop - start:
                 raise DataError(
-                    f"{printable(name)} became shorter while it was read", hint="Run again when it is whole."
+                    f"{printable(name)} became shorter while it was read", hint="Run again when the file is complete."
                 )
             lines = block.removesuffix(b"\n").split(b"\n")
             rows.extend((name, line_number + offset, line) for offset, line in enumerate(lines) if line.strip())
         for index in rng.permutation(len(rows)):
             name, number, line = rows[index]
-            yield _row(line, headers[name], label, f"{name}:{number}")
+            yield _parse_row(line, headers[name], label, f"{name}:{number}")
 
 
-def _is_csv(name: str) -> bool:
-    return name.lower().endswith(".csv")
-
-
-def _header_text(line: bytes, name: str) -> str:
-    """The first line as text.
+def _decode_header(line: bytes, name: str) -> str:
+    """Decode the first line of a file.
 
     Raises:
-      DataError: the file is not UTF-8, or has no line ends.
+      DataError: If the file is not UTF-8, or has no line feeds.
     """
     if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{printable(name)} is UTF-16, not UTF-8", hint="Save it as UTF-8.")
     if b"\r" in line.rstrip(b"\r\n"):
         raise DataError(
-            f"{printable(name)} has lines that end in a carriage return alone", hint="Save it with line feeds (\\n)."
+            f"{printable(name)} has lines that end in a carriage return only", hint="Save it with line feeds (\\n)."
         )
     try:
         return line.decode("utf-8-sig")
@@ -172,35 +173,34 @@ def _header_text(line: bytes, name: str) -> str:
         ) from None
 
 
-def _fields(text: str) -> list[str]:
+def _split_header(text: str) -> list[str]:
     try:
         return [column.strip() for column in next(csv.reader([text.replace("\0", "")]), [])]
     except csv.Error:
         return []
 
 
-def _few(names: Sequence[str]) -> str:
-    listed = [name if len(name) <= 60 else f"{name[:57]}..." for name in names[:8]]
-    return ", ".join(listed) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "no header"
+def _list_columns(names: Sequence[str]) -> str:
+    return listed([shorten(name) for name in names], 8) or "no header"
 
 
-def _row(line: bytes, header: _Header, label: Label, source: str) -> Outcome:
+def _parse_row(line: bytes, header: _Header, label: Label, source: str) -> Outcome:
     try:
-        text = line.decode("utf-8-sig")  # a mark stands at the start of a file that was appended to another
+        text = line.decode("utf-8-sig")  # a file that was appended to another brings its byte-order mark
     except UnicodeDecodeError as error:
         return Rejected(source, "not UTF-8", f"byte {error.start} of the line is 0x{line[error.start]:02x}")
     try:
         values = next(csv.reader(io.StringIO(text.rstrip("\r"), newline=""), strict=True))
     except (csv.Error, StopIteration) as error:
-        return Rejected(source, "not a row", str(error) or "a byte-order mark and nothing else")
+        return Rejected(source, "not a row", str(error) or "only a byte-order mark")
     if len(values) < header.columns or any(one.strip() for one in values[header.columns :]):
-        return Rejected(source, "not a row", f"{len(values)} fields, the header has {header.columns}")
+        return Rejected(source, "not a row", f"{len(values)} fields, but the header has {header.columns}")
     try:
-        numbers = [number_of(values[index]) for index in header.features]
-    except NoLabel as error:
+        numbers = [parse_number(values[index]) for index in header.features]
+    except InvalidLabel as error:
         return Rejected(source, "not numeric", str(error))
     try:
-        name = label_of([values[header.label]], label)
-    except NoLabel as error:
+        name = parse_label([values[header.label]], label)
+    except InvalidLabel as error:
         return Rejected(source, "unknown label", str(error))
     return vector_record(numbers, name, source)

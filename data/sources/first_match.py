@@ -1,4 +1,4 @@
-"""Two forms of the same data: whichever lies in the folder."""
+"""Read data that come in one of two forms, with the source that fits the folder."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from data.spec import Feature, Label
 
 
 @dataclass(frozen=True, kw_only=True)
-class Either(Source):
+class FirstMatch(Source):
     """The first of two sources that finds something to read in the data folder.
 
     Attributes:
-      first, second: in this order.
+      first: the source to try first.
+      second: the source to try if the first one finds nothing.
     """
 
     first: Source
     second: Source
 
     def split_names(self, folder: str) -> frozenset[str]:
-        """Those of the source that fits."""
+        """Return the splits of the source that fits the folder."""
         try:
             return self.first.split_names(folder)
         except DataError:
             return self.second.split_names(folder)
 
     def plan(self, folder: str, feature: Feature) -> Plan:
-        """The plan of the source that fits, its items with that source's number.
+        """Return the plan of the source that fits; each of its items is paired with the number of that source.
 
         Raises:
-          DataError: neither fits; tells what each misses.
+          DataError: If neither source fits; the message has the reason of each.
         """
         errors = []
         for number, source in enumerate((self.first, self.second)):
@@ -53,6 +54,6 @@ class Either(Source):
     def read(
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
     ) -> Iterator[Outcome]:
-        """As the source that made the plan does."""
+        """Read the items with the source that planned them."""
         source = (self.first, self.second)[items[0][0]]
         return source.read(folder, [item for _, item in items], feature, label, rng)

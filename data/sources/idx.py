@@ -1,4 +1,4 @@
-"""The four IDX files of the MNIST family, as MNIST and Fashion-MNIST ship them, gzipped or not."""
+"""Read the four IDX files of MNIST, Fashion-MNIST and their relatives, gzipped or not."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from data.errors import DataError, UsageError
 from data.files.listing import FILE, FOLDER, Entry, entries
 from data.names import printable
 from data.records import Outcome
-from data.sources.arrays import one_of, plan_pairs, read_pairs
-from data.sources.base import Plan, Source
+from data.sources.arrays import pick_identical, plan_pairs, read_pairs
+from data.sources.base import Plan, Source, list_found
 from data.spec import Feature, Label
 
 
 @dataclass(frozen=True)
 class Idx(Source):
-    """`<prefix>-images-idx3-ubyte` and `<prefix>-labels-idx1-ubyte`, `.gz` or not; each may lie in a folder of its own
-    name, and `.idx3-ubyte` is understood, too.
+    """Source of the files `<prefix>-images-idx3-ubyte` and `<prefix>-labels-idx1-ubyte`, `.gz` or not.
+
+    A file may also be inside a folder of the same name, and its name may end in `.idx3-ubyte` or `.idx1-ubyte`.
 
     Attributes:
       train: prefix of the training files.
@@ -37,21 +38,21 @@ class Idx(Source):
             raise UsageError("source.train must not be empty: it is the prefix of the training files")
 
     def split_names(self, folder: str) -> frozenset[str]:
-        """Training and evaluation, or "" where there is no prefix for the latter."""
+        """Return training and evaluation, or "" if no prefix is given for evaluation."""
         return frozenset(("train", "eval") if self.eval else ("",))
 
     def plan(self, folder: str, feature: Feature) -> Plan:
-        """Lists blocks of rows by split.
+        """List blocks of rows, (images, labels, first row, last row + 1), by split.
 
         Raises:
-          DataError: a file is missing, is not IDX, is cut off, or has not as many pictures as its pair has labels.
+          DataError: If a file is missing, is not IDX, is cut off, or holds another number of images than of labels.
         """
         prefixes = {"train": self.train, "eval": self.eval} if self.eval else {"": self.train}
-        listed = entries(folder)
+        found = entries(folder)
         pairs = {
             split: (
-                _find(folder, listed, f"{prefix}-images", "idx3-ubyte"),
-                _find(folder, listed, f"{prefix}-labels", "idx1-ubyte"),
+                _find_file(folder, found, f"{prefix}-images", "idx3-ubyte"),
+                _find_file(folder, found, f"{prefix}-labels", "idx1-ubyte"),
             )
             for split, prefix in prefixes.items()
         }
@@ -60,27 +61,27 @@ class Idx(Source):
     def read(
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
     ) -> Iterator[Outcome]:
-        """Encodes the pictures as PNG, which loses nothing."""
+        """Encode the images as PNG, which is lossless."""
         return read_pairs(items, feature, label, rng)
 
 
-def _find(folder: str, listed: Sequence[Entry], stem: str, kind: str) -> str:
-    """Path of an IDX file.
+def _find_file(folder: str, found: Sequence[Entry], stem: str, kind: str) -> str:
+    """Return the path of an IDX file.
 
     Raises:
-      DataError: there is none, or there are two that differ.
+      DataError: If there is no such file, or there are two that differ.
     """
     names = [f"{stem}{mark}{kind}{packed}" for mark in "-." for packed in ("", ".gz")]
-    found = []
-    for entry in listed:
+    paths = []
+    for entry in found:
         if entry.name in names:
             path = posixpath.join(folder, entry.name)
             inner = entries(path) if entry.kind == FOLDER else []
-            found += [posixpath.join(path, one.name) for one in inner if one.name in names and one.kind == FILE]
-            found += [path] if entry.kind == FILE else []
-    if found:
-        return one_of(found)
-    shown = ", ".join(printable(entry.name) for entry in listed[:8]) or "nothing"
+            paths += [posixpath.join(path, one.name) for one in inner if one.name in names and one.kind == FILE]
+            paths += [path] if entry.kind == FILE else []
+    if paths:
+        return pick_identical(paths)
     raise DataError(
-        f"no {stem}-{kind} or {stem}-{kind}.gz in {printable(folder)}", hint=f"Found: {shown}. --data names the folder."
+        f"no {stem}-{kind} or {stem}-{kind}.gz in {printable(folder)}",
+        hint=f"Found: {list_found(entry.name for entry in found)}. Name the right folder with --data.",
     )

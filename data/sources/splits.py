@@ -1,13 +1,13 @@
-"""Which folders and files are splits: one rule for all sources.
+"""Recognise splits by the names of folders and files: one rule for all sources.
 
-A name tells its split by a word: "train", "training", ... for training; "val", "validation", "dev", ... and "test",
-"holdout", ... for evaluation. The word may stand anywhere in the name between separators, digits or capitals:
-`training_set`, `seg_train`, `cifar10-test.tfrecord-00000-of-00001`, `TrainImages`. With both a validation and a test
-part, the former is "eval" and the latter "test"; with one of them, it is "eval".
+A name shows its split by a word: "train", "training", ... for training; "val", "validation", "dev", ... and "test",
+"holdout", ... for evaluation. The word may be anywhere in the name, between separators, digits or capitals:
+`training_set`, `seg_train`, `cifar10-test.tfrecord-00000-of-00001`, `TrainImages`. If there is both a validation and a
+test part, they are "eval" and "test"; if there is only one of them, it is "eval".
 
-Names that hold such words and do not make a whole stop the run: it must not guess. `source.splits` says it then:
-"train=FOLDER,eval=FOLDER", also with test=FOLDER; "train=FOLDER" alone takes that part and lets the content decide;
-"none" says that no name is a split.
+If names contain such words but do not form complete splits, the run stops instead of guessing. The user then sets
+`source.splits`: "train=FOLDER,eval=FOLDER", optionally with test=FOLDER; "train=FOLDER" alone reads that part and lets
+the content decide the split; "none" means that no name is a split.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _WORDS = {
     ),
     "test": ("test", "testing", "tests", "tst", "holdout", "heldout"),
 }
-_ROLE = {word: role for role, words in _WORDS.items() for word in words}
+_ROLE = {word: role for role, split_words in _WORDS.items() for word in split_words}
 _LONGEST_FIRST = "|".join(sorted(_ROLE, key=len, reverse=True))
-# "trainset", "testimages": the word and what it is of, in one piece.
+# "trainset", "testimages": the word and what it is a set of, written as one word.
 _WORD = re.compile(f"({_LONGEST_FIRST})(?:set|data|dataset|split|images?|imgs?|pictures?|photos?|files?|labels?)?s?")
 
 
@@ -50,49 +50,52 @@ class SplitSource(Source):
     """A source whose folders or files may be splits.
 
     Attributes:
-      splits: which folder (or file, `*` allowed) is which split, where the names do not tell: "train=A,eval=B",
-        "train=A" or "none"; empty: the names tell. Paths are below the data folder.
+      splits: the folder (or file; `*` is allowed) of each split, if the names do not show it: "train=A,eval=B",
+        "train=A" or "none"; empty: the names decide. Paths are below the data folder.
     """
 
     splits: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.given()
+        self.explicit_splits()
 
-    def given(self) -> dict[str, str] | None:
-        """`splits` by split, empty for "none"; None where the names tell.
+    def explicit_splits(self) -> dict[str, str] | None:
+        """Return the folders of `splits` by split: empty for "none", and None if the names decide.
 
         Raises:
-          UsageError: it is malformed.
+          UsageError: If `splits` is malformed.
         """
         if not self.splits.strip():
             return None
         if self.splits.strip().lower() == NONE:
             return {}
-        found: dict[str, str] = {}
+        folders: dict[str, str] = {}
         for part in self.splits.split(","):
             split, mark, path = (one.strip() for one in part.partition("="))
             path = path.strip("/")
-            if not mark or split not in SPLITS or not path or split in found or ".." in path.split("/"):
+            if not mark or split not in SPLITS or not path or split in folders or ".." in path.split("/"):
                 raise UsageError(
-                    f"source.splits='{self.splits}': '{part.strip()}' is not SPLIT=FOLDER", hint=_example("A", "B")
+                    f"source.splits='{self.splits}': '{part.strip()}' is not SPLIT=FOLDER", hint=_splits_hint("A", "B")
                 )
-            found[split] = path
-        if "train" not in found or set(found) == {"train", "test"}:
-            missing = "eval" if "train" in found else "train"
-            raise UsageError(f"source.splits='{self.splits}' names no {missing}", hint=_example("A", "B"))
-        if len(set(found.values())) < len(found):
-            raise UsageError(f"source.splits='{self.splits}' names a folder twice", hint=_example("A", "B"))
-        return {"": found["train"]} if set(found) == {"train"} else found
+            folders[split] = path
+        if "train" not in folders or set(folders) == {"train", "test"}:
+            missing = "eval" if "train" in folders else "train"
+            raise UsageError(f"source.splits='{self.splits}' has no {missing}=FOLDER", hint=_splits_hint("A", "B"))
+        if len(set(folders.values())) < len(folders):
+            raise UsageError(f"source.splits='{self.splits}' names a folder twice", hint=_splits_hint("A", "B"))
+        return {"": folders["train"]} if set(folders) == {"train"} else folders
 
 
-def _example(train: str, held_out: str) -> str:
-    return f'Say which is which: --set source.splits="train={train},eval={held_out}"; "none": there are no splits.'
+def _splits_hint(train: str, held_out: str) -> str:
+    return f'Name the splits: --set source.splits="train={train},eval={held_out}"; or "none" if there are no splits.'
 
 
-def words(name: str) -> list[tuple[str, str]]:
-    """(word, role) of the words for splits in a name; "trainval" and "train_val" are one word, for training."""
+def split_words(name: str) -> list[tuple[str, str]]:
+    """Return the words for splits in a name, each with its role: "train", "eval" or "test".
+
+    "trainval" and "train_val" are one word, for training.
+    """
     spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
     parts = [part for part in re.split(r"[^a-z]+", spaced.lower()) if part]
     found: list[tuple[str, str]] = []
@@ -109,112 +112,130 @@ def words(name: str) -> list[tuple[str, str]]:
     return found
 
 
-def roles(names: Iterable[str]) -> dict[str, list[str]]:
-    """The names that hold a split's word, by "train", "eval" and "test"; those that hold words of two under "both"."""
-    found: dict[str, list[str]] = {}
+def group_by_role(names: Iterable[str]) -> dict[str, list[str]]:
+    """Group the names that contain a word for a split by its role: "train", "eval" or "test".
+
+    Names with words for two roles are under "both"; names without such a word are left out.
+    """
+    groups: dict[str, list[str]] = {}
     for name in names:
-        held = {role for _, role in words(name)}
-        if held:
-            found.setdefault(held.pop() if len(held) == 1 else "both", []).append(name)
-    return found
+        roles = {role for _, role in split_words(name)}
+        if roles:
+            groups.setdefault(roles.pop() if len(roles) == 1 else "both", []).append(name)
+    return groups
 
 
-def chosen(found: Mapping[str, Sequence[str]], where: str) -> dict[str, str]:
-    """One name for each split.
+def choose_splits(groups: Mapping[str, Sequence[str]], where: str) -> dict[str, str]:
+    """Choose one name for each split.
 
     Args:
-      found: from `roles`.
-      where: the folder that holds the names, for the message.
+      groups: names by role, from `group_by_role`.
+      where: the folder that holds the names, for messages.
+
+    Returns:
+      The name of "train", of "eval", and perhaps of "test".
 
     Raises:
-      DataError: no whole: a part without its other, or two names for one part.
+      DataError: If a part is missing, or two names are candidates for one part.
     """
     for role in ("both", *SPLITS):
-        names = found.get(role, ())
+        names = groups.get(role, ())
         if role == "both" and names:
-            raise refusal(f"'{printable(names[0])}' in {printable(where)} is named after two splits", found)
+            raise ambiguous_splits(f"'{printable(names[0])}' in {printable(where)} is named after two splits", groups)
         if len(names) > 1:
             part = {"train": "training", "eval": "validation", "test": "test"}[role]
-            raise refusal(f"{_listed(names)} in {printable(where)} each look like the {part} split", found)
-    train, held_out = found.get("train", ()), [*found.get("eval", ()), *found.get("test", ())]
+            raise ambiguous_splits(
+                f"{_join_names(names)} in {printable(where)} each look like the {part} split", groups
+            )
+    train, held_out = groups.get("train", ()), [*groups.get("eval", ()), *groups.get("test", ())]
     if not train:
-        raise refusal(
-            f"{_listed(held_out)} in {printable(where)} looks like a split, but no training part is beside", found
+        looks = "looks like a split" if len(held_out) == 1 else "look like splits"
+        raise ambiguous_splits(
+            f"{_join_names(held_out)} in {printable(where)} {looks}, but there is no training part", groups
         )
     if not held_out:
         name = printable(train[0])
         raise DataError(
-            f"'{name}' in {printable(where)} has no validation beside it",
-            hint=f'To evaluate on a part of it: --set source.splits="train={name}". {_example(name, "FOLDER")}',
+            f"'{name}' in {printable(where)} looks like a split, but there is no validation part",
+            hint=f'To evaluate on a part of it: --set source.splits="train={name}". {_splits_hint(name, "FOLDER")}',
         )
     return dict(zip(SPLITS, (train[0], *held_out), strict=False))
 
 
-def refusal(message: str, found: Mapping[str, Sequence[str]]) -> DataError:
-    """The error that stops a run whose splits are not plain, with the way to say them."""
-    train = min(found.get("train", ()), key=len, default="FOLDER")
-    held_out = min((*found.get("eval", ()), *found.get("test", ())), key=len, default="FOLDER")
-    return DataError(message, hint=_example(printable(train), printable(held_out)))
+def ambiguous_splits(message: str, groups: Mapping[str, Sequence[str]]) -> DataError:
+    """Return the error for ambiguous splits; its hint shows how to name them with `source.splits`."""
+    train = min(groups.get("train", ()), key=len, default="FOLDER")
+    held_out = min((*groups.get("eval", ()), *groups.get("test", ())), key=len, default="FOLDER")
+    return DataError(message, hint=_splits_hint(printable(train), printable(held_out)))
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = [f"'{printable(name)}'" for name in names[:4]]
+def _join_names(names: Sequence[str]) -> str:
+    quoted = [f"'{printable(name)}'" for name in names[:4]]
     if len(names) > 4:
-        return f"{', '.join(shown)} and {len(names) - 4} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
+        return f"{', '.join(quoted)} and {len(names) - 4} more"
+    return " and ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]
 
 
-def file_splits(files: Sequence[str], where: str) -> dict[str, list[str]]:
-    """Files by the split that their names tell; all under "" where no name does.
+def group_files_by_split(files: Sequence[str], where: str) -> dict[str, list[str]]:
+    """Group files by the split that their names show; all are under "" if no name shows one.
 
-    A word that all names share, as the data set's name in `speech_test-train.csv` and `speech_test-test.csv`, tells
-    nothing apart and does not count.
+    A word that all names share does not count: it is part of the data set's name, as "test" in
+    `speech_test-train.csv` and `speech_test-test.csv`.
+
+    Args:
+      files: names of files.
+      where: their folder, for messages.
 
     Raises:
-      DataError: some names tell a split and others do not, they make no whole, or two words mean the same split.
+      DataError: If only some names show a split, a part is missing, or two words mean the same split.
     """
-    told = {file: words(file) for file in files}
-    if len(files) > 1:
-        shared = set.intersection(*(set(found) for found in told.values()))
-        if any(len({role for _, role in found}) > 1 for found in told.values()):
-            told = {file: _less(found, shared) for file, found in told.items()}
-    if not any(told.values()):
+    words_of = _distinct_words(files)
+    if not any(words_of.values()):
         return {"": list(files)}
-    by_word: dict[str, list[str]] = {}  # a word stands for its files: `val` beside `validation` are two candidates
-    found: dict[str, list[str]] = {}
-    for file, held in told.items():
-        held_roles = {role for _, role in held}
-        if not held:
+    by_word: dict[str, list[str]] = {}  # a word stands for its files: `val` and `validation` are two candidates
+    groups: dict[str, list[str]] = {}
+    for file, found in words_of.items():
+        if not found:
             continue
-        key = held[0][0] if len(held_roles) == 1 else file
-        role = held_roles.pop() if len(held_roles) == 1 else "both"
-        if key not in by_word:
-            found.setdefault(role, []).append(file)
-        by_word.setdefault(key, []).append(file)
-    strays = [file for file, held in told.items() if not held]
-    if strays:
-        named = next(iter(next(iter(found.values()))))
+        roles = {role for _, role in found}
+        word, role = (found[0][0], roles.pop()) if len(roles) == 1 else (file, "both")
+        if word not in by_word:
+            groups.setdefault(role, []).append(file)
+        by_word.setdefault(word, []).append(file)
+    unmatched = [file for file, found in words_of.items() if not found]
+    if unmatched:
+        named = next(iter(next(iter(groups.values()))))
         raise DataError(
-            f"{printable(strays[0])} in {printable(where)} belongs to no split, though other files do"
+            f"the name of {printable(unmatched[0])} in {printable(where)} shows no split, but other names do"
             f" ({printable(named)})",
-            hint=f"Name it after its split, take it out of the folder, or: {_example('FILES*', 'FILES*')}",
+            hint=f"Put the split into its name, move it out of the folder, or: {_splits_hint('FILES*', 'FILES*')}",
         )
-    splits = chosen(found, where)
-    of = {file: key for key, some in by_word.items() for file in some}
-    return {split: by_word[of[file]] for split, file in splits.items()}
+    splits = choose_splits(groups, where)
+    word_of = {file: word for word, group in by_word.items() for file in group}
+    return {split: by_word[word_of[file]] for split, file in splits.items()}
 
 
-def _less(found: list[tuple[str, str]], shared: set[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The words without the first occurrence of each shared one, unless nothing else is left."""
+def _distinct_words(files: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Return the words for splits in each name, without those that all names share if some name has several."""
+    words_of = {file: split_words(file) for file in files}
+    if len(files) > 1:
+        shared = set.intersection(*(set(found) for found in words_of.values()))
+        if any(len({role for _, role in found}) > 1 for found in words_of.values()):
+            return {file: _drop_shared(found, shared) for file, found in words_of.items()}
+    return words_of
+
+
+def _drop_shared(found: list[tuple[str, str]], shared: set[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the words without the first occurrence of each shared one, but keep at least one word."""
     rest = list(found)
-    for one in shared:
+    for word in shared:
         if len(rest) > 1:
-            rest.remove(one)
+            rest.remove(word)
     return rest
 
 
-def matching(paths: Sequence[str], pattern: str) -> list[str]:
-    """The paths that a given split means: the file itself, those in a folder, or those that fit `*`, `?` and `[]`."""
+def match_paths(paths: Sequence[str], pattern: str) -> list[str]:
+    """Return the paths that match a pattern: the file itself, the files of a folder, or a `*`, `?`, `[]` pattern."""
     return [
         path
         for path in paths

@@ -1,8 +1,8 @@
-"""TFRecord files: where the records are, and their bytes, checked against the checksums.
+"""Find and read the records of TFRecord files, and verify their checksums.
 
-A record is its length (uint64, little-endian), the length's checksum (4 bytes), the data, the data's checksum (4). A
-checksum is CRC32C, rotated and shifted (`tensorflow/core/lib/hash/crc32c.h`, `Mask`). TensorFlow's reader checks them,
-too, but names no place, and gives up a file at its first fault.
+A record is its length (uint64, little-endian), the length's checksum (4 bytes), the data, and the data's checksum (4
+bytes). A checksum is a CRC32C, rotated and shifted (`tensorflow/core/lib/hash/crc32c.h`, `Mask`). TensorFlow's own
+reader verifies the checksums, too, but it does not report the place of a fault, and stops at the first one in a file.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from data.names import printable
 
 _HEAD, _TAIL = 12, 4
 _PIECE = 1 << 20
+_EITHER_FORMAT = 47  # zlib's window bits for gzip or zlib, whichever the first bytes show
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 
-class Damaged(str):
-    """Why a record has no data; in the place of its bytes."""
+class DamagedRecord(str):
+    """The reason why a record cannot be read; takes the place of its bytes."""
 
 
-def offsets(path: str) -> list[int] | None:
-    """The offset of each record of a plain file; None for a compressed one. Reads the lengths alone.
+def record_offsets(path: str) -> list[int] | None:
+    """Return the offset of each record of an uncompressed file, or None for a compressed one; read only the lengths.
 
     Raises:
-      DataError: it is not a TFRecord file, is cut off, or a length does not fit its checksum, so that what follows
-        cannot be found.
+      DataError: If the file is not a TFRecord file, is cut off, or a length does not match its checksum, so that the
+        records after it cannot be found.
     """
     found, position = [], 0
     with opened(path) as file:
@@ -40,87 +41,89 @@ def offsets(path: str) -> list[int] | None:
         while position < size:
             file.seek(position)
             head = file.read(_HEAD)
-            if len(head) == _HEAD and _masked(head[:8]) == head[8:]:
+            if len(head) == _HEAD and _masked_crc(head[:8]) == head[8:]:
                 (length,) = struct.unpack("<Q", head[:8])
             elif not position and _is_compressed(head):
                 return None
             elif position and len(head) == _HEAD:
                 raise DataError(
-                    f"{printable(path)} is damaged at byte {position}: a record's length does not fit its checksum",
+                    f"{printable(path)} is damaged at byte {position}: a record's length does not match its checksum",
                     hint="Fetch or write the file again.",
                 )
             else:
-                raise _no_file(path, position)
+                raise _not_a_tfrecord(path, position)
             if position + _HEAD + length + _TAIL > size:
-                raise _no_file(path, position)
+                raise _not_a_tfrecord(path, position)
             found.append(position)
             position += _HEAD + length + _TAIL
     return found
 
 
-def _no_file(path: str, position: int) -> DataError:
+def _not_a_tfrecord(path: str, position: int) -> DataError:
     return DataError(
         f"{printable(path)} is not a TFRecord file, or is cut off at byte {position}",
         hint="Fetch or write the file again.",
     )
 
 
-def read_at(path: str, wanted: list[int]) -> list[bytes | Damaged]:
-    """The records at the offsets, in their order.
+def read_records_at(path: str, wanted: list[int]) -> list[bytes | DamagedRecord]:
+    """Return the records at the offsets, in this order.
 
     Raises:
-      DataError: the file has changed since the offsets were read.
+      DataError: If the file has changed since the offsets were read.
     """
     with opened(path) as file:
-        found: list[bytes | Damaged] = []
+        found: list[bytes | DamagedRecord] = []
         for offset in wanted:
             file.seek(offset)
-            record = _next(file, path, offset)
+            record = _read_record(file, path, offset)
             if record is None:
-                raise DataError(f"{printable(path)} changed while it was read", hint="Run again when it is whole.")
+                raise DataError(
+                    f"{printable(path)} changed while it was read", hint="Run again when the file is complete."
+                )
             found.append(record)
         return found
 
 
-def records(path: str) -> Iterator[bytes | Damaged]:
-    """The records of a file compressed with gzip or zlib, in order.
+def read_compressed(path: str) -> Iterator[bytes | DamagedRecord]:
+    """Yield the records of a file compressed with gzip or zlib, in order.
 
     Raises:
-      DataError: it is cut off, or its content is no TFRecord file.
+      DataError: If the file is cut off, or its content is not a TFRecord file.
     """
     with opened(path) as file:
-        unpacked = _Unpacked(file)
+        unpacked = _InflatedStream(file)
         number = 0
         try:
-            while (record := _next(unpacked, path, number)) is not None:
+            while (record := _read_record(unpacked, path, number)) is not None:
                 yield record
                 number += 1
         except (zlib.error, EOFError) as error:
             raise DataError(
-                f"{printable(path)} is cut off or damaged in its compression, after record {number}: {error}",
+                f"{printable(path)} is cut off, or its compression is damaged, after record {number}: {error}",
                 hint="Fetch or write the file again.",
             ) from None
 
 
-def _next(file: BinaryIO | _Unpacked, path: str, where: int) -> bytes | Damaged | None:
-    """The record where the file stands; None at its end."""
+def _read_record(file: BinaryIO | _InflatedStream, path: str, where: int) -> bytes | DamagedRecord | None:
+    """Read the record at the file's position; return None at the end of the file."""
     head = file.read(_HEAD)
     if not head:
         return None
-    if len(head) < _HEAD or _masked(head[:8]) != head[8:]:
+    if len(head) < _HEAD or _masked_crc(head[:8]) != head[8:]:
         raise DataError(
-            f"{printable(path)} is not a TFRecord file, or is damaged at {where}: a length does not fit its checksum",
+            f"{printable(path)} is not a TFRecord file, or is damaged at {where}: a length does not match its checksum",
             hint="Fetch or write the file again.",
         )
     (length,) = struct.unpack("<Q", head[:8])
     data, checksum = file.read(length), file.read(_TAIL)
     if len(checksum) < _TAIL:
         raise DataError(f"{printable(path)} is cut off at {where}", hint="Fetch or write the file again.")
-    return data if _masked(data) == checksum else Damaged("the data do not fit their checksum (CRC32C)")
+    return data if _masked_crc(data) == checksum else DamagedRecord("the data do not match their checksum (CRC32C)")
 
 
-def _masked(data: bytes) -> bytes:
-    """The checksum of the data as it stands in a file."""
+def _masked_crc(data: bytes) -> bytes:
+    """Return the checksum of the data as TFRecord files store it."""
     crc = google_crc32c.value(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
@@ -129,19 +132,19 @@ def _is_compressed(head: bytes) -> bool:
     return head[:2] == b"\x1f\x8b" or head[:2] in _ZLIB
 
 
-class _Unpacked:
-    """What a gzip or zlib stream holds, read in pieces; several gzip members follow one another as one."""
+class _InflatedStream:
+    """A file compressed with gzip or zlib, decompressed in pieces; several gzip members are read as one stream."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._inflate = file, zlib.decompressobj(wbits=47)  # 47: either kind, told by its first bytes
+        self._file, self._inflate = file, zlib.decompressobj(wbits=_EITHER_FORMAT)
         self._ready = b""
 
     def read(self, size: int) -> bytes:
-        """So many bytes; fewer only at the end.
+        """Return `size` bytes, or fewer at the end of the stream.
 
         Raises:
-          EOFError: the stream ends within a member.
-          zlib.error: it is damaged.
+          EOFError: If the stream ends within a member.
+          zlib.error: If the stream is damaged.
         """
         parts, left = [], size
         while left:
@@ -161,10 +164,10 @@ class _Unpacked:
                 packed = self._inflate.unused_data or self._file.read(_PIECE)
                 if not packed.strip(b"\0"):  # some tools pad with zeros
                     return b""
-                self._inflate = zlib.decompressobj(wbits=47)
+                self._inflate = zlib.decompressobj(wbits=_EITHER_FORMAT)
             packed = packed or self._file.read(_PIECE)
             if not packed:
-                raise EOFError("it ends too early")
+                raise EOFError("the file ends too early")
             data = self._inflate.decompress(packed, _PIECE)
             if data:
                 return data

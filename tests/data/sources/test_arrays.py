@@ -167,9 +167,9 @@ def test_the_order_of_rows_is_drawn(read_all, tmp_path):
         (GREY / 255, LABELS, Image(6, 5), "x.npy holds float64: pictures must be uint8"),
         (GREY[..., None].repeat(2, 3), LABELS, Image(6, 5), r"shape \(150, 6, 5, 2\)"),
         (GREY[:, 0], LABELS, Image(6, 5), r"shape \(150, 5\)"),
-        (GREY, LABELS, Vector(29), "x.npy has 30 values of uint8 a row, the task's feature 29 numbers"),
-        (LABELS.astype(str), LABELS, Vector(1), "x.npy has 1 values of <U3 a row|x.npy has 1 values of <U1 a row"),
-        (GREY, np.eye(3)[LABELS], Image(6, 5), "y.npy has 3 values a row: a label is one"),
+        (GREY, LABELS, Vector(29), "x.npy has 30 values of uint8 per row, but the task's feature has 29 numbers"),
+        (LABELS.astype(str), LABELS, Vector(1), "x.npy has 1 values of <U3 per row|x.npy has 1 values of <U1 per row"),
+        (GREY, np.eye(3)[LABELS], Image(6, 5), "y.npy has 3 values per row: a label has one value"),
     ],
 )
 def test_arrays_that_do_not_fit(x, y, feature, said, tmp_path):
@@ -179,7 +179,7 @@ def test_arrays_that_do_not_fit(x, y, feature, said, tmp_path):
 
 
 def test_arrays_that_are_not_there(tmp_path):
-    with pytest.raises(DataError, match="no array 'x_train' in .*: no x_train.npy, and no .npz that holds it"):
+    with pytest.raises(DataError, match="no array 'x_train' in .*: no x_train.npy, and no .npz that contains it"):
         Arrays().plan(str(tmp_path), Image(6, 5))
     save(tmp_path, "npz", x=GREY, y=LABELS)
     with pytest.raises(DataError, match="no array 'x_train' in .*data.npz") as raised:
@@ -189,8 +189,13 @@ def test_arrays_that_are_not_there(tmp_path):
 
 def test_reading_holds_three_chunks_at_most(monkeypatch, tmp_path):
     save(tmp_path, "npy", x=np.zeros((2000, 2, 2), np.uint8), y=np.zeros(2000, int))
-    source, sizes, real = Arrays(train=("x", "y"), eval=()), [], module._encoded
-    monkeypatch.setattr(module, "_encoded", lambda part, feature: sizes.append(len(part)) or real(part, feature))
+    source, sizes, encode_rows = Arrays(train=("x", "y"), eval=()), [], module._encode_rows
+
+    def counted(part, feature):
+        sizes.append(len(part))
+        return encode_rows(part, feature)
+
+    monkeypatch.setattr(module, "_encode_rows", counted)
     plan = source.plan(str(tmp_path), Image(2, 2))
     assert max(last - first for _, _, first, last in plan.splits[""]) == plan.records_per_item == 64
     outcomes = source.read(str(tmp_path), plan.splits[""], Image(2, 2), Classes(), np.random.default_rng(0))

@@ -71,8 +71,8 @@ def test_the_models_order_of_columns(read):
         ("1,,x", "not numeric", "empty"),
         ("1,2020_01,x", "not numeric", "'2020_01' is not a number"),
         ("1,50%,x", "not numeric", "'50%' is not a number"),
-        ("1,2", "not a row", "2 fields, the header has 3"),
-        ("1,234,5,x", "not a row", "4 fields, the header has 3"),
+        ("1,2", "not a row", "2 fields, but the header has 3"),
+        ("1,234,5,x", "not a row", "4 fields, but the header has 3"),
         ('1,2,"x', "not a row", "unexpected end of data"),
         ("1,nan,x", "not numeric", "not a finite number"),
         ("1,-inf,x", "not numeric", "not a finite number"),
@@ -112,14 +112,14 @@ def test_a_missing_column(read):
 
 
 def test_too_many_columns(read):
-    with pytest.raises(DataError, match="d.csv has 2 feature columns, the task's feature has size 3"):
+    with pytest.raises(DataError, match="d.csv has 2 feature columns, but the task's feature has size 3"):
         read("a,b,label\n1,2,3\n", size=3)
 
 
 def test_no_rows(read):
     with pytest.raises(DataError, match=r"no file named \*.csv"):
         read()
-    with pytest.raises(DataError, match="no rows"):
+    with pytest.raises(DataError, match="no records: d.csv in .* has only a header"):
         read("a,b,label\n")
 
 

@@ -1,4 +1,4 @@
-"""Either: the source that fits the folder reads it, as it would alone."""
+"""FirstMatch: the source that fits the folder reads it, as it would alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from data.errors import DataError
-from data.sources import Arrays, Csv, Either
+from data.sources import Arrays, Csv, FirstMatch
 from data.spec import Number, Vector
 
-SOURCE = Either(first=Csv(label="y"), second=Arrays(train=("x", "y"), eval=()))
+SOURCE = FirstMatch(first=Csv(label="y"), second=Arrays(train=("x", "y"), eval=()))
 
 
 def numbers(outcomes) -> list[bytes]:

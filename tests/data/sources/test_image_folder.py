@@ -146,12 +146,12 @@ def test_an_empty_folder(read, tmp_path):
 
 def test_pictures_without_a_class(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {".": 3})
-    refused(read, "no class in", "3 pictures lie directly in it", "a folder of its own")
+    refused(read, "no class in", "3 pictures are directly in it", "a folder of its own")
 
 
 def test_a_split_without_a_class(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"train/a": 1, "train/b": 1, "val": 2})
-    refused(read, "'train'", "has no validation beside it", "'val' holds no folder for each class", "source.splits")
+    refused(read, "'train'", "there is no validation part", "'val' holds no folder for each class", "source.splits")
 
 
 def test_an_empty_class(read, picture_folder, tmp_path):
@@ -161,7 +161,7 @@ def test_an_empty_class(read, picture_folder, tmp_path):
 
 
 def test_one_class_is_planned(read, picture_folder, tmp_path):
-    """That one class is too few is said by `manifest.check`, once the labels of all splits are known."""
+    """That one class is too few is said by `manifest.check_manifest`, once the labels of all splits are known."""
     picture_folder(tmp_path, {"only": 2})
     assert {one.label for one in read()[""]} == {"only"}
 
@@ -179,9 +179,13 @@ def test_names_with_spaces_and_other_scripts(read, picture_folder, tmp_path):
 def test_reading_holds_three_chunks_at_most(picture_folder, monkeypatch, tmp_path):
     """The first record comes when no more than three chunks were read, however long the shard."""
     picture_folder(tmp_path, {"a": 1})
-    sizes = []
-    real = module.check_files
-    monkeypatch.setattr(module, "check_files", lambda paths, *limits: sizes.append(len(paths)) or real(paths, *limits))
+    sizes, check_files = [], module.check_files
+
+    def counted(paths, *limits):
+        sizes.append(len(paths))
+        return check_files(paths, *limits)
+
+    monkeypatch.setattr(module, "check_files", counted)
     items = [("a/0000.jpg", "a")] * 2000
     outcomes = ImageFolder().read(str(tmp_path), items, FEATURE, Classes(), np.random.default_rng(0))
     next(outcomes)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from data.records import Record, Rejected
 from data.sources import Arrays, Csv, TFRecords
-from data.sources.labels import NoLabel, folder_label, label_of, label_order, number_of
+from data.sources.labels import InvalidLabel, label_order, parse_label, parse_number, resolve_class
 from data.spec import Classes, Number, Vector
 
 NAMES = ("zero", "one", "two")
@@ -45,7 +45,7 @@ NAMES = ("zero", "one", "two")
     ],
 )
 def test_what_is_a_class(value, names, expected):
-    assert label_of([value], Classes(names)) == expected
+    assert parse_label([value], Classes(names)) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_is_a_class(value, names, expected):
         (["a\0b"], (), "control characters"),
         (["a\nb"], (), "control characters"),
         (["caf\udce9"], (), "control characters"),
-        ([1, 0], (), "2 values: a label is one"),
+        ([1, 0], (), "2 values: a label has one value"),
         ([3], NAMES, "not among the task's label.names"),
         ([-1], NAMES, "not among"),
         (["three"], NAMES, "not among"),
@@ -75,24 +75,24 @@ def test_what_is_a_class(value, names, expected):
     ],
 )
 def test_what_is_no_class(values, names, said):
-    with pytest.raises(NoLabel, match=said):
-        label_of(values, Classes(names))
+    with pytest.raises(InvalidLabel, match=said):
+        parse_label(values, Classes(names))
 
 
 @pytest.mark.parametrize(("value", "expected"), [("3", 3.0), (b"2.5", 2.5), (7, 7.0), (True, 1.0), (" 1e3 ", 1000.0)])
 def test_what_is_a_number(value, expected):
-    assert label_of([value], Number()) == expected
+    assert parse_label([value], Number()) == expected
 
 
 @pytest.mark.parametrize("value", ["", "x", "nan", "inf", "1e39", "2020_01", "1,5", None, float("nan"), 10**400])
 def test_what_is_no_number(value):
-    with pytest.raises(NoLabel):
-        number_of(value)
+    with pytest.raises(InvalidLabel):
+        parse_number(value)
 
 
 def test_a_folder_is_its_name():
-    assert folder_label("1.0", Classes()) == "1.0" and folder_label("1", Classes(NAMES)) == "one"
-    assert folder_label(unicodedata.normalize("NFD", "café"), Classes()) == "café"
+    assert resolve_class("1.0", Classes()) == "1.0" and resolve_class("1", Classes(NAMES)) == "one"
+    assert resolve_class(unicodedata.normalize("NFD", "café"), Classes()) == "café"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.images import ops
-from data.ingest.manifest import QUARANTINE, Manifest, check, merge
+from data.ingest.manifest import QUARANTINE, Manifest, check_manifest, merge_reports
 from data.ingest.shards import Ingest, make_shards, write_shard
 from data.sources import Idx, ImageFolder, Source
 from data.spec import Classes, Image
@@ -24,7 +24,7 @@ def ingest(source: Source, folder: Path, target: Path, feature: Image) -> Manife
         write_shard(shard, str(folder), str(target), source, feature, Classes(), Ingest())
         for shard in make_shards(plan, 0)
     ]
-    return merge(reports, plan, str(target))
+    return merge_reports(reports, plan, str(target))
 
 
 def examples(manifest: Manifest, target: Path, split: str):
@@ -39,7 +39,7 @@ def test_fashion_mnist(shared_data, tmp_path):
     assert (manifest.examples("train"), manifest.examples("eval")) == (60_000, 10_000)
     assert manifest.labels("train") == {str(label): 6_000 for label in range(10)}
     assert manifest.labels("eval") == {str(label): 1_000 for label in range(10)}
-    assert check(manifest, Classes()) == tuple("0123456789")
+    assert check_manifest(manifest, Classes()) == tuple("0123456789")
     assert manifest.quarantined == {} and manifest.remarks == {}
     for shard in (shard for shards in manifest.splits.values() for shard in shards):
         assert shard.sha256 == hashlib.sha256((tmp_path / shard.file).read_bytes()).hexdigest()
@@ -61,7 +61,7 @@ def test_horse_or_human(shared_data, tmp_path):
     assert (manifest.examples("train"), manifest.examples("eval")) == (505, 256)
     assert manifest.labels("train") == {"horses": 250, "humans": 255}
     assert manifest.labels("eval") == {"horses": 128, "humans": 128}
-    assert check(manifest, Classes()) == ("horses", "humans")
+    assert check_manifest(manifest, Classes()) == ("horses", "humans")
     assert manifest.quarantined == {} and manifest.duplicate_count == 0
     found = set()
     for split in ("train", "eval"):

@@ -10,7 +10,7 @@ from PIL import Image as Pil
 
 from data.errors import DataError, UsageError
 from data.sources import Csv, ImageFolder, TFRecords
-from data.sources.splits import file_splits, roles, words
+from data.sources.splits import group_by_role, group_files_by_split, split_words
 from data.spec import Image, Vector
 
 FEATURE = Image(4, 4)
@@ -79,7 +79,7 @@ def planned(folder: str, splits: str = "") -> dict[str, list[str]]:
     ],
 )
 def test_the_words_in_a_name(name, expected):
-    assert {role for _, role in words(name)} == expected
+    assert {role for _, role in split_words(name)} == expected
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_a_test_set_without_labels_is_passed_over(tree):
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (both("train"), ["'train' in ", "has no validation beside it"]),
+        (both("train"), ["'train' in ", "no validation part"]),
         (both("validation"), ["'validation'", "no training part"]),
-        ([*both("train"), "test1/1.png"], ["has no validation", "'test1' holds no folder for each class"]),
+        ([*both("train"), "test1/1.png"], ["no validation part", "'test1' holds no folder for each class"]),
         (both("train", "training", "val"), ["'train' and 'training'", "each look like the training split"]),
         (both("train", "validation", "more_train"), ["'more_train' and 'train'", "training split"]),
         (both("train", "val", "valid"), ["'val' and 'valid'", "validation split"]),
@@ -162,7 +162,7 @@ def test_a_class_named_like_a_split_is_a_class_and_noted(tree):
     # CIFAR-100 has trains, laboratories have test tubes.
     plan = ImageFolder().plan(tree("bus/1.png", "car/1.png", "train/1.png"), FEATURE)
     assert plan.classes == {"bus", "car", "train"} and set(plan.splits) == {""}
-    assert plan.notes == ["'train' is taken for a class, in spite of its name: it holds pictures"]
+    assert plan.notes == ["'train' is read as a class, despite its name: it holds pictures"]
 
 
 def test_pictures_in_folders_below_a_class_are_no_splits(tree):
@@ -219,21 +219,21 @@ def test_a_split_that_is_not_there(tree):
     ],
 )
 def test_files_by_their_names(files, expected):
-    assert file_splits(files, "DIR") == expected
+    assert group_files_by_split(files, "DIR") == expected
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (["train.csv"], "'train.csv' in DIR has no validation beside it"),
-        (["x-train.csv", "extra.csv", "x-test.csv"], "extra.csv in DIR belongs to no split"),
+        (["train.csv"], "'train.csv' in DIR looks like a split, but there is no validation part"),
+        (["x-train.csv", "extra.csv", "x-test.csv"], "the name of extra.csv in DIR shows no split"),
         (["train.csv", "val.csv", "validation.csv"], "each look like the validation split"),
-        (["x_test_train.csv", "y.csv"], "y.csv in DIR belongs to no split"),
+        (["x_test_train.csv", "y.csv"], "the name of y.csv in DIR shows no split"),
     ],
 )
 def test_files_that_are_not_plain(files, said):
     with pytest.raises(DataError) as raised:
-        file_splits(files, "DIR")
+        group_files_by_split(files, "DIR")
     assert said in str(raised.value) and "source.splits" in raised.value.hint
 
 
@@ -268,7 +268,7 @@ def test_files_that_are_given(tmp_path):
         "train": ["part-a-1.tfrecord", "part-a-2.tfrecord"],
         "eval": ["deep/b.tfrecord"],
     }
-    with pytest.raises(DataError, match="is 'gone' "):
+    with pytest.raises(DataError, match="matches 'gone' "):
         TFRecords(splits="train=part-a-*,eval=gone").plan(str(tmp_path), FEATURE)
 
 
@@ -283,11 +283,11 @@ def test_a_file_beside_folders_for_the_splits(tmp_path):
     for name in ("train/a.csv", "test/a.csv", "b.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("a,label\n1,x\n")
-    with pytest.raises(DataError, match="b.csv lies beside the folder"):
+    with pytest.raises(DataError, match="holds both the file b.csv and the folder"):
         Csv().plan(str(tmp_path), Vector(1))
     (tmp_path / "b.csv").unlink()
     assert set(Csv().plan(str(tmp_path), Vector(1)).splits) == {"train", "eval"} == Csv().split_names(str(tmp_path))
 
 
 def test_names_of_two_splits_are_told_apart_from_one():
-    assert roles(["train", "x_test_train", "cats"]) == {"train": ["train"], "both": ["x_test_train"]}
+    assert group_by_role(["train", "x_test_train", "cats"]) == {"train": ["train"], "both": ["x_test_train"]}

@@ -163,7 +163,8 @@ def test_a_gzipped_file_that_is_cut_off(pictures, read_all, tmp_path):
     for content in (path.read_bytes()[:-100], b"text" * 9):
         path.write_bytes(content)
         with pytest.raises(
-            DataError, match="d.tfrecord.gz is (not a TFRecord file, or is cut off at byte 0|cut off or damaged)"
+            DataError,
+            match="d.tfrecord.gz is (not a TFRecord file, or is cut off at byte 0|cut off, or its compression is )",
         ):
             read_all(TFRecords(), tmp_path, FEATURE, Classes())
 
