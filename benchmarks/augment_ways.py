@@ -19,7 +19,8 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from PIL import Image as PilImage
 
 from benchmarks.pictures import FEATURE, Pictures, limited, recognise
-from data.augmentation.ops import Augmentation, matrices
+from data.augmentation.config import Augmentation
+from data.augmentation.ops import matrices
 from data.errors import DataError
 from data.images.ops import decode
 from data.sources import ImageFolder

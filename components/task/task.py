@@ -1,4 +1,4 @@
-"""A task: the one object that a user writes."""
+"""The task: the object that a user writes, and the settings of its components."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ if TYPE_CHECKING:
 
     BuildModel = Callable[[Feature, int], keras.Model]
 else:
-    BuildModel = Callable[..., Any]  # the checks of settings resolve type hints, and must not load Keras for it
+    BuildModel = Callable[..., Any]  # `check_fields` resolves type hints, and must not load Keras
 
-MAX_NAME = 63  # of a pipeline: tfx.orchestration.pipeline refuses more
+MAX_NAME = 63  # the longest name of a pipeline in tfx.orchestration.pipeline
 SOURCE = "image/source"
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """When a model is good enough to be pushed. Limits hold for all examples together, never for a single slice: a
-    slice of a few pictures would block a better model by chance. Metrics are reported for every slice.
+    """Thresholds that a model must meet to be pushed.
+
+    They apply to all examples together, never to a single slice: a slice of a few pictures would block a better model
+    by chance. Metrics are reported for every slice.
 
     Attributes:
-      min_accuracy: least share of right answers, 0..1, for classes.
-      max_error: largest mean squared error, for numbers; None: no limit.
-      max_drop: how much worse than the last blessed model it may be (accuracy, or relative squared error).
-      slices: features by whose values the metrics are also reported: "label", if it is a class (of a number, each
-        value would be a slice of its own, and the default means none), and of pictures the facts that their records
-        hold: "image/format", for example (`data.records`).
-      split: "eval", or "test" where the data have such a split.
+      min_accuracy: Lowest accuracy, 0 to 1, for classes.
+      max_error: Largest mean squared error, for numbers; None: no limit.
+      max_drop: How much worse than the last blessed model the new one may be (accuracy, or relative squared error).
+      slices: Features whose values define the slices: "label" for classes, and for pictures the facts in their
+        records, such as "image/format" (`data.records`). A number has no slices by label: each value would be a slice,
+        so the default means none.
+      split: "eval", or "test" if the data have this split.
     """
 
     min_accuracy: float = 0.0
@@ -51,43 +53,48 @@ class Evaluate:
     def __post_init__(self) -> None:
         check_fields(self, "evaluate")
         if not 0 <= self.min_accuracy <= 1:
-            raise UsageError(f"evaluate.min_accuracy is a share, 0 to 1, got {self.min_accuracy}")
+            raise UsageError(f"evaluate.min_accuracy must be 0 to 1, got {self.min_accuracy}")
         for name in ("max_error", "max_drop"):
             if (getattr(self, name) or 0) < 0:
                 raise UsageError(f"evaluate.{name} must not be below 0, got {getattr(self, name)}")
 
     def check_slices(self, feature: Feature, label: Label) -> None:
-        """Whether the records of such a task hold the features of `slices`.
+        """Check that the records of a task have the features of `slices`.
+
+        Args:
+          feature: The task's.
+          label: The task's.
 
         Raises:
-          UsageError: one is in no record, or is another in each of them.
+          UsageError: If no record has one of the features, or if each record has another value of it.
         """
         if self.slices == Evaluate.slices:
             return
         facts = FACTS if isinstance(feature, Image) else ()
         legal = [*([LABEL] if isinstance(label, Classes) else []), *(one for one in facts if one != SOURCE)]
+        unique = {LABEL: "the label is a number", **({SOURCE: "it names the record"} if facts else {})}
         for name in self.slices:
-            if name in (LABEL, SOURCE) and name not in legal and (name == LABEL or facts):
-                what = "the label is a number" if name == LABEL else "it names the record"
+            if name in legal:
+                continue
+            if name in unique:
                 raise UsageError(
-                    f"evaluate.slices: no slices by {name}: {what}, each would be a slice of its own",
+                    f"evaluate.slices: no slices by {name}: {unique[name]}, so each slice would be one record",
                     hint=f"Legal: {', '.join(legal) or 'none for this task'}",
                 )
-            if name not in legal:
-                raise unknown("feature for evaluate.slices", name, legal)
+            raise unknown("feature for evaluate.slices", name, legal)
         if len(set(self.slices)) != len(self.slices):
-            raise UsageError(
-                f"evaluate.slices has a name twice: {', '.join(self.slices)}", hint="Leave one of them out."
-            )
+            raise UsageError(f"evaluate.slices has a name twice: {', '.join(self.slices)}", hint="Remove one of them.")
 
 
 @dataclass(frozen=True)
 class Gate:
-    """How the served model is proved to answer as the trained one, before each push.
+    """The skew gate, which checks before each push that the served model gives the answers of the trained one.
 
     Attributes:
-      sample: records that go down every route; those chosen for a reason are always among them, and come first.
-      pictures: evaluation pictures on which clients with preprocessing of their own are tried; 0: none.
+      sample: Number of records that are sent by every route. Records chosen for a reason come first, and are included
+        even if they are more.
+      pictures: Number of evaluation pictures for measuring what clients with their own preprocessing would cost; 0:
+        not measured.
     """
 
     sample: int = 48
@@ -101,10 +108,10 @@ class Gate:
 
 @dataclass(frozen=True)
 class Serving:
-    """What is built into the served model.
+    """Settings of the exported model.
 
     Attributes:
-      batching: joins the calls of several callers in the graph; off by default.
+      batching: Joins the calls of several clients to one batch in the graph; off by default.
     """
 
     batching: Batching = field(default_factory=Batching)
@@ -115,23 +122,23 @@ class Serving:
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that a pipeline needs to know.
+    """A task: the data, the model, and the settings of every component of the pipeline.
 
     Attributes:
-      name: of the task, its folder and the served model; letters, digits, `_` and `-`, no `-` first, 63 at most (as
-        TFX has it). Vertex AI and Kubeflow take fewer: see `pipeline.runners.compiler.kubeflow`.
-      source: where the examples come from.
-      feature: what the model sees.
-      model: (feature, classes) -> keras.Model, not compiled: a function, or a dataclass that can be called so, whose
-        fields are settings then (`components.models.transfer.Transfer`). The model's input has `feature.shape`, and
-        dtype uint8 for pictures: the first layer scales them. Its output is [N, classes] probabilities, [N, 1] a
-        sigmoid of two classes, or [N, 1] a number (classes is 0).
-      label: what it learns.
-      augment: random changes to the training pictures; those of evaluation and serving stay as they are.
-      ingest, train, evaluate, serving, gate: the settings of the steps.
-      data: the data folder of a run without `--data`, absolute or remote; "": none.
-      fetch: writes the data into a folder, for a run without `--data` of a task without `data`. The folder is empty,
-        or holds what an interrupted call left. None: `--data` is required.
+      name: Name of the task, of its folder and of the served model: 1 to 63 letters, digits, `_` and `-`, no `-` first
+        (TFX's limit). Vertex AI and Kubeflow accept fewer names: see `pipeline.runners.compiler.kubeflow`.
+      source: Reads the examples from the data folder.
+      feature: The model's input.
+      model: (feature, classes) -> keras.Model, not compiled: a function, or a callable dataclass, whose fields then
+        are settings (`components.models.transfer.Transfer`). The model's input has `feature.shape`, and dtype uint8
+        for pictures: its first layer scales them. Its output is [N, classes] probabilities, [N, 1] one sigmoid for
+        two classes, or [N, 1] a number (classes is 0).
+      label: What the model predicts.
+      augment: Random changes to the training pictures, not to those of evaluation and serving.
+      ingest, train, evaluate, serving, gate: Settings of the components.
+      data: Data folder of a run without `--data`, absolute or remote; "": none.
+      fetch: Writes the data into a folder, for a run without `--data` if `data` is empty. The folder is empty, or has
+        what an interrupted call left. None: `--data` is required.
     """
 
     name: str
@@ -151,17 +158,23 @@ class Task:
     def __post_init__(self) -> None:
         check_fields(self, "task")
         if not self.name.replace("_", "").replace("-", "").isalnum() or self.name.startswith("-"):
-            raise UsageError(f"a task's name is letters, digits, _ and -, no - first, got '{self.name}'")
+            raise UsageError(
+                f"a task's name must be letters, digits, _ and -, without a - at the start, got '{self.name}'"
+            )
         if len(self.name) > MAX_NAME:
-            raise UsageError(f"a task's name has {MAX_NAME} letters at most, got {len(self.name)}: '{self.name}'")
+            raise UsageError(
+                f"a task's name must have at most {MAX_NAME} characters, got {len(self.name)}: '{self.name}'"
+            )
         self.train.check_metrics(self.is_classification)
         self.evaluate.check_slices(self.feature, self.label)
         if self.augment != Augmentation() and not isinstance(self.feature, Image):
             raise UsageError(f"task '{self.name}': only pictures can be augmented")
         if isinstance(self.source, ImageFolder) and not self.is_classification:
-            raise UsageError(f"task '{self.name}': an ImageFolder's labels are its folders, the label must be Classes")
+            raise UsageError(
+                f"task '{self.name}': the labels of an ImageFolder are its folders, so the label must be Classes"
+            )
 
     @property
     def is_classification(self) -> bool:
-        """Whether the label is one of several classes."""
+        """Whether the label is one of several classes; otherwise it is a number."""
         return isinstance(self.label, Classes)

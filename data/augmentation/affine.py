@@ -1,61 +1,64 @@
 """One affine resampling of each picture of a batch, as `scipy.ndimage.affine_transform` does it for orders 0 and 1.
 
 A coordinate is the sum of a term of its row and one of its column. Both are whole multiples of 2^-44 pixel, so sums are
-exact: eagerly, in tf.data, in a model, on a CPU or a GPU a pixel lies on the same side of a border and of a half.
-Bilinear weights are float32: a rounded uint8 is scipy's, but where that lies within 0.0001 of a half.
+exact: eagerly, in tf.data, in a model, on a CPU or a GPU, a pixel is on the same side of a border and of a half.
+Bilinear weights are float32: a rounded uint8 equals scipy's, except within 0.0001 of a half.
 
-Fast on a CPU, because XLA makes one loop of it that LLVM can vectorise. Three things break that: an operand of `gather`
-that was reshaped in the same function (XLA then divides to find its indices again), terms computed in the same function
-(it multiplies 64-bit numbers for each pixel), and bytes to look up (there is no such instruction, for words there is).
+It is fast on a CPU because XLA makes one loop of it that LLVM can vectorise. Three things prevent that: an operand of
+`gather` that was reshaped in the same function (XLA then divides to recompute its indices), terms computed in the same
+function (XLA multiplies 64-bit numbers for each pixel), and a gather of bytes (there is an instruction for words only).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-FillMode = Literal["constant", "nearest", "reflect", "wrap"]
-FILL_MODES = ("constant", "nearest", "reflect", "wrap")
+if TYPE_CHECKING:
+    from data.augmentation.config import FillMode
 
 _BITS = 44  # of a coordinate's fraction; 19 are left for whole pixels and a sign
 _HALF = 1 << 31  # of a fraction in 2^-32
-_FARTHEST = 2.0**16  # pixels; shifts and slopes that lead farther out are cut, so that sums fit in 64 bits
+_FARTHEST = 2.0**16  # pixels; larger shifts and slopes are clipped, so that sums fit in 64 bits
 
 Corner = Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]  # channels of the pixels (row, column)
 
 
 class Flips(NamedTuple):
-    """Which pictures are mirrored after the resampling: two bool [N]."""
+    """Which pictures to mirror after the resampling: two bool [N]."""
 
     horizontal: tf.Tensor
     vertical: tf.Tensor
 
 
 class Terms(NamedTuple):
-    """Where pixel (i, j) of a result lies in the picture, in 2^-44 pixel: row `rows[0][n, i] + rows[1][n, j]`, column
-    `columns[0][n, i] + columns[1][n, j]`; int64 [N, h] and [N, w]."""
+    """The coordinates in the picture of pixel (i, j) of a result, in 2^-44 pixel.
+
+    The row is `rows[0][n, i] + rows[1][n, j]`, the column `columns[0][n, i] + columns[1][n, j]`; int64 [N, h], [N, w].
+    """
 
     rows: tuple[tf.Tensor, tf.Tensor]
     columns: tuple[tf.Tensor, tf.Tensor]
 
 
 class _Coordinates(NamedTuple):
-    """Whole pixels, rounded down, int32 [N, h, w], and what is left, uint32 [N, h, w] in 2^-32 pixel."""
+    """Whole pixels, rounded down, int32 [N, h, w], and the fraction, uint32 [N, h, w] in 2^-32 pixel."""
 
     whole: tf.Tensor
     part: tf.Tensor
 
 
 def terms(matrices: tf.Tensor, flips: Flips, height: int, width: int) -> Terms:
-    """The coordinates that matrices lead to; pictures are mirrored by reading the terms backwards.
+    """Return the coordinates for the matrices; a picture is mirrored by reading its terms backwards.
 
     Args:
       matrices: float64 [N, 2, 3]: (row, column, 1) of a pixel of the result to (row, column) in the picture, pixels.
-      flips: which results are mirrored.
-      height, width: of the pictures.
+      flips: which results to mirror.
+      height: of the pictures, pixels.
+      width: of the pictures, pixels.
     """
     limits = tf.constant([_FARTHEST / height, _FARTHEST / width, _FARTHEST], tf.float64)
     fixed = tf.cast(tf.round(tf.clip_by_value(matrices, -limits, limits) * 2.0**_BITS), tf.int64)
@@ -70,8 +73,11 @@ def terms(matrices: tf.Tensor, flips: Flips, height: int, width: int) -> Terms:
 
 
 def as_list(images: tf.Tensor) -> tf.Tensor:
-    """The pictures as `resample` takes them, pixel after pixel: float32 [N, h, w, c] to float32 [N * h * w * c], uint8
-    [N, h, w, 1 to 4] to int32 [N * h * w] with a pixel's bytes in a word, so that one look-up finds all of them."""
+    """Return the pictures as the flat list of pixels that `resample` takes.
+
+    float32 [N, h, w, c] becomes float32 [N * h * w * c]. uint8 [N, h, w, 1 to 4] becomes int32 [N * h * w] with the
+    bytes of a pixel in one word, so that one look-up finds all of them.
+    """
     _, height, width, channels = images.shape
     if images.dtype != tf.uint8:
         return tf.reshape(images, [-1])
@@ -82,8 +88,10 @@ def as_list(images: tf.Tensor) -> tf.Tensor:
 
 @tf.function(jit_compile=True)
 def _four_in_three(words: tf.Tensor) -> tf.Tensor:
-    """uint32 [n, 3], 4 pixels of 3 bytes each, to int32 [4 * n], whose highest bytes are left as they come: a third of
-    the time that padding takes."""
+    """Convert uint32 [n, 3], 4 pixels of 3 bytes each, to int32 [4 * n]; the highest byte of each is arbitrary.
+
+    This takes a third of the time of padding.
+    """
     left, right, either = tf.bitwise.left_shift, tf.bitwise.right_shift, tf.bitwise.bitwise_or
     first, second, third = tf.unstack(words, axis=1)
     across = either(right(first, 24), left(second, 8)), either(right(second, 16), left(third, 16))
@@ -91,20 +99,20 @@ def _four_in_three(words: tf.Tensor) -> tf.Tensor:
 
 
 def resample(source: tf.Tensor, where: Terms, channels: int, fill_mode: FillMode, cval: float, order: int) -> tf.Tensor:
-    """Looks up every pixel of the results.
+    """Look up every pixel of the results.
 
     Args:
-      source: of `as_list`.
-      where: of N pictures; their height and width must be known.
+      source: the result of `as_list`.
+      where: coordinates in N pictures; their height and width must be known.
       channels: c.
-      fill_mode: how a picture goes on outside, by scipy's names. `nearest`: a a a | a b c d | d d d; `reflect`:
+      fill_mode: how a picture continues outside, with scipy's names. `nearest`: a a a | a b c d | d d d; `reflect`:
         c b a | a b c d | d c b; `wrap`: with a period of one pixel less than the size, as if the last pixel and
         the first were one; `constant`: `cval` beyond the centres of the outermost pixels, with no blending.
       cval: in units of the pixels.
       order: 1 bilinear, 0 nearest, halves up.
 
     Returns:
-      uint8 or float32 [N, h, w, c], as the pictures were; uint8 is rounded to nearest, halves up, as scipy does.
+      uint8 or float32 [N, h, w, c], the type of the pictures; uint8 is rounded to nearest, halves up, as in scipy.
     """
     height, width = where.rows[0].shape[1], where.rows[1].shape[1]
     rows, columns = (_sum(one, exact=not order) for one in where)
@@ -112,7 +120,7 @@ def resample(source: tf.Tensor, where: Terms, channels: int, fill_mode: FillMode
     start = tf.range(tf.shape(where.rows[0])[0])[:, None, None] * height
 
     def corner(row: tf.Tensor, column: tf.Tensor) -> list[tf.Tensor]:
-        """The channels of pixels, int32 (bytes in one word where `is_packed`) or float32 [N, h, w] each."""
+        """Return the channels of pixels: float32 [N, h, w] each, or one int32 [N, h, w] of words if `is_packed`."""
         at = (start + row) * width + column
         return [tf.gather(source, at)] if is_packed else [tf.gather(source, at * channels + k) for k in range(channels)]
 
@@ -129,7 +137,7 @@ def resample(source: tf.Tensor, where: Terms, channels: int, fill_mode: FillMode
 
 
 def _sum(pair: tuple[tf.Tensor, tf.Tensor], exact: bool) -> _Coordinates:
-    """The coordinates of one axis. Terms are cut to 2^-32 pixel first, so that 32-bit numbers do, unless `exact`."""
+    """Return the coordinates of one axis. Unless `exact`, terms are cut to 2^-32 pixel first, to use 32-bit numbers."""
     down, along = pair[0][:, :, None], pair[1][:, None, :]
     if exact:
         total = down + along
@@ -142,19 +150,19 @@ def _sum(pair: tuple[tf.Tensor, tf.Tensor], exact: bool) -> _Coordinates:
 
 
 def _split(term: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whole pixels int32 and 2^-32 pixels uint32, rounded down."""
+    """Split terms into whole pixels, int32, and 2^-32 pixels, uint32, rounded down."""
     whole = tf.cast(tf.bitwise.right_shift(term, tf.cast(_BITS, tf.int64)), tf.int32)
     return whole, tf.cast(tf.bitwise.right_shift(term, tf.cast(_BITS - 32, tf.int64)), tf.uint32)
 
 
 def _outside(where: _Coordinates, size: int) -> tf.Tensor:
-    """Beyond the centres of the outermost pixels."""
+    """Return whether coordinates are beyond the centres of the outermost pixels."""
     last = size - 1
     return (where.whole < 0) | (where.whole > last) | ((where.whole == last) & (where.part != 0))
 
 
 def _fold(whole: tf.Tensor, size: int, fill_mode: FillMode) -> tf.Tensor:
-    """The pixel, 0 to size - 1, whose value stands at a whole coordinate."""
+    """Return the pixel, 0 to size - 1, whose value a whole coordinate has."""
     if fill_mode == "reflect":
         around = tf.math.floormod(whole, 2 * size)
         return tf.minimum(around, 2 * size - 1 - around)
@@ -162,8 +170,11 @@ def _fold(whole: tf.Tensor, size: int, fill_mode: FillMode) -> tf.Tensor:
 
 
 def _wrap(where: _Coordinates, size: int) -> tf.Tensor:
-    """The pixel at or before a coordinate. Inside, the last pixel is itself; outside, a multiple of the period is the
-    first pixel when it lies to the right and the last one when to the left (`map_coordinate` in ni_interpolation.c)."""
+    """Return the pixel at or before a coordinate.
+
+    Inside, the last pixel is itself. Outside, a multiple of the period is the first pixel to the right of the picture
+    and the last pixel to its left (`map_coordinate` in ni_interpolation.c).
+    """
     last = max(size - 1, 1)
     around = tf.math.floormod(where.whole, last)
     around = tf.where((around == 0) & (where.part == 0) & (where.whole < 0), last, around)
@@ -171,7 +182,7 @@ def _wrap(where: _Coordinates, size: int) -> tf.Tensor:
 
 
 def _neighbours(where: _Coordinates, size: int, fill_mode: FillMode) -> tuple[tf.Tensor, tf.Tensor]:
-    """The pixels before and after a coordinate, int32 [N, h, w]."""
+    """Return the pixels before and after a coordinate, int32 [N, h, w]."""
     if fill_mode == "wrap":
         before = _wrap(where, size)
         return before, tf.minimum(before + 1, size - 1)
@@ -179,7 +190,7 @@ def _neighbours(where: _Coordinates, size: int, fill_mode: FillMode) -> tuple[tf
 
 
 def _nearest(where: _Coordinates, size: int, fill_mode: FillMode) -> tf.Tensor:
-    """The pixel nearest to a coordinate; scipy rounds halves up after it has folded, so in a mirror image down."""
+    """Return the pixel nearest to a coordinate; scipy rounds halves up after folding: down in a mirror image."""
     part = where.part
     if fill_mode == "wrap":
         return tf.minimum(_wrap(where, size) + tf.cast(part >= _HALF, tf.int32), size - 1)
@@ -192,7 +203,7 @@ def _nearest(where: _Coordinates, size: int, fill_mode: FillMode) -> tf.Tensor:
 def _bilinear(
     corner: Corner, rows: _Coordinates, columns: _Coordinates, size: tuple[int, int], fill_mode: FillMode, packed: int
 ) -> list[tf.Tensor]:
-    """What `corner` would give for the blended pixels; `packed` bytes in a word, or 0."""
+    """Return the blended pixels in the form of `corner`; `packed` is the number of bytes in a word, or 0."""
     upper, lower = _neighbours(rows, size[0], fill_mode)
     left, right = _neighbours(columns, size[1], fill_mode)
     down, along = _weight(rows), _weight(columns)
@@ -213,7 +224,7 @@ def _bilinear(
 
 
 def _weight(where: _Coordinates) -> tf.Tensor:
-    """Share of the pixel after the coordinate, float32 in [0, 1): 24 bits, which XLA converts as signed, so faster."""
+    """Return the share of the pixel after the coordinate, float32 in [0, 1): 24 bits, which XLA converts fast."""
     return tf.cast(tf.cast(tf.bitwise.right_shift(where.part, tf.cast(8, tf.uint32)), tf.int32), tf.float32) * 2.0**-24
 
 

@@ -1,4 +1,4 @@
-"""What is drawn for each picture: the distributions of `ImageDataGenerator.get_random_transform`, without state."""
+"""Random parameters of each picture: the distributions of `ImageDataGenerator.get_random_transform`, without state."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from data.augmentation.ops import Augmentation
+    from data.augmentation.config import Augmentation
 
-_COLUMNS = 12  # of random numbers a picture; a new parameter takes a new one, so that the others keep their draws
+_COLUMNS = 12  # random numbers for each picture; a new parameter takes a new column, so that the others keep theirs
 
 
 class Draws(NamedTuple):
-    """The parameters of N pictures, by the names and units of the old class; float64 [N] where not said otherwise.
+    """The parameters of N pictures, with the names and units of the old class; float64 [N] unless stated otherwise.
 
     Attributes:
       theta: rotation, degrees.
@@ -23,7 +23,7 @@ class Draws(NamedTuple):
       zx, zy: zoom; above 1 shows more of the picture, smaller.
       flip_horizontal, flip_vertical: bool [N].
       channel_shift_intensity: added to the pixels; None: no shift.
-      brightness: factor; None: left as it is.
+      brightness: factor; None: not changed.
     """
 
     theta: tf.Tensor
@@ -39,15 +39,17 @@ class Draws(NamedTuple):
 
 
 def draw(augmentation: Augmentation, seed: tf.Tensor, n: tf.Tensor | int, height: int, width: int) -> Draws:
-    """Draws for the `n` pictures of a batch; picture i gets the same however many follow it.
+    """Draw the parameters of the `n` pictures of a batch; those of picture i do not depend on `n`.
 
     Args:
       augmentation: the ranges.
-      seed: two whole numbers, int32 or int64 [2].
-      n: pictures of the batch.
-      height, width: their size in pixels, for shifts given as fractions.
+      seed: two whole numbers, int [2].
+      n: number of pictures.
+      height: of the pictures, pixels; the base of shifts given as fractions.
+      width: likewise.
     """
-    # Bits, not floats: XLA makes other floats of the same bits. Philox, not the device's own choice.
+    seed = tf.cast(seed, tf.int64)
+    # Bits, not floats: XLA makes other floats from the same bits. Philox: otherwise each device has another default.
     bits = tf.random.stateless_uniform([n, _COLUMNS], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
     shares = tf.unstack(tf.cast(bits, tf.float64) * 2.0**-32, axis=1)  # in [0, 1)
 
@@ -74,8 +76,11 @@ def draw(augmentation: Augmentation, seed: tf.Tensor, n: tf.Tensor | int, height
 
 
 def _shift(given: float | Sequence[float], share: tf.Tensor, sign: tf.Tensor, size: int) -> tf.Tensor:
-    """Pixels. A float is a range, of the size if below 1; an int n is one of 0 to n - 1, a list one of its values,
-    each with either sign, as `numpy.random.choice` made of them."""
+    """Return shifts in pixels.
+
+    A float is a range, a share of the size if below 1; an int n is one of 0 to n - 1, a list one of its values,
+    each with either sign, as with `numpy.random.choice`.
+    """
     if isinstance(given, float):
         pixels, largest = (2 * share - 1) * given, given
     else:

@@ -1,4 +1,4 @@
-"""Channel shift and brightness of each picture of a batch, by the old class's arithmetic, roundings included."""
+"""Channel shift and brightness of each picture of a batch, with the old class's arithmetic and its rounding."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import tensorflow as tf
 
 
 def adjust(images: tf.Tensor, channel_shift: tf.Tensor | None, brightness: tf.Tensor | None) -> tf.Tensor:
-    """`apply_channel_shift`, then `apply_brightness_shift(scale=False)`, of keras.src.legacy.preprocessing.image.
+    """Do `apply_channel_shift`, then `apply_brightness_shift(scale=False)`, of keras.src.legacy.preprocessing.image.
 
     Args:
       images: uint8 or float32 [N, h, w, c]; for brightness c must be 1 or 3.
-      channel_shift: float64 [N], added to every pixel; the result is cut at the picture's own extremes.
-      brightness: float64 [N], factor.
+      channel_shift: float64 [N], added to every pixel; the result is clipped to the picture's own extremes. None:
+        no shift.
+      brightness: float64 [N], factor. None: not changed.
 
     Returns:
-      Type and shape of `images`. What the old class leaves as a fraction of a uint8 is rounded to nearest, halves up.
+      Type and shape of `images`. Fractions, which the old class keeps, are rounded to nearest, halves up, for uint8.
     """
     if channel_shift is None and brightness is None:
         return images
@@ -29,12 +30,12 @@ def adjust(images: tf.Tensor, channel_shift: tf.Tensor | None, brightness: tf.Te
 
 
 def _each(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """[N] to [N, 1, 1, 1]."""
+    """Reshape [N] to [N, 1, 1, 1]."""
     return tf.cast(values, dtype)[:, None, None, None]
 
 
 def _extremes(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Least and largest value of each picture, [N, 1, 1, 1]."""
+    """Return the least and the largest value of each picture, [N, 1, 1, 1]."""
     axes = (1, 2, 3)
     return tf.reduce_min(images, axes, keepdims=True), tf.reduce_max(images, axes, keepdims=True)
 
@@ -45,8 +46,10 @@ def _shift_channels(values: tf.Tensor, intensity: tf.Tensor) -> tf.Tensor:
 
 
 def _brighten(values: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """float32 to float32. PIL works on bytes: fractions are cut off before and after. A picture with a value outside
-    0..255 is stretched to 0..255 for that time, as `array_to_img` does."""
+    """Multiply by the factor as PIL does: on bytes, so fractions are cut off before and after; float32 to float32.
+
+    A picture with a value outside 0..255 is rescaled to 0..255 and back, as in `array_to_img`.
+    """
     least, largest = _extremes(values)
     stretched = (least < 0) | (largest > 255)
     spread = largest - least

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from data.augmentation.config import Augmentation
 from data.augmentation.image_data_generator import from_image_data_generator, notes_on
-from data.augmentation.ops import Augmentation
 from data.errors import UsageError
 
 NOTEBOOK: dict[str, Any] = {

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
+from data.augmentation.config import Augmentation
 from data.augmentation.draws import Draws
-from data.augmentation.ops import Augmentation
 from data.errors import UsageError
 from tests import PROJECT
 
@@ -153,7 +153,7 @@ def test_seed_and_step_tell_the_batch_in_any_graph_and_process(smooth: Callable[
     np.testing.assert_array_equal(eager[1], tf.function(lambda x: augmentation(x, (5, 1)), jit_compile=True)(images))
     np.testing.assert_array_equal(eager[0][:4], augmentation(images[:4], (5, 0)))  # whoever follows
     program = (
-        "import sys, zlib, numpy as np; from data.augmentation.ops import Augmentation;"
+        "import sys, zlib, numpy as np; from data.augmentation.config import Augmentation;"
         "x = np.arange(2 * 9 * 8 * 3).reshape(2, 9, 8, 3).astype('uint8');"
         "print(zlib.crc32(Augmentation(rotation_range=30.0, zoom_range=0.3)(x, (5, 4)).numpy().tobytes()))"
     )
