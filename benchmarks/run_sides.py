@@ -38,14 +38,14 @@ class Measured:
     pushed: int = 0
 
     def started(self, component: str) -> None:
-        """See `pipeline.runners.local.dag_runner.Observer`."""
+        """See `pipeline.runners.local.dag_runner.RunObserver`."""
 
     def finished(self, component: str, execution_id: int | None, seconds: float) -> None:
-        """See `pipeline.runners.local.dag_runner.Observer`."""
+        """See `pipeline.runners.local.dag_runner.RunObserver`."""
         self.components[component] = seconds
 
     def failed(self, component: str, seconds: float) -> None:
-        """See `pipeline.runners.local.dag_runner.Observer`."""
+        """See `pipeline.runners.local.dag_runner.RunObserver`."""
 
 
 def fetch(data: str, root: str, min_accuracy: float) -> Measured:
@@ -64,13 +64,13 @@ def ours(data: str, root: str, min_accuracy: float) -> Measured:
 
     from components.task.reference import TaskReference
     from pipeline.paths import Paths
-    from pipeline.runners.local.run import run
+    from pipeline.runners.local.run import run_pipeline
 
     reference = TaskReference("pipeline.tasks.digits:TASK", {"evaluate.min_accuracy": str(min_accuracy)})
     paths = Paths(root, reference.load().name)
     measured = Measured(time.perf_counter() - start)
     start = time.perf_counter()
-    record = run(
+    record = run_pipeline(
         reference,
         data=data,
         paths=paths,
@@ -95,14 +95,14 @@ def stock(data: str, root: str, min_accuracy: float) -> Measured:
     assert found is not None
     measured = Measured(time.perf_counter() - start)
     start = time.perf_counter()
-    dag_runner.run(create_pipeline(data, found.depth, root, min_accuracy), measured)
+    dag_runner.run_dag(create_pipeline(data, found.depth, root, min_accuracy), measured)
     measured.total = time.perf_counter() - start
     return _with_results(measured, f"{root}/artifacts/Evaluator", f"{root}/serving")
 
 
 def _with_results(measured: Measured, evaluator: str, serving: str) -> Measured:
     """Adds what came of the run."""
-    from components.release.evaluator import ACCURACY, Evaluation
+    from components.release.evaluation import ACCURACY, Evaluation
 
     (folder,) = glob.glob(f"{evaluator}/evaluation/*")
     measured.accuracy = Evaluation.load(folder, ACCURACY).metrics["overall"][ACCURACY]

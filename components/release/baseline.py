@@ -1,4 +1,4 @@
-"""Which model the new one must not be worse than."""
+"""Find the baseline: the model that a new one must not be worse than."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tfx.dsl.components.common import resolver
 from tfx.types import standard_artifacts
 from tfx.utils import path_utils
 
-from components.release.pusher import versions
+from components.release.served_folder import versions
 
 _MODEL_ID = "current_model_id"  # names in a ModelBlessing of TFX's Evaluator
 _BLESSED = "blessed"
 
 
 class LatestOtherBlessedModel(resolver.ResolverStrategy):
-    """The latest blessed model that is not the candidate itself.
+    """The latest blessed model that is not the candidate.
 
-    TFX's LatestBlessedModelStrategy knows no candidate: on a second run of an unchanged task it gives the very model
-    that comes from the cache, so the Evaluator compares a model with itself and the Pusher pushes it once more.
+    TFX's LatestBlessedModelStrategy does not know the candidate: on a second run of an unchanged task it returns the
+    model from the cache, so that the Evaluator compares a model with itself and the Pusher pushes it again.
     """
 
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[types.Artifact]]
     ) -> dict[str, list[types.Artifact]]:
-        """Input keys: `model` and `model_blessing`, all there are; `candidate`, the one under evaluation."""
+        """Choose from all artifacts under `model` and `model_blessing`; `candidate` is the evaluated model."""
         candidates = {artifact.id for artifact in input_dict["candidate"]}
         blessings = {
             blessing.get_int_custom_property(_MODEL_ID): blessing
@@ -41,7 +41,7 @@ class LatestOtherBlessedModel(resolver.ResolverStrategy):
 
 
 def baseline_resolver(candidate: types.Channel) -> resolver.Resolver:
-    """A Resolver node whose output `model` is the baseline, or nothing on the first run."""
+    """Return a Resolver node whose output `model` is the baseline, or empty on the first run."""
     return resolver.Resolver(
         strategy_class=LatestOtherBlessedModel,
         model=types.Channel(type=standard_artifacts.Model),
@@ -51,14 +51,11 @@ def baseline_resolver(candidate: types.Channel) -> resolver.Resolver:
 
 
 def saved_model(uri: str) -> str | None:
-    """The SavedModel at a URI that an Importer was given.
+    """Return the folder of the SavedModel at a URI of an Importer; None if there is no model yet.
 
     Args:
-      uri: a Trainer's `model` artifact, one version of a served model, or the folder that servers watch, whose newest
+      uri: A Trainer's `model` artifact, one version of a served model, or the folder that servers watch, whose newest
         version counts.
-
-    Returns:
-      Its folder; None where there is no model yet.
     """
     newest = [str(number) for number in versions(uri)[-1:]]
     for folder in (path_utils.serving_model_dir(uri), uri, *(posixpath.join(uri, name) for name in newest)):

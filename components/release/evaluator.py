@@ -1,12 +1,10 @@
-"""Evaluator, as TFX has it: TFMA on the exported signature, against thresholds and the blessed baseline."""
+"""TFX's Evaluator: TFMA on the exported signature, with thresholds and the last blessed model as baseline."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
@@ -21,31 +19,23 @@ from tfx.utils import io_utils, json_utils, path_utils
 from components.executor import ComponentExecutor, Execution
 from components.prepare.schema import read_schema
 from components.release.baseline import saved_model
-from components.release.comparable import NAMED, Comparable, comparable, on_common
-from components.task.task import Evaluate, Task
-from data.errors import QualityError
+from components.release.comparable import NAMED, Comparable, accuracies_on_common, check_comparable
+from components.release.evaluation import ROUNDING, quality_limit
+from components.task.task import Task
 from data.names import listed
 from data.spec import LABEL
 from serving import signatures
 from serving.parity.routes import RouteError
 
 log = logging.getLogger(__name__)
-ACCURACY = "sparse_categorical_accuracy"
-ERROR = "mean_squared_error"
-NO_BASELINE = "no_baseline"  # custom property of the ModelBlessing: why the model before was not compared with
-_ROUNDING = 1e-6  # TFMA's metrics come out of float32: 7 of 10 are 0.69999999, which must do where the limit is 0.7
-
-
-def metric_of(task: Task) -> str:
-    """TFMA's name of the metric that decides."""
-    return ACCURACY if task.is_classification else ERROR
+NO_BASELINE = "no_baseline"  # custom property of the ModelBlessing: why there was no comparison with the last model
 
 
 def eval_config(task: Task) -> tfma.EvalConfig:
-    """The configuration of TFMA.
+    """Return the configuration of TFMA.
 
-    The model's own signature is evaluated on the raw records, and the label is read from them: nothing in the
-    measurement repeats the preprocessing.
+    The model's signature is evaluated on the raw records, and the label is read from them: the evaluation does not
+    repeat the preprocessing.
     """
     settings = task.evaluate
     spec = tfma.ModelSpec(
@@ -57,15 +47,15 @@ def eval_config(task: Task) -> tfma.EvalConfig:
     names += [] if task.is_classification else ["MeanSquaredError", "MeanAbsoluteError"]
     metrics = [tfma.MetricConfig(class_name=name) for name in [*names, "ExampleCount"]]
     metrics[0].per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(task))
-    # The default's label: of a number there are no slices.
+    # "label" is the default, but numbers have no slices.
     by = [name for name in settings.slices if task.is_classification or name != LABEL]
     slices = [tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in by)]
     return tfma.EvalConfig(model_specs=[spec], metrics_specs=[tfma.MetricsSpec(metrics=metrics)], slicing_specs=slices)
 
 
 def _threshold(task: Task) -> tfma.MetricThreshold:
-    """The limit on the value, and on the change from the baseline; TFMA drops the latter where there is none."""
-    limit, drop = _limit(task.evaluate, task.is_classification), task.evaluate.max_drop + _ROUNDING
+    """Return the limit on the value and on the change from the baseline; TFMA ignores the latter without a baseline."""
+    limit, drop = quality_limit(task.evaluate, task.is_classification), task.evaluate.max_drop + ROUNDING
     if task.is_classification:
         value = tfma.GenericValueThreshold(lower_bound=wrappers_pb2.DoubleValue(value=limit))
         change = tfma.GenericChangeThreshold(
@@ -77,13 +67,6 @@ def _threshold(task: Task) -> tfma.MetricThreshold:
             direction=tfma.MetricDirection.LOWER_IS_BETTER, relative=wrappers_pb2.DoubleValue(value=drop)
         )
     return tfma.MetricThreshold(value_threshold=value, change_threshold=change)
-
-
-def _limit(settings: Evaluate, is_classification: bool) -> float:
-    """The least accuracy or the largest error, with room for rounding."""
-    if is_classification:
-        return settings.min_accuracy - _ROUNDING
-    return float("inf") if settings.max_error is None else settings.max_error * (1 + _ROUNDING)
 
 
 class EvaluatorExecutor(ComponentExecutor, executor.Executor):
@@ -122,13 +105,13 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
           Whether the candidate was evaluated with the baseline; if not, why.
         """
         schema = read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri)
-        verdict = comparable(folder, schema, islice(_records(execution), 1))
+        verdict = check_comparable(folder, schema, islice(_records(execution), 1))
         if not verdict:
             return verdict
         try:
             self._run_with_baseline(execution, folder)
         except Exception:
-            verdict = comparable(folder, schema, _records(execution))
+            verdict = check_comparable(folder, schema, _records(execution))
             if verdict:  # the baseline answers all the records: it did not cause the failure
                 raise
         return verdict
@@ -168,11 +151,11 @@ def _records(execution: Execution) -> Iterator[bytes]:
 
 
 def _on_common(baseline: str, candidate: str, common: Sequence[str], records: Iterator[bytes]) -> str:
-    """What to tell of the classes that both models know."""
+    """Return the accuracies on the classes that both models know, as text for the reason."""
     try:
-        count, accuracies = on_common((baseline, candidate), common, records)
+        count, accuracies = accuracies_on_common((baseline, candidate), common, records)
     except RouteError as error:
-        return f" (and refuses an example: {error})"
+        return f" (and rejects an example: {error})"
     if not count:
         return ""
     return (
@@ -189,7 +172,7 @@ class Evaluator(TfxEvaluator):
 def evaluator(
     task: Task, examples: types.Channel, model: types.Channel, baseline: types.Channel | None, schema: types.Channel
 ) -> Evaluator:
-    """The component; without a baseline only the limits on the candidate itself hold."""
+    """Return the component; without a baseline, only the limits on the candidate apply."""
     return Evaluator(
         examples=examples,
         model=model,
@@ -198,80 +181,3 @@ def evaluator(
         eval_config=eval_config(task),
         example_splits=[task.evaluate.split],
     )
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What the Evaluator found.
-
-    Attributes:
-      metrics: by slice ("overall", "label:3") and metric's name; of the candidate.
-      examples: number of examples evaluated.
-      baseline: the deciding metric of the baseline on the same examples; None on the first run.
-    """
-
-    metrics: dict[str, dict[str, float]]
-    examples: int
-    baseline: float | None
-
-    @classmethod
-    def load(cls, folder: str, metric: str) -> Evaluation:
-        """Reads a ModelEvaluation artifact."""
-        result = tfma.load_eval_result(folder, model_name=None) if not _has_baseline(folder) else None
-        candidate = result or tfma.load_eval_result(folder, model_name="candidate")
-        metrics = {_slice_name(keys): _values(found) for keys, found in candidate.slicing_metrics}
-        baseline = None
-        if result is None:
-            other = tfma.load_eval_result(folder, model_name="baseline")
-            baseline = {_slice_name(keys): _values(found) for keys, found in other.slicing_metrics}["overall"][metric]
-        return cls(metrics, int(metrics["overall"].get("example_count", 0)), baseline)
-
-
-def _has_baseline(folder: str) -> bool:
-    return len(tfma.load_eval_results([folder]).get_results()) > 1
-
-
-def _slice_name(keys: tuple[tuple[str, Any], ...]) -> str:
-    return ", ".join(f"{name}:{_text(value)}" for name, value in keys) or "overall"
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _values(found: Any) -> dict[str, float]:
-    flat = found[""][""]
-    # Beside a baseline, TFMA adds the differences to it under names of their own.
-    return {
-        name: value["doubleValue"]
-        for name, value in flat.items()
-        if "doubleValue" in value and not name.endswith("_diff")
-    }
-
-
-def check(evaluation: Evaluation, task: Task, blessed: bool) -> None:
-    """Says why a model was not blessed.
-
-    Raises:
-      QualityError: it was not; tells the metric, its value and the limit.
-    """
-    if blessed:
-        return
-    metric, settings = metric_of(task), task.evaluate
-    value = evaluation.metrics["overall"][metric]
-    name = "accuracy" if task.is_classification else "mean squared error"
-    limit = _limit(settings, task.is_classification)
-    below, above = task.is_classification and value < limit, not task.is_classification and value > limit
-    if below or above:
-        key = "min_accuracy" if below else "max_error"
-        raise QualityError(
-            f"not pushed: {name} {value:.4f} is {'below' if below else 'above'} the limit {getattr(settings, key):.4f}",
-            hint=f"Train better, or move the limit with --set evaluate.{key}=VALUE",
-        )
-    if evaluation.baseline is not None:
-        raise QualityError(
-            f"not pushed: {name} {value:.4f} is worse than {evaluation.baseline:.4f} of the last blessed model"
-            f" (allowed drop {settings.max_drop:g})",
-            hint="The model before keeps serving. To allow a drop: --set evaluate.max_drop=VALUE",
-        )
-    raise QualityError(f"not pushed: {name} is {value}")

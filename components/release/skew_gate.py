@@ -1,7 +1,7 @@
-"""SkewGate: between Evaluator and Pusher, it blesses the model if serving computes what training computed.
+"""SkewGate: bless the model, between Evaluator and Pusher, if serving computes what training computed.
 
-The blessing is TFX's InfraBlessing, which its Pusher understands. A model that is skewed is not pushed: the component
-does not fail, as the Evaluator does not, so that its report stays.
+The blessing is TFX's InfraBlessing, which TFX's Pusher reads. A skewed model is not pushed. Like the Evaluator, the
+component does not fail then, so that its report is kept.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ BLESSED = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}  # the names of TF
 
 
 class SkewGateExecutor(ComponentExecutor):
-    """Runs the check, and blesses a model that passes."""
+    """Run the check, and bless a model that passes."""
 
     def execute(self, execution: Execution) -> None:
         """Check a model that the Evaluator blessed, and write the report and the blessing."""
         given = {key: execution.input(key) for key in execution.inputs}
         blessing = execution.output("blessing")
         passed = False
-        if model_utils.is_model_blessed(given["model_blessing"]):  # else it is not pushed, whatever it answers
+        if model_utils.is_model_blessed(given["model_blessing"]):  # otherwise it is not pushed anyway
             artifacts = skew_check.TrainedArtifacts(
                 given["examples"].uri,
                 given["schema"].uri,
@@ -56,7 +56,7 @@ class _SkewGateSpec(component_spec.ComponentSpec):
 
 
 class SkewGate(base_component.BaseComponent):
-    """The proof as a component; `components.release.skew_check` is what it runs."""
+    """The proof of no skew as a component; it runs `components.release.skew_check`."""
 
     SPEC_CLASS = _SkewGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SkewGateExecutor)
@@ -71,11 +71,16 @@ class SkewGate(base_component.BaseComponent):
         model_blessing: types.Channel,
         config: dict[str, Any],
     ) -> None:
-        """Args:
-        examples, schema, transform_graph: what the model was trained with.
-        model, model_run: what the Trainer made.
-        model_blessing: the Evaluator's verdict.
-        config: from `TaskReference.config`.
+        """Create the component.
+
+        Args:
+          examples: The training data.
+          schema: Their schema.
+          transform_graph: The preprocessing of the training.
+          model: The Trainer's SavedModel.
+          model_run: The Trainer's report and weights.
+          model_blessing: The Evaluator's blessing.
+          config: The result of `TaskReference.config`.
         """
         super().__init__(
             _SkewGateSpec(

@@ -8,7 +8,10 @@ import time
 from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from tfx.utils.io_utils import read_string_file
 
-from components.release import evaluator, pusher, skew_check
+from components.release import pusher, skew_check
+from components.release.evaluation import Evaluation, check_quality, metric_of
+from components.release.evaluator import NO_BASELINE
+from components.release.served_folder import push_model, versions
 from components.task.task import Task
 from components.training.trainer import REPORT
 from data.errors import SkewError, SkewlessError
@@ -105,12 +108,12 @@ class RecordingObserver:
         self._record.training = TrainingSummary.from_json(report)
 
     def _read_evaluation(self, outputs: Outputs) -> None:
-        metric, properties = evaluator.metric_of(self._task), outputs["blessing"].custom_properties
-        found = evaluator.Evaluation.load(outputs["evaluation"].uri, metric)
-        no_baseline = properties[evaluator.NO_BASELINE].string_value
+        metric, properties = metric_of(self._task), outputs["blessing"].custom_properties
+        found = Evaluation.load(outputs["evaluation"].uri, metric)
+        no_baseline = properties[NO_BASELINE].string_value
         self._record.blessed = properties["blessed"].int_value == 1
         self._record.evaluation = EvaluationSummary(metric, found.baseline, no_baseline, found.metrics)
-        evaluator.check(found, self._task, self._record.blessed)
+        check_quality(found, self._task, self._record.blessed)
 
     def _read_skew(self, outputs: Outputs) -> None:
         self._skew_folder = outputs["blessing"].uri
@@ -129,9 +132,9 @@ class RecordingObserver:
         pushed, serving = outputs["pushed_model"], self._paths.serving
         route = Comparison.from_json(json.loads(pushed.custom_properties[pusher.PROOF].string_value))
         version = int(pushed.custom_properties["pushed_version"].string_value)
-        served = pusher.versions(serving)[-1:]
+        served = versions(serving)[-1:]
         if served != [version]:
-            path, version = pusher.push(pushed.uri, serving, time.time())
+            path, version = push_model(pushed.uri, serving, time.time())
             route = pusher.prove_pushed(self._skew_folder, path)
         if served != [version]:
             entry = self._record.components[-1]

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.prepare.schema import curate
-from components.release.comparable import comparable, on_common
+from components.release.comparable import accuracies_on_common, check_comparable
 from components.task.task import Task
 from data.records import vector_record
 from data.sources import Csv
@@ -73,7 +73,7 @@ def cats_and_dogs(tmp_path_factory: pytest.TempPathFactory) -> str:
     ids=["added", "renamed", "removed", "all others"],
 )
 def test_other_classes(names: tuple[str, ...], common: tuple[str, ...], cats_and_dogs: str) -> None:
-    found = comparable(cats_and_dogs, _schema(ROWS, names), [RECORD])
+    found = check_comparable(cats_and_dogs, _schema(ROWS, names), [RECORD])
     assert not found and found.reason == "the last model knew cats, dogs"
     assert found.common == common
 
@@ -85,7 +85,7 @@ def test_models_with_other_classes_on_the_common_ones(cats_and_dogs: str, tmp_pa
     values = rng.normal(size=(100, 3)).astype(np.float32)
     labels = [("cats", "dogs", "owls")[number % 3] for number in range(100)]
     records = [vector_record(row, label, "row").example for row, label in zip(values.tolist(), labels, strict=True)]
-    count, found = on_common([cats_and_dogs, other], ["cats", "dogs"], iter(records))
+    count, found = accuracies_on_common([cats_and_dogs, other], ["cats", "dogs"], iter(records))
     expected = []
     for model in (cats_and_dogs, other):
         (kernel, bias) = (one.numpy() for one in tf.saved_model.load(model).variables)
@@ -93,41 +93,42 @@ def test_models_with_other_classes_on_the_common_ones(cats_and_dogs: str, tmp_pa
         best = [names[place] for place in (values @ kernel + bias).argmax(axis=1)]
         expected.append(np.mean([one == label for one, label in zip(best, labels, strict=True) if label != "owls"]))
     assert count == 67 and found == pytest.approx(expected) and min(found) > 0
-    assert on_common([cats_and_dogs], ["cats"], [records[2]]) == (0, [])
+    assert accuracies_on_common([cats_and_dogs], ["cats"], [records[2]]) == (0, [])
 
 
 @pytest.mark.parametrize("names", [("cats", "dogs"), ("dogs", "cats")])
 def test_the_same_classes_in_any_order(names: tuple[str, ...], cats_and_dogs: str) -> None:
-    found = comparable(cats_and_dogs, _schema(ROWS, names), [RECORD] * 100)
+    found = check_comparable(cats_and_dogs, _schema(ROWS, names), [RECORD] * 100)
     assert found and found.common == names
 
 
 def test_of_many_classes_those_that_differ_are_named(tmp_path: Path) -> None:
     names = tuple(f"c{number:02}" for number in range(40))
     model = _model(tmp_path / "model", names)
-    found = comparable(model, _schema(ROWS, ("new", *names[1:])), [RECORD])
+    found = check_comparable(model, _schema(ROWS, ("new", *names[1:])), [RECORD])
     assert found.reason == "the last model knew 40 classes: not new; also c00"
-    found = comparable(model, _schema(ROWS, names[:20]), [RECORD])
+    found = check_comparable(model, _schema(ROWS, names[:20]), [RECORD])
     assert found.reason.endswith("also c20, c21, c22, c23, c24, c25, c26, c27, c28, c29 and 10 more")
 
 
 def test_another_kind_of_label(cats_and_dogs: str, tmp_path: Path) -> None:
-    found = comparable(cats_and_dogs, _schema(NUMBERS, ()), [RECORD])
+    found = check_comparable(cats_and_dogs, _schema(NUMBERS, ()), [RECORD])
     assert found.reason == "the last model answers with classes (cats, dogs)"
     number = _model(tmp_path / "number", ())
-    assert comparable(number, _schema(NUMBERS, ()), [RECORD])
+    assert check_comparable(number, _schema(NUMBERS, ()), [RECORD])
     assert (
-        comparable(number, _schema(ROWS, ("cats", "dogs")), [RECORD]).reason == "the last model answers with a number"
+        check_comparable(number, _schema(ROWS, ("cats", "dogs")), [RECORD]).reason
+        == "the last model answers with a number"
     )
 
 
 def test_another_feature(cats_and_dogs: str) -> None:
     names = ("cats", "dogs")
     other = dataclasses.replace(ROWS, feature=Vector(2))
-    found = comparable(cats_and_dogs, _schema(other, names), [vector_record([1.0, 2.0], "cats", "row").example])
+    found = check_comparable(cats_and_dogs, _schema(other, names), [vector_record([1.0, 2.0], "cats", "row").example])
     assert found.reason == "the last model takes 3 numbers"
     picture = _picture(encode_picture(smooth_pixels(0), "PNG"))
-    assert comparable(cats_and_dogs, _schema(TASK, names), [picture]).reason == "the last model takes 3 numbers"
+    assert check_comparable(cats_and_dogs, _schema(TASK, names), [picture]).reason == "the last model takes 3 numbers"
 
 
 def _cut(file: Path) -> None:
@@ -153,7 +154,7 @@ def _cut(file: Path) -> None:
 def test_a_damaged_model(damage: Callable[[Path], Any], cats_and_dogs: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(cats_and_dogs, tmp_path / "model"))
     damage(folder)
-    found = comparable(str(folder), _schema(ROWS, ("cats", "dogs")), [RECORD])
+    found = check_comparable(str(folder), _schema(ROWS, ("cats", "dogs")), [RECORD])
     assert found.reason.startswith(f"the last model cannot be used: no SavedModel at {folder}: ")
     assert "\n" not in found.reason and len(found.reason) < 400
 
@@ -199,7 +200,7 @@ def test_a_model_made_by_hand(examples: str | None, words: str, tmp_path: Path) 
     if examples:
         signatures["serving_examples"] = getattr(module, examples)
     tf.saved_model.save(module, str(tmp_path / "model"), signatures)
-    found = comparable(str(tmp_path / "model"), _schema(ROWS, ("cats", "dogs")), [RECORD])
+    found = check_comparable(str(tmp_path / "model"), _schema(ROWS, ("cats", "dogs")), [RECORD])
     assert not found
     assert re.match(f"the last model {words}", found.reason), found.reason
 
@@ -212,16 +213,16 @@ def test_a_store_that_does_not_answer_says_nothing_of_the_model(
 
     monkeypatch.setattr(tf.saved_model, "load", unavailable)
     with pytest.raises(tf.errors.UnavailableError):
-        comparable(cats_and_dogs, _schema(ROWS, ("cats", "dogs")), [RECORD])
+        check_comparable(cats_and_dogs, _schema(ROWS, ("cats", "dogs")), [RECORD])
 
 
 def test_pictures_of_another_size_are_the_same_question(tmp_path: Path) -> None:
     """The signature takes their bytes."""
     model = export_pictures(tmp_path / "model", Image(4, 4), ("cats", "dogs"))
     picture = _picture(encode_picture(smooth_pixels(0), "PNG"))
-    assert comparable(model, _schema(TASK, ("cats", "dogs")), [picture])
-    rows = comparable(model, _schema(ROWS, ("cats", "dogs")), [RECORD])
+    assert check_comparable(model, _schema(TASK, ("cats", "dogs")), [picture])
+    rows = check_comparable(model, _schema(ROWS, ("cats", "dogs")), [RECORD])
     assert rows.reason == "the last model takes pictures"
     broken = _picture(b"no picture")
-    refused = comparable(model, _schema(TASK, ("cats", "dogs")), [picture, broken])
-    assert refused.reason.startswith("the last model refuses examples of this run: ")
+    refused = check_comparable(model, _schema(TASK, ("cats", "dogs")), [picture, broken])
+    assert refused.reason.startswith("the last model rejects examples of this run: ")

@@ -18,7 +18,8 @@ from tfx.types import standard_artifacts
 from tfx.utils import io_utils, proto_utils
 
 from components.prepare.schema import curate
-from components.release.evaluator import ACCURACY, ERROR, NO_BASELINE, Evaluation, Evaluator, eval_config, metric_of
+from components.release.evaluation import ACCURACY, ERROR, Evaluation, metric_of
+from components.release.evaluator import NO_BASELINE, Evaluator, eval_config
 from components.task.task import Evaluate, Task
 from data.records import vector_record
 from data.sources import Csv
@@ -221,7 +222,7 @@ def test_a_baseline_with_other_classes_decides_nothing(classes: Judge, names: tu
 
 def test_a_baseline_that_refuses_one_of_the_examples(classes: Judge, refusing: _NoneAbove) -> None:
     """Not the first, so that only TFMA meets it."""
-    told = "the last model refuses examples of this run: .*too large.*"
+    told = "the last model rejects examples of this run: .*too large.*"
     found, blessed = classes(SAME, SAME, {"transform": refusing}, told)
     assert found.metrics["overall"][ACCURACY] == pytest.approx(RIGHT / 10)
     assert found.baseline is None and found.examples == 10 and blessed

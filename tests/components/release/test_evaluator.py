@@ -11,7 +11,8 @@ from tfx import types
 from tfx.types import standard_artifacts
 from tfx.utils import json_utils
 
-from components.release.evaluator import ACCURACY, ERROR, Evaluation, check, eval_config, evaluator, metric_of
+from components.release.evaluation import ACCURACY, ERROR, Evaluation, check_quality, metric_of
+from components.release.evaluator import eval_config, evaluator
 from components.task.task import Evaluate, Task
 from data.errors import QualityError
 from data.sources import Csv
@@ -72,13 +73,13 @@ def _evaluation(task: Task, value: float, baseline: float | None = None) -> Eval
 
 def _said(task: Task, value: float, baseline: float | None = None) -> QualityError:
     with pytest.raises(QualityError) as caught:
-        check(_evaluation(task, value, baseline), task, blessed=False)
+        check_quality(_evaluation(task, value, baseline), task, blessed=False)
     assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
     return caught.value
 
 
 def test_a_blessed_model_needs_no_words() -> None:
-    check(_evaluation(ROWS, 0.0), _with(ROWS, min_accuracy=1.0), blessed=True)
+    check_quality(_evaluation(ROWS, 0.0), _with(ROWS, min_accuracy=1.0), blessed=True)
 
 
 def test_below_the_limit() -> None:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from apache_beam.io import filesystem
 from tensorflow.python.lib.io import file_io
 
-from components.release import pusher
+from components.release import served_folder
 from data.errors import UsageError
 from data.files.atomic import write_aside
 from data.files.copy_tree import copy_tree
@@ -215,8 +215,8 @@ def test_half_a_version_in_a_bucket_is_no_version() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.io.gfile, "copy", breaks_off)
         with pytest.raises(OSError, match="no network"):
-            pusher.push(model, base, now=7)
+            served_folder.push_model(model, base, now=7)
     assert sorted(copied) == [f"{base}/7/fingerprint.pb", f"{base}/7/variables/variables.index"]
-    assert pusher.push(model, base, now=8) == (f"{base}/8", 8)
+    assert served_folder.push_model(model, base, now=8) == (f"{base}/8", 8)
     assert tf.io.gfile.listdir(base) == ["8"] and tf.io.gfile.exists(f"{base}/8/saved_model.pb")
-    assert pusher.push(model, base, now=9) == (f"{base}/8", 8)
+    assert served_folder.push_model(model, base, now=9) == (f"{base}/8", 8)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.release.evaluator import ACCURACY, Evaluation
+from components.release.evaluation import ACCURACY, Evaluation
 from components.task.reference import TaskReference
 from data.errors import DataError, QualityError, SkewError, SkewlessError, UsageError
 from data.spec import Image as Pictures
@@ -88,7 +88,7 @@ def test_run_parameters_have_their_defaults_below_the_root(vertex: Path, kubeflo
     ("given", "words"),
     [
         ({"train.epoch": "1"}, "no run parameter 'train.epoch'. Did you mean 'train_epochs'?"),
-        ({"train.epochs": '"'}, 'run parameter train.epochs must hold neither " nor \\'),
+        ({"train.epochs": '"'}, 'run parameter train.epochs must not contain " or \\'),
     ],
 )
 def test_a_wrong_run_parameter(given: dict[str, str], words: str, vertex: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_compiled_setting_that_the_data_do_not_fit_is_told_before_anything_run
 @pytest.mark.parametrize("text", ["", "a: b", "{", "a: [", '{"pipelineSpec": {}}', "- 1"])
 def test_a_file_of_another_kind(text: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text(text)
-    with pytest.raises(UsageError, match="is no file that `skewless compile` has written"):
+    with pytest.raises(UsageError, match="was not written by `skewless compile`"):
         CompiledFile.load(str(tmp_path / "file"))
     with pytest.raises(UsageError, match="cannot read .*No such file"):
         CompiledFile.load(str(tmp_path / "none"))
@@ -200,7 +200,7 @@ open(given["outputs"]["outputFile"], "w").write(json.dumps({"artifacts": {"model
         ("raise RuntimeError('data.errors.DataError: few [while running step]')", SkewlessError, "RuntimeError: data"),
         ("raise ValueError('a\\nb')", SkewlessError, "ValueError: a"),
         ("raise SystemExit('bad flag')", SkewlessError, "exit status 1: bad flag"),
-        ("raise SystemExit(3)", SkewlessError, "exit status 3: no word"),
+        ("raise SystemExit(3)", SkewlessError, "exit status 3: no output"),
         ("import os; os.kill(os.getpid(), 9)", SkewlessError, "killed by signal 9"),
     ],
 )
