@@ -8,15 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import grpc
 import keras
 import numpy as np
 import pytest
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from data.errors import ServingError
 from serving.client import Client, Prediction, VersionStatus
@@ -115,7 +112,7 @@ def test_unknown_model(address: str) -> None:
         (b"GIF89a", "failed to open gif file"),
     ],
 )
-def test_invalid_picture_tells_the_server_s_words(
+def test_error_of_an_invalid_picture_quotes_the_server(
     client: Client, picture_files: tuple[np.ndarray, list[bytes]], content: bytes, words: str
 ) -> None:
     error = error_of(client.predict_images, [picture_files[1][0], content])
@@ -137,7 +134,7 @@ def test_no_answer_in_time() -> None:
     assert str(error) == f"the server at {address} did not answer in 0.2 s"
 
 
-def test_waiting_in_vain_tells_the_last_fault(address: str) -> None:
+def test_waiting_in_vain_names_the_last_problem(address: str) -> None:
     start = time.monotonic()
     with Client(NOWHERE, model="pictures") as client:
         error = error_of(client.wait_until_available, 0.5)
@@ -163,27 +160,3 @@ def test_model_that_is_taken_away(
             assert time.monotonic() < end
         assert "no version is available: version 1 is END" in str(error_of(client.wait_until_available, 0.1))
         assert "Latest(pictures)" in str(error_of(client.predict_images, [b"x"]))
-
-
-class _Odd(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers as a regression model, and fails where the picture says so."""
-
-    def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:  # noqa: N802
-        if request.inputs["image_bytes"].string_val[0] == b"fail":
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no memory\nat all")
-        response = predict_pb2.PredictResponse()
-        response.outputs["outputs"].float_val.append(1.0)
-        return response
-
-
-def test_answers_that_are_no_class_scores() -> None:
-    server = grpc.server(ThreadPoolExecutor(1))
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Odd(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with Client(f"127.0.0.1:{port}", model="odd") as client:
-        error = error_of(client.predict_images, [b"x"])
-        assert str(error) == f"model 'odd' at 127.0.0.1:{port} answers outputs, not classes and scores"
-        error = error_of(client.predict_images, [b"fail"])
-        assert str(error) == f"the server at 127.0.0.1:{port} failed with RESOURCE_EXHAUSTED: no memory"
-    server.stop(0)

@@ -1,12 +1,14 @@
-"""The client over gRPC: what it sends, what it does with each answer; peers built of tensorflow-serving-api."""
+"""The client over gRPC, against a peer built with tensorflow-serving-api, and against a real server."""
 
 from __future__ import annotations
 
+import http.server
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -21,42 +23,44 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving import client as clients
-from serving.client import Client, InvalidPicture, InvalidRequest, NotFound, Overloaded, Prediction, Tls, Unavailable
-
-QUEUE = (
-    "The batch scheduling queue to which this task was submitted is full; currently 10 batches enqueued and "
-    "max_enqueued_batches is 10"
+from serving.client import (
+    Client,
+    InvalidPicture,
+    InvalidRequest,
+    ModelSpec,
+    NotFound,
+    Prediction,
+    ServerFailure,
+    Tls,
+    TransportError,
+    Unavailable,
+    retry,
 )
+from serving.client.address import parse_address
+from serving.client.grpc_transport import GrpcTransport
+from serving.client.tensor import string_tensor
+from serving.client.transport import MAX_MESSAGE_BYTES
+
 CLASSES = ("ant", "bee", "cow")
 
 
 class Peer(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
-    """Scores a picture by its first byte; refuses as the reference says; remembers what it was asked."""
+    """Scores a picture by its first byte; keeps the requests.
 
-    def __init__(self, largest: int = 1000) -> None:
-        self.largest = largest
-        self.refusals: list[tuple[grpc.StatusCode, str]] = []
+    Attributes:
+      requests: All Predict requests so far.
+      refusal: The status and text to fail with, if any.
+    """
+
+    def __init__(self) -> None:
         self.requests: list[predict_pb2.PredictRequest] = []
-        self.together: threading.Barrier | None = None
-        self.lock = threading.Lock()
+        self.refusal: tuple[grpc.StatusCode, str] | None = None
 
     def Predict(self, request: predict_pb2.PredictRequest, context: Any) -> predict_pb2.PredictResponse:  # noqa: N802
-        with self.lock:
-            self.requests.append(request)
-            refusal = self.refusals.pop(0) if self.refusals else None
-        if self.together:
-            self.together.wait(timeout=30)
-        if refusal:
-            context.abort(*refusal)
+        self.requests.append(request)
+        if self.refusal:
+            context.abort(*self.refusal)
         pictures = tf.make_ndarray(request.inputs["image_bytes"])
-        if len(pictures) > self.largest:
-            context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"Task size {len(pictures)} is larger than maximum input batch size {self.largest}",
-            )
-        if b"bad" in pictures:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Unknown image file format.\n\t [[node]]")
         response = predict_pb2.PredictResponse()
         scores = [[one[0] / 256, 0.5, 0.25] for one in pictures]
         response.outputs["scores"].CopyFrom(tf.make_tensor_proto(scores, tf.float32))
@@ -121,7 +125,7 @@ def test_version_or_label(started: Callable[..., str]) -> None:
         assert (spec.version.value, spec.version_label) == (which.get("version", 0), which.get("label", ""))
 
 
-def test_status_is_sorted_and_told(started: Callable[..., str]) -> None:
+def test_status_is_sorted(started: Callable[..., str]) -> None:
     address = started(Peer())
     with Client(address, "m") as client:
         assert [(one.version, one.state, one.error) for one in client.status()] == [
@@ -134,47 +138,18 @@ def test_status_is_sorted_and_told(started: Callable[..., str]) -> None:
         client.wait_until_available(0.1)
 
 
-def test_batches_within_the_client_s_own_limit(started: Callable[..., str]) -> None:
+def test_a_request_above_the_client_s_own_limit_is_not_sent(started: Callable[..., str]) -> None:
     peer = Peer()
-    with Client(started(peer), "m", max_batch=3) as client:
-        assert client.predict_images([bytes([n]) for n in range(8)]) == [of(n) for n in range(8)]
-    assert sorted(sizes(peer)) == [2, 3, 3]
-
-
-def test_batches_fall_to_the_server_s_limit_once_and_for_all(started: Callable[..., str]) -> None:
-    peer = Peer(largest=5)
-    pictures = [bytes([n]) for n in range(12)]
-    with Client(started(peer), "m") as client:
-        assert client.predict_images(pictures) == [of(n) for n in range(12)]
-        assert sizes(peer) == [12, 5, 5, 2]
-        client.predict_images(pictures)
-        assert sorted(sizes(peer)[4:]) == [2, 5, 5]
-
-
-def test_batches_are_halved_where_the_server_does_not_tell_its_limit(started: Callable[..., str]) -> None:
-    peer = Peer()
-    text = "Task size 8 is larger than maximum input batch size"
-    peer.refusals = [(grpc.StatusCode.INVALID_ARGUMENT, text)] * 2
-    with Client(started(peer), "m") as client:
-        assert len(client.predict_images([b"x"] * 8)) == 8
-    assert sizes(peer) == [8, 4, 2, 2, 2, 2]
-
-
-def test_batches_are_bounded_in_bytes(started: Callable[..., str]) -> None:
-    peer = Peer()
-    with Client(started(peer), "m", max_message_bytes=2000) as client:
-        client.predict_images([b"x" * 400] * 5)
-        assert sorted(sizes(peer)) == [1, 2, 2]
-        peer.requests.clear()
-        with pytest.raises(InvalidPicture, match=r"a picture of 3000 bytes; a request holds 2000 \(images\[0\]\)"):
-            client.predict_images([b"x" * 3000])
-        assert not peer.requests
-        with pytest.raises(InvalidRequest, match="larger than max") as caught:
-            client.predict({"image_bytes": [b"x" * 3000]})
+    with (
+        Client(started(peer), "m", max_message_bytes=2000) as client,
+        pytest.raises(InvalidRequest, match="larger than max") as caught,
+    ):
+        client.predict({"image_bytes": [b"x" * 3000]})
     assert "max_message_bytes" in caught.value.hint
+    assert not peer.requests
 
 
-def test_batches_are_halved_where_they_are_too_many_bytes_for_the_server(started: Callable[..., str]) -> None:
+def test_batches_are_halved_if_they_have_too_many_bytes_for_the_server(started: Callable[..., str]) -> None:
     peer = Peer()  # takes 4 MiB, as gRPC's servers do by default
     pictures = [bytes([n]) + b"x" * 2**20 for n in range(7)]
     with Client(started(peer), "m") as client:
@@ -187,123 +162,38 @@ def test_batches_are_halved_where_they_are_too_many_bytes_for_the_server(started
         assert isinstance(none, InvalidPicture) and str(none).endswith("(images[1])") and "larger than max" in str(none)
 
 
-def test_a_bad_picture_is_found_and_the_others_are_answered(started: Callable[..., str]) -> None:
+@pytest.mark.parametrize("code", [code.name for code in grpc.StatusCode if code != grpc.StatusCode.OK])
+def test_a_status_becomes_a_transport_error(started: Callable[..., str], code: str) -> None:
     peer = Peer()
-    pictures = [bytes([n]) for n in range(64)]
-    pictures[13] = pictures[40] = b"bad"
-    with Client(started(peer), "m") as client:
-        answers = list(client.predict_each([*pictures, "/no/such.png"]))
-        assert [number for number, one in enumerate(answers) if isinstance(one, InvalidPicture)] == [13, 40, 64]
-        assert [one for one in answers if isinstance(one, Prediction)] == [of(p[0]) for p in pictures if p != b"bad"]
-        assert str(answers[13]) == (
-            f"the server at {client.address} refused the request: Unknown image file format. (images[13])"
-        )
-        assert isinstance(answers[64], clients.UnreadablePicture)
-        assert len(peer.requests) < 30
-        with pytest.raises(InvalidPicture, match=r"\(images\[13\]\)"):
-            client.predict_images(pictures)
+    peer.refusal = (grpc.StatusCode[code], "words")
+    transport = GrpcTransport(parse_address(started(peer), tls=False), Tls(), MAX_MESSAGE_BYTES)
+    with pytest.raises(TransportError) as caught:
+        transport.predict(ModelSpec("m"), "serving_default", {"image_bytes": string_tensor([b"x"])}, (), 30)
+    assert (caught.value.code, caught.value.details) == (code, "words")
+    transport.close()
 
 
-def test_a_fault_of_the_request_blames_no_picture(started: Callable[..., str]) -> None:
-    peer = Peer()
-    text = "input size does not match signature: 1!=2 len({image_bytes}) != len({a,b}). Sent extra: {image_bytes}."
-    peer.refusals = [(grpc.StatusCode.INVALID_ARGUMENT, text)]
-    with Client(started(peer), "m") as client, pytest.raises(InvalidRequest, match="does not match") as caught:
-        client.predict_images([b"x"] * 64)
-    assert not isinstance(caught.value, InvalidPicture)
-    assert len(peer.requests) == 1
-
-
-def test_pictures_are_taken_as_they_are_needed(started: Callable[..., str]) -> None:
-    peer, taken = Peer(), 0
-
-    def endless() -> Iterator[bytes]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield b"x"
-
-    with Client(started(peer), "m", max_batch=10) as client:
-        answers = client.predict_each(endless(), in_flight=3)
-        for _ in range(25):
-            next(answers)
-        assert 25 < taken <= 25 + 10 * 4
-        answers.close()
-
-
-def test_requests_are_in_flight_together(started: Callable[..., str]) -> None:
-    peer = Peer()
-    peer.together = threading.Barrier(4)  # fails, and with it the request, where fewer come
-    with Client(started(peer), "m", max_batch=1) as client:
-        assert list(client.predict_each([b"x"] * 12, in_flight=4)) == [of(ord("x"))] * 12
-
-
-def test_unavailable_is_tried_again_and_nothing_else_is(started: Callable[..., str]) -> None:
-    peer = Peer()
-    with Client(started(peer), "m", retries=2) as client:
-        peer.refusals = [(grpc.StatusCode.UNAVAILABLE, QUEUE)] * 2
-        assert client.predict_images([b"\x05"]) == [of(5)]
-        assert len(peer.requests) == 3
-        peer.refusals = [(grpc.StatusCode.UNAVAILABLE, QUEUE)] * 3
-        with pytest.raises(Overloaded, match="has too much to do: The batch scheduling queue"):
-            client.predict_images([b"x"])
-        assert len(peer.requests) == 6 and not peer.refusals
-        for code in grpc.StatusCode:
-            if code not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE):
-                peer.requests.clear()
-                is_of_rows = code == grpc.StatusCode.INVALID_ARGUMENT  # is asked about once more, alone
-                peer.refusals = [(code, "words")] * (1 + is_of_rows)
-                with pytest.raises(clients.errors.ServingError):
-                    client.predict_images([b"x"])
-                assert len(peer.requests) == 1 + is_of_rows and not peer.refusals, code
-
-
-@pytest.mark.parametrize(
-    ("code", "words", "kind", "text"),
-    [
-        ("UNAVAILABLE", "Model labels does not init yet.x", Unavailable, "cannot answer now: Model labels"),
-        ("RESOURCE_EXHAUSTED", "Server Threadpool Exhausted", Overloaded, "failed with RESOURCE_EXHAUSTED"),
-        ("INVALID_ARGUMENT", "Unrecognized servable version label: x", NotFound, "version label: x"),
-        ("NOT_FOUND", "Servable not found for request: Specific(m, 9)", NotFound, r"Specific\(m, 9\)"),
-        ("FAILED_PRECONDITION", 'Serving signature key "x" not found.', InvalidRequest, "refused the request"),
-        ("INTERNAL", "oh", clients.ServerFailure, "failed with INTERNAL: oh"),
-    ],
-)
-def test_answers_by_kind(started: Callable[..., str], code: str, words: str, kind: type, text: str) -> None:
-    peer = Peer()
-    peer.refusals = [(grpc.StatusCode[code], words)]
-    with Client(started(peer), "m", retries=0) as client, pytest.raises(kind, match=text) as caught:
-        client.predict_images([b"x"])
-    assert type(caught.value) is kind and caught.value.hint
-
-
-def test_retries_stay_within_the_timeout(started: Callable[..., str]) -> None:
-    peer = Peer()
-    peer.refusals = [(grpc.StatusCode.UNAVAILABLE, QUEUE)] * 99
-    start = time.monotonic()
-    with Client(started(peer), "m", 0.5, retries=99) as client, pytest.raises(Overloaded):
-        client.predict_images([b"x"])
-    assert 2 <= len(peer.requests) <= 6
-    assert time.monotonic() - start < 10
-
-
-def test_a_server_that_comes_late_is_found_by_a_retry(started: Callable[..., str], tmp_path: Path) -> None:
+def test_a_server_that_comes_late_is_found_by_a_retry(
+    started: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = f"unix:{tmp_path}/late.sock"
-    timer = threading.Timer(0.3, started, (Peer(), target))
-    timer.start()
+
+    def sleep(seconds: float) -> None:
+        if not (tmp_path / "late.sock").exists():
+            started(Peer(), target)
+        time.sleep(seconds)
+
+    monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
     with Client(target, "m", retries=6) as client:
         assert client.predict_images([b"\x01"]) == [of(1)]
-    timer.join()
 
 
 def test_http_s_port_is_no_grpc() -> None:
-    import http.server
-
     peer = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     threading.Thread(target=peer.serve_forever, daemon=True).start()
     with (
         Client(f"127.0.0.1:{peer.server_port}", "m", retries=0) as client,
-        pytest.raises(Unavailable, match="is not gRPC") as caught,
+        pytest.raises(Unavailable, match="does not speak gRPC") as caught,
     ):
         client.status()
     assert "http://" in caught.value.hint
@@ -311,10 +201,10 @@ def test_http_s_port_is_no_grpc() -> None:
     peer.server_close()
 
 
-def test_a_closed_client_says_so(started: Callable[..., str]) -> None:
+def test_a_closed_client_refuses_requests(started: Callable[..., str]) -> None:
     client = Client(started(Peer()), "m")
     client.close()
-    with pytest.raises(clients.ServerFailure, match="CANCELLED"):
+    with pytest.raises(ServerFailure, match="CANCELLED"):
         client.predict_images([b"x"])
 
 
@@ -378,35 +268,13 @@ def test_numbers_on_a_real_server(serve: Callable[..., Any], numbers: Callable[[
             client.predict({"x": np.float64([1])})
 
 
-def test_a_refusal_is_believed_when_it_came_again(started: Callable[..., str]) -> None:
-    """As of a server that batches, where the bad picture of another caller fails all of a batch."""
-    others = (grpc.StatusCode.INVALID_ARGUMENT, "Unknown image file format.")
-    peer = Peer()
-    with Client(started(peer), "m") as client:
-        peer.refusals = [others] * 2
-        with pytest.raises(InvalidPicture, match=r"\(images\[0\]\)"):
-            client.predict_images(b"x")
-        assert sizes(peer) == [1, 1]
-        for refusals in (1, 4):  # the first tells that there are others; from then on it asks more often
-            peer.requests.clear()
-            peer.refusals = [others] * refusals
-            assert client.predict_images(b"x") == [of(ord("x"))]
-            assert sizes(peer) == [1] * (refusals + 1)
-        peer.requests.clear()
-        peer.refusals = [others]
-        assert client.predict_images([b"x", b"y"]) == [of(ord("x")), of(ord("y"))]
-        assert sizes(peer) == [2, 1, 1]
-        peer.refusals = [others]
-        assert client.predict({"image_bytes": [b"x"]})["scores"].shape == (1, 3)
-
-
 def test_a_bad_picture_of_another_caller_is_not_ours(
     serve: Callable[..., Any],
     pictures_model: tuple[Path, keras.Model],
     picture_files: tuple[np.ndarray, list[bytes]],
     tmp_path: Path,
 ) -> None:
-    """Two callers without and one with this client, and a bad picture beside them in the batches of a real server."""
+    """Two callers without this client and one with it share the batches of a real server; one sends a bad picture."""
     (tmp_path / "batching.txt").write_text("batch_timeout_micros { value: 50000 }")
     server = serve(pictures_model[0], "m", "--enable_batching", f"--batching_parameters_file={tmp_path}/batching.txt")
     stub, barrier = server.stubs()[0], threading.Barrier(3)

@@ -16,8 +16,8 @@ import tensorflow as tf
 from PIL import Image
 
 from serving.client import InvalidPicture, InvalidRequest, UnreadablePicture
-from serving.client.pictures import encoded, picture, pictures_of
-from serving.client.tensor import tensor_of
+from serving.client.pictures import encode_picture, list_pictures, load_picture
+from serving.client.tensor import to_tensor
 
 PIXELS = np.random.default_rng(2).integers(0, 256, (5, 7, 3), np.uint8)
 
@@ -31,9 +31,10 @@ class Broken:
 
 def test_what_an_array_s_own_library_raises_is_told() -> None:
     with pytest.raises(
-        InvalidRequest, match="no array from a Broken: can't convert cuda:0 device type tensor to numpy.$"
+        InvalidRequest,
+        match="cannot make an array from a value of type Broken: can't convert cuda:0 device type tensor to numpy.$",
     ):
-        tensor_of(Broken())
+        to_tensor(Broken())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_what_an_array_s_own_library_raises_is_told() -> None:
     ids=["colour", "grey", "one channel", "strided", "alpha", "tf", "memoryview", "PIL", "PIL L", "PIL P", "PIL 1"],
 )
 def test_pixels_arrive_as_they_were(given: Any) -> None:
-    file = encoded(given)
+    file = encode_picture(given)
     wanted = given if isinstance(given, Image.Image) else _pil(np.asarray(given))
     decoded = tf.io.decode_image(file, channels=3).numpy()
     np.testing.assert_array_equal(decoded, np.asarray(wanted.convert("RGB")))
@@ -69,43 +70,43 @@ def test_files_are_sent_as_they_are(tmp_path: Path) -> None:
     content = b"\xff\xd8 whatever"
     (tmp_path / "a.jpg").write_bytes(content)
     for given in (content, bytearray(content), memoryview(content), tmp_path / "a.jpg", str(tmp_path / "a.jpg")):
-        assert encoded(given) == content
+        assert encode_picture(given) == content
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (PIXELS / 255, r"an array of float64 \[5, 7, 3\] is no picture"),
-        (PIXELS > 99, r"an array of bool \[5, 7, 3\] is no picture"),
-        (PIXELS.astype(">u2"), r"an array of uint16 \[5, 7, 3\] is no picture"),
+        (PIXELS / 255, r"not a picture: an array of float64 \[5, 7, 3\]"),
+        (PIXELS > 99, r"not a picture: an array of bool \[5, 7, 3\]"),
+        (PIXELS.astype(">u2"), r"not a picture: an array of uint16 \[5, 7, 3\]"),
         (PIXELS[:, :, :2], r"an array of uint8 \[5, 7, 2\]"),
         (PIXELS[None], r"an array of uint8 \[1, 5, 7, 3\]"),
-        (np.array(["a"], object), r"an array of 'O' \[1\] is no picture"),
-        (Broken(), "no array from a Broken: can't convert cuda:0"),
+        (np.array(["a"], object), r"not a picture: an array of 'O' \[1\]"),
+        (Broken(), "cannot make an array from a value of type Broken: can't convert cuda:0"),
         (b"", "a picture of 0 bytes"),
         (io.BytesIO(b""), "a picture of 0 bytes"),
-        (io.StringIO("text"), "a StringIO that reads str, not bytes"),
+        (io.StringIO("text"), "a StringIO returns str, not bytes"),
         (PIXELS[:0], r"\[0, 7, 3\]"),
-        (3, "a int is no picture"),
+        (3, "not a picture: int"),
         (Image.new("CMYK", (2, 2)), "mode CMYK"),
         (Image.new("F", (2, 2)), "mode F"),
     ],
 )
 def test_no_pictures(given: Any, words: str) -> None:
     with pytest.raises(InvalidPicture, match=words) as caught:
-        encoded(given)
+        encode_picture(given)
     assert caught.value.hint
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UnreadablePicture, match="cannot read .*a.png: No such file or directory"):
-        encoded(tmp_path / "a.png")
+        encode_picture(tmp_path / "a.png")
 
 
 def test_a_picture_in_a_file_of_pil_s_that_is_lazy(tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.fromarray(PIXELS).save(out, "BMP")
-    decoded = tf.io.decode_image(encoded(Image.open(out))).numpy()
+    decoded = tf.io.decode_image(encode_picture(Image.open(out))).numpy()
     np.testing.assert_array_equal(decoded, PIXELS)
 
 
@@ -123,17 +124,17 @@ class Torch:
 
 
 def one_picture(folder: Path) -> list[Any]:
-    (folder / "a.png").write_bytes(encoded(PIXELS))
+    (folder / "a.png").write_bytes(encode_picture(PIXELS))
     return [
         str(folder / "a.png"),
         folder / "a.png",
         next(os.scandir(os.fsencode(folder))),  # a path in bytes
-        encoded(PIXELS),
-        bytearray(encoded(PIXELS)),
-        memoryview(encoded(PIXELS)),
-        np.frombuffer(encoded(PIXELS), np.uint8),
-        array.array("B", encoded(PIXELS)),
-        io.BytesIO(encoded(PIXELS)),
+        encode_picture(PIXELS),
+        bytearray(encode_picture(PIXELS)),
+        memoryview(encode_picture(PIXELS)),
+        np.frombuffer(encode_picture(PIXELS), np.uint8),
+        array.array("B", encode_picture(PIXELS)),
+        io.BytesIO(encode_picture(PIXELS)),
         open(folder / "a.png", "rb"),  # noqa: SIM115
         Image.fromarray(PIXELS),
         Image.open(folder / "a.png"),
@@ -142,7 +143,7 @@ def one_picture(folder: Path) -> list[Any]:
         PIXELS.transpose(1, 0, 2)[::-1, ::2],
         Torch(PIXELS),
         tf.constant(PIXELS),
-        tf.constant(encoded(PIXELS)),
+        tf.constant(encode_picture(PIXELS)),
         PIXELS[:, :, 0],
         PIXELS[:, :, :1],
         np.dstack([PIXELS, PIXELS[:, :, :1]]),
@@ -154,7 +155,7 @@ def one_picture(folder: Path) -> list[Any]:
 
 def test_one_picture_is_a_list_of_one(tmp_path: Path) -> None:
     for given in one_picture(tmp_path):
-        (found,) = pictures_of(given)
+        (found,) = list_pictures(given)
         assert found is given
 
 
@@ -167,36 +168,38 @@ GREY = np.random.default_rng(3).integers(0, 256, (5, 8, 9), np.uint8)
     ids=["array", "memoryview", "torch", "tf", "list", "generator", "map"],
 )
 def test_several_pictures_stay_several(given: Any) -> None:
-    for wanted, found in zip(GREY, pictures_of(given), strict=True):
-        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded(found)))), wanted)
+    for wanted, found in zip(GREY, list_pictures(given), strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode_picture(found)))), wanted)
 
 
 def test_arrays_of_several_pictures() -> None:
     colour = np.stack([PIXELS] * 3)
     for given in (colour, memoryview(colour), Torch(colour), tf.constant(colour)):
-        assert [encoded(one) for one in pictures_of(given)] == [encoded(PIXELS)] * 3
-    assert list(pictures_of(colour[:0])) == [] == list(pictures_of([])) == list(pictures_of(iter(())))
-    assert [encoded(one) for one in pictures_of(GREY[:1])] == [encoded(GREY[0])]  # both readings give the same
+        assert [encode_picture(one) for one in list_pictures(given)] == [encode_picture(PIXELS)] * 3
+    assert list(list_pictures(colour[:0])) == [] == list(list_pictures([])) == list(list_pictures(iter(())))
+    assert [encode_picture(one) for one in list_pictures(GREY[:1])] == [
+        encode_picture(GREY[0])
+    ]  # both readings give the same
     names = np.array(["a.png", "b.png"])
-    assert list(pictures_of(names)) == list(pictures_of(names.astype(object))) == ["a.png", "b.png"]
-    assert [encoded(one) for one in pictures_of(tf.constant([b"x", b"y"]))] == [b"x", b"y"]
+    assert list(list_pictures(names)) == list(list_pictures(names.astype(object))) == ["a.png", "b.png"]
+    assert [encode_picture(one) for one in list_pictures(tf.constant([b"x", b"y"]))] == [b"x", b"y"]
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (None, "a NoneType is no picture"),
-        (7, "a int is no picture"),
-        ({"a": b"x"}, "a dict is no list of pictures"),
-        ({b"x"}, "a set is no list of pictures"),
-        (GREY[:3], "may be 3 grey pictures, or one with its channels first"),
-        (GREY[:4], "may be 4 grey pictures, or one with its channels first"),
-        (Broken(), "no array from a Broken"),
+        (None, "not a picture: NoneType"),
+        (7, "not a picture: int"),
+        ({"a": b"x"}, "not a list of pictures: dict"),
+        ({b"x"}, "not a list of pictures: set"),
+        (GREY[:3], "is either 3 grey pictures, or one with its channels first"),
+        (GREY[:4], "is either 4 grey pictures, or one with its channels first"),
+        (Broken(), "cannot make an array from a value of type Broken"),
     ],
 )
 def test_neither_one_picture_nor_several(given: Any, words: str) -> None:
     with pytest.raises(InvalidRequest, match=words) as caught:
-        pictures_of(given)
+        list_pictures(given)
     assert caught.value.hint
 
 
@@ -211,26 +214,29 @@ def odd_files(folder: Path) -> dict[str, tuple[str, str]]:
     bad = os.fsdecode(os.fsencode(folder) + b"/caf\xe9\n.png")
     Path(bad).write_bytes(b"")
     return {
-        str(folder / "pipe.png"): ("a pipe or a device, no file", "pipe.png"),
-        "/dev/zero": ("a pipe or a device, no file", "/dev/zero"),
+        str(folder / "pipe.png"): ("not a file, but a pipe or a device", "pipe.png"),
+        "/dev/zero": ("not a file, but a pipe or a device", "/dev/zero"),
         str(folder / "folder.png"): ("Is a directory", "folder.png"),
         str(folder / "loop.png"): ("Too many levels of symbolic links", "loop.png"),
         str(folder / "empty.png"): ("a picture of 0 bytes", "empty.png"),
-        str(folder / "huge.png"): ("a picture of 3221225472 bytes; a request holds 2147483647", "huge.png"),
+        str(folder / "huge.png"): (
+            "a picture of 3221225472 bytes, more than fit into a request (2147483647)",
+            "huge.png",
+        ),
         str(folder / "none.png"): ("No such file", "none.png"),
         bad: ("a picture of 0 bytes", r"caf\xe9\n.png"),
         "a\0b": ("embedded null", r"a\x00b"),
         "x" * 5000: ("File name too long", "xxx...xxx"),
-        "https://example.org/a.png": ("an address, no file", "https://example.org/a.png"),
-        "gs://bucket/a.png": ("an address, no file", "gs://bucket/a.png"),
-        "data:image/png;base64,AAAA": ("an address, no file", "data:image/png"),
+        "https://example.org/a.png": ("not a file, but a URL", "https://example.org/a.png"),
+        "gs://bucket/a.png": ("not a file, but a URL", "gs://bucket/a.png"),
+        "data:image/png;base64,AAAA": ("not a file, but a URL", "data:image/png"),
     }
 
 
 def test_odd_files_are_told_at_once(tmp_path: Path) -> None:
     for given, (words, name) in odd_files(tmp_path).items():
         start = time.monotonic()
-        found = picture(given, 3)
+        found = load_picture(given, 3)
         assert time.monotonic() - start < 1  # neither waits for a pipe's writer nor reads three gigabytes
         assert found.error is not None and not found.content
         assert words in str(found.error) and name in str(found.error) and str(found.error).isprintable()
@@ -243,7 +249,7 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
     before = os.geteuid()
     os.seteuid(before or 65534)  # root reads everything
     try:
-        found = picture(tmp_path / "a.png", 0)
+        found = load_picture(tmp_path / "a.png", 0)
     finally:
         os.seteuid(before)
     assert isinstance(found.error, UnreadablePicture) and str(found.error).endswith("a.png: Permission denied")
@@ -264,7 +270,7 @@ def test_what_a_file_or_an_image_raises_is_told(error: Exception) -> None:
             raise error
 
     for given in (File(), Lazy()):
-        found = picture(given, 2).error
+        found = load_picture(given, 2).error
         assert found is not None and str(found).endswith("(images[2])") and "\n" not in str(found)
 
 
@@ -274,4 +280,4 @@ def test_interrupting_stays_what_it_is() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        picture(File(), 0)
+        load_picture(File(), 0)

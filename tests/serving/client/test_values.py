@@ -14,15 +14,15 @@ from PIL import Image
 from data.errors import UsageError
 from data.images import ops
 from serving.client import Client, InvalidPicture, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
-from serving.client.address import parse
-from serving.client.examples import features_of
+from serving.client.address import parse_address
+from serving.client.examples import to_features
 from serving.client.grpc_transport import read_tensor, write_tensor
-from serving.client.pictures import encoded
+from serving.client.pictures import encode_picture
 from serving.client.rest_transport import from_json, to_json
-from serving.client.rows import examples_of, numbers_of
-from serving.client.tensor import CODES, numbers, tensor_of
+from serving.client.rows import to_examples, to_number_rows
+from serving.client.tensor import CODES, number_tensor, to_tensor
 from serving.protocol import Tensor as TensorMessage
-from serving.server.saved_model.tensors import write
+from serving.server.saved_model.tensors import proto_from_array
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,13 @@ from serving.server.saved_model.tensors import write
     ],
 )
 def test_addresses(text: str, rest: bool, target: str, secure: bool, prefix: str) -> None:
-    found = parse(text, tls=False)
-    assert (found.text, found.rest, found.target, found.secure, found.prefix) == (text, rest, target, secure, prefix)
+    found = parse_address(text, tls=False)
+    assert (found.text, found.is_rest, found.target, found.secure, found.prefix) == (text, rest, target, secure, prefix)
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "localhost:x", "ftp://a:1", "a:99999", "grpc://a:1/path", "://a:1"])
 def test_no_addresses(text: str) -> None:
-    with pytest.raises(UsageError, match="is no server's address") as caught:
+    with pytest.raises(UsageError, match="is not a server's address") as caught:
         Client(text, "m")
     assert "http://HOST:PORT" in caught.value.hint
 
@@ -55,8 +55,8 @@ def test_no_addresses(text: str) -> None:
         ("a:1", {"timeout": 0}, "timeout 0"),
         ("a:1", {"max_batch": 0}, "max_batch 0"),
         ("http://a:1", {"tls": True}, "http://a:1 is not a TLS address"),
-        ("unix:/a", {"tls": True}, "no TLS over a socket"),
-        ("grpcs://a:1", {"tls": Tls(ca="/no/such.pem")}, "no TLS with /no/such.pem: No such file"),
+        ("unix:/a", {"tls": True}, "no TLS over a Unix socket"),
+        ("grpcs://a:1", {"tls": Tls(ca="/no/such.pem")}, "cannot use the TLS files /no/such.pem: No such file"),
     ],
 )
 def test_illegal_arguments(address: str, options: dict[str, Any], words: str) -> None:
@@ -65,7 +65,7 @@ def test_illegal_arguments(address: str, options: dict[str, Any], words: str) ->
 
 
 def test_a_key_needs_its_certificate() -> None:
-    with pytest.raises(UsageError, match="go together"):
+    with pytest.raises(UsageError, match="needs its key, and a key its certificate"):
         Tls(key="key.pem")
 
 
@@ -102,7 +102,7 @@ def edge_values(dtype: str) -> np.ndarray:
 @pytest.mark.parametrize("dtype", CODES)
 def test_numbers_as_tensorflow_has_them(dtype: str) -> None:
     wanted = edge_values(dtype)
-    tensor = tensor_of(wanted)
+    tensor = to_tensor(wanted)
     assert (tensor.dtype, tensor.shape) == (dtype, (2, 1, 3))
     assert tensor.tolist() == wanted.tolist()
     again = np.asarray(tensor)
@@ -133,7 +133,7 @@ def test_both_forms_of_a_server_s_tensor(dtype: str, form: str) -> None:
 def test_strings_in_one_piece_as_a_server_told_to_sends_them() -> None:
     """--enable_serialization_as_tensor_content of tensorflow_serving/model_servers/main.cc; TensorFlow reads it too."""
     for words in ([[b"ant", b""], [b"\xff\0" * 100, b"x" * 20_000]], [], [b""]):
-        proto = write(np.array(words, object), tf.string, as_content=True)
+        proto = proto_from_array(np.array(words, object), tf.string, as_content=True)
         assert tf.io.parse_tensor(proto.SerializeToString(), tf.string).numpy().tolist() == words
         assert proto.tensor_content or not words
         message = TensorMessage.FromString(proto.SerializeToString())
@@ -161,7 +161,7 @@ def test_fewer_values_than_elements_repeat_the_last() -> None:
 )
 def test_lists_as_make_tensor_proto_takes_them(value: Any) -> None:
     message = TensorMessage()
-    write_tensor(message, tensor_of(value))
+    write_tensor(message, to_tensor(value))
     sent, wanted = tf.make_ndarray(_theirs(message)), tf.make_ndarray(tf.make_tensor_proto(value))
     assert (sent.dtype, sent.shape) == (wanted.dtype, wanted.shape)
     np.testing.assert_array_equal(sent, wanted)
@@ -174,15 +174,15 @@ def _theirs(message: Any) -> Any:
 
 
 def test_arrays_of_any_make() -> None:
-    assert tensor_of(array.array("d", [1, 2])) == Tensor("float64", (2,), np.array([1.0, 2.0]).tobytes())
-    assert tensor_of(tf.constant([[1.0, 2.0]])).tolist() == [[1.0, 2.0]]
-    assert tensor_of(np.arange(6, dtype=np.int16).reshape(2, 3).T).tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert to_tensor(array.array("d", [1, 2])) == Tensor("float64", (2,), np.array([1.0, 2.0]).tobytes())
+    assert to_tensor(tf.constant([[1.0, 2.0]])).tolist() == [[1.0, 2.0]]
+    assert to_tensor(np.arange(6, dtype=np.int16).reshape(2, 3).T).tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
 @pytest.mark.parametrize("dtype", CODES)
 def test_big_endian_numbers(dtype: str) -> None:
     wanted = edge_values(dtype)
-    np.testing.assert_array_equal(np.asarray(tensor_of(wanted.astype(wanted.dtype.newbyteorder(">")).T)), wanted.T)
+    np.testing.assert_array_equal(np.asarray(to_tensor(wanted.astype(wanted.dtype.newbyteorder(">")).T)), wanted.T)
 
 
 @pytest.mark.parametrize(
@@ -191,31 +191,34 @@ def test_big_endian_numbers(dtype: str) -> None:
 )
 def test_lists_of_numpy_s_values(value: list[Any]) -> None:
     wanted = np.asarray([one.tolist() if hasattr(one, "tolist") else one for one in value], object)
-    assert tensor_of(value).tolist() == [one.encode() if isinstance(one, str) else one for one in wanted.tolist()]
+    assert to_tensor(value).tolist() == [one.encode() if isinstance(one, str) else one for one in wanted.tolist()]
 
 
 def test_numpy_s_scalars_have_their_own_dtype() -> None:
-    assert tensor_of(np.float64(1.5)) == Tensor("float64", (), np.float64(1.5).tobytes())
+    assert to_tensor(np.float64(1.5)) == Tensor("float64", (), np.float64(1.5).tobytes())
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ([[1], [1, 2]], "not equally long"),
-        ([[1], 2], "not equally long"),
-        ([1, "a"], "no tensor of int, str"),
-        ([2**40], "not int32"),
-        (np.array(["text"]), "no tensor from an array"),
-        (np.array(["2020-01-01"], "datetime64[D]"), "no array from a ndarray: cannot include dtype 'M' in a buffer"),
-        ("\udce9", "a string is no UTF-8"),
-        ([LOOP], "in more than 254 lists"),
-        (object(), "no tensor from a object"),
-        (None, "no tensor from a NoneType"),
+        ([[1], [1, 2]], "differ in length"),
+        ([[1], 2], "differ in length"),
+        ([1, "a"], "cannot make a tensor of int, str"),
+        ([2**40], "do not fit int32"),
+        (np.array(["text"]), "cannot make a tensor from an array"),
+        (
+            np.array(["2020-01-01"], "datetime64[D]"),
+            "cannot make an array from a value of type ndarray: cannot include dtype 'M' in a buffer",
+        ),
+        ("\udce9", "a string cannot be encoded as UTF-8"),
+        ([LOOP], "lists are nested more than 254 deep"),
+        (object(), "cannot make a tensor from a value of type object"),
+        (None, "cannot make a tensor from a value of type NoneType"),
     ],
 )
 def test_no_tensors(value: Any, words: str) -> None:
     with pytest.raises(InvalidRequest, match=words):
-        tensor_of(value)
+        to_tensor(value)
 
 
 def test_an_output_of_a_dtype_not_read_here_hurts_only_whoever_reads_it() -> None:
@@ -227,7 +230,7 @@ def test_an_output_of_a_dtype_not_read_here_hurts_only_whoever_reads_it() -> Non
 
 @pytest.mark.parametrize("value", [[[1.5, 2.0]], [1, 2], 3.0, [[True]], [b"a", b"\xff"], b"x"])
 def test_json_and_back(value: Any) -> None:
-    there = to_json(tensor_of(value))
+    there = to_json(to_tensor(value))
     assert from_json(there).tolist() == value
 
 
@@ -250,11 +253,11 @@ PIXELS = np.random.default_rng(2).integers(0, 256, (5, 7, 3), np.uint8)
             {"a": [1], "b": [1.0, 2.0], "c": [b"\xc3\xa9", b"x"], "d": [1]},
         ),
         ({"a": np.array([1, 2])}, {"a": [1, 2]}),
-        ({"image": PIXELS}, {"image": [encoded(PIXELS)]}),
+        ({"image": PIXELS}, {"image": [encode_picture(PIXELS)]}),
     ],
 )
 def test_rows_for_classify_and_regress(row: Any, features: dict[str, Any]) -> None:
-    found = features_of(row)
+    found = to_features(row)
     assert found == features
     assert {name: [type(one) for one in values] for name, values in found.items()} == {
         name: [type(one) for one in values] for name, values in features.items()
@@ -264,15 +267,15 @@ def test_rows_for_classify_and_regress(row: Any, features: dict[str, Any]) -> No
 @pytest.mark.parametrize("value", [[], [1, "a"], [2**63, 1], [None]])
 def test_a_feature_of_no_kind(value: Any) -> None:
     if value == [2**63, 1]:
-        assert features_of({"a": value}) == {"a": [2.0**63, 1.0]}
+        assert to_features({"a": value}) == {"a": [2.0**63, 1.0]}
         return
-    with pytest.raises(InvalidRequest, match="feature 'a' has no values of one kind"):
-        features_of({"a": value})
+    with pytest.raises(InvalidRequest, match="feature 'a' must have values of one type"):
+        to_features({"a": value})
 
 
 def test_numbers_out_of_range() -> None:
-    with pytest.raises(InvalidRequest, match="not uint8"):
-        numbers("uint8", (1,), [256])
+    with pytest.raises(InvalidRequest, match="do not fit uint8"):
+        number_tensor("uint8", (1,), [256])
 
 
 @pytest.mark.parametrize(
@@ -287,26 +290,26 @@ def test_numbers_out_of_range() -> None:
     ],
 )
 def test_rows_of_numbers(given: Any, rows: list[Any]) -> None:
-    assert numbers_of(given) == rows
+    assert to_number_rows(given) == rows
 
 
 @pytest.mark.parametrize("given", [None, "12", b"12", {1: 2}, {1, 2}, object()])
 def test_no_rows_of_numbers(given: Any) -> None:
-    with pytest.raises(InvalidRequest, match="is no rows of numbers"):
-        numbers_of(given)
+    with pytest.raises(InvalidRequest, match="not rows of numbers"):
+        to_number_rows(given)
 
 
 def test_one_row_for_classify_and_regress(tmp_path: Path) -> None:
     for one in ({"a": 1}, 3.0, b"file", PIXELS, Image.fromarray(PIXELS)):
-        (example,) = examples_of(one)
-        assert example.features == features_of(one)
-    assert [one.features for one in examples_of(np.array([[1.0, 2.0], [3.0, 4.0]]))] == [
+        (example,) = to_examples(one)
+        assert example.features == to_features(one)
+    assert [one.features for one in to_examples(np.array([[1.0, 2.0], [3.0, 4.0]]))] == [
         {"features": [1.0, 2.0]},
         {"features": [3.0, 4.0]},
     ]
     for wrong in ({1: 2}, ["a", {"a": {"b": 1}}], [[1, "a"]], [[[1], [2]]]):
         with pytest.raises(InvalidRequest):
-            examples_of(wrong)
+            to_examples(wrong)
 
 
 def test_a_refusal_by_the_graph_is_told_in_its_own_words() -> None:
@@ -314,7 +317,7 @@ def test_a_refusal_by_the_graph_is_told_in_its_own_words() -> None:
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         ops.decode(tf.constant(b"BM" + bytes(99)), 3)
     assert "StringToNumberOp" in raised.value.message
-    refusal = errors.Refusal("INVALID_ARGUMENT", raised.value.message)
-    told = errors.explained(refusal, errors.Asked("here:1", "m", 1.0, pictures=True))
-    assert isinstance(told, InvalidPicture)
-    assert str(told) == "the server at here:1 refused the request: a BMP with a header of an unknown kind"
+    status = errors.TransportError("INVALID_ARGUMENT", raised.value.message)
+    error = errors.to_serving_error(status, errors.RequestContext("here:1", "m", 1.0, has_pictures=True))
+    assert isinstance(error, InvalidPicture)
+    assert str(error) == "the server at here:1 refused the request: a BMP with a header of an unknown kind"
