@@ -1,47 +1,49 @@
-"""What a diagnosis is made from, and what it says."""
+"""What a diagnosis is made from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from data.spec import Image
 from serving.diagnosis.scaling import Scaling
 
+Array = npt.NDArray[Any]
+
 EXPLAINED = 0.02
-"""Share of the fault that its explanation may leave. The right one leaves rounding alone where it repeats the served
-ops one by one; but ops may be joined otherwise (x * (1/255), x / 255), and a resized value that lies on x.5 then
-rounds to the other side: a few pixels by 1 of 255, far below a hundredth of what any fault moves. Two different
-faults, on the other hand, seldom move a dozen records by amounts that are alike to a tenth."""
+"""Share of a difference that its explanation may leave. The right explanation leaves only rounding if it repeats the
+served ops one by one. But ops may be combined in another way (x * (1/255), x / 255), and a resized value of x.5 then
+rounds to the other side: a few pixels differ by 1 of 255, far below a hundredth of the effect of any skew. On the other
+hand, two different skews rarely move a dozen records by amounts that agree within a tenth."""
+LISTED = 3  # names that a detail lists
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The model as it was trained, as a function of pixels.
+class ReferenceModel:
+    """The trained model as a function of pixels.
 
     Attributes:
-      spec: how it gets pictures; None where it gets numbers.
-      score: pixels float32 [N, height, width, channels], 0..255 if they are right, to scores float32 [N, C] in label
-        order; called with few shapes, but each may be another N.
-      scaling: what the model does to a pixel first; None: not known.
-      weights: by name; of the whole model.
+      spec: Image spec; None for a model on numbers.
+      score: Computes scores, float32 [N, C] in label order, of pixels, float32 [N, height, width, channels], 0..255 if
+        they are right. It is called with few shapes, but N may differ between calls.
+      scaling: What the model first computes from a pixel; None if it is not known.
+      weights: All weights of the model, by name.
     """
 
     spec: Image | None
-    score: Callable[[np.ndarray], np.ndarray]
+    score: Callable[[Array], Array]
     scaling: Scaling | None
-    weights: Mapping[str, np.ndarray]
+    weights: Mapping[str, Array]
 
 
-def limit(differences: np.ndarray, allowed: float) -> float:
-    """What an explanation may leave of these differences: `allowed`, or a small share of the largest finite one."""
+def allowed_residual(differences: Array, allowed: float) -> float:
+    """Return how much of these differences an explanation may leave.
+
+    That is `allowed`, or the share `EXPLAINED` of the largest finite difference if that is more.
+    """
     finite = differences[np.isfinite(differences)]
     return max(allowed, EXPLAINED * float(finite.max(initial=0.0)))
-
-
-def some(names: list[str], most: int = 3) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -1,76 +1,151 @@
-"""Names the fault of a route that answers otherwise than training did.
+"""Find the cause of a route's differences from training.
 
-Bisection by hypotheses: what a fault may be is tried in turn, the certain and cheap first, until one explains all
-records: names, chance, the batch, weights, columns, and then each known skew of the pixels (`serving.diagnosis.skews`).
+The diagnosis is a search through hypotheses. `HYPOTHESES` lists the causes to try in order, the certain and cheap ones
+first; the first one that explains all records is the diagnosis. To add a cause, write a function that returns a
+`Diagnosis` or None, and add it to `HYPOTHESES`. A new skew of pixels needs only a `PixelSkew` in
+`serving.diagnosis.skews`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
-from serving.diagnosis.base import Trained
+from serving.diagnosis.base import Array, ReferenceModel
 from serving.diagnosis.labels import diagnose_columns, diagnose_names, stale_assets
-from serving.diagnosis.model import diagnose_batch, diagnose_draws, diagnose_weights, suspected
+from serving.diagnosis.model import diagnose_batch, diagnose_draws, diagnose_structure, diagnose_weights
 from serving.diagnosis.pixels import diagnose_pixels
-from serving.diagnosis.scaling import Scaling
-from serving.graph.checks import random_ops
+from serving.graph.checks import Finding, random_ops
 from serving.parity.compare import score_differences
 from serving.parity.proof import Difference
 from serving.parity.report import Diagnosis
 from serving.signatures import DEFAULT, EXAMPLES
 
-__all__ = ["Diagnosis", "Scaling", "Trained", "diagnose"]
-
 _DIFFERING, _AGREEING = 8, 4  # records to search on: a hypothesis must explain both
 
 
-def diagnose(difference: Difference, trained: Trained | None) -> Diagnosis:
-    """Names the fault.
+class Case:
+    """A difference to explain, and what several hypotheses need of it.
+
+    Attributes:
+      difference: The difference between the reference and the route.
+      model: The trained model; None if only the signatures are known.
+      notes: Results of hypotheses that failed, for the detail of a diagnosis without a cause.
+    """
+
+    def __init__(self, difference: Difference, model: ReferenceModel | None) -> None:
+        self.difference, self.model = difference, model
+        self.notes: list[str] = []
+
+    @cached_property
+    def differences(self) -> Array:
+        """The largest difference of a score in each record, [N]."""
+        return score_differences(self.difference.reference.scores, self.difference.served.scores)
+
+    @cached_property
+    def by_difference(self) -> list[int]:
+        """All records, those that differ most first."""
+        return [int(record) for record in np.argsort(-self.differences, kind="stable")]
+
+    @property
+    def worst(self) -> int:
+        """The record that differs most."""
+        return self.by_difference[0]
+
+    @cached_property
+    def records(self) -> list[int]:
+        """Records to search on: those that differ most, then some that agree or else differ least."""
+        order = self.by_difference
+        differing = [record for record in order if self.differences[record] > self.difference.tolerance] or order
+        first = differing[:_DIFFERING]
+        return first + [record for record in reversed(order) if record not in first][:_AGREEING]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """Findings in the graph of the route's signature."""
+        signature = EXAMPLES if self.difference.served.route.startswith(EXAMPLES) else DEFAULT
+        return random_ops(self.difference.folder, [signature])
+
+
+def diagnose(difference: Difference, model: ReferenceModel | None) -> Diagnosis:
+    """Return the cause of a difference.
 
     Args:
-      difference: between the reference and the route that differs.
-      trained: None for a model of which the signatures alone are known; what was done to pixels is not told then.
+      difference: The difference between the reference and the route.
+      model: The trained model. None for a model of which only the signatures are known: a skew of pixels is not found
+        then.
 
     Raises:
-      UsageError: the folder is no SavedModel, or lacks the route's signature.
+      UsageError: If the folder holds no SavedModel, or lacks the route's signature.
     """
-    folder, ask, allowed = difference.folder, difference.ask, difference.tolerance
-    reference, served = difference.reference, difference.served
-    named = diagnose_names(folder, reference, served, allowed)
-    if named is not None:
-        return named
-    if reference.scores.shape != served.scores.shape:
-        told = f"{list(served.scores.shape)} scores, training gives {list(reference.scores.shape)}"
-        return Diagnosis("unknown", "another number of scores", 0, told)
-    differences = score_differences(reference.scores, served.scores)
-    order = [int(one) for one in np.argsort(-differences, kind="stable")]
-    worst = order[0]
-    records = _chosen(order, differences, allowed)
-    findings = random_ops(folder, [EXAMPLES if served.route.startswith(EXAMPLES) else DEFAULT])
-    found = (
-        diagnose_draws(ask, records, findings, allowed)
-        or diagnose_batch(ask, records, findings, allowed)
-        or (diagnose_weights(folder, trained.weights, worst) if trained else None)
-        or diagnose_columns(reference, served, worst, allowed)
+    case = Case(difference, model)
+    for hypothesis in HYPOTHESES.values():
+        diagnosis = hypothesis(case)
+        if diagnosis is not None:
+            return diagnosis
+    names = difference.reference.classes
+    stale = stale_assets(difference.folder, names[case.worst]) if names is not None else []
+    return Diagnosis("unknown", "no known skew explains it", case.worst, "; ".join([*case.notes, *stale]))
+
+
+def _names(case: Case) -> Diagnosis | None:
+    this = case.difference
+    return diagnose_names(this.folder, this.reference, this.served, this.tolerance)
+
+
+def _number_of_scores(case: Case) -> Diagnosis | None:
+    expected, served = case.difference.reference.scores.shape, case.difference.served.scores.shape
+    if expected == served:
+        return None
+    return Diagnosis("unknown", "another number of scores", 0, f"shape {list(served)}, in training {list(expected)}")
+
+
+def _draws(case: Case) -> Diagnosis | None:
+    return diagnose_draws(case.difference.ask, case.records, case.findings, case.difference.tolerance)
+
+
+def _batch(case: Case) -> Diagnosis | None:
+    return diagnose_batch(case.difference.ask, case.records, case.findings, case.difference.tolerance)
+
+
+def _weights(case: Case) -> Diagnosis | None:
+    return diagnose_weights(case.difference.folder, case.model.weights, case.worst) if case.model else None
+
+
+def _columns(case: Case) -> Diagnosis | None:
+    this = case.difference
+    return diagnose_columns(this.reference, this.served, case.worst, this.tolerance)
+
+
+def _pixels(case: Case) -> Diagnosis | None:
+    if case.model is None:
+        case.notes.append("the trained model is not known, so skews of pixels were not tried")
+        return None
+    if case.model.spec is None:
+        case.notes.append("the inputs are not images, so skews of pixels were not tried")
+        return None
+    this = case.difference
+    diagnosis, nearest = diagnose_pixels(
+        this.values, case.records, this.reference.scores, this.served.scores, case.model, this.tolerance
     )
-    if found is not None:
-        return found
-    near = "the trained model is not known, so that pixels were not tried"
-    if trained is not None and trained.spec is not None:
-        found, near = diagnose_pixels(difference.values, records, reference.scores, served.scores, trained, allowed)
-    elif trained is not None:
-        near = "the inputs are no pictures, so that pixels were not tried"
-    found = found or suspected(findings, worst)
-    if found is not None:
-        return found
-    stale = stale_assets(folder, reference.classes[worst]) if reference.classes is not None else []
-    return Diagnosis("unknown", "no known skew explains it", worst, "; ".join([near, *stale]))
+    case.notes.append(nearest)
+    return diagnosis
 
 
-def _chosen(order: Sequence[int], differences: np.ndarray, allowed: float) -> list[int]:
-    """The records that differ most, and after them some that agree, or else differ least."""
-    differing = [one for one in order if differences[one] > allowed] or list(order)
-    first = differing[:_DIFFERING]
-    return first + [one for one in reversed(order) if one not in first][:_AGREEING]
+def _structure(case: Case) -> Diagnosis | None:
+    return diagnose_structure(case.findings, case.worst)
+
+
+HYPOTHESES: dict[str, Callable[[Case], Diagnosis | None]] = {
+    "the names of the scores": _names,
+    "the number of scores": _number_of_scores,
+    "random draws": _draws,
+    "other rows in the batch": _batch,
+    "other weights": _weights,
+    "the order of the scores": _columns,
+    "a known skew of pixels": _pixels,
+    "ops that belong to training": _structure,
+}
+"""Causes to try, in this order."""

@@ -1,4 +1,4 @@
-"""The search for what was done to the pixels: every known skew applied to training's own route."""
+"""Search for the skew of pixels: apply every known skew to training's own preprocessing."""
 
 from __future__ import annotations
 
@@ -9,148 +9,192 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from serving.diagnosis.base import Trained, limit
-from serving.diagnosis.skews import Skew, Step, known_skews, phrase, training_route
+from serving.diagnosis.base import Array, ReferenceModel, allowed_residual
+from serving.diagnosis.skews import PixelSkew, PixelStep, describe_skews, known_skews, training_steps
 from serving.parity.compare import score_differences
 from serving.parity.report import Diagnosis
 
 _SCREENED = 2  # records that a hypothesis must explain before it is tried on all
-_TELLING = 64  # records that may tell apart those that explain equally well
-_AT_ONCE = 8  # pictures that the model scores: few shapes, and memory for a large model's
-Change = tuple[Skew, ...]
+_MAX_RECORDS = 64  # records that may distinguish hypotheses that explain equally well
+_CHUNK = 8  # images that the model scores at a time: few shapes, and enough memory for a large model
+SkewSet = tuple[PixelSkew, ...]
+"""Skews that are applied together, in the order of their steps."""
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """A change of the route, and the most that it leaves of the difference on the records that it was tried on."""
+class _Trial:
+    """Skews and how well they explain the served scores.
 
-    change: Change
+    Attributes:
+      skews: The skews.
+      residual: Largest difference that they leave on the records that were tried.
+    """
+
+    skews: SkewSet
     residual: float
 
 
 def diagnose_pixels(
     values: Sequence[bytes],
     records: Sequence[int],
-    reference: np.ndarray,
-    served: np.ndarray,
-    trained: Trained,
+    reference: Array,
+    served: Array,
+    model: ReferenceModel,
     allowed: float,
 ) -> tuple[Diagnosis | None, str]:
-    """First each known skew alone, then two of different steps: what reproduces the served scores is the fault.
+    """Try each known skew alone, then pairs of different steps, until one reproduces the served scores.
 
     Args:
-      values: encoded pictures.
-      records: to search on, the one that differs most first.
-      reference, served: scores float32 [N, C] of all values.
-      trained: with a `spec`.
-      allowed: difference of scores that means nothing.
+      values: Encoded images.
+      records: Indices of the images to search on, the one that differs most first.
+      reference: Training's scores of all images, float32 [N, C].
+      served: Served scores of all images, float32 [N, C].
+      model: The trained model, with a `spec`.
+      allowed: Largest difference of a score that counts as equal.
 
     Returns:
-      The fault, if one is found, and how near the nearest comes, one line.
+      The diagnosis if a skew explains the difference, otherwise None; and a line on the nearest skew, empty with a
+      diagnosis.
     """
-    search = _Search(values, records, served, trained)
-    differences = score_differences(reference, served)
-    most = limit(differences[list(records)], allowed)
-    assert trained.spec is not None
-    skews = known_skews(trained.spec, trained.scaling)
-    singles = [search.tried((one,), most) for one in skews]
-    explained = search.told_apart([one for one in singles if one.residual <= most], most, allowed)
-    if explained and explained[0].residual > allowed:  # something small may be beside it
-        beside = (_ordered(explained[0].change[0], one) for one in skews if one.step != explained[0].change[0].step)
-        both = [found for found in (search.tried(pair, allowed) for pair in beside) if found.residual <= allowed]
-        explained = both or explained
+    assert model.spec is not None
+    search = _Search(values, records, reference, served, model, allowed)
+    skews = known_skews(model.spec, model.scaling)
+    singles = [search.try_skews((skew,), search.most) for skew in skews]
+    explained = search.rank(singles)
+    if explained and explained[0].residual > allowed:  # perhaps a small skew in addition
+        explained = search.with_second(explained[0].skews[0], skews) or explained
     if not explained:
-        pairs = (search.tried(pair, most) for pair in itertools.combinations(skews, 2) if pair[0].step != pair[1].step)
-        explained = search.told_apart([one for one in pairs if one.residual <= most], most, allowed)
-    largest = float(differences.max())
-    if not explained:
-        near = min(singles, key=lambda one: one.residual)
-        again = float(score_differences(search.scores((), records), reference[list(records)]).max())
-        told = f"the nearest of {len(singles)}, {phrase(near.change)}, leaves {near.residual:.2g} of {largest:.2g}"
-        off = f"; the trained model itself, asked again, is off by {again:.2g}" if again > allowed else ""
-        return None, told + off
-    tied = _tied(explained, allowed)
-    worst = explained[0].residual
-    told = f"explains all but {worst:.2g} of a difference of {largest:.2g} on {len(records)} records"
-    first = min((one for found in tied for one in found.change), key=lambda one: one.step.order)
-    return Diagnosis(first.step.stage, _phrase(tied), records[0], told), ""
+        pairs = (pair for pair in itertools.combinations(skews, 2) if pair[0].step != pair[1].step)
+        explained = search.rank([search.try_skews(pair, search.most) for pair in pairs])
+    if explained:
+        return search.diagnosis(explained), ""
+    return None, search.describe_nearest(singles)
 
 
-def _ordered(*skews: Skew) -> Change:
-    return tuple(sorted(skews, key=lambda one: one.step.order))
-
-
-def _tied(explained: Sequence[_Tried], allowed: float) -> list[_Tried]:
-    """Those that explain as well as the best, which comes first: among pairs, of the same steps."""
-    steps = [one.step for one in explained[0].change]
-    alike = [one for one in explained if len(steps) == 1 or [skew.step for skew in one.change] == steps]
-    return [one for one in alike if one.residual <= max(allowed, 2 * explained[0].residual)]
-
-
-def _phrase(tied: Sequence[_Tried]) -> str:
-    if len(tied[0].change) == 1:
-        return phrase([one.change[0] for one in tied])
-    return " and ".join(phrase(skews) for skews in zip(*(one.change for one in tied), strict=True))
-
-
-class _Latest:
-    """The results, by record, of the way to do a step that was asked for last: others would fill the memory."""
+class _LatestResults:
+    """Results by record of the variant of a step that was used last; keeping all would fill the memory."""
 
     def __init__(self) -> None:
-        self._way: object = None
-        self._results: dict[int, np.ndarray] = {}
+        self._variant: object = None
+        self._results: dict[int, Array] = {}
 
-    def of(self, way: object, record: int, make: Callable[[], np.ndarray]) -> np.ndarray:
-        if way != self._way:
-            self._way, self._results = way, {}
+    def get(self, variant: object, record: int, compute: Callable[[], Array]) -> Array:
+        if variant != self._variant:
+            self._variant, self._results = variant, {}
         if record not in self._results:
-            self._results[record] = make()
+            self._results[record] = compute()
         return self._results[record]
 
 
 class _Search:
-    """Scores of training's route with some of its steps changed, against those that were served."""
+    """Compares served scores with those of training's preprocessing under skews.
 
-    def __init__(self, values: Sequence[bytes], records: Sequence[int], served: np.ndarray, trained: Trained) -> None:
-        assert trained.spec is not None
-        self._values, self._served, self._score = values, served, trained.score
-        self._records, self._route = list(records), training_route(trained.spec)
-        self._decoded, self._resized = _Latest(), _Latest()
+    Attributes:
+      most: Largest residual of a skew that explains the difference.
+    """
 
-    def tried(self, change: Change, most: float) -> _Tried:
-        """Stops where it leaves more than `most`; a picture that it cannot decode is not explained."""
-        return self._on((self._records[:_SCREENED], self._records[_SCREENED:]), change, most)
+    def __init__(
+        self,
+        values: Sequence[bytes],
+        records: Sequence[int],
+        reference: Array,
+        served: Array,
+        model: ReferenceModel,
+        allowed: float,
+    ) -> None:
+        assert model.spec is not None
+        self._values, self._records = values, list(records)
+        self._reference, self._served, self._score, self._allowed = reference, served, model.score, allowed
+        self._steps = training_steps(model.spec)
+        self._decoded, self._resized = _LatestResults(), _LatestResults()
+        differences = score_differences(reference, served)
+        self._largest = float(differences.max())
+        self.most = allowed_residual(differences[self._records], allowed)
 
-    def told_apart(self, explained: Sequence[_Tried], most: float, allowed: float) -> list[_Tried]:
-        """The best first, all within `allowed` being as good; where there are several, more records are asked which."""
-        more = [one for one in range(len(self._values)) if one not in self._records][: _TELLING - len(self._records)]
+    def try_skews(self, skews: SkewSet, most: float) -> _Trial:
+        """Apply skews to the records, and stop at one with a residual above `most` or that cannot be decoded."""
+        return self._try_on((self._records[:_SCREENED], self._records[_SCREENED:]), skews, most)
+
+    def rank(self, trials: Sequence[_Trial]) -> list[_Trial]:
+        """Return the trials that explain the difference, the best first; all within `allowed` are equally good.
+
+        Several of them are tried on more records, which may distinguish them.
+        """
+        explained = [trial for trial in trials if trial.residual <= self.most]
         if len(explained) > 1:
-            chunks = [more[start : start + _AT_ONCE] for start in range(0, len(more), _AT_ONCE)]
-            seen = [(one, self._on(chunks, one.change, most)) for one in explained]
-            explained = [_Tried(one.change, max(one.residual, found.residual)) for one, found in seen]
-        return sorted((one for one in explained if one.residual <= most), key=lambda one: max(allowed, one.residual))
+            others = [record for record in range(len(self._values)) if record not in self._records]
+            others = others[: _MAX_RECORDS - len(self._records)]
+            chunks = [others[start : start + _CHUNK] for start in range(0, len(others), _CHUNK)]
+            more = [self._try_on(chunks, trial.skews, self.most) for trial in explained]
+            explained = [
+                _Trial(trial.skews, max(trial.residual, other.residual))
+                for trial, other in zip(explained, more, strict=True)
+            ]
+        best = [trial for trial in explained if trial.residual <= self.most]
+        return sorted(best, key=lambda trial: max(self._allowed, trial.residual))
 
-    def scores(self, change: Change, records: Sequence[int]) -> np.ndarray:
-        """float32 [N, C] of these records."""
-        pixels = [self._pixels({**self._route, **{one.step: one for one in change}}, record) for record in records]
-        return np.asarray(self._score(np.stack(pixels).astype(np.float32)), np.float32)
+    def with_second(self, first: PixelSkew, skews: Sequence[PixelSkew]) -> list[_Trial]:
+        """Return pairs of a skew with one of another step that explain the difference entirely."""
+        pairs = (_in_order(first, skew) for skew in skews if skew.step != first.step)
+        trials = [self.try_skews(pair, self._allowed) for pair in pairs]
+        return [trial for trial in trials if trial.residual <= self._allowed]
 
-    def _on(self, chunks: Iterable[Sequence[int]], change: Change, most: float) -> _Tried:
+    def diagnosis(self, explained: Sequence[_Trial]) -> Diagnosis:
+        """Return the diagnosis from trials that explain the difference, the best first."""
+        best = self._equally_good(explained)
+        detail = f"explains all but {explained[0].residual:.2g} of a difference of {self._largest:.2g}"
+        detail += f" on {len(self._records)} records"
+        first = min((skew for trial in best for skew in trial.skews), key=lambda skew: skew.step.order)
+        return Diagnosis(first.step.stage, _describe(best), self._records[0], detail)
+
+    def describe_nearest(self, singles: Sequence[_Trial]) -> str:
+        """Describe the skew that comes nearest to an explanation, in one line."""
+        nearest = min(singles, key=lambda trial: trial.residual)
+        text = f"the nearest of {len(singles)} known skews, {describe_skews(nearest.skews)}, "
+        text += f"leaves {nearest.residual:.2g} of {self._largest:.2g}"
+        again = float(score_differences(self._scores((), self._records), self._reference[self._records]).max())
+        if again > self._allowed:
+            text += f"; the trained model itself, called again, differs by {again:.2g}"
+        return text
+
+    def _equally_good(self, explained: Sequence[_Trial]) -> list[_Trial]:
+        """Return the trials that explain as well as the best one; of pairs, only those with the same steps."""
+        steps = [skew.step for skew in explained[0].skews]
+        comparable = [trial for trial in explained if len(steps) == 1 or [skew.step for skew in trial.skews] == steps]
+        return [trial for trial in comparable if trial.residual <= max(self._allowed, 2 * explained[0].residual)]
+
+    def _try_on(self, chunks: Iterable[Sequence[int]], skews: SkewSet, most: float) -> _Trial:
         residual = 0.0
         for records in filter(len, chunks):
             try:
-                found = score_differences(self.scores(change, records), self._served[list(records)])
-            except tf.errors.OpError:
-                return _Tried(change, float("inf"))
-            residual = max(residual, float(found.max()))
+                differences = score_differences(self._scores(skews, records), self._served[list(records)])
+            except tf.errors.OpError:  # an image that this skew cannot decode
+                return _Trial(skews, float("inf"))
+            residual = max(residual, float(differences.max()))
             if residual > most:
                 break
-        return _Tried(change, residual)
+        return _Trial(skews, residual)
 
-    def _pixels(self, route: dict[Step, Skew], record: int) -> np.ndarray:
-        decode, resize, *others = (route[step] for step in sorted(route))
-        decoded = self._decoded.of(decode, record, lambda: decode.run(self._values[record]))
-        pixels = self._resized.of((decode, resize), record, lambda: resize.run(decoded))
-        for step in others:
-            pixels = step.run(pixels)
+    def _scores(self, skews: SkewSet, records: Sequence[int]) -> Array:
+        """Return the trained model's scores of records under skews, float32 [N, C]."""
+        steps = {**self._steps, **{skew.step: skew for skew in skews}}
+        pixels = [self._pixels(steps, record) for record in records]
+        return np.asarray(self._score(np.stack(pixels).astype(np.float32)), np.float32)
+
+    def _pixels(self, steps: dict[PixelStep, PixelSkew], record: int) -> Array:
+        decode, resize, *others = (steps[step] for step in sorted(steps))
+        decoded = self._decoded.get(decode, record, lambda: decode.run(self._values[record]))
+        pixels = self._resized.get((decode, resize), record, lambda: resize.run(decoded))
+        for other in others:
+            pixels = other.run(pixels)
         return pixels
+
+
+def _in_order(*skews: PixelSkew) -> SkewSet:
+    return tuple(sorted(skews, key=lambda skew: skew.step.order))
+
+
+def _describe(trials: Sequence[_Trial]) -> str:
+    """Describe trials that explain equally well: "nearest instead of bilinear and BGR instead of RGB"."""
+    by_step = zip(*(trial.skews for trial in trials), strict=True)
+    return " and ".join(describe_skews(skews) for skews in by_step)

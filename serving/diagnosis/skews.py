@@ -1,6 +1,9 @@
-"""The known ways in which the pixels that a model is served differ from those that it was trained on.
+"""Known skews of pixels: the ways in which served pixels differ from those that a model was trained on.
 
-Each is a change of one step of training's own route: decode, resize, round, order the channels, scale.
+Each skew replaces one step of training's preprocessing: decode, resize, round, order the channels, or scale. To add a
+skew, add a `PixelSkew` to the function of its step: `_decode_skews`, `_resize_skews`, `_round_skews` or
+`_channel_skews`. For scaling, add it to `serving.diagnosis.scaling`. The diagnosis then tries it, alone and with a
+skew of another step. Then plant it in a model: one entry of `SKEWS` in `tests/serving/diagnosis/planted.py`.
 """
 
 from __future__ import annotations
@@ -17,108 +20,141 @@ import tensorflow as tf
 from data.images import ops
 from data.images.formats import decoder_name, read_header
 from data.spec import Image
-from serving.diagnosis.scaling import Scaling, wrong
+from serving.diagnosis.base import Array
+from serving.diagnosis.scaling import Scaling, wrong_scalings
 from serving.parity.report import Stage
 
-Decode = Callable[[bytes], np.ndarray]
-"""An encoded picture to uint8 [h, w, channels]; raises what TensorFlow raises."""
-Change = Callable[[np.ndarray], np.ndarray]
+Decode = Callable[[bytes], Array]
+"""Decodes an image to uint8 [h, w, channels]; raises TensorFlow's errors."""
+Change = Callable[[Array], Array]
+Resize = Callable[[tf.Tensor], tf.Tensor]
+"""Resizes images [1, h, w, channels] to [1, height, width, channels]."""
 METHODS = tuple(tf.image.ResizeMethod.__dict__[name] for name in sorted(vars(tf.image.ResizeMethod)) if name.isupper())
-_ANTIALIASED = ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic")
+_WITH_ANTIALIAS = ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic")
 
 
-class Step(NamedTuple):
-    """A step of the route, and the stage that it is told as."""
+class PixelStep(NamedTuple):
+    """A step of preprocessing, and the stage under which a diagnosis reports it."""
 
     order: int
     stage: Stage
 
 
-DECODE, RESIZE, ROUND = Step(0, "decode"), Step(1, "resize"), Step(2, "resize")
-CHANNELS, SCALE = Step(3, "channel order"), Step(4, "scale")
+DECODE, RESIZE, ROUND = PixelStep(0, "decode"), PixelStep(1, "resize"), PixelStep(2, "resize")
+CHANNELS, SCALE = PixelStep(3, "channel order"), PixelStep(4, "scale")
 
 
 @dataclass(frozen=True)
-class Skew:
-    """One step, done otherwise.
+class PixelSkew:
+    """A variant of one step.
 
     Attributes:
-      step: which.
-      what: is done.
-      instead_of: what training does; "" where `what` says it all.
-      run: the step. Decoding: `Decode`; resizing: uint8 [h, w, c] to float32 [height, width, c], not rounded; all
+      step: The step.
+      what: What the variant does.
+      instead_of: What training does; "" if `what` says enough.
+      run: Runs the step. Decoding: `Decode`. Resizing: uint8 [h, w, c] to float32 [height, width, c], not rounded. All
         others: float32 [height, width, c] to the same.
     """
 
-    step: Step
+    step: PixelStep
     what: str
     instead_of: str
-    run: Callable[[Any], np.ndarray]
+    run: Callable[[Any], Array]
 
 
-def phrase(skews: Sequence[Skew]) -> str:
-    """Those that explain a fault equally well: "nearest or area instead of bilinear"."""
-    whats: dict[str, dict[str, None]] = {}
-    for one in skews:
-        whats.setdefault(one.instead_of, {})[one.what] = None
+def describe_skews(skews: Sequence[PixelSkew]) -> str:
+    """Describe skews that explain a difference equally well: "nearest or area instead of bilinear"."""
+    by_original: dict[str, dict[str, None]] = {}
+    for skew in skews:
+        by_original.setdefault(skew.instead_of, {})[skew.what] = None
     return " or ".join(
-        " or ".join(what) + (f" instead of {instead_of}" if instead_of else "") for instead_of, what in whats.items()
+        " or ".join(whats) + (f" instead of {original}" if original else "") for original, whats in by_original.items()
     )
 
 
-def training_route(spec: Image) -> dict[Step, Skew]:
-    """The steps as training does them."""
-    runs: dict[Step, Callable[[Any], np.ndarray]] = {
+def training_steps(spec: Image) -> dict[PixelStep, PixelSkew]:
+    """Return the steps of training's own preprocessing."""
+    runs: dict[PixelStep, Callable[[Any], Array]] = {
         DECODE: _decoder(spec, spec.shrink_on_load),
         RESIZE: _resizer(spec, functools.partial(_by_method, spec, spec.resize, spec.antialias)),
-        ROUND: lambda pixels: np.clip(np.round(pixels), 0, 255),  # halves to even, as tf.round
+        ROUND: lambda pixels: np.clip(np.round(pixels), 0, 255),  # rounds halves to even, as tf.round does
         CHANNELS: lambda pixels: pixels,
         SCALE: lambda pixels: pixels,
     }
-    return {step: Skew(step, "", "", run) for step, run in runs.items()}
+    return {step: PixelSkew(step, "", "", run) for step, run in runs.items()}
 
 
-def known_skews(spec: Image, scaling: Scaling | None) -> list[Skew]:
-    """All of them, in the order of the steps; within a step, what is most usual comes first."""
-    return [*_unscaled(spec), *_scalings(spec, scaling)]
+def known_skews(spec: Image, scaling: Scaling | None) -> list[PixelSkew]:
+    """Return all skews in the order of the steps; within a step, the most common comes first.
+
+    Args:
+      spec: Image spec of the model.
+      scaling: The model's own scaling; None if it is not known.
+    """
+    scale_skews = [PixelSkew(SCALE, *wrong) for wrong in wrong_scalings(scaling, spec.channels)]
+    return [*_unscaled_skews(spec), *scale_skews]
 
 
-@functools.lru_cache(maxsize=4)  # several routes of one model may differ
-def _unscaled(spec: Image) -> tuple[Skew, ...]:
-    return (*_decodings(spec), *_resizings(spec), *_roundings(), *_channel_orders(spec))
+@functools.lru_cache(maxsize=4)  # several routes of one model may differ, and each skew traces TensorFlow functions
+def _unscaled_skews(spec: Image) -> tuple[PixelSkew, ...]:
+    return (*_decode_skews(spec), *_resize_skews(spec), *_round_skews(), *_channel_skews(spec))
 
 
-def _decodings(spec: Image) -> list[Skew]:
-    plain = _decoder(spec, spec.shrink_on_load)
+def _decode_skews(spec: Image) -> list[PixelSkew]:
+    decode = _decoder(spec, spec.shrink_on_load)
 
-    def jpeg(**options: Any) -> Decode:
-        def decode(contents: bytes) -> np.ndarray:
+    def with_options(**options: Any) -> Decode:
+        def decode_jpeg(contents: bytes) -> Array:
             if decoder_name(contents) != "jpeg":
-                return plain(contents)
-            given = {"ratio": _ratio(contents, spec), "dct_method": "INTEGER_ACCURATE", **options}
-            return tf.io.decode_jpeg(contents, spec.channels, **given).numpy()
+                return decode(contents)
+            trained = {"ratio": _shrink_ratio(contents, spec), "dct_method": "INTEGER_ACCURATE"}
+            return np.asarray(tf.io.decode_jpeg(contents, spec.channels, **{**trained, **options}))
 
-        return decode
+        return decode_jpeg
 
-    def turned(contents: bytes) -> np.ndarray:
-        return turn(plain(contents), read_header(contents).orientation)
+    def rotated(contents: bytes) -> Array:
+        return rotate_by_exif(decode(contents), read_header(contents).orientation)
 
     whole, shrunk = "decoded whole", "decoded at a smaller scale"
-    instead = (whole, "shrink_on_load") if spec.shrink_on_load else (shrunk, "whole (shrink_on_load)")
+    other = (whole, "shrink_on_load") if spec.shrink_on_load else (shrunk, "whole (shrink_on_load)")
+    fast_dct = "JPEG's DCT method INTEGER_FAST (TensorFlow's default)"
     skews = [
-        Skew(DECODE, "JPEG's DCT method INTEGER_FAST (TensorFlow's default)", "INTEGER_ACCURATE", jpeg(dct_method="")),
-        Skew(DECODE, "turned as EXIF says", "", turned),
-        Skew(DECODE, *instead, _decoder(spec, not spec.shrink_on_load)),
-        Skew(DECODE, "JPEG's colours upscaled plainly", "fancy_upscaling", jpeg(fancy_upscaling=False)),
+        PixelSkew(DECODE, fast_dct, "INTEGER_ACCURATE", with_options(dct_method="")),
+        PixelSkew(DECODE, "rotated by EXIF", "", rotated),
+        PixelSkew(DECODE, *other, _decoder(spec, not spec.shrink_on_load)),
+        PixelSkew(DECODE, "JPEG chroma repeated", "fancy_upscaling", with_options(fancy_upscaling=False)),
     ]
     if spec.channels == 3:
-        one = _decoder(dataclasses.replace(spec, channels=1), spec.shrink_on_load)
-        skews.append(Skew(DECODE, "grey", "colour", lambda contents: np.repeat(one(contents), 3, axis=2)))
+        gray = _decoder(dataclasses.replace(spec, channels=1), spec.shrink_on_load)
+        skews.append(PixelSkew(DECODE, "grayscale", "colour", lambda contents: np.repeat(gray(contents), 3, axis=2)))
     return skews
 
 
-def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels [h, w, c] as EXIF's orientation, 1 to 8, means them to be seen (CIPA DC-008, 4.6.4 A)."""
+def _resize_skews(spec: Image) -> list[PixelSkew]:
+    own = _method_name(spec.resize, spec.antialias and spec.resize in _WITH_ANTIALIAS)
+    skews = [(what, own, resize) for what, resize in _other_methods(spec) if what != own]
+    skews += [(what, own, resize) for what, resize in _tensorflow_1_methods(spec)]
+    skews += [(what, "stretched", resize) for what, resize in _framings(spec).items()]
+    return [PixelSkew(RESIZE, what, instead_of, _resizer(spec, resize)) for what, instead_of, resize in skews]
+
+
+def _round_skews() -> list[PixelSkew]:
+    def truncated(pixels: Array) -> Array:  # values out of range become what tf.cast makes of them
+        return np.asarray(tf.cast(tf.cast(pixels, tf.uint8), tf.float32))
+
+    return [
+        PixelSkew(ROUND, "results not rounded", "", lambda pixels: pixels),
+        PixelSkew(ROUND, "results truncated", "rounded", truncated),
+        PixelSkew(ROUND, "results truncated", "rounded", lambda pixels: np.floor(np.clip(pixels, 0, 255))),
+    ]
+
+
+def _channel_skews(spec: Image) -> list[PixelSkew]:
+    return [PixelSkew(CHANNELS, "BGR", "RGB", lambda pixels: pixels[..., ::-1])] if spec.channels == 3 else []
+
+
+def rotate_by_exif(pixels: Array, orientation: int) -> Array:
+    """Rotate and flip pixels [h, w, c] by EXIF's orientation, 1 to 8 (CIPA DC-008, 4.6.4 A)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -128,16 +164,16 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _ratio(contents: bytes, spec: Image) -> int:
-    """By which training scales a JPEG while it decodes."""
+def _shrink_ratio(contents: bytes, spec: Image) -> int:
+    """Return the factor by which training shrinks a JPEG while decoding it."""
     if not spec.shrink_on_load:
         return 1
     height, width, _ = tf.io.extract_jpeg_shape(contents).numpy()
-    fits = [one for one in (8, 4, 2) if -(-height // one) >= spec.height and -(-width // one) >= spec.width]
-    return fits[0] if fits else 1
+    fitting = [ratio for ratio in (8, 4, 2) if -(-height // ratio) >= spec.height and -(-width // ratio) >= spec.width]
+    return fitting[0] if fitting else 1
 
 
-# Traced once for all pictures, when it is first used: eagerly, each picture would trace the branches that it takes.
+# Traced once for all images, at the first call: eager execution would trace the branches of each image.
 def _decoder(spec: Image, shrink: bool) -> Decode:
     at_least = (spec.height, spec.width) if shrink else None
     decode = tf.function(
@@ -145,55 +181,61 @@ def _decoder(spec: Image, shrink: bool) -> Decode:
         [tf.TensorSpec([], tf.string)],
         autograph=False,
     )
-    return lambda contents: decode(tf.constant(contents)).numpy()
+    return lambda contents: np.asarray(decode(tf.constant(contents)))
 
 
-def _resizer(spec: Image, resize: Callable[[tf.Tensor], tf.Tensor]) -> Change:
+def _resizer(spec: Image, resize: Resize) -> Change:
     traced = tf.function(
         lambda pixels: tf.cast(resize(pixels[tf.newaxis])[0], tf.float32),
         [tf.TensorSpec([None, None, spec.channels], tf.uint8)],
         autograph=False,
     )
-    return lambda pixels: traced(tf.constant(pixels)).numpy()
+    return lambda pixels: np.asarray(traced(tf.constant(pixels)))
+
+
+def _method_name(method: str, antialias: bool) -> str:
+    return method + (" with antialias" if antialias else "")
 
 
 def _by_method(spec: Image, method: str, antialias: bool, pixels: tf.Tensor) -> tf.Tensor:
     return tf.image.resize(pixels, (spec.height, spec.width), method, antialias=antialias)
 
 
-def _resizings(spec: Image) -> list[Skew]:
-    size = (spec.height, spec.width)
-    own = spec.resize + (" with antialias" if spec.antialias and spec.resize in _ANTIALIASED else "")
-    skews = []
-    for method in sorted(METHODS, key=lambda name: name != spec.resize):
-        for antialias in (False, True) if method in _ANTIALIASED else (False,):
-            what = method + (" with antialias" if antialias else "")
-            if what != own:
-                run = functools.partial(_by_method, spec, method, antialias)
-                skews.append(Skew(RESIZE, what, own, _resizer(spec, run)))
-    legacy = {
+def _other_methods(spec: Image) -> list[tuple[str, Resize]]:
+    """Return all of tf.image.resize's methods, those with the spec's own name first."""
+    return [
+        (_method_name(method, antialias), functools.partial(_by_method, spec, method, antialias))
+        for method in sorted(METHODS, key=lambda name: name != spec.resize)
+        for antialias in ((False, True) if method in _WITH_ANTIALIAS else (False,))
+    ]
+
+
+def _tensorflow_1_methods(spec: Image) -> list[tuple[str, Resize]]:
+    """Return the methods of TensorFlow 1, which align pixels in other ways."""
+    kernels = {
         "bilinear": tf.raw_ops.ResizeBilinear,
         "bicubic": tf.raw_ops.ResizeBicubic,
         "nearest": tf.raw_ops.ResizeNearestNeighbor,
     }
-    for method, op in legacy.items():
-        for what, options in (
-            ("without half-pixel centres (TensorFlow 1)", {"half_pixel_centers": False}),
-            ("with align_corners", {"align_corners": True}),
-        ):
-            run = functools.partial(_by_op, op, size, options)
-            skews.append(Skew(RESIZE, f"{method} {what}", own, _resizer(spec, run)))
-    return skews + [Skew(RESIZE, what, "stretched", _resizer(spec, run)) for what, run in _framings(spec).items()]
+    alignments = {
+        "without half-pixel centres (TensorFlow 1)": {"half_pixel_centers": False},
+        "with align_corners": {"align_corners": True},
+    }
+    return [
+        (f"{method} {alignment}", functools.partial(_by_kernel, kernel, (spec.height, spec.width), options))
+        for method, kernel in kernels.items()
+        for alignment, options in alignments.items()
+    ]
 
 
-def _by_op(
-    op: Callable[..., tf.Tensor], size: tuple[int, int], options: dict[str, bool], pixels: tf.Tensor
+def _by_kernel(
+    kernel: Callable[..., tf.Tensor], size: tuple[int, int], options: dict[str, bool], pixels: tf.Tensor
 ) -> tf.Tensor:
-    return op(images=pixels, size=size, **options)
+    return kernel(images=pixels, size=size, **options)
 
 
-def _framings(spec: Image) -> dict[str, Callable[[tf.Tensor], tf.Tensor]]:
-    """Ways to keep the proportions of a picture that training stretches."""
+def _framings(spec: Image) -> dict[str, Resize]:
+    """Return ways to keep the aspect ratio of an image, which training does not keep."""
     resize = functools.partial(_by_method, spec, spec.resize, spec.antialias)
 
     def padded(pixels: tf.Tensor) -> tf.Tensor:
@@ -206,29 +248,10 @@ def _framings(spec: Image) -> dict[str, Callable[[tf.Tensor], tf.Tensor]]:
         return resize(tf.image.crop_to_bounding_box(pixels, (height - high) // 2, (width - wide) // 2, high, wide))
 
     return {
-        "letterboxed (padded to the wanted proportions)": padded,
-        "cropped to the wanted proportions": cropped,
+        "letterboxed (padded to the model's aspect ratio)": padded,
+        "cropped to the model's aspect ratio": cropped,
         "cropped to the middle 87.5 %": lambda pixels: resize(tf.image.central_crop(pixels, 0.875)),
         "cropped or padded, not resized": lambda pixels: tf.image.resize_with_crop_or_pad(
             pixels, spec.height, spec.width
         ),
     }
-
-
-def _roundings() -> list[Skew]:
-    def truncated(pixels: np.ndarray) -> np.ndarray:  # out of range as tf.cast has it
-        return tf.cast(tf.cast(pixels, tf.uint8), tf.float32).numpy()
-
-    return [
-        Skew(ROUND, "results not rounded", "", lambda pixels: pixels),
-        Skew(ROUND, "results truncated", "rounded", truncated),
-        Skew(ROUND, "results truncated", "rounded", lambda pixels: np.floor(np.clip(pixels, 0, 255))),
-    ]
-
-
-def _channel_orders(spec: Image) -> list[Skew]:
-    return [Skew(CHANNELS, "BGR", "RGB", lambda pixels: pixels[..., ::-1])] if spec.channels == 3 else []
-
-
-def _scalings(spec: Image, scaling: Scaling | None) -> list[Skew]:
-    return [Skew(SCALE, what, instead_of, run) for what, instead_of, run in wrong(scaling, spec.channels)]

@@ -1,4 +1,4 @@
-"""SavedModels with one planted skew each, and what a diagnosis must call it."""
+"""SavedModels with one planted skew each, and the diagnosis that must come out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +16,8 @@ from PIL import Image as Pil
 
 from data.images import ops
 from data.spec import Image
-from serving.diagnosis.diagnose import Scaling, Trained
-from serving.diagnosis.scaling import TO_1, TO_PLUS_MINUS_1
+from serving.diagnosis.base import ReferenceModel
+from serving.diagnosis.scaling import TO_1, TO_PLUS_MINUS_1, Scaling
 from serving.parity.compare import Answers
 from serving.signatures import DEFAULT, EXAMPLES
 from tests.conftest import encode_picture, smooth_pixels
@@ -29,27 +29,70 @@ NORMALIZATION = Scaling(1 / STD, -MEAN / STD)
 Op = Callable[[tf.Tensor], tf.Tensor]
 
 
-class Expected(NamedTuple):
-    """What the diagnosis must say (`skew` begins so), and of which model: as trained, and what is served."""
+@dataclass(frozen=True)
+class Served:
+    """How a served model differs from the trained one; None: it does not.
 
-    stage: str
-    skew: str
-    served: dict[str, Any]
-    spec: Image = SPEC
-    scaling: Scaling = TO_1
-    classes: int = 3
+    Attributes:
+      decode: Encoded image to pixels uint8 [h, w, 3].
+      resize: Pixels uint8 [h, w, 3] to float32 [height, width, 3].
+      round: Resized pixels to whole numbers.
+      channels: Pixels of a batch, float32 [N, height, width, 3], to the same.
+      scale: Scaling instead of the model's own one.
+      augment: Scaled pixels of a batch to the same.
+      is_training: Whether batch norm runs in training mode.
+      retrained: Standard deviation of what is added to a weight.
+      columns: Order of the score columns.
+      names: Names of the scores.
+    """
+
+    decode: Op | None = None
+    resize: Op | None = None
+    round: Op | None = None
+    channels: Op | None = None
+    scale: Scaling | None = None
+    augment: Op | None = None
+    is_training: bool = False
+    retrained: float = 0.0
+    columns: tuple[int, ...] | None = None
+    names: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedSkew:
+    """A served model, and the diagnosis that must come out.
+
+    Attributes:
+      stage: Stage of the diagnosis.
+      skew: Start of the diagnosis's `skew`.
+      served: What is served.
+      spec: Image spec of the trained model.
+      scaling: Scaling of the trained model.
+      classes: Number of classes.
+      detail: Part of the diagnosis's detail.
+      is_rare: Whether only the slow tests plant it.
+    """
+
+    stage: str
+    skew: str
+    served: Served
+    spec: Image = SPEC
+    scaling: Scaling = TO_1
+    classes: int = 3
+    detail: str = ""
+    is_rare: bool = False
+
+
+@dataclass(frozen=True)
+class PlantedModel:
     """A skewed SavedModel and the model that was trained."""
 
     folder: str
-    trained: Trained
+    trained: ReferenceModel
     names: Sequence[bytes]
 
     def reference(self, values: Sequence[bytes], batch: int) -> Answers:
-        """Training's own answers."""
+        """Return training's own answers."""
         assert self.trained.spec is not None
         decode, scores = _decoder(self.trained.spec), []
         for start in range(0, len(values), batch):
@@ -58,7 +101,7 @@ class Planted:
         return Answers("training", np.concatenate(scores), np.array([self.names] * len(values), object))
 
 
-@functools.lru_cache(maxsize=8)  # eagerly, each call would trace the branches that it takes
+@functools.lru_cache(maxsize=8)  # eager execution would trace the branches at each call
 def _decoder(spec: Image) -> Op:
     return tf.function(
         lambda contents: ops.decode_batch(contents, spec), [tf.TensorSpec([None], tf.string)], autograph=False
@@ -85,7 +128,7 @@ def _cropped(pixels: tf.Tensor) -> tf.Tensor:
     return _resize()(pixels[(size[0] - high) // 2 :, (size[1] - wide) // 2 :][:high, :wide])
 
 
-def _turned(contents: tf.Tensor) -> tf.Tensor:
+def _rotated(contents: tf.Tensor) -> tf.Tensor:
     pixels = ops.decode(contents, 3)
     tag = r"\C*\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\C*"  # EXIF's orientation is 6, big-endian as PIL writes it
     return tf.cond(tf.strings.regex_full_match(contents, tag), lambda: tf.image.rot90(pixels, 3), lambda: pixels)
@@ -95,7 +138,7 @@ def _augmented(pixels: tf.Tensor) -> tf.Tensor:
     return pixels * tf.random.uniform([tf.shape(pixels)[0], 1, 1, 1], 0.8, 1.2)
 
 
-def _augmented_alike(pixels: tf.Tensor) -> tf.Tensor:
+def _augmented_with_one_seed(pixels: tf.Tensor) -> tf.Tensor:
     return pixels * tf.random.stateless_uniform([1, 1, 1, 3], (1, 2), 0.8, 1.2)
 
 
@@ -111,85 +154,155 @@ def _whole(contents: tf.Tensor) -> tf.Tensor:
     return ops.decode(contents, 3)
 
 
+def _bgr(pixels: tf.Tensor) -> tf.Tensor:
+    return pixels[..., ::-1]
+
+
+def _default_dct(contents: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_jpeg(contents, 3)
+
+
 ANTIALIASED = dataclasses.replace(SPEC, antialias=True)
 NEAREST = dataclasses.replace(SPEC, resize="nearest")
-_METHODS = ("nearest", "area", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic")
+SHRINKING = dataclasses.replace(SPEC, shrink_on_load=True)
+_RARE_METHODS = ("gaussian", "mitchellcubic", "lanczos5", "lanczos3")
 
-SKEWS: dict[str, Expected] = {
-    **{
-        f"resize {one}": Expected("resize", f"{one} instead of bilinear", {"resize": _resize(method=one)})
-        for one in _METHODS
-    },
-    "resize bilinear": Expected(
-        "resize", "bilinear instead of nearest", {"resize": _resize(method="bilinear")}, NEAREST
+
+def _resized_by(method: str) -> PlantedSkew:
+    served = Served(resize=_resize(method=method))
+    return PlantedSkew("resize", f"{method} instead of bilinear", served, is_rare=method in _RARE_METHODS)
+
+
+# To plant a skew, add an entry: the stage and the start of the phrase that the diagnosis must give, and what is served.
+SKEWS: dict[str, PlantedSkew] = {
+    # Decoding
+    "DCT method": PlantedSkew("decode", "JPEG's DCT method INTEGER_FAST", Served(decode=_default_dct)),
+    "EXIF": PlantedSkew("decode", "rotated by EXIF", Served(decode=_rotated)),
+    "shrink_on_load on": PlantedSkew("decode", "decoded at a smaller scale instead of whole", Served(decode=_shrunk)),
+    "shrink_on_load off": PlantedSkew(
+        "decode", "decoded whole instead of shrink_on_load", Served(decode=_whole), SHRINKING, is_rare=True
     ),
-    "antialias on": Expected(
-        "resize", "bilinear with antialias instead of bilinear", {"resize": _resize(antialias=True)}
+    # Resizing
+    "resize nearest": _resized_by("nearest"),
+    "resize area": _resized_by("area"),
+    "resize bicubic": _resized_by("bicubic"),
+    "resize lanczos3": _resized_by("lanczos3"),
+    "resize lanczos5": _resized_by("lanczos5"),
+    "resize gaussian": _resized_by("gaussian"),
+    "resize mitchellcubic": _resized_by("mitchellcubic"),
+    "resize bilinear": PlantedSkew(
+        "resize", "bilinear instead of nearest", Served(resize=_resize(method="bilinear")), NEAREST, is_rare=True
     ),
-    "antialias off": Expected(
-        "resize", "bilinear instead of bilinear with antialias", {"resize": _resize()}, ANTIALIASED
+    "antialias on": PlantedSkew(
+        "resize", "bilinear with antialias instead of bilinear", Served(resize=_resize(antialias=True))
     ),
-    "half-pixel centres": Expected("resize", "bilinear without half-pixel centres", {"resize": _legacy()}),
-    "align_corners": Expected("resize", "bilinear with align_corners", {"resize": _legacy(align_corners=True)}),
-    "not rounded": Expected("resize", "results not rounded", {"round": lambda pixels: pixels}),
-    "truncated": Expected("resize", "results truncated instead of rounded", {"round": tf.floor}),
-    "letterbox": Expected("resize", "letterboxed", {"resize": _letterboxed}),
-    "crop": Expected("resize", "cropped to the wanted proportions instead of stretched", {"resize": _cropped}),
-    "DCT method": Expected(
-        "decode", "JPEG's DCT method INTEGER_FAST", {"decode": lambda contents: tf.io.decode_jpeg(contents, 3)}
+    "antialias off": PlantedSkew(
+        "resize", "bilinear instead of bilinear with antialias", Served(resize=_resize()), ANTIALIASED
     ),
-    "EXIF": Expected("decode", "turned as EXIF says", {"decode": _turned}),
-    "shrink_on_load on": Expected("decode", "decoded at a smaller scale instead of whole", {"decode": _shrunk}),
-    "shrink_on_load off": Expected(
-        "decode",
-        "decoded whole instead of shrink_on_load",
-        {"decode": _whole},
-        dataclasses.replace(SPEC, shrink_on_load=True),
+    "half-pixel centres": PlantedSkew("resize", "bilinear without half-pixel centres", Served(resize=_legacy())),
+    "align_corners": PlantedSkew(
+        "resize", "bilinear with align_corners", Served(resize=_legacy(align_corners=True)), is_rare=True
     ),
-    "/255 missing": Expected("scale", "/255 missing", {"scale": Scaling(1.0, 0.0)}),
-    "/255 twice": Expected("scale", "/255 twice", {"scale": TO_1.after(TO_1)}),
-    "0..1 for -1..1": Expected(
-        "scale", "pixels scaled to 0..1 instead of pixels scaled to -1..1", {"scale": TO_1}, scaling=TO_PLUS_MINUS_1
+    "letterbox": PlantedSkew("resize", "letterboxed", Served(resize=_letterboxed)),
+    "crop": PlantedSkew(
+        "resize", "cropped to the model's aspect ratio instead of stretched", Served(resize=_cropped), is_rare=True
     ),
-    "-1..1 for 0..1": Expected(
-        "scale", "pixels scaled to -1..1 instead of pixels scaled to 0..1", {"scale": TO_PLUS_MINUS_1}
+    "not rounded": PlantedSkew("resize", "results not rounded", Served(round=tf.identity)),
+    "truncated": PlantedSkew("resize", "results truncated instead of rounded", Served(round=tf.floor), is_rare=True),
+    # Channels
+    "BGR": PlantedSkew("channel order", "BGR instead of RGB", Served(channels=_bgr)),
+    # Scaling
+    "/255 missing": PlantedSkew("scale", "/255 missing", Served(scale=Scaling(1.0, 0.0))),
+    "/255 twice": PlantedSkew("scale", "/255 twice", Served(scale=TO_1.after(TO_1))),
+    "0..1 for -1..1": PlantedSkew(
+        "scale",
+        "pixels scaled to 0..1 instead of pixels scaled to -1..1",
+        Served(scale=TO_1),
+        scaling=TO_PLUS_MINUS_1,
     ),
-    "mean/std swapped": Expected(
+    "-1..1 for 0..1": PlantedSkew(
+        "scale",
+        "pixels scaled to -1..1 instead of pixels scaled to 0..1",
+        Served(scale=TO_PLUS_MINUS_1),
+        is_rare=True,
+    ),
+    "mean/std swapped": PlantedSkew(
         "scale",
         "mean and standard deviation swapped",
-        {"scale": Scaling(1 / MEAN, -STD / MEAN)},
+        Served(scale=Scaling(1 / MEAN, -STD / MEAN)),
         scaling=NORMALIZATION,
     ),
-    "/255 before Normalization": Expected(
-        "scale", "/255 before the model's own scaling", {"scale": NORMALIZATION.after(TO_1)}, scaling=NORMALIZATION
+    "/255 before Normalization": PlantedSkew(
+        "scale",
+        "/255 before the model's own scaling",
+        Served(scale=NORMALIZATION.after(TO_1)),
+        scaling=NORMALIZATION,
+        is_rare=True,
     ),
-    "BGR": Expected("channel order", "BGR instead of RGB", {"channels": lambda pixels: pixels[..., ::-1]}),
-    "nearest and BGR": Expected(
+    # Two at once
+    "nearest and BGR": PlantedSkew(
         "resize",
         "nearest instead of bilinear and BGR instead of RGB",
-        {"resize": _resize(method="nearest"), "channels": lambda pixels: pixels[..., ::-1]},
+        Served(resize=_resize(method="nearest"), channels=_bgr),
     ),
-    "not rounded and BGR": Expected(  # of which the second is nearly all
+    "not rounded and BGR": PlantedSkew(  # BGR causes nearly all of the difference
         "resize",
         "results not rounded and BGR instead of RGB",
-        {"round": tf.identity, "channels": lambda pixels: pixels[..., ::-1]},
+        Served(round=tf.identity, channels=_bgr),
+        is_rare=True,
     ),
-    "vocabulary reordered": Expected("label order", "label vocabulary reordered", {"names": (b"dog", b"cat", b"elk")}),
-    "sigmoid swapped": Expected(
-        "label order", "the two classes swapped", {"columns": (1, 0)}, classes=2, scaling=NORMALIZATION
+    # Labels
+    "vocabulary reordered": PlantedSkew(
+        "label order",
+        "label vocabulary reordered",
+        Served(names=(b"dog", b"cat", b"elk")),
+        detail="dog, cat, elk instead of cat, dog, elk; from assets/labels.txt",
     ),
-    "columns permuted": Expected("label order", "score columns permuted", {"columns": (2, 0, 1)}),
-    "stale vocabulary": Expected("label order", "stale vocabulary", {"names": (b"cat", b"dog", b"emu")}),
-    "augmentation": Expected("model", "augmentation left on", {"augment": _augmented}),
-    "augmentation, one seed": Expected("model", "augmentation left on", {"augment": _augmented_alike}),
-    "batch norm": Expected("model", "batch norm in training mode", {"training": True}),
-    "model version": Expected("model", "a different model version", {"retrained": 0.01}),
-    "unheard of": Expected("unknown", "no known skew", {"channels": _blurred}),
+    "stale vocabulary": PlantedSkew(
+        "label order",
+        "stale vocabulary",
+        Served(names=(b"cat", b"dog", b"emu")),
+        detail="has emu and lacks elk; from assets/labels.txt",
+    ),
+    "sigmoid swapped": PlantedSkew(
+        "label order",
+        "the two classes swapped",
+        Served(columns=(1, 0)),
+        classes=2,
+        scaling=NORMALIZATION,
+        detail="cat's under dog, dog's under cat",
+    ),
+    "columns permuted": PlantedSkew(
+        "label order", "score columns permuted", Served(columns=(2, 0, 1)), detail="cat's under ", is_rare=True
+    ),
+    # The model
+    "augmentation": PlantedSkew(
+        "model", "augmentation left on", Served(augment=_augmented), detail="RandomUniform in "
+    ),
+    "augmentation, one seed": PlantedSkew(
+        "model",
+        "augmentation left on",
+        Served(augment=_augmented_with_one_seed),
+        detail="the same draw each time: StatelessRandomUniform",
+        is_rare=True,
+    ),
+    "batch norm": PlantedSkew(
+        "model", "batch norm in training mode", Served(is_training=True), detail="AssignVariableOp in "
+    ),
+    "model version": PlantedSkew(
+        "model",
+        "a different model version",
+        Served(retrained=0.01),
+        detail="1 of 7 weights are not the trained ones: kernel",
+    ),
+    # Not known
+    "unheard of": PlantedSkew("unknown", "no known skew", Served(channels=_blurred), detail="the nearest of "),
 }
+CLEAN = PlantedSkew("", "", Served())
 
 
 class _Model(tf.Module):
-    """A convolution, a BatchNormalization and a dense layer, with weights that are drawn."""
+    """A convolution, a BatchNormalization and a dense layer, with random weights."""
 
     def __init__(self, spec: Image, scaling: Scaling, classes: int) -> None:
         super().__init__()
@@ -209,7 +322,7 @@ class _Model(tf.Module):
         self.scaling = scaling
 
     def scores(self, pixels: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """What comes after the scaling: float32 [N, height, width, 3] to [N, C]."""
+        """Compute scores [N, C] of scaled pixels, float32 [N, height, width, 3]."""
         hidden = tf.nn.relu(tf.nn.conv2d(pixels, self.kernel, 2, "SAME"))
         mean, variance = tf.nn.moments(hidden, [0, 1, 2]) if training else (self.mean, self.variance)
         if training:
@@ -225,34 +338,34 @@ class _Model(tf.Module):
         return pixels * np.float32(scaling.scale) + np.float32(scaling.offset)
 
 
-def plant(skew: str, folder: str) -> Planted:
-    """Writes the SavedModel with one of `SKEWS`, or the "clean" one."""
-    expected = SKEWS.get(skew, Expected("", "", {}))
-    spec, served = expected.spec, expected.served
-    model = _Model(spec, expected.scaling, expected.classes)
-    names = NAMES[: expected.classes]
-    weights = {one.name.partition(":")[0]: one.numpy() for one in model.variables}
-    trained_model = _Model(spec, expected.scaling, expected.classes)  # keeps its weights whatever is served
+def plant(skew: PlantedSkew, folder: str) -> PlantedModel:
+    """Save a model with one of `SKEWS`, or `CLEAN`."""
+    spec = skew.spec
+    model = _Model(spec, skew.scaling, skew.classes)
+    names = NAMES[: skew.classes]
+    weights = {variable.name.partition(":")[0]: variable.numpy() for variable in model.variables}
+    trained_model = _Model(spec, skew.scaling, skew.classes)  # the served model may change its weights
     score = tf.function(
-        lambda pixels: trained_model.scores(trained_model.scaled(pixels, expected.scaling)),
+        lambda pixels: trained_model.scores(trained_model.scaled(pixels, skew.scaling)),
         [tf.TensorSpec([None, *spec.shape], tf.float32)],
         autograph=False,
     )
-    trained = Trained(spec, lambda pixels: score(tf.constant(pixels)).numpy(), expected.scaling, weights)
-    if "retrained" in served:
-        model.kernel.assign_add(tf.random.stateless_normal(model.kernel.shape, (1, 2), stddev=served["retrained"]))
-    _save(model, spec, served, names, folder)
-    return Planted(folder, trained, names)
+    trained = ReferenceModel(spec, lambda pixels: score(tf.constant(pixels)).numpy(), skew.scaling, weights)
+    if skew.served.retrained:
+        noise = tf.random.stateless_normal(model.kernel.shape, (1, 2), stddev=skew.served.retrained)
+        model.kernel.assign_add(noise)
+    _save(model, spec, skew.served, names, folder)
+    return PlantedModel(folder, trained, names)
 
 
-def _save(model: _Model, spec: Image, served: dict[str, Any], names: Sequence[bytes], folder: str) -> None:
+def _save(model: _Model, spec: Image, served: Served, names: Sequence[bytes], folder: str) -> None:
     preprocess = _preprocessing(spec, served)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def answer(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels = model.scaled(preprocess(image_bytes), served.get("scale", model.scaling))
-        scores = model.scores(served.get("augment", tf.identity)(pixels), served.get("training", False))
-        scores = tf.gather(scores, served["columns"], axis=1) if "columns" in served else scores
+        pixels = model.scaled(preprocess(image_bytes), served.scale or model.scaling)
+        scores = model.scores((served.augment or tf.identity)(pixels), served.is_training)
+        scores = tf.gather(scores, served.columns, axis=1) if served.columns else scores
         row = model.table.lookup(tf.range(len(names), dtype=tf.int64))
         return {"classes": tf.tile(row[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
@@ -263,22 +376,23 @@ def _save(model: _Model, spec: Image, served: dict[str, Any], names: Sequence[by
     with tempfile.TemporaryDirectory() as words:
         path = os.path.join(words, "labels.txt")
         with open(path, "wb") as file:
-            file.write(b"\n".join(served.get("names", names)) + b"\n")
+            file.write(b"\n".join(served.names or names) + b"\n")
         line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
         content = tf.lookup.TextFileInitializer(path, tf.int64, line, tf.string, whole)
         model.table = tf.lookup.StaticHashTable(content, b"?")
         tf.saved_model.save(model, folder, signatures={DEFAULT: answer, EXAMPLES: of_examples})
 
 
-def _preprocessing(spec: Image, served: dict[str, Any]) -> Op:
-    """Encoded pictures to pixels, float32 [N, height, width, 3], 0..255."""
-    channels = served.get("channels", tf.identity)
-    if not {"decode", "resize", "round"} & set(served):
+def _preprocessing(spec: Image, served: Served) -> Op:
+    """Return the function from encoded images to pixels, float32 [N, height, width, 3], 0..255."""
+    channels = served.channels or tf.identity
+    if not (served.decode or served.resize or served.round):
         return lambda contents: channels(tf.cast(ops.decode_batch(contents, spec), tf.float32))
 
     def one(content: tf.Tensor) -> tf.Tensor:
-        pixels = served.get("decode", _shrunk if spec.shrink_on_load else _whole)(content)
-        return served.get("round", tf.round)(served.get("resize", _resize(spec))(pixels))
+        decode = served.decode or (_shrunk if spec.shrink_on_load else _whole)
+        resize = served.resize or _resize(spec)
+        return (served.round or tf.round)(resize(decode(content)))
 
     def all_of(contents: tf.Tensor) -> tf.Tensor:
         pixels = tf.map_fn(one, contents, fn_output_signature=tf.TensorSpec(spec.shape, tf.float32))
@@ -288,8 +402,8 @@ def _preprocessing(spec: Image, served: dict[str, Any]) -> Op:
 
 
 def pictures(count: int = 16, height: int = 61, width: int = 83) -> list[bytes]:
-    """JPEGs with texture in odd sizes; every fifth is a PNG, every fourth is to be turned, every third has the
-    model's own size."""
+    """Return JPEGs with texture in odd sizes; every fifth is a PNG, every fourth has an EXIF rotation, and every third
+    has the model's own size."""
     found = []
     for seed in range(count):
         high, wide = (SPEC.height, SPEC.width) if seed % 3 == 2 else (height + 7 * (seed % 4), width + 5 * (seed % 7))

@@ -1,4 +1,4 @@
-"""Each planted skew is named for what it is, and what nothing explains is told as that."""
+"""Each planted skew gets its name, and what nothing explains is reported as unknown."""
 
 from __future__ import annotations
 
@@ -9,27 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.diagnosis.diagnose import Diagnosis, Trained, diagnose
+from serving.diagnosis.base import ReferenceModel
+from serving.diagnosis.diagnose import diagnose
 from serving.diagnosis.labels import diagnose_names, stale_assets
 from serving.parity.compare import Answers, compare_answers, score_tolerance
 from serving.parity.proof import Difference
+from serving.parity.report import Diagnosis
 from serving.parity.routes import LoadedModel
 from tests.serving.diagnosis import planted
-
-RARE = {f"resize {one}" for one in ("gaussian", "mitchellcubic", "lanczos5", "lanczos3", "bilinear")}
-RARE |= {"align_corners", "crop", "shrink_on_load off", "augmentation, one seed", "truncated", "-1..1 for 0..1"}
-RARE |= {"/255 before Normalization", "columns permuted", "not rounded and BGR"}
-DETAILS = {
-    "vocabulary reordered": "dog, cat, elk instead of cat, dog, elk; they are those of assets/labels.txt",
-    "stale vocabulary": "has emu and lacks elk; they are those of assets/labels.txt",
-    "columns permuted": "cat's under ",
-    "sigmoid swapped": "cat's under dog, dog's under cat",
-    "augmentation": "RandomUniform in ",
-    "augmentation, one seed": "the same draw each time: StatelessRandomUniform",
-    "batch norm": "AssignVariableOp in ",
-    "model version": "1 of 7 weights are not the trained ones: kernel",
-    "unheard of": "the nearest of ",
-}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +24,8 @@ def values() -> list[bytes]:
     return planted.pictures()
 
 
-def _diagnosed(found: planted.Planted, values: list[bytes], is_known: bool = True) -> Diagnosis | None:
-    """None where the served answers are training's."""
+def _diagnosed(found: planted.PlantedModel, values: list[bytes], is_known: bool = True) -> Diagnosis | None:
+    """Return the diagnosis, or None if the served answers are training's."""
     batch, model = len(values), LoadedModel(found.folder)
     reference = found.reference(values, batch)
     allowed = score_tolerance(reference, [found.reference(values, 1)])
@@ -54,19 +41,19 @@ def _diagnosed(found: planted.Planted, values: list[bytes], is_known: bool = Tru
 
 
 def test_the_clean_model_has_no_fault(tmp_path: Path, values: list[bytes]) -> None:
-    assert _diagnosed(planted.plant("clean", str(tmp_path)), values) is None
+    assert _diagnosed(planted.plant(planted.CLEAN, str(tmp_path)), values) is None
 
 
 @pytest.mark.parametrize(
-    "skew", [pytest.param(skew, marks=[pytest.mark.slow] * (skew in RARE)) for skew in planted.SKEWS]
+    "expected",
+    [pytest.param(skew, marks=[pytest.mark.slow] * skew.is_rare, id=name) for name, skew in planted.SKEWS.items()],
 )
-def test_each_planted_skew_is_named(tmp_path: Path, values: list[bytes], skew: str) -> None:
-    found = _diagnosed(planted.plant(skew, str(tmp_path)), values)
+def test_each_planted_skew_is_named(tmp_path: Path, values: list[bytes], expected: planted.PlantedSkew) -> None:
+    found = _diagnosed(planted.plant(expected, str(tmp_path)), values)
     assert found is not None
-    expected = planted.SKEWS[skew]
     assert (found.stage, found.skew[: len(expected.skew)]) == (expected.stage, expected.skew)
     assert " or " not in found.skew
-    assert DETAILS.get(skew, "") in found.detail
+    assert expected.detail in found.detail
 
 
 @pytest.mark.parametrize(
@@ -76,12 +63,12 @@ def test_each_planted_skew_is_named(tmp_path: Path, values: list[bytes], skew: s
 def test_of_a_foreign_model_what_needs_no_pixels_is_told(
     tmp_path: Path, values: list[bytes], skew: str, stage: str
 ) -> None:
-    found = _diagnosed(planted.plant(skew, str(tmp_path)), values, is_known=False)
+    found = _diagnosed(planted.plant(planted.SKEWS[skew], str(tmp_path)), values, is_known=False)
     assert found is not None and found.stage == stage
 
 
 def test_one_picture_is_enough_for_most(tmp_path: Path, values: list[bytes]) -> None:
-    found = _diagnosed(planted.plant("BGR", str(tmp_path)), values[:1])
+    found = _diagnosed(planted.plant(planted.SKEWS["BGR"], str(tmp_path)), values[:1])
     assert found is not None and "BGR instead of RGB" in found.skew
 
 
@@ -97,11 +84,11 @@ def test_numbers_are_no_pictures(tmp_path: Path) -> None:
         return Answers("serving_default", serve(tf.constant([rows[one] for one in some]))["outputs"].numpy()[:, None])
 
     reference = Answers("training", np.float32([[4.0], [7.0]]))
-    trained = Trained(None, lambda pixels: pixels, None, {"weight": module.weight.numpy()})
+    trained = ReferenceModel(None, lambda pixels: pixels, None, {"weight": module.weight.numpy()})
     difference = Difference(str(tmp_path), rows, reference, ask([0, 1], 2), ask, 1e-3)
     found = diagnose(difference, trained)
-    assert (found.stage, found.record) == ("unknown", 1) and "no pictures" in found.detail
-    other = Trained(None, lambda pixels: pixels, None, {"w": np.float32([[2.5], [1.0]]), "seed": np.uint32([1])})
+    assert (found.stage, found.record) == ("unknown", 1) and "not images" in found.detail
+    other = ReferenceModel(None, lambda pixels: pixels, None, {"w": np.float32([[2.5], [1.0]]), "seed": np.uint32([1])})
     found = diagnose(difference, other)
     assert (found.skew, found.detail) == (
         "a different model version",
@@ -113,13 +100,13 @@ def test_names_that_come_with_their_scores_in_another_order(tmp_path: Path) -> N
     reference = Answers("training", np.float32([[0.2, 0.8]]), np.array([[b"a", b"b"]], object))
     served = Answers("serving_default", np.float32([[0.8, 0.2]]), np.array([[b"b", b"a"]], object))
     found = diagnose_names(str(tmp_path), reference, served, 1e-6)
-    assert found is not None and found.skew == "names and scores in another order, alike"
+    assert found is not None and found.skew == "names and scores both in another order"
     assert diagnose_names(str(tmp_path), reference, reference, 1e-6) is None
     fewer = Answers("serving_default", served.scores[:, :1], np.array([[b"a"]], object))
     found = diagnose_names(str(tmp_path), reference, fewer, 1e-6)
     assert found is not None and (found.skew, found.detail.split(";")[0]) == ("stale vocabulary", "lacks b")
     found = diagnose_names(str(tmp_path), reference, Answers("x", served.scores), 1e-6)
-    assert found is not None and found.skew == "no names"
+    assert found is not None and found.skew == "names missing"
 
 
 def test_assets_that_hold_other_names_are_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The known skews: each step against what PIL, TensorFlow or a hand computation says."""
+"""Each step of the known skews against PIL, TensorFlow or a computation by hand."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from PIL import ImageOps
 from data.images import ops
 from data.spec import Image
 from serving.diagnosis import skews
-from serving.diagnosis.scaling import TO_1, TO_PLUS_MINUS_1, Scaling, wrong
+from serving.diagnosis.scaling import TO_1, TO_PLUS_MINUS_1, Scaling, wrong_scalings
 
 SPEC = Image(7, 9)
 
 
-def _run(route: Mapping[skews.Step, skews.Skew], content: bytes, *changed: skews.Skew) -> np.ndarray:
+def _run(route: Mapping[skews.PixelStep, skews.PixelSkew], content: bytes, *changed: skews.PixelSkew) -> np.ndarray:
     pixels: Any = content
     for step in sorted(route):
         pixels = {**route, **{one.step: one for one in changed}}[step].run(pixels)
@@ -34,7 +34,7 @@ def test_the_route_is_trainings(
     encode: Callable[..., bytes], smooth: Callable[..., np.ndarray], method: str, antialias: bool, shrink: bool
 ) -> None:
     spec = dataclasses.replace(SPEC, resize=method, antialias=antialias, shrink_on_load=shrink)
-    route = skews.training_route(spec)
+    route = skews.training_steps(spec)
     for content in (encode(smooth(1, 43, 51), "JPEG"), encode(smooth(2, 7, 9), "PNG")):
         np.testing.assert_array_equal(_run(route, content), ops.decode_and_resize(tf.constant(content), spec))
 
@@ -46,7 +46,7 @@ def test_turned_as_pil_turns(encode: Callable[..., bytes], smooth: Callable[...,
     pixels = smooth(orientation, 5, 8)
     with Pil.open(io.BytesIO(encode(pixels, "JPEG", exif=exif))) as image:
         wanted = np.asarray(ImageOps.exif_transpose(image))
-        np.testing.assert_array_equal(skews.turn(np.asarray(image), orientation), wanted)
+        np.testing.assert_array_equal(skews.rotate_by_exif(np.asarray(image), orientation), wanted)
 
 
 def test_every_skew_changes_a_picture_and_gives_the_models_shape(
@@ -56,7 +56,7 @@ def test_every_skew_changes_a_picture_and_gives_the_models_shape(
     exif = Pil.Exif()
     exif[0x0112] = 6
     content = encode((smooth(3, 37, 53) // 4 * 3 + noise).astype(np.uint8), "JPEG", exif=exif)
-    route = skews.training_route(SPEC)
+    route = skews.training_steps(SPEC)
     trained = _run(route, content)
     known = skews.known_skews(SPEC, TO_1)
     for skew in known:
@@ -70,14 +70,14 @@ def test_grey_pictures_have_no_order_of_channels(encode: Callable[..., bytes]) -
     known = skews.known_skews(spec, None)
     assert not [one for one in known if one.step == skews.CHANNELS]
     content = encode(np.arange(143, dtype=np.uint8).reshape(11, 13), "PNG")
-    route = skews.training_route(spec)
+    route = skews.training_steps(spec)
     assert {_run(route, content, one).shape for one in known} == {(7, 9, 1)}
 
 
 def test_phrases_join_what_explains_equally_well() -> None:
     known = {one.what: one for one in skews.known_skews(SPEC, TO_1)}
-    assert skews.phrase([known["nearest"], known["area"]]) == "nearest or area instead of bilinear"
-    assert skews.phrase([known["turned as EXIF says"], known["BGR"]]) == "turned as EXIF says or BGR instead of RGB"
+    assert skews.describe_skews([known["nearest"], known["area"]]) == "nearest or area instead of bilinear"
+    assert skews.describe_skews([known["rotated by EXIF"], known["BGR"]]) == "rotated by EXIF or BGR instead of RGB"
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_wrong_scaling_is_what_the_model_then_computes(
     own: Scaling, what: str, served: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     pixels = np.array([[0.0, 100.0, 255.0]], np.float32)
-    (found,) = [scaling for name, _, scaling in wrong(own, 3) if name == what]
+    (found,) = [scaling for name, _, scaling in wrong_scalings(own, 3) if name == what]
     np.testing.assert_allclose(own(found(pixels)), served(pixels), rtol=1e-4, atol=1e-4)
 
 
 def test_scalings_that_change_nothing_or_nothing_finite_are_left_out() -> None:
     for own in (None, TO_1, TO_PLUS_MINUS_1, Scaling(1.0, 0.0), Scaling(0.0, 1.0), Scaling(0.5, np.zeros(3))):
-        found = [scaling for _, _, scaling in wrong(own, 3)]
+        found = [scaling for _, _, scaling in wrong_scalings(own, 3)]
         assert found and not [one for one in found if one.equals(Scaling(1.0, 0.0))]
         assert all(np.isfinite(one(np.full((1, 3), 255.0))).all() for one in found)
