@@ -27,5 +27,5 @@ def export_pictures(folder: Path, feature: Image, names: tuple[str, ...]) -> str
     """Writes a linear model of pictures that knows these classes; returns the folder."""
     dense = keras.layers.Dense(len(names), "softmax")
     model = keras.Sequential([keras.Input(feature.shape), keras.layers.Flatten(), dense])
-    saved_model.write(saved_model.Exported(model, _Decode(feature), feature, Classes(), names), str(folder))
+    saved_model.write(saved_model.ModelExport(model, _Decode(feature), feature, Classes(), names), str(folder))
     return str(folder)

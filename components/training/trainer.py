@@ -153,7 +153,7 @@ def _export(model: keras.Model, task: Task, inputs: _Inputs, results: dict[str, 
     results["layers"] = describe_layers(model)
     if results["waiting_share"] > LONG_WAIT:
         results["input_stages"] = stage_shares(inputs.configs["train"])
-    exported = saved_model.Exported(
+    exported = saved_model.ModelExport(
         model, inputs.transform, task.feature, task.label, inputs.classes, task.serving.batching
     )
     saved_model.write(exported, fn_args.serving_model_dir)

@@ -1,4 +1,4 @@
-"""Export: one SavedModel that holds preprocessing and model, and answers raw bytes."""
+"""Export preprocessing and model as one SavedModel, which takes encoded images."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import tensorflow as tf
 from data.records import parse_spec
 from data.spec import Feature, Image, Label
 from serving import signatures
-from serving.export.batching import Batching, batched
+from serving.export.batching import Batching, batch_calls
 
 Tensors = Mapping[str, tf.Tensor]
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What goes into the SavedModel.
+class ModelExport:
+    """The contents of a SavedModel.
 
     Attributes:
-      model: trained; its output is [N, C] probabilities, [N, 1] a sigmoid (two classes) or [N, 1] a number.
-      transform: a trackable callable, raw tensors to transformed ones: the TransformGraph.
-      feature, label: what the records hold.
-      classes: their names in the order of the model's outputs; empty for a number.
-      batching: of `serving_default`.
+      model: Trained model. Its output is [N, C] probabilities, [N, 1] a sigmoid (two classes), or [N, 1] a number.
+      transform: The TransformGraph, as a trackable callable from raw tensors to transformed ones.
+      feature: Feature of the records.
+      label: Label of the records.
+      classes: Names of the classes in the order of the model's outputs; empty in a regression.
+      batching: Batching of `serving_default`.
     """
 
     model: keras.Model
@@ -36,29 +37,32 @@ class Exported:
     batching: Batching = Batching()
 
     def predict(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Raw features of a batch (encoded pictures, string [N]; or numbers, float32 [N, size]) to the outputs.
+        """Return the outputs for a batch.
+
+        Args:
+          raw: Encoded images, string [N]; or numbers, float32 [N, size].
 
         Returns:
-          `classes` string [N, C], the same in each row, and `scores` float32 [N, C], both in label order; for a
-          number `outputs` float32 [N].
+          `classes` string [N, C], equal in each row, and `scores` float32 [N, C], both in label order. In a regression
+          `outputs` float32 [N].
         """
         return self._named(self._answers(self._features(raw)))
 
     def predict_batched(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`predict`, the model run on the rows of several callers together where `batching` says so.
+        """Return the same as `predict`, but run the model on the rows of several callers if `batching` is on.
 
-        Each call decodes its own rows before they are joined: a batch fails as a whole, and decoding is what can fail.
+        Each call decodes its own rows first: a batch fails as a whole, and decoding is what can fail.
         """
-        answers = batched(self._answers, self.batching)(self._features(raw))
-        # The shape is lost on the way, and of no rows it comes as [0].
+        answers = batch_calls(self._answers, self.batching)(self._features(raw))
+        # The batch op loses the shape, and returns [0] for a call without rows.
         return self._named(tf.reshape(answers, [-1, self.model.output_shape[-1]]))
 
     def _features(self, raw: tf.Tensor) -> tf.Tensor:
-        """What the model takes: the TransformGraph's feature, of its own dtype, [N, ...]."""
+        """Return the model's input: the TransformGraph's feature, in its dtype, [N, ...]."""
         return tf.ensure_shape(self.transform({self.feature.name: raw})[self.feature.name], (None, *self.feature.shape))
 
     def _answers(self, features: tf.Tensor) -> tf.Tensor:
-        """The model's own output, float32 [N, width]."""
+        """Return the model's output, float32 [N, width]."""
         return tf.cast(self.model(features, training=False), tf.float32)
 
     def _named(self, output: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -70,22 +74,27 @@ class Exported:
 
 
 def class_scores(output: tf.Tensor) -> tf.Tensor:
-    """Scores of every class, float32 [N, C]; a single sigmoid [N, 1] is that of the second class."""
+    """Return the scores of every class, float32 [N, C].
+
+    Args:
+      output: Probabilities [N, C]; or a sigmoid [N, 1], the score of the second class.
+    """
     if output.shape[-1] == 1:
         return tf.concat([1.0 - output, output], axis=1)
     return output
 
 
-def write(exported: Exported, folder: str) -> None:
-    """Writes the SavedModel with its signatures.
+def write(exported: ModelExport, folder: str) -> None:
+    """Write a SavedModel with three signatures.
 
-    `serving_default`: `image_bytes` string [N] (or `features` float32 [N, size]) to `classes` and `scores`, or
-    `outputs`. `serving_examples`: `inputs`, serialized tf.Examples string [N], to the same. `transform_features`:
-    `examples` string [N] to the transformed features, the label included.
+    * `serving_default` takes `image_bytes` string [N] (or `features` float32 [N, size]) and returns `classes` and
+      `scores`, or `outputs`.
+    * `serving_examples` takes `inputs`, serialized tf.Examples string [N], and returns the same.
+    * `transform_features` takes `examples` string [N] and returns the transformed features, the label included.
 
     Args:
-      exported: model, transform and classes.
-      folder: must not hold a SavedModel yet.
+      exported: Model, transform and classes.
+      folder: Folder for the SavedModel; it must not hold one yet.
     """
     feature, label = exported.feature, exported.label
     if isinstance(feature, Image):
@@ -99,7 +108,7 @@ def write(exported: Exported, folder: str) -> None:
     def transform_features(examples: tf.Tensor) -> Tensors:
         return exported.transform(tf.io.parse_example(examples, parse_spec(feature, label)))
 
-    # ExportArchive and not tf.saved_model.save: the latter fails on augmentation layers, whose seeds it cannot reach.
+    # Not tf.saved_model.save, which fails on augmentation layers: it cannot track their seeds.
     archive = keras.export.ExportArchive()
     archive.track(exported.model)
     archive.track(exported.transform)

@@ -1,7 +1,7 @@
-"""Warm-up requests: what a server asks a new version before it serves it, so that no caller waits for its first run.
+"""Warm-up requests: a server runs them before it serves a new version, so that no caller waits for the first run.
 
-They lie in the SavedModel as TensorFlow Serving expects them: a TFRecord file of `tensorflow.serving.PredictionLog`.
-A version whose warm-up fails is never served, so that the requests are real records that the Evaluator answers, too.
+The SavedModel holds them in TensorFlow Serving's format: a TFRecord file of `tensorflow.serving.PredictionLog`. If the
+warm-up fails, the version is never served. The requests are therefore real records, which the Evaluator predicts, too.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ from data.spec import Feature, Image
 from serving import signatures
 
 PATH = ("assets.extra", "tf_serving_warmup_requests")
-BATCH = 4  # the other batch size than 1
-LOOK_AT = 100  # records, of which the smallest are taken
-MAX_BYTES = 2**20  # of all examples taken; each is in the file at most three times
+BATCH = 4  # the second batch size, after 1
+LOOK_AT = 100  # records to choose the smallest from
+MAX_BYTES = 2**20  # total of the chosen examples; the file holds each at most three times
 
 
 def write(folder: str, model: str, feature: Feature, is_classification: bool, records: Iterable[bytes]) -> int:
-    """Adds warm-up requests to a SavedModel of `serving.export.saved_model`: the same bytes for the same records.
+    """Add warm-up requests to a SavedModel of `serving.export.saved_model`; equal records give equal bytes.
 
-    Predict on `serving_default` with one example and with a few; Classify, or Regress for a number, on
-    `serving_examples` with the few. Where even the smallest of the first records is larger than `MAX_BYTES`, none.
+    The requests are Predict on `serving_default` with one example and with a few, and Classify (Regress in a
+    regression) on `serving_examples` with the few. If even the smallest of the first records is larger than
+    `MAX_BYTES`, there are none.
 
     Args:
-      folder: of the SavedModel.
-      model: its name, which servers do not compare.
-      feature: what the records hold.
-      is_classification: whether `serving_examples` answers Classify or Regress.
-      records: serialized tf.Examples; held-out ones.
+      folder: Folder of the SavedModel.
+      model: Name of the model, which servers do not compare.
+      feature: Feature of the records.
+      is_classification: Whether `serving_examples` serves Classify or Regress.
+      records: Serialized tf.Examples of the held-out split.
 
     Returns:
       The number of requests written.
@@ -57,7 +58,7 @@ def write(folder: str, model: str, feature: Feature, is_classification: bool, re
 
 
 def _chosen(feature: Feature, records: Iterable[bytes]) -> list[tf.train.Example]:
-    """A few small examples, of the feature alone."""
+    """Return a few small examples, with only the feature."""
     found = []
     for record in islice(records, LOOK_AT):
         example = tf.train.Example()
@@ -97,7 +98,7 @@ def _requests(
 
 
 def _tensor(feature: Feature, examples: Sequence[tf.train.Example]) -> tuple[str, Any]:
-    """Name and TensorProto of the input of `serving_default`."""
+    """Return the name and the TensorProto of the input of `serving_default`."""
     values = [example.features.feature[feature.name] for example in examples]
     if isinstance(feature, Image):
         return signatures.IMAGES, tf.make_tensor_proto([one.bytes_list.value[0] for one in values], shape=[len(values)])

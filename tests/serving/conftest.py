@@ -221,7 +221,7 @@ def pictures_model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, kera
 
     base = tmp_path_factory.mktemp("pictures")
     saved_model.write(
-        saved_model.Exported(model, _Decode(), Image(*PIXELS), Classes(CLASSES), CLASSES), str(base / "1")
+        saved_model.ModelExport(model, _Decode(), Image(*PIXELS), Classes(CLASSES), CLASSES), str(base / "1")
     )
     return base, model
 

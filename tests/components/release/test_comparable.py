@@ -48,7 +48,7 @@ def _model(folder: Path, names: tuple[str, ...], size: int = 3) -> str:
     """A model of rows; of a number where there are no names."""
     dense = keras.layers.Dense(len(names) or 1, "softmax" if names else None)
     model = keras.Sequential([keras.Input((size,)), dense])
-    exported = saved_model.Exported(model, _AsTheyAre(), Vector(size), Classes() if names else Number(), names)
+    exported = saved_model.ModelExport(model, _AsTheyAre(), Vector(size), Classes() if names else Number(), names)
     saved_model.write(exported, str(folder))
     return str(folder)
 

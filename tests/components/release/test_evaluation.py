@@ -66,7 +66,7 @@ def _model(
     model = keras.Sequential([keras.Input((3,)), dense])
     dense.set_weights([weights])
     classes = names if task.is_classification else ()
-    exported = saved_model.Exported(model, transform or _AsTheyAre(), task.feature, task.label, classes)
+    exported = saved_model.ModelExport(model, transform or _AsTheyAre(), task.feature, task.label, classes)
     saved_model.write(exported, str(folder / "Format-Serving"))
     return _artifact("Model", folder)
 

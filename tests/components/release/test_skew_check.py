@@ -227,7 +227,7 @@ def _export(trained: SimpleNamespace, folder: Path, **changes: Any) -> None:
 
         transform = _Transform()
     saved_model.write(
-        saved_model.Exported(transform=transform, feature=TASK.feature, label=TASK.label, **parts), str(folder)
+        saved_model.ModelExport(transform=transform, feature=TASK.feature, label=TASK.label, **parts), str(folder)
     )
 
 

@@ -21,9 +21,9 @@ from data.errors import UsageError
 from data.images import ops as image_ops
 from data.spec import Classes, Image
 from serving.export import saved_model
-from serving.export.batching import Batching, batched
+from serving.export.batching import Batching, batch_calls
 from serving.server.rpc_error import Fault
-from serving.server.saved_model.servable import Servable
+from serving.server.saved_model.saved_model_bundle import SavedModelBundle
 
 SPEC = Image(6, 5)
 CLASSES = ("ant", "bee")
@@ -36,18 +36,18 @@ class Transform(tf.Module):
 
 
 @pytest.fixture(scope="module")
-def exported() -> saved_model.Exported:
+def exported() -> saved_model.ModelExport:
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
     model = keras.Sequential([keras.Input(SPEC.shape, dtype="uint8"), *layers])
-    return saved_model.Exported(model, Transform(), SPEC, Classes(), CLASSES)
+    return saved_model.ModelExport(model, Transform(), SPEC, Classes(), CLASSES)
 
 
 @pytest.fixture(scope="module")
-def served(exported: saved_model.Exported, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servable]:
+def served(exported: saved_model.ModelExport, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SavedModelBundle]:
     folder = tmp_path_factory.mktemp("batched") / "1"
     saved_model.write(replace(exported, batching=BATCHING), str(folder))
-    servable = Servable(str(folder))
+    servable = SavedModelBundle(str(folder))
     yield servable
     servable.close()
 
@@ -58,11 +58,11 @@ def files(smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]) -> li
 
 
 @pytest.fixture(scope="module")
-def expected(exported: saved_model.Exported, files: list[bytes]) -> np.ndarray:
+def expected(exported: saved_model.ModelExport, files: list[bytes]) -> np.ndarray:
     return exported.model(image_ops.decode_batch(tf.constant(files), SPEC), training=False).numpy()
 
 
-def ask(servable: Servable, pictures: list[bytes], timeout: float | None = None) -> dict[str, np.ndarray]:
+def ask(servable: SavedModelBundle, pictures: list[bytes], timeout: float | None = None) -> dict[str, np.ndarray]:
     signature = servable.signatures["serving_default"]
     feeds = {signature.inputs["image_bytes"].name: np.array(pictures, object)}
     names = sorted(signature.outputs)
@@ -70,14 +70,14 @@ def ask(servable: Servable, pictures: list[bytes], timeout: float | None = None)
     return dict(zip(names, values, strict=True))
 
 
-def ops(servable: Servable) -> list[str]:
+def ops(servable: SavedModelBundle) -> list[str]:
     graph = servable._graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return [node.op for node in nodes]
 
 
 def test_concurrent_callers_of_any_size_get_their_own_answers(
-    served: Servable, files: list[bytes], expected: np.ndarray
+    served: SavedModelBundle, files: list[bytes], expected: np.ndarray
 ) -> None:
     """One, a few, more than a batch holds; padded up and split, and each row is that of its picture."""
     sizes = [1, 2, 3, 5, 1, 9, 4, 1, 30, 4] * 4
@@ -97,7 +97,9 @@ def test_rows_of_several_callers_run_as_one(files: list[bytes]) -> None:
         seen.append(len(rows))
         return rows
 
-    function = batched(lambda rows: tf.numpy_function(count, [rows], tf.float32), replace(BATCHING, max_batch_size=8))
+    function = batch_calls(
+        lambda rows: tf.numpy_function(count, [rows], tf.float32), replace(BATCHING, max_batch_size=8)
+    )
     run = tf.function(function, input_signature=[tf.TensorSpec([None], tf.float32)], autograph=False)
     run(tf.constant([0.0]))
     seen.clear()
@@ -114,7 +116,7 @@ def test_rows_of_several_callers_run_as_one(files: list[bytes]) -> None:
 
 @pytest.mark.parametrize("bad", ["no picture", "cut off", "too large"])
 def test_a_bad_picture_fails_alone(
-    served: Servable, files: list[bytes], expected: np.ndarray, encode: Callable[..., bytes], bad: str
+    served: SavedModelBundle, files: list[bytes], expected: np.ndarray, encode: Callable[..., bytes], bad: str
 ) -> None:
     """Four callers at once, fifty times: the three good ones are answered each time, rightly, and the bad one never."""
     whole = encode(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8), "JPEG")
@@ -144,7 +146,7 @@ def test_a_bad_picture_fails_alone(
 
 
 def test_calls_up_to_the_queues_length_and_no_longer(
-    served: Servable, files: list[bytes], expected: np.ndarray
+    served: SavedModelBundle, files: list[bytes], expected: np.ndarray
 ) -> None:
     most = 4 * 50
     many = (files * 4)[: most + 1]
@@ -154,17 +156,17 @@ def test_calls_up_to_the_queues_length_and_no_longer(
     assert caught.value.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_no_picture_is_no_answer(served: Servable) -> None:
+def test_no_picture_is_no_answer(served: SavedModelBundle) -> None:
     found = ask(served, [])
     assert found["scores"].shape == (0, 2) and found["classes"].shape == (0, 2)
 
 
 def test_the_other_signatures_and_the_default_have_none(
-    exported: saved_model.Exported, served: Servable, tmp_path: Path
+    exported: saved_model.ModelExport, served: SavedModelBundle, tmp_path: Path
 ) -> None:
     assert ops(served).count("BatchFunction") == 1
     saved_model.write(exported, str(tmp_path / "1"))
-    assert "BatchFunction" not in ops(Servable(str(tmp_path / "1")))
+    assert "BatchFunction" not in ops(SavedModelBundle(str(tmp_path / "1")))
     assert Batching().max_batch_size == 0
 
 
@@ -172,7 +174,7 @@ def test_two_versions_in_one_process_keep_their_own_answers(tmp_path: Path) -> N
     """Queues go by the op's name, the same in both: in sessions as a server's, and eagerly as the Evaluator's."""
 
     def save(factor: float) -> str:
-        function = batched(lambda rows: rows * factor, BATCHING)
+        function = batch_calls(lambda rows: rows * factor, BATCHING)
         module = tf.Module()
         module.run = tf.function(function, input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
         signature = tf.function(lambda x: {"y": module.run(x)}, module.run.input_signature, autograph=False)
@@ -181,7 +183,7 @@ def test_two_versions_in_one_process_keep_their_own_answers(tmp_path: Path) -> N
 
     folders = [save(2.0), save(3.0)]
     loaded = [tf.saved_model.load(folder) for folder in folders]
-    servables = [Servable(folder) for folder in folders]
+    servables = [SavedModelBundle(folder) for folder in folders]
     for _ in range(3):
         assert [one.run(tf.constant([1.0])).numpy().tolist() for one in loaded] == [[2], [3]]
         for servable, expected in zip(servables, (2, 3), strict=True):

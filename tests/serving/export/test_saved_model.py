@@ -55,7 +55,7 @@ Signatures = dict[str, Callable[..., dict[str, tf.Tensor]]]
 
 
 def _export(folder: Path, model: keras.Model, feature: Feature, label: Label, classes: Sequence[str]) -> Signatures:
-    saved_model.write(saved_model.Exported(model, Transform(feature, classes), feature, label, classes), str(folder))
+    saved_model.write(saved_model.ModelExport(model, Transform(feature, classes), feature, label, classes), str(folder))
     loaded = tf.saved_model.load(str(folder))
     loaded.signatures.loaded = loaded  # a signature does not keep its model
     return loaded.signatures

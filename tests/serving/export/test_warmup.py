@@ -75,7 +75,7 @@ def test_numbers_are_sent_as_numbers_and_regressed(tmp_path: Path) -> None:
             return dict(raw)
 
     line = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
-    saved_model.write(saved_model.Exported(line, Same(), Vector(2), Number(), ()), str(tmp_path / "1"))
+    saved_model.write(saved_model.ModelExport(line, Same(), Vector(2), Number(), ()), str(tmp_path / "1"))
     rows = [[1.0, 2.0], [3.5, -1.0], [0.0, 8.0]]
     records = [vector_record(row, 7.0, "x").example for row in rows]
     assert warmup.write(str(tmp_path / "1"), "line", Vector(2), False, records) == 3

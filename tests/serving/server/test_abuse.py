@@ -86,7 +86,7 @@ def abused(
     model = keras.Sequential([*layers, keras.layers.Dense(1, "sigmoid", kernel_initializer="ones")])
     model.layers[-1].bias.assign([-1.5])
     saved_model.write(
-        saved_model.Exported(model, Decoded(), Image(*SHAPE), Classes(CLASSES), CLASSES), str(base / "m" / "1")
+        saved_model.ModelExport(model, Decoded(), Image(*SHAPE), Classes(CLASSES), CLASSES), str(base / "m" / "1")
     )
     started = Abused(
         serve_rest(base / "m", "m", "--enable_batching", "--grpc_max_threads=32"),

@@ -30,7 +30,7 @@ def line(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) ->
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.set_weights([np.array([[2.0]]), np.array([1.2])])
     base = tmp_path_factory.mktemp("line")
-    saved_model.write(saved_model.Exported(model, _Same(), Vector(1), Number(), ()), str(base / "1"))
+    saved_model.write(saved_model.ModelExport(model, _Same(), Vector(1), Number(), ()), str(base / "1"))
     return serve(base, "line")
 
 
