@@ -1,4 +1,4 @@
-"""The settings of training."""
+"""Settings of training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 from data.errors import UsageError, unknown
 from data.fields import check_fields
-from data.input import service
+from data.service_address import host_port
 
 if TYPE_CHECKING:
     import keras
 
     MakeCallback = Callable[[], keras.callbacks.Callback]
 else:
-    MakeCallback = Callable[..., Any]  # the checks of settings resolve type hints, and must not load Keras for it
+    MakeCallback = Callable[..., Any]  # `check_fields` resolves type hints, and must not load Keras
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
@@ -28,27 +28,27 @@ Schedule = Union[Steps, Callable[[int, float], float]]
 
 
 class StopCondition(NamedTuple):
-    """`metric sign limit`, as "accuracy > 0.89"."""
+    """A condition `metric sign limit`, such as "accuracy > 0.89"."""
 
     metric: str
     sign: str
     limit: float
 
     def holds(self, value: float) -> bool:
-        """Whether a value of the metric fulfils it."""
+        """Return whether a value of the metric meets the condition."""
         beyond = value > self.limit if ">" in self.sign else value < self.limit
         return beyond or ("=" in self.sign and value == self.limit)
 
 
 @dataclass(frozen=True)
 class FineTune:
-    """A second phase, after `Train.epochs`, in which frozen layers learn, too.
+    """A second phase of training, after `Train.epochs`, which also trains the frozen layers.
 
     Attributes:
-      epochs: of the second phase; 0: there is none.
-      learning_rate: far below the first phase's, or it undoes what was learnt before.
-      from_layer: name of the first layer to unfreeze, those after it follow; empty: all. BatchNormalization layers
-        stay frozen: their statistics are the pretrained weights'.
+      epochs: Number of epochs of the second phase; 0: no second phase.
+      learning_rate: Should be far below that of the first phase, which it would otherwise undo.
+      from_layer: Name of the first layer to unfreeze; all layers after it are unfrozen, too; empty: all layers.
+        BatchNormalization layers stay frozen: their statistics belong to the pretrained weights.
     """
 
     epochs: int = 0
@@ -65,33 +65,33 @@ class FineTune:
 
 @dataclass(frozen=True)
 class Train:
-    """How the model is fitted.
+    """Settings of training.
 
     Attributes:
-      epochs: passes over the training split.
-      batch_size: examples per step, of all devices together; the last batch of an epoch is smaller, no example is left
-        out.
-      optimizer: a name of `keras.optimizers`.
-      learning_rate: the optimizer's.
-      schedule: other rates later: pairs (after so many epochs, rate), on the command line "25:0.01,50:0.001"; or a
-        function (epoch from 0, rate) -> rate, as Keras' LearningRateScheduler takes it.
-      fine_tune: a second phase with unfrozen layers.
-      stop_when: ends the training after an epoch in which it holds: "accuracy > 0.89", "val_loss < 0.1".
-      monitor: the metric that tells good epochs from bad ones, for `keep` and `patience`.
+      epochs: Number of passes over the training split.
+      batch_size: Examples per step, of all devices together. The last batch of an epoch may be smaller: no example is
+        left out.
+      optimizer: A name in `keras.optimizers`.
+      learning_rate: The optimizer's, at the beginning.
+      schedule: Later learning rates: pairs (number of finished epochs, rate), on the command line "25:0.01,50:0.001";
+        or a function (epoch from 0, rate) -> rate, as for Keras' LearningRateScheduler.
+      fine_tune: A second phase with unfrozen layers.
+      stop_when: Condition that ends training after an epoch that meets it: "accuracy > 0.89", "val_loss < 0.1".
+      monitor: Metric that `keep` and `patience` compare.
       keep: "last" exports the weights after the last epoch, "best" those of the epoch with the best `monitor`.
-      patience: ends the training after so many epochs without a better `monitor`; None: never.
-      callbacks: functions that make further Keras callbacks.
-      seed: of the weights, the order of the examples and the augmentation.
-      cache_mb: decoded examples are kept in memory up to this many megabytes (10^6 bytes) a split; 0 never.
-      shuffle_buffer: examples to draw from where the split does not fit in memory.
-      checkpoint_seconds: how often the state of the training is saved, within epochs, too, so that a killed run goes
-        on from there; 0 after every step, None never.
-      tensorboard: writes TensorBoard's logs; `histogram_epochs` and `profile_steps` do so, too.
-      histogram_epochs: histograms of the weights every so many epochs; 0: none.
-      profile_steps: first and last step of a window to profile, counted from 1 over all epochs; empty: none.
-      strategy: "mirrored" trains on all GPUs of the machine, "multi_worker" on several machines, which TF_CONFIG names.
-      data_service: address of a tf.data service, "grpc://HOST:PORT", which reads and decodes the training split; empty:
-        the trainer does it itself. Nothing is kept in memory then.
+      patience: Number of epochs without a better `monitor` after which training ends; None: no limit.
+      callbacks: Functions that return further Keras callbacks.
+      seed: Of the weights, the order of the examples and the augmentation.
+      cache_mb: Size up to which a split is kept in memory, decoded, in megabytes (10^6 bytes); 0: never.
+      shuffle_buffer: Number of examples to draw from if the split does not fit in memory.
+      checkpoint_seconds: Time between two checkpoints, from which a killed run resumes, within an epoch, too; 0: one
+        after every step, None: none.
+      tensorboard: Whether to write TensorBoard's logs; `histogram_epochs` and `profile_steps` imply it.
+      histogram_epochs: Number of epochs between two histograms of the weights; 0: no histograms.
+      profile_steps: First and last step to profile, counted from 1 over all epochs; empty: none.
+      strategy: "mirrored" trains on all GPUs of the machine, "multi_worker" on several machines, which TF_CONFIG lists.
+      data_service: Address of a tf.data service, "grpc://HOST:PORT", that reads and decodes the training split; empty:
+        the Trainer does it. With a service, the training split is not kept in memory.
     """
 
     epochs: int = 10
@@ -117,6 +117,18 @@ class Train:
 
     def __post_init__(self) -> None:
         check_fields(self, "train")
+        self._check_numbers()
+        if self.optimizer.lower() not in OPTIMIZERS:
+            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES)
+        self._check_data_service()
+        _check_schedule(self.schedule)
+        _check_window(self.profile_steps)
+        if self.stop_when:
+            self.stop_condition  # noqa: B018 - parsing checks it
+
+    def _check_numbers(self) -> None:
         for name in ("epochs", "batch_size", "shuffle_buffer"):
             if getattr(self, name) < 1:
                 raise UsageError(f"train.{name} must be at least 1, got {getattr(self, name)}")
@@ -125,32 +137,28 @@ class Train:
                 raise UsageError(f"train.{name} must not be below 0, got {getattr(self, name)}")
         if self.learning_rate <= 0:
             raise UsageError(f"train.learning_rate must be above 0, got {self.learning_rate}")
-        if self.optimizer.lower() not in OPTIMIZERS:
-            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         if self.patience is not None and self.patience < 1:
             raise UsageError(f"train.patience must be at least 1, or none, got {self.patience}")
-        if self.keep not in ("last", "best"):
-            raise UsageError(f"train.keep must be last or best, got '{self.keep}'")
-        if self.strategy not in STRATEGIES:
-            raise unknown("strategy", self.strategy, STRATEGIES)
-        if self.data_service:
-            service.host_port(self.data_service)
-            if self.strategy == "multi_worker":
-                raise UsageError(
-                    "train.data_service delivers in an order of its own, of which train.strategy=multi_worker cannot "
-                    "give each worker its part",
-                    hint="Leave out one of them: with multi_worker, each worker decodes its own part.",
-                )
-        _check_schedule(self.schedule)
-        _check_window(self.profile_steps)
-        if self.stop_when:
-            self.stop_condition  # noqa: B018 - it checks itself
+
+    def _check_data_service(self) -> None:
+        if not self.data_service:
+            return
+        host_port(self.data_service)
+        if self.strategy == "multi_worker":
+            raise UsageError(
+                "train.data_service cannot be used with train.strategy=multi_worker: it does not keep the order of"
+                " the examples, from which each worker takes its share",
+                hint="Remove one of them: with multi_worker, each worker decodes its own share.",
+            )
 
     def check_metrics(self, is_classification: bool) -> None:
-        """Whether `monitor` and `stop_when` name what the history of such a training holds.
+        """Check that the history of training has the metrics of `monitor` and `stop_when`.
+
+        Args:
+          is_classification: Whether the task's label is a class; otherwise it is a number.
 
         Raises:
-          UsageError: one does not.
+          UsageError: If it does not have one of them.
         """
         names = ["loss", "accuracy" if is_classification else "mae"]
         names += [f"val_{name}" for name in names]
@@ -161,10 +169,10 @@ class Train:
 
     @property
     def stop_condition(self) -> StopCondition | None:
-        """`stop_when`, parsed.
+        """`stop_when`, parsed; None if it is empty.
 
         Raises:
-          UsageError: it is not `metric > number` or its like.
+          UsageError: If it is not a metric, one of > >= < <=, and a finite number.
         """
         if not self.stop_when:
             return None
@@ -188,7 +196,7 @@ def _check_schedule(schedule: Schedule) -> None:
     epochs = [epoch for epoch, _ in schedule]
     if epochs != sorted(set(epochs)) or any(epoch < 0 or rate <= 0 for epoch, rate in schedule):
         raise UsageError(
-            f"train.schedule must be pairs of rising epochs and rates above 0, got {schedule}",
+            f"train.schedule must be pairs of increasing epochs and rates above 0, got {schedule}",
             hint="For example --set train.schedule=25:0.01,50:0.001",
         )
 
@@ -196,6 +204,6 @@ def _check_schedule(schedule: Schedule) -> None:
 def _check_window(steps: tuple[int, ...]) -> None:
     if steps and not (len(steps) == 2 and 1 <= steps[0] <= steps[1]):
         raise UsageError(
-            f"train.profile_steps must be the first and the last step of a window, got {steps}",
+            f"train.profile_steps must be the first and the last step to profile, got {steps}",
             hint="For example --set train.profile_steps=10,20",
         )

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -24,24 +23,9 @@ from tensorflow.data.experimental import service
 
 from data.errors import UsageError
 from data.input.reader import Batches, ReadConfig
+from data.service_address import host_port
 
 TIMEOUT = 10.0  # seconds to wait for the dispatcher's first answer
-_ADDRESS = re.compile(r"grpc://([^:/\s]+:\d+)")
-
-
-def host_port(address: str) -> str:
-    """`grpc://HOST:PORT` to `HOST:PORT`.
-
-    Raises:
-      UsageError: it is something else.
-    """
-    match = _ADDRESS.fullmatch(address)
-    if not match:
-        raise UsageError(
-            f"train.data_service must be grpc://HOST:PORT, got '{address}'",
-            hint="The dispatcher's address; python -m data.input.service dispatcher --port 5050 starts one.",
-        )
-    return match[1]
 
 
 def check_reachable(address: str) -> None:

@@ -111,12 +111,6 @@ def test_an_address_that_does_not_answer_is_an_error_at_once(unused_port) -> Non
     assert "\n" not in str(caught.value) and "python -m data.input.service dispatcher" in caught.value.hint
 
 
-@pytest.mark.parametrize("address", ["localhost:5050", "grpc://localhost", "http://localhost:5050", "grpc://:5050"])
-def test_what_is_no_address_is_told(address) -> None:
-    with pytest.raises(UsageError, match="must be grpc://HOST:PORT, got"):
-        service.host_port(address)
-
-
 def test_a_worker_without_a_dispatcher_is_an_error(unused_port) -> None:
     command = [sys.executable, "-m", "data.input.service", "worker", "--dispatcher", f"localhost:{unused_port}"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
