@@ -2,8 +2,8 @@
 
 `descriptors.binpb` is the FileDescriptorSet that `scripts/compile_protos.py` writes. Generated `_pb2` modules would not
 do: they need the protobuf release that generated them or a newer one, and they register their names in the default
-pool, where they collide with those of tensorflow-serving-api or grpcio-health-checking in the same process. Classes from
-a private pool work with protobuf 3.20.3 and every later release, next to those packages.
+pool, where they collide with those of tensorflow-serving-api or grpcio-health-checking in the same process. Classes
+from a private pool work with protobuf 3.20.3 and every later release, next to those packages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers that are not OK: a gRPC code and TensorFlow Serving's text."""
+"""Errors that a request is answered with: a gRPC code and TensorFlow Serving's text."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, TypeVar
 
 import grpc
 
-LONGEST = 1024  # characters of a status message on the wire
+MAX_MESSAGE = 1024  # characters of a status message on the wire
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 Service = TypeVar("Service")
 Rpc = Callable[[Service, Any, Any], Any]
 
 
 class Fault(Exception):
-    """What a request, or the load of a version, failed with.
+    """The error of a request, or of the load of a version.
 
     Attributes:
-      code: the gRPC status.
-      message: its text, uncut.
+      code: the gRPC status code.
+      message: the whole text.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -32,23 +32,23 @@ class Fault(Exception):
 
 
 def invalid_argument(message: str) -> Fault:
-    """The commonest fault: INVALID_ARGUMENT."""
+    """Return the most common fault, INVALID_ARGUMENT."""
     return Fault(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def from_tensorflow(error: Any) -> Fault:
-    """A `tf.errors.OpError` with its own code (TensorFlow's numbers are gRPC's) and its own text."""
+    """Return a `tf.errors.OpError` as a fault with the same text and code, whose numbers are gRPC's."""
     return Fault(_CODES[error.error_code], error.message)
 
 
 def truncate_message(message: str) -> str:
-    """The message as it goes out: a longer one is cut and says so; bytes that are no text are replaced."""
+    """Cut a message to `MAX_MESSAGE` characters and mark the cut; replace what is not UTF-8."""
     text = message.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= LONGEST else text[:LONGEST] + "...TRUNCATED"
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + "...TRUNCATED"
 
 
 def abort_on_fault(rpc: Rpc[Service]) -> Rpc[Service]:
-    """Turns a `Fault` out of an RPC's method into the status of its answer."""
+    """Decorate the method of an RPC so that a `Fault` becomes the status of its answer."""
 
     @functools.wraps(rpc)
     def answer(self: Service, request: Any, context: Any) -> Any:
@@ -61,5 +61,5 @@ def abort_on_fault(rpc: Rpc[Service]) -> Rpc[Service]:
 
 
 def unimplemented(self: object, request: Any, context: Any) -> Any:
-    """The method of an RPC that this server does not have."""
+    """Answer an RPC that this server does not have; used as its method."""
     context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{type(request).__name__} is not answered by this server")

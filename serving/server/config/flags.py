@@ -1,4 +1,4 @@
-"""The command line: TensorFlow Serving's flags, with its names, defaults and way of reading them."""
+"""The command line: TensorFlow Serving's flags, with its names, its defaults and its syntax."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def _flag(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class Flags:
-    """What the server was told; each attribute is the flag of that name, and each flag's help says what it means."""
+    """The server's command line; each attribute is the flag of that name, and its help text explains it."""
 
-    port: int = _flag(8500, "gRPC port; 0 takes a free one, which the first line on stdout tells.")
+    port: int = _flag(8500, "gRPC port; 0 takes a free one and prints it in the first line on stdout.")
     bind: str = _flag("127.0.0.1", "Address to listen on, 0.0.0.0 for all. TensorFlow Serving has no such flag.")
     grpc_socket_path: str = _flag("", "UNIX socket to serve gRPC on, besides the port.")
-    rest_api_port: int = _flag(0, "HTTP/REST port; 0 is none. Must differ from --port.")
-    rest_api_num_threads: int = _flag(_THREADS, "Threads for HTTP/REST; 4 for each CPU.")
+    rest_api_port: int = _flag(0, "HTTP/REST port; 0 disables HTTP. Must differ from --port.")
+    rest_api_num_threads: int = _flag(_THREADS, "Threads for HTTP/REST; 4 per CPU.")
     rest_api_timeout_in_ms: int = _flag(30000, "Time limit of an HTTP/REST request.")
-    rest_api_enable_cors_support: bool = _flag(False, "Answer with CORS headers.")
-    enable_batching: bool = _flag(False, "Run requests that wait at the same time as one batch.")
+    rest_api_enable_cors_support: bool = _flag(False, "Send CORS headers with the answers.")
+    enable_batching: bool = _flag(False, "Run waiting requests together in one batch.")
     batching_parameters_file: str = _flag("", "Text BatchingParameters; needs --enable_batching.")
     enable_per_model_batching_parameters: bool = _flag(
         False, "Read each version's batching_params.pbtxt; a version without one is not batched."
@@ -35,45 +35,53 @@ class Flags:
     model_config_file: str = _flag("", "Text ModelServerConfig: the models to serve, instead of the next two flags.")
     model_name: str = _flag("default", "Name that requests ask for.")
     model_base_path: str = _flag("", "Folder with one folder for each version: 1, 2, ...")
-    model_config_file_poll_wait_seconds: int = _flag(0, "Seconds between two readings of that file; 0 reads it once.")
+    model_config_file_poll_wait_seconds: int = _flag(
+        0, "Seconds between two reads of --model_config_file; 0 reads it once."
+    )
     file_system_poll_wait_seconds: float = _flag(
         1.0, "Seconds between two looks for versions; 0 looks once, a negative number never."
     )
     num_load_threads: int = _flag(
-        0, "Threads that load versions once the server serves; 0 loads one after another on the manager's own."
+        0, "Threads that load versions after start-up; 0 loads them one by one on the manager's thread."
     )
-    num_unload_threads: int = _flag(0, "Threads that unload versions; 0 uses the manager's own.")
-    max_num_load_retries: int = _flag(5, "How often a failed load is tried again.")
-    load_retry_interval_micros: int = _flag(60_000_000, "Microseconds between two tries; a negative number is none.")
+    num_unload_threads: int = _flag(0, "Threads that unload versions; 0 uses the manager's thread.")
+    max_num_load_retries: int = _flag(5, "Retries of a failed load.")
+    load_retry_interval_micros: int = _flag(
+        60_000_000, "Microseconds between two retries; a negative number retries at once."
+    )
     allow_version_labels_for_unavailable_models: bool = _flag(
         False, "Allow new and unchanged labels on versions that are not loaded yet."
     )
     saved_model_tags: str = _flag("serve", "Tags of the MetaGraph to load, separated by commas.")
-    tensorflow_session_parallelism: int = _flag(0, "Threads in and between ops; 0 leaves it to TensorFlow.")
-    tensorflow_intra_op_parallelism: int = _flag(0, "Threads in an op; 0 leaves it to TensorFlow.")
+    tensorflow_session_parallelism: int = _flag(0, "Threads within and between ops; 0 leaves it to TensorFlow.")
+    tensorflow_intra_op_parallelism: int = _flag(0, "Threads within an op; 0 leaves it to TensorFlow.")
     tensorflow_inter_op_parallelism: int = _flag(0, "Ops that run at a time; 0 leaves it to TensorFlow.")
-    tensorflow_session_config_file: str = _flag("", "Text ConfigProto of the sessions; the flags above go over it.")
+    tensorflow_session_config_file: str = _flag("", "Text ConfigProto of the sessions; the flags above override it.")
     platform_config_file: str = _flag(
-        "", "Text PlatformConfigMap, used instead of all flags of batching, sessions, tags and warm-up."
+        "", "Text PlatformConfigMap; replaces all flags for batching, sessions, tags and warm-up."
     )
-    per_process_gpu_memory_fraction: float = _flag(0.0, "Share of the GPU's memory to take; 0 leaves it to TensorFlow.")
+    per_process_gpu_memory_fraction: float = _flag(
+        0.0, "Fraction of the GPU's memory to reserve; 0 leaves it to TensorFlow."
+    )
     enable_model_warmup: bool = _flag(True, "Run the requests in assets.extra before a version serves.")
-    num_request_iterations_for_warmup: int = _flag(0, "How often each of them is run; 0 is once.")
-    enable_signature_method_name_check: bool = _flag(False, "Refuse signatures of another method_name.")
+    num_request_iterations_for_warmup: int = _flag(0, "Runs of each warm-up request; 0 means 1.")
+    enable_signature_method_name_check: bool = _flag(
+        False, "Reject signatures whose method_name is not the one of the API."
+    )
     enable_serialization_as_tensor_content: bool = _flag(
-        False, "Answer Predict over gRPC with tensor_content, not with float_val and its like."
+        False, "Answer Predict over gRPC with tensor_content instead of float_val, int_val, ..."
     )
     monitoring_config_file: str = _flag("", "Text MonitoringConfig: Prometheus metrics on the HTTP/REST port.")
     ssl_config_file: str = _flag("", "Text SSLConfig: key and certificates for gRPC over TLS.")
-    grpc_channel_arguments: str = _flag("", "gRPC's own options, as in grpc.max_connection_age_ms=2000,...")
+    grpc_channel_arguments: str = _flag("", "gRPC channel arguments, such as grpc.max_connection_age_ms=2000,...")
     grpc_max_threads: int = _flag(
-        _THREADS, "Calls at a time, 4 for each CPU; more are refused with RESOURCE_EXHAUSTED."
+        _THREADS, "Calls in progress at a time, 4 per CPU; more are refused with RESOURCE_EXHAUSTED."
     )
     enable_grpc_healthcheck_service: bool = _flag(False, "Serve grpc.health.v1.")
     version: bool = _flag(False, "Print the version and exit.")
     enable_profiler: bool = _flag(True, _NOTHING + "there is no profiler service.")
-    flush_filesystem_caches: bool = _flag(True, _NOTHING + "the system's file caches are left alone.")
-    prefer_tflite_model: bool = _flag(False, _NOTHING + "saved_model.pb is what is loaded.")
+    flush_filesystem_caches: bool = _flag(True, _NOTHING + "the file caches of the system are not flushed.")
+    prefer_tflite_model: bool = _flag(False, _NOTHING + "the server always loads saved_model.pb.")
     thread_pool_factory_config_file: str = _flag("", _NOTHING + "TensorFlow's own thread pools are used.")
 
 
@@ -81,17 +89,17 @@ _TYPES = get_type_hints(Flags)
 
 
 def parse_flags(argv: Sequence[str]) -> tuple[Flags, list[str]]:
-    """Reads `--name=value`; a boolean also as `--name` alone. Of a flag given twice the last one counts.
+    """Parse `--name=value`, for a boolean also `--name` alone; the last value of a repeated flag counts.
 
     Args:
       argv: the arguments, without the program.
 
     Returns:
-      The flags, and the arguments that are none: TensorFlow Serving tells them and starts all the same. `--name value`
-      is two of those.
+      The flags, and the arguments that are not flags, such as both of `--name value`: TensorFlow Serving prints them
+      and starts anyway.
 
     Raises:
-      ValueError: a value is not of its flag's type; the text says so in TensorFlow's words.
+      ValueError: If a value does not have its flag's type; the text is TensorFlow's.
     """
     given: dict[str, Any] = {}
     unknown = []
@@ -106,12 +114,12 @@ def parse_flags(argv: Sequence[str]) -> tuple[Flags, list[str]]:
 
 
 def usage(program: str) -> str:
-    """All flags with types, defaults and meaning, in TensorFlow's layout."""
+    """Return the help: all flags with type, default and meaning, in TensorFlow's layout."""
     lines = [f"usage: {program}", "Flags:"]
     for field in dataclasses.fields(Flags):
         default = str(field.default).lower() if _TYPES[field.name] is bool else repr(field.default)
-        shown = f"--{field.name}={default}".replace("'", '"')
-        lines.append(f"\t{shown:<60}\t{_TYPES[field.name].__name__}\t{field.metadata['help']}")
+        flag = f"--{field.name}={default}".replace("'", '"')
+        lines.append(f"\t{flag:<60}\t{_TYPES[field.name].__name__}\t{field.metadata['help']}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The models to serve: TensorFlow Serving's ModelServerConfig, checked in its order and words."""
+"""The models to serve: TensorFlow Serving's ModelServerConfig, checked in the same order and with the same texts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _PLATFORM = "ModelServerConfig::model_platform"
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One model to serve.
+    """A model to serve.
 
     Attributes:
-      base_path: its children named by a number are the versions.
-      policy: FileSystemStoragePathSourceConfig.ServableVersionPolicy, which of them to serve.
+      name: the name that requests ask for.
+      base_path: folder whose children with a number as name are the versions.
+      policy: FileSystemStoragePathSourceConfig.ServableVersionPolicy, which versions to serve.
       labels: version by label.
     """
 
@@ -37,18 +38,18 @@ class ModelConfig:
 
 
 def single_model_config(name: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
-    """The configuration of `--model_name` and `--model_base_path`."""
+    """Return the configuration for `--model_name` and `--model_base_path`."""
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform=PLATFORM)
     return config
 
 
 def read_models(config: model_server_config_pb2.ModelServerConfig, served: Container[str]) -> dict[str, ModelConfig]:
-    """The models of a list, by name, in the list's order.
+    """Return the models of a list by name, in the list's order.
 
     Args:
-      config: with a `model_config_list`.
-      served: names of the models that are served now, all of them of the platform `tensorflow`.
+      config: configuration with a `model_config_list`.
+      served: names of the models that are served now, all with the platform `tensorflow`.
 
     Raises:
       Fault: INVALID_ARGUMENT for a model listed twice, a relative path or a changed platform.
@@ -77,26 +78,29 @@ def read_models(config: model_server_config_pb2.ModelServerConfig, served: Conta
 
 
 def check_platforms(config: model_server_config_pb2.ModelServerConfig) -> None:
-    """What TensorFlow Serving checks only after it has set the labels.
+    """Check the platforms, which TensorFlow Serving does only after it has set the labels.
 
     Raises:
-      Fault: INVALID_ARGUMENT for a model of no platform, of two, or of another than `tensorflow`.
+      Fault: INVALID_ARGUMENT for a model without a platform, with two, or with another one than `tensorflow`.
     """
     for model in config.model_config_list.config:
         if (platform := _platform(model)) != PLATFORM:
             raise invalid_argument(f"Model {model.name} requests unsupported platform {platform}")
 
 
-def read_text(path: str, message: Any, **options: Any) -> Any:
-    """A message from a file in protobuf's text format; where it stops parsing is told on stderr, as protobuf does.
+def read_text_proto(path: str, message: Any, **options: Any) -> Any:
+    """Read a message from a file in protobuf's text format, and print a parse error to stderr, as protobuf does.
 
     Args:
-      path: of the file, or its URI.
-      message: an empty one, to be filled.
-      options: `text_format.Parse`'s own.
+      path: path or URI of the file.
+      message: an empty message to fill.
+      options: options of `text_format.Parse`.
+
+    Returns:
+      The message.
 
     Raises:
-      Fault: NOT_FOUND or another code, the file cannot be read; INVALID_ARGUMENT, it does not parse.
+      Fault: NOT_FOUND or another code if the file cannot be read; INVALID_ARGUMENT if it does not parse.
     """
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -118,4 +122,4 @@ def _platform(model: model_server_config_pb2.ModelConfig) -> str:
         return PLATFORM
     if not model.model_platform:
         raise invalid_argument(f"Illegal setting neither {_TYPE} nor {_PLATFORM}, model name is {model.name}")
-    return model.model_platform
+    return str(model.model_platform)

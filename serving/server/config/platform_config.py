@@ -1,4 +1,4 @@
-"""How models are loaded: what flags, or a PlatformConfigMap, say of sessions, tags, batching and warm-up."""
+"""How to load models: sessions, tags, batching and warm-up, from the flags or from a PlatformConfigMap."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import tensorflow as tf
 from serving.protocol.descriptors import POOL
 from serving.server.config import protos
 from serving.server.config.flags import Flags
-from serving.server.config.model_config import PLATFORM, read_text
+from serving.server.config.model_config import PLATFORM, read_text_proto
 from serving.server.rpc_error import invalid_argument
 from serving.server.saved_model.saved_model_bundle import SERVE
 
 
 @dataclass(frozen=True)
 class Platform:
-    """How models are loaded.
+    """How to load models.
 
     Attributes:
-      tags: of the MetaGraph.
+      tags: tags of the MetaGraph.
       session: tf.compat.v1.ConfigProto.
-      batching: BatchingParameters; None is without batching.
-      warm_up_times: how often each warm-up request is run; 0 is without warm-up.
+      batching: BatchingParameters; None for no batching.
+      warm_up_times: runs of each warm-up request; 0 for no warm-up.
     """
 
     tags: tuple[str, ...]
@@ -33,10 +33,10 @@ class Platform:
 
 
 def platform_from_flags(flags: Flags) -> Platform:
-    """What the flags, and the files that they name, say.
+    """Read the platform from the flags and the files that they name.
 
     Raises:
-      Fault: a file that cannot be read or parsed, or flags that exclude each other.
+      Fault: If a file cannot be read or parsed, or if flags exclude each other.
     """
     if flags.platform_config_file:
         return _from_file(flags.platform_config_file)
@@ -44,7 +44,7 @@ def platform_from_flags(flags: Flags) -> Platform:
     if flags.enable_batching:
         batching = protos.BatchingParameters()
         if flags.batching_parameters_file:
-            read_text(flags.batching_parameters_file, batching)
+            read_text_proto(flags.batching_parameters_file, batching)
         else:
             batching.thread_pool_name.value = "model_server_batch_threads"
     elif flags.batching_parameters_file:
@@ -58,7 +58,7 @@ def platform_from_flags(flags: Flags) -> Platform:
 def _session(flags: Flags) -> Any:
     config = tf.compat.v1.ConfigProto()
     if flags.tensorflow_session_config_file:
-        read_text(flags.tensorflow_session_config_file, config)
+        read_text_proto(flags.tensorflow_session_config_file, config)
     if flags.per_process_gpu_memory_fraction:
         config.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
     both = flags.tensorflow_session_parallelism
@@ -79,8 +79,8 @@ def _session(flags: Flags) -> Any:
 
 
 def _from_file(path: str) -> Platform:
-    """From the entry of `tensorflow` in a PlatformConfigMap."""
-    platforms = read_text(path, protos.PlatformConfigMap(), descriptor_pool=POOL).platform_configs
+    """Read the entry for `tensorflow` in a PlatformConfigMap."""
+    platforms = read_text_proto(path, protos.PlatformConfigMap(), descriptor_pool=POOL).platform_configs
     if PLATFORM not in platforms:
         raise invalid_argument(f"PlatformConfigMap has no entry for platform {PLATFORM}")
     adapter = protos.SavedModelBundleSourceAdapterConfig()

@@ -1,1 +1,1 @@
-"""The REST port: JSON in and out, for the same answers as over gRPC."""
+"""The REST API: the same requests and answers as over gRPC, as JSON over HTTP."""

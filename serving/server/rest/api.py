@@ -1,4 +1,4 @@
-"""REST paths and bodies to requests, and their answers back: what TensorFlow Serving's HTTP handler does."""
+"""REST requests to answers: paths, bodies and HTTP status codes, as TensorFlow Serving's HTTP handler has them."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _HTTP = {
     _Code.UNIMPLEMENTED: 501,
     _Code.UNAVAILABLE: 503,
     _Code.UNAUTHENTICATED: 401,
-}  # the others are 500
+}  # every other code is 500
 
 
 class RestResponse(NamedTuple):
-    """An HTTP status, the body and its media type."""
+    """An HTTP response: status, body and media type."""
 
     status: int
     body: bytes
@@ -61,23 +61,28 @@ class RestResponse(NamedTuple):
 
 
 class RestApi:
-    """Answers one HTTP request; may be called from any thread."""
+    """Handler of HTTP requests; thread-safe."""
 
     def __init__(self, predictor: Predictor, models: ModelManager[Servable], timeout_s: float | None) -> None:
-        """Args:
-        predictor: what answers.
-        models: for the states of the versions.
-        timeout_s: of a run; None waits for ever.
+        """Create a handler.
+
+        Args:
+          predictor: answers the inference requests.
+          models: knows the states of the versions.
+          timeout_s: time limit of a run; None for no limit.
         """
         self._predictor = predictor
         self._models = models
         self._timeout = timeout_s
+        self._inference = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
 
     def answer(self, method: str, path: str, body: bytes) -> RestResponse:
-        """Args:
-        method: of HTTP.
-        path: as it was sent, with its query; it begins with `/v1/`.
-        body: uncompressed.
+        """Answer a request; an error becomes an answer, too.
+
+        Args:
+          method: HTTP method.
+          path: path and query as sent; it begins with `/v1/`.
+          body: body after decompression.
         """
         try:
             return RestResponse(200, self._answer(method, path, body))
@@ -85,29 +90,29 @@ class RestApi:
             return RestResponse(400, b"")
         except Fault as fault:
             return RestResponse(_HTTP.get(fault.code, 500), responses.error(fault.message))
-        except Exception as error:  # a mistake of ours, and not the end of the server
+        except Exception as error:  # a bug of ours; the server keeps running
             log.exception("%s %s failed", method, path)
             return RestResponse(500, responses.error(str(error)))
 
     def _answer(self, method: str, path: str, body: bytes) -> bytes:
-        asked = _INFERENCE_PATH.fullmatch(path) if method == "POST" else None
-        looked_up = _MODEL_PATH.fullmatch(path) if method == "GET" else None
-        # Only the words of the path may be written in capitals, not the method's.
-        if asked and asked[4] in ("predict", "classify", "regress"):
-            spec = _spec(*asked.groups()[:3])
-            with self._predictor.metrics.track_request(spec.name, asked[4], "REST"):
-                return getattr(self, f"_{asked[4]}")(spec, body)
-        if looked_up:
-            spec = _spec(*looked_up.groups()[:3])
+        inference = _INFERENCE_PATH.fullmatch(path) if method == "POST" else None
+        lookup = _MODEL_PATH.fullmatch(path) if method == "GET" else None
+        # The path is case-insensitive, but not the method name at its end.
+        if inference and inference[4] in self._inference:
+            spec = _spec(*inference.groups()[:3])
+            with self._predictor.metrics.track_request(spec.name, inference[4], "REST"):
+                return self._inference[inference[4]](spec, body)
+        if lookup:
+            spec = _spec(*lookup.groups()[:3])
             if not spec.name:
                 raise invalid_argument("Missing model name in request.")
-            return self._metadata(spec) if looked_up[4] == "metadata" else self._status(spec)
+            return self._metadata(spec) if lookup[4] == "metadata" else self._status(spec)
         raise invalid_argument(f"Malformed request: {method} {path}")
 
     def _predict(self, spec: model_pb2.ModelSpec, body: bytes) -> bytes:
         document = load_body(body)
         request = predict_pb2.PredictRequest(model_spec=_with_signature(spec, document))
-        # As a dict: a name that is no UTF-8 is an error in a map of protobuf, and here only unknown.
+        # A dict, because protobuf's map raises an error for a name that is not UTF-8; here it is only an unknown name.
         infos = dict(self._predictor.signature_inputs(request.model_spec))
         inputs, in_rows = read_tensors(document, infos, request.model_spec.signature_name)
         for alias, tensor in inputs.items():
@@ -155,7 +160,7 @@ def _percent_decode(text: str) -> str:
 
 
 def _with_signature(spec: model_pb2.ModelSpec, document: dict[str, object]) -> model_pb2.ModelSpec:
-    """With the signature that the body names."""
+    """Add the signature that the body names."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         text = "not formatted correctly. 'signature_name' key must be a string value."

@@ -10,13 +10,14 @@ import numpy as np
 from serving.server.rest.responses import INDENT, quote_json
 
 MAX_DEBUG_BYTES = 256
-_PLAIN_DIGITS = 21  # before the point; longer numbers have an exponent
+_PLAIN_DIGITS = 21  # before the decimal point; larger numbers are written with an exponent
 
 
 def debug_string(value: Any) -> str:
-    """A value as rapidjson writes it, arrays on one line; it breaks off once `MAX_DEBUG_BYTES` are written.
+    """Return a value as RapidJSON writes it, arrays on one line, cut once `MAX_DEBUG_BYTES` are written.
 
-    A string is written whole, and text that is no UTF-8 is left out. NaN and Infinity have no text, and end it.
+    A string is written whole, without the bytes that are not UTF-8. NaN and Infinity have no text, and nothing follows
+    them.
     """
     writer = _DebugStringWriter()
     writer.write(value, "", "")
@@ -24,17 +25,25 @@ def debug_string(value: Any) -> str:
 
 
 class _DebugStringWriter:
-    """Its text's characters stand for bytes. Each method says whether more may follow, and adds nothing if not."""
+    """Writer of a value, which stops at the limit.
+
+    Each method returns whether more may follow, and writes nothing at the limit. The characters of `text` stand for
+    bytes (Latin-1).
+    """
 
     def __init__(self) -> None:
         self.text = ""
 
     def write(self, value: Any, before: str, margin: str) -> bool:
-        """Adds a value.
+        """Write a value.
 
         Args:
-          before: what stands between it and what was written before.
-          margin: of the line that its last bracket is on.
+          value: from a JSON document.
+          before: text to write first: a separator, or nothing.
+          margin: indentation of the line with the closing bracket.
+
+        Returns:
+          Whether more may follow.
         """
         if isinstance(value, dict):
             return self._put(before + "{") and self._members(value, margin)
@@ -79,7 +88,7 @@ def _scalar(value: Any) -> str:
 
 
 def _double(value: float) -> str:
-    """The shortest text that gives a double back, in rapidjson's layout."""
+    """Return the shortest text that parses to the same double, in RapidJSON's layout."""
     sign, numbers, exponent = Decimal(repr(value)).normalize().as_tuple()
     digits = "".join(map(str, numbers))
     zeros, point = int(exponent), len(digits) + int(exponent)

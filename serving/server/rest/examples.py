@@ -18,10 +18,10 @@ _KINDS = {"bytes_list": "bytes", "float_list": "float", "int64_list": "int64"}
 
 
 def read_examples(body: Mapping[str, Any]) -> input_pb2.Input:
-    """The request's `read_examples`, with its `context` where it has one.
+    """Read a request's `examples`, and its `context` if it has one.
 
     Raises:
-      Fault: INVALID_ARGUMENT with TensorFlow Serving's text ("classify" also for a regression, as there).
+      Fault: INVALID_ARGUMENT with TensorFlow Serving's text, which has "classify" for a regression, too.
     """
     sent = input_pb2.Input()
     added = sent.example_list.examples
@@ -51,10 +51,10 @@ def _example(value: Any) -> example_pb2.Example:
 
 
 def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
-    """Adds a value to a feature, whose first value says its kind."""
+    """Add a value to a feature, whose first value decides its kind."""
     if value is None or isinstance(value, list) or (isinstance(value, dict) and not is_base64(value)):
         raise invalid_argument(f"Feature: {name} has element with unexpected JSON type: {type_name(value)}")
-    whole = isinstance(value, int) and -(2**63) <= value < 2**64  # rapidjson reads a longer one as a double
+    whole = isinstance(value, int) and -(2**63) <= value < 2**64  # RapidJSON reads a larger one as a double
     number = "int64_list" if whole else "float_list"
     kind = "bytes_list" if isinstance(value, dict | str) else number
     has = feature.WhichOneof("kind")

@@ -1,4 +1,4 @@
-"""The first fault in the values of a REST Predict request, found value by value in TensorFlow Serving's order."""
+"""The first fault in a REST Predict request: its values are checked one by one in TensorFlow Serving's order."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
 
 def check_rows(instances: list[Any], named: bool, infos: TensorInfos) -> None:
-    """Holds `instances` against the signature's inputs.
+    """Check `instances` against the signature's inputs.
 
     Args:
       instances: the elements.
-      named: they are objects of values by name, and not values.
-      infos: the inputs by alias.
+      named: whether each is an object of values by name, instead of a value.
+      infos: the signature's inputs by alias.
 
     Raises:
-      Fault: of the first element that has one.
+      Fault: The first fault, in the order of the elements.
     """
     names = sorted(infos)
     shapes: dict[str, list[int]] = {}
@@ -43,8 +43,8 @@ def check_rows(instances: list[Any], named: bool, infos: TensorInfos) -> None:
                 raise invalid_argument(text) from fault
         if named and element.keys() != infos.keys():
             raise invalid_argument(
-                f"Failed to process element: {position} of 'instances' list. JSON object: {debug_string(element)} keys must "
-                f"be equal to: {','.join(names)}"
+                f"Failed to process element: {position} of 'instances' list. JSON object: {debug_string(element)} "
+                f"keys must be equal to: {','.join(names)}"
             )
 
 
@@ -60,10 +60,17 @@ def _check_item(item: Any, name: str, infos: TensorInfos, shapes: dict[str, list
 
 
 def check_value(value: Any, dtype: int) -> tuple[list[int], int]:
-    """The shape of a value, by the first element of each level, and how many numbers or strings it holds.
+    """Check the nesting and the types of a value.
+
+    Args:
+      value: a value, or nested lists of values.
+      dtype: the input's dtype.
+
+    Returns:
+      The shape, from the first element of each level, and the number of values.
 
     Raises:
-      Fault: of the first value that does not fit.
+      Fault: The first fault, in the order of the values.
     """
     shape: list[int] = []
     first = value

@@ -1,7 +1,7 @@
-"""The JSON of a REST request, read as TensorFlow Serving reads it: what follows the document is not looked at.
+"""The JSON of a REST request, read as TensorFlow Serving reads it: what follows the document is ignored.
 
-The common request goes through orjson; NaN and Infinity, or strings that are no UTF-8, go through the standard
-library; only what neither takes is read by `rapidjson.Parser`, which is slow and knows the rules to the byte.
+orjson reads the common request; the standard library reads NaN, Infinity and strings that are not UTF-8. What both
+reject goes to `RapidJsonReader`, which is slow and follows RapidJSON to the byte.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from serving.server.rest.debug_string import debug_string
 from serving.server.rest.rapidjson_reader import UTF8_ERRORS, JsonParseError, RapidJsonReader
 from serving.server.rpc_error import invalid_argument
 
-EXACT_BYTES = 1 << 20  # a longer broken document gets an approximate text: the slow parser takes 0.3 s a megabyte
+EXACT_BYTES = 1 << 20  # a longer broken document gets an approximate text: the slow reader takes 0.3 s per MB
 _DECODER = json.JSONDecoder()
-# What the standard library takes and rapidjson does not: surrogates without their half, and numbers beyond a double.
+# The standard library accepts, and RapidJSON rejects, half a surrogate pair and numbers too large for a double.
 _SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?0*[1-9]\d\d|\d{300}")
 _BOM = b"\xef\xbb\xbf"
 
 
 def load_body(body: bytes) -> dict[str, Any]:
-    """The object that a request's body holds.
+    """Return the JSON object in a request's body.
 
-    Integers beyond 64 bits are floats. Of a name that is there twice the last value counts (rapidjson: the first).
+    Integers beyond 64 bits are floats. The last value of a repeated name counts; in RapidJSON it is the first.
 
     Raises:
-      Fault: INVALID_ARGUMENT with rapidjson's text and offset, or the document is no object.
+      Fault: INVALID_ARGUMENT with RapidJSON's text and offset, or because the document is not an object.
     """
     if not body:
         raise invalid_argument("JSON Parse error: The document is empty")
@@ -50,7 +50,7 @@ def _value(body: bytes) -> Any:
         try:
             text = body[start:].decode("utf-8", UTF8_ERRORS)
             value, _ = _DECODER.raw_decode(text, len(text) - len(text.lstrip(" \n\r\t")))
-            if isinstance(value, dict | list):  # it takes `1.x` for a 1 with something behind it
+            if isinstance(value, dict | list):  # not a number: it reads `1.x` as 1 and text after it
                 return value
         except (json.JSONDecodeError, RecursionError) as error:
             if not exact:

@@ -1,4 +1,4 @@
-"""The bodies of REST answers, written as TensorFlow Serving's rapidjson and protobuf write them, blank by blank."""
+"""The bodies of REST answers, byte for byte as TensorFlow Serving's RapidJSON and protobuf write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -21,8 +22,8 @@ from serving.server.rest.rapidjson_reader import UTF8_ERRORS
 from serving.server.rpc_error import invalid_argument
 
 INDENT = "    "
-BYTES_SUFFIX = "_bytes"  # of an output's alias: its strings are written as base64
-_DIGITS = {types_pb2.DT_FLOAT: 9, types_pb2.DT_DOUBLE: 17}  # that give any number back
+BYTES_SUFFIX = "_bytes"  # the strings of an output whose alias ends with it are written as base64
+_DIGITS = {types_pb2.DT_FLOAT: 9, types_pb2.DT_DOUBLE: 17}  # enough to restore every number
 _INTEGERS = {
     getattr(types_pb2, f"DT_{name}") for name in ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT32", "UINT64")
 }
@@ -31,10 +32,10 @@ _ESCAPED = {code: f"\\u{code:04X}" for code in range(32)} | _SHORT
 
 
 def rows(outputs: Mapping[str, tensor_pb2.TensorProto]) -> bytes:
-    """`{"predictions": [...]}`: an element for each index of the outputs' 0th dimension.
+    """Return `{"predictions": [...]}`, with an element for each index of the outputs' 0th dimension.
 
     Raises:
-      Fault: INVALID_ARGUMENT, an output without that dimension or of another size, or of a dtype without JSON.
+      Fault: INVALID_ARGUMENT if an output lacks that dimension or differs in its size, or has a dtype without JSON.
     """
     names = sorted(outputs)
     count = -1
@@ -48,20 +49,20 @@ def rows(outputs: Mapping[str, tensor_pb2.TensorProto]) -> bytes:
     if len(names) == 1:
         elements = _each(outputs[names[0]], names[0], level=2)
         return _document("predictions", f"[{', '.join(elements)}\n{INDENT}]" if elements else "[]")
-    columns = [_each(outputs[name], name, level=3) for name in names]
+    texts = [_each(outputs[name], name, level=3) for name in names]
     keys = [f"\n{INDENT * 3}{quote_json(name)}: " for name in names]
     elements = [
         f"\n{INDENT * 2}{{" + ",".join(key + text for key, text in zip(keys, row, strict=True)) + f"\n{INDENT * 2}}}"
-        for row in zip(*columns, strict=True)
+        for row in zip(*texts, strict=True)
     ]
     return _document("predictions", f"[{','.join(elements)}\n{INDENT}]" if elements else "[]")
 
 
 def columns(outputs: Mapping[str, tensor_pb2.TensorProto]) -> bytes:
-    """`{"outputs": ...}`: the one output, or an object of them by name.
+    """Return `{"outputs": ...}`, with the one output or an object of outputs by name.
 
     Raises:
-      Fault: INVALID_ARGUMENT, an output of a dtype without JSON.
+      Fault: INVALID_ARGUMENT if an output has a dtype without JSON.
     """
     names = sorted(outputs)
     if len(names) == 1:
@@ -71,7 +72,7 @@ def columns(outputs: Mapping[str, tensor_pb2.TensorProto]) -> bytes:
 
 
 def classifications(result: classification_pb2.ClassificationResult) -> bytes:
-    """`{"results": [[[label, score], ...], ...]}`."""
+    """Return `{"results": [[[label, score], ...], ...]}`."""
     lines = []
     for row in result.classifications:
         scores = format_floats(np.array([one.score for one in row.classes], np.float32), 9)
@@ -81,18 +82,18 @@ def classifications(result: classification_pb2.ClassificationResult) -> bytes:
 
 
 def regressions(result: regression_pb2.RegressionResult) -> bytes:
-    """`{"results": [number, ...]}`."""
+    """Return `{"results": [number, ...]}`."""
     values = np.array([one.value for one in result.regressions], np.float32)
     return _document("results", f"[{', '.join(format_floats(values, 9))}]")
 
 
 def status(response: get_model_status_pb2.GetModelStatusResponse) -> bytes:
-    """Protobuf's JSON with the defaults printed; int64 are strings."""
+    """Return protobuf's JSON, with default values; int64 are strings."""
     return _message(response).encode()
 
 
 def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes:
-    """Protobuf's JSON of the model_spec and of the signatures, put together by hand as TensorFlow Serving does."""
+    """Return protobuf's JSON of the model_spec and of the signatures, joined as text, as TensorFlow Serving does."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     parts = (_message(response.model_spec), _message(signatures))
@@ -100,18 +101,18 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes
 
 
 def error(message: str) -> bytes:
-    """`{"error": message}`."""
+    """Return `{"error": message}`."""
     return _document("error", quote_json(message))
 
 
 def quote_json(text: str | bytes) -> str:
-    """A JSON string; its characters stand for bytes (Latin-1), so that a string that is no UTF-8 passes through."""
+    """Return a JSON string whose characters stand for bytes (Latin-1), so that non-UTF-8 bytes pass through."""
     content = text if isinstance(text, bytes) else text.encode("utf-8", UTF8_ERRORS)
     return f'"{content.decode("latin-1").translate(_ESCAPED)}"'
 
 
-def format_floats(values: np.ndarray, digits: int) -> list[str]:
-    """Texts of float numbers: six significant digits, or `digits` where six do not give the number back."""
+def format_floats(values: NDArray[Any], digits: int) -> list[str]:
+    """Format floats with six significant digits, or with `digits` if six do not restore the number."""
     flat = values.ravel()
     texts = [f"{value:.6g}" for value in flat.tolist()]
     for position in np.flatnonzero(np.array(texts, np.str_).astype(flat.dtype) != flat).tolist():
@@ -129,12 +130,12 @@ def _document(key: str, value: str) -> bytes:
 
 
 def _message(message: Any) -> str:
-    """With the fields' own names; those of a status are the same either way."""
+    """Return a message as JSON with the field names of its .proto file."""
     return json_with_defaults(message) + "\n"
 
 
 def _each(tensor: tensor_pb2.TensorProto, name: str, level: int) -> list[str]:
-    """The JSON of each index of the 0th dimension, on one line, `level` deep in the document."""
+    """Return the JSON of each index of the 0th dimension, on one line, at nesting `level` of the document."""
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     texts = _leaves(tensor, name, level + len(shape) - 1)
     for size in reversed(shape[1:]):
@@ -152,7 +153,7 @@ def _empty(shape: list[int], count: int) -> list[str]:
 
 
 def _whole(tensor: tensor_pb2.TensorProto, name: str, level: int) -> str:
-    """The JSON of a tensor, an element a line, `level` deep in the document."""
+    """Return the JSON of a tensor, one element per line, at nesting `level` of the document."""
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     if 0 in shape:
         shape = shape[: shape.index(0) + 1]
@@ -170,7 +171,7 @@ def _whole(tensor: tensor_pb2.TensorProto, name: str, level: int) -> str:
 
 
 def _leaves(tensor: tensor_pb2.TensorProto, name: str, level: int) -> list[str]:
-    """The JSON of each value."""
+    """Return the JSON of each value."""
     if tensor.dtype in _DIGITS:
         return format_floats(tf.make_ndarray(tensor), _DIGITS[tensor.dtype])
     if tensor.dtype in _INTEGERS:

@@ -1,4 +1,4 @@
-"""The REST port: HTTP in, `RestApi`'s answers out; one event loop for the connections, threads for the answers."""
+"""The HTTP server of the REST API: an event loop for the connections, threads for the answers of `RestApi`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from serving.server.services.predictor import Predictor
 
 log = logging.getLogger(__name__)
 BODY_BYTES = 2**31 - 1
-UNZIPPED_BYTES = 100 << 20  # TensorFlow Serving's own limit: a bomb of zeros is an empty document
-IDLE_S = 50.0  # for a request's head, as libevent; also between two requests of a connection
-BODY_S = 300.0  # for the whole of a request's body
-REPLY_S = 300.0  # for a client to take its answer
+UNZIPPED_BYTES = 100 << 20  # as TensorFlow Serving, where a larger body (a zip bomb) is an empty document
+IDLE_S = 50.0  # for a request's headers, as in libevent, and between two requests of a connection
+BODY_S = 300.0  # for a request's whole body
+REPLY_S = 300.0  # for the client to read its answer
 ZIP_LEVEL = 1  # JSON of numbers shrinks by half at any level, at level 1 five times faster than at 6
 _NOT_FOUND = b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
 _CORS = {
@@ -47,7 +47,7 @@ _CORS = {
 
 
 class RestServer(HTTPServerConnectionDelegate):
-    """TensorFlow Serving's REST API on a port of its own, and Prometheus' page where that is wanted."""
+    """HTTP server with TensorFlow Serving's REST API and, if enabled, the metrics page for Prometheus."""
 
     def __init__(
         self,
@@ -61,17 +61,21 @@ class RestServer(HTTPServerConnectionDelegate):
         metrics: Metrics | None = None,
         metrics_path: str | None = None,
     ) -> None:
-        """Args:
-        predictor, models: what answers.
-        port: 0 takes a free one.
-        bind: address to listen on.
-        threads: requests that are answered at a time; the others wait.
-        timeout_s: of a run; None waits for ever.
-        cors: let pages of other origins ask (`--rest_api_enable_cors_support`).
-        metrics, metrics_path: what to tell Prometheus, and where; both or neither.
+        """Create a server, which does not listen yet.
+
+        Args:
+          predictor: answers the inference requests.
+          models: knows the states of the versions.
+          port: port to listen on; 0 takes a free one.
+          bind: address to listen on.
+          threads: requests answered at a time; the others wait.
+          timeout_s: time limit of a run; None for no limit.
+          cors: allow pages of other origins (`--rest_api_enable_cors_support`).
+          metrics: metrics for Prometheus; needs `metrics_path`.
+          metrics_path: path of the metrics page; needs `metrics`.
         """
         self._api = RestApi(predictor, models, timeout_s)
-        self._where = port, bind
+        self._address = port, bind
         self._cors = cors
         self._metrics = metrics
         self._metrics_path = metrics_path
@@ -81,29 +85,29 @@ class RestServer(HTTPServerConnectionDelegate):
         self._thread = threading.Thread(target=self._run, name="rest", daemon=True)
 
     def start(self) -> int:
-        """Listens, and answers from now on.
+        """Listen and answer.
 
         Returns:
           The port.
 
         Raises:
-          OSError: the port is taken.
+          OSError: If the port is in use.
         """
-        port, bind = self._where
+        port, bind = self._address
         sockets = bind_sockets(port, bind, reuse_port=False)
         self._server = HTTPServer(self, idle_connection_timeout=IDLE_S, body_timeout=BODY_S, max_body_size=BODY_BYTES)
         self._loop.call_soon(self._server.add_sockets, sockets)
         self._thread.start()
-        return sockets[0].getsockname()[1]
+        return int(sockets[0].getsockname()[1])
 
     def stop(self, grace_s: float) -> None:
-        """Takes no more connections, waits up to `grace_s` seconds for the requests under way, and ends."""
+        """Refuse new connections, wait up to `grace_s` seconds for the requests in progress, and stop."""
         asyncio.run_coroutine_threadsafe(self._stop(grace_s), self._loop).result()
         self._thread.join()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
-        """Tornado's hook: a request begins."""
+        """Return the delegate for a new request; Tornado calls this."""
         return _RestRequest(request_conn, self._begin)
 
     def _run(self) -> None:
@@ -119,13 +123,13 @@ class RestServer(HTTPServerConnectionDelegate):
 
     def _begin(self, request: _RestRequest) -> None:
         task = self._loop.create_task(self._respond(request))
-        self._busy.add(task)  # the loop itself holds tasks weakly
+        self._busy.add(task)  # the loop has only weak references to its tasks
         task.add_done_callback(self._busy.discard)
 
     async def _respond(self, request: _RestRequest) -> None:
         try:
             status, body, headers = await self._loop.run_in_executor(self._executor, self._work, request)
-        except Exception:  # no memory, say; the connection must not wait for an answer that never comes
+        except Exception:  # such as MemoryError; the client must not wait for an answer that never comes
             log.exception("no answer to %s %s", request.line.method, request.line.path)
             request.close()
             return
@@ -140,7 +144,7 @@ class RestServer(HTTPServerConnectionDelegate):
         request.connection.finish()
 
     def _work(self, request: _RestRequest) -> tuple[int, bytes, dict[str, str]]:
-        """The whole of an answer: HTTP status, body and headers."""
+        """Return an answer's HTTP status, body and headers."""
         answer = self._answer(request)
         headers = {"Content-Type": answer.media}
         if self._cors and answer.media == JSON:
@@ -167,7 +171,7 @@ class RestServer(HTTPServerConnectionDelegate):
 
 
 class _RestRequest(HTTPMessageDelegate):
-    """Gathers what a connection brings of one request."""
+    """A request, collected while it arrives."""
 
     def __init__(self, connection: HTTPConnection, complete: Callable[[_RestRequest], None]) -> None:
         self.connection = connection
@@ -188,13 +192,13 @@ class _RestRequest(HTTPMessageDelegate):
         self._chunks = []
 
     def body(self) -> bytes:
-        """Uncompressed; empty where that fails."""
+        """Return the decompressed body; empty if it cannot be decompressed."""
         body = b"".join(self._chunks)
         self._chunks = []
         return _unzipped(body) if "gzip" in self.headers.get("Content-Encoding", "") else body
 
     def close(self) -> None:
-        """Ends a connection that takes no answer."""
+        """Close a connection that gets no answer."""
         self.connection.close()  # type: ignore[attr-defined]
 
 

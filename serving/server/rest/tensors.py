@@ -1,7 +1,7 @@
-"""The tensors of a REST Predict request, read by the signature's dtypes.
+"""The tensors of a REST Predict request, read with the signature's dtypes.
 
-The common request, all numbers where numbers belong, is read a level of nesting at a time by C loops; only where that
-fails does `walk` look for the first fault.
+A correct request is read one level of nesting at a time, in C loops. If that fails, `first_fault` checks the values one
+by one to find the first fault.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from serving.server.rest.debug_string import debug_string
@@ -23,12 +24,15 @@ Tensors = dict[str, tensor_pb2.TensorProto]
 
 
 def read_tensors(body: Mapping[str, Any], infos: TensorInfos, signature: str) -> tuple[Tensors, bool]:
-    """The tensors by alias, and whether they came in rows (`instances`) and not in columns (`inputs`).
+    """Read the tensors of a request.
 
     Args:
       body: the request.
-      infos: the signature's inputs.
-      signature: the name that was asked for, perhaps empty.
+      infos: the signature's inputs by alias.
+      signature: the signature's name in the request, or "".
+
+    Returns:
+      The tensors by alias, and whether they came in rows (`instances`) instead of in columns (`inputs`).
 
     Raises:
       Fault: INVALID_ARGUMENT (UNIMPLEMENTED for a dtype without JSON) with TensorFlow Serving's text.
@@ -96,7 +100,7 @@ def _columns(inputs: Any, infos: TensorInfos) -> Tensors:
 
 
 def _read(value: Any, dtype: int) -> tensor_pb2.TensorProto | None:
-    """The tensor of a value nested evenly and of the right type throughout; else None."""
+    """Return the tensor of a value, or None if its nesting is uneven or a type in it is wrong."""
     shape = []
     level = [value]
     while (types := set(map(type, level))) == {list}:
@@ -126,8 +130,8 @@ def _read(value: Any, dtype: int) -> tensor_pb2.TensorProto | None:
     return tensor
 
 
-def _numbers(flat: list[Any], types: set[type], dtype: int) -> np.ndarray | None:
-    """The values as an array, or None where one of them is not of the dtype."""
+def _numbers(flat: list[Any], types: set[type], dtype: int) -> NDArray[Any] | None:
+    """Return the values as an array, or None if one of them does not fit the dtype."""
     if dtype == types_pb2.DT_BOOL:
         return np.array(flat, np.bool_) if types <= {bool} else None
     if dtype in INTEGERS and types <= {int}:

@@ -1,4 +1,4 @@
-"""The gRPC server around the services: where it listens, how it is secured, how much it takes on."""
+"""The gRPC server around the services: its addresses, its certificates and its limit of calls."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Protocol
 import grpc
 
 from serving.server.rpc import health
-from serving.server.rpc.call_threads import CallThreads, Refusal
+from serving.server.rpc.call_threads import CallThreads, OverloadInterceptor
 from serving.server.rpc_error import Fault, invalid_argument
 
 _ARGUMENTS: dict[str, int | str] = {
     "grpc.max_send_message_length": 2**31 - 1,
     "grpc.max_receive_message_length": 2**31 - 1,
-    "grpc.so_reuseport": 0,  # else a second server on the port takes half of the requests unnoticed
+    "grpc.so_reuseport": 0,  # or a second server on the port would silently take half of the requests
 }
 
 
@@ -26,8 +26,8 @@ class SSLConfig(Protocol):
     Attributes:
       server_key: private key.
       server_cert: certificate chain.
-      custom_ca: who signs the clients' certificates; empty for the system's own.
-      client_verify: whether a client must show one.
+      custom_ca: certificate authority of the clients' certificates; empty for the system's.
+      client_verify: whether a client must present a certificate.
     """
 
     server_key: str
@@ -38,14 +38,14 @@ class SSLConfig(Protocol):
 
 @dataclass(frozen=True)
 class TransportOptions:
-    """What the flags say of the gRPC server.
+    """Options of the gRPC server, as the flags give them.
 
     Attributes:
-      address: host:port to listen at; port 0 takes a free one.
-      socket_path: a Unix socket to listen at as well, never encrypted; empty for none.
-      ssl: keys and certificates; None does not encrypt.
-      max_threads: calls under way at a time; one more is refused.
-      channel_arguments: gRPC's own, as `k=v,k=v`; whole numbers are passed as such.
+      address: host:port to listen on; port 0 takes a free one.
+      socket_path: a Unix socket to listen on as well, never encrypted; empty for none.
+      ssl: keys and certificates; None for no encryption.
+      max_threads: calls in progress at a time; the next one is refused.
+      channel_arguments: gRPC's channel arguments as `k=v,k=v`; whole numbers are passed as integers.
       health: whether to serve grpc.health.v1.
     """
 
@@ -58,10 +58,10 @@ class TransportOptions:
 
 
 class RunningServer:
-    """A server that listens.
+    """A server that accepts calls.
 
     Attributes:
-      addresses: where, as `host:port` and, for a Unix socket, `unix:path`.
+      addresses: `host:port` and, for a Unix socket, `unix:path`.
     """
 
     def __init__(self, server: grpc.Server, threads: CallThreads, addresses: list[str]) -> None:
@@ -70,25 +70,25 @@ class RunningServer:
         self._threads = threads
 
     def stop(self, grace: float) -> None:
-        """Takes no more calls, waits for those under way, at most `grace` seconds, and ends."""
+        """Refuse new calls, wait up to `grace` seconds for those in progress, and stop."""
         self._server.stop(grace).wait()
         self._threads.shutdown()
 
 
 def start_grpc_server(services: Iterable[Callable[[grpc.Server], None]], options: TransportOptions) -> RunningServer:
-    """Starts a server.
+    """Start a gRPC server.
 
     Args:
-      services: each adds a service to the server it is given.
-      options: where and how.
+      services: functions that each add a service to the server.
+      options: addresses, certificates and limits.
 
     Raises:
-      Fault: UNKNOWN, an address is taken or not one; INVALID_ARGUMENT, the keys or arguments make no sense.
+      Fault: UNKNOWN if an address is in use or invalid; INVALID_ARGUMENT if the keys or channel arguments are.
     """
     threads = CallThreads(options.max_threads)
     server = grpc.server(
         threads,
-        interceptors=[Refusal(threads)],
+        interceptors=[OverloadInterceptor(threads)],
         options=list((_ARGUMENTS | dict(parse_channel_arguments(options.channel_arguments))).items()),
     )
     for add in services:
@@ -105,10 +105,10 @@ def start_grpc_server(services: Iterable[Callable[[grpc.Server], None]], options
 
 
 def parse_channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    """The pairs in `k=v,k=v`.
+    """Parse the pairs in `k=v,k=v`; whole numbers become integers.
 
     Raises:
-      Fault: INVALID_ARGUMENT, a part is no pair.
+      Fault: INVALID_ARGUMENT if a part is not a pair.
     """
     pairs: list[tuple[str, int | str]] = []
     for part in filter(None, text.split(",")):

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server.config.model_config import check_platforms, read_models, read_text, single_model_config
+from serving.server.config.model_config import check_platforms, read_models, read_text_proto, single_model_config
 from serving.server.rpc_error import Fault
 
 Config = model_server_config_pb2.ModelServerConfig
@@ -93,7 +93,7 @@ def test_file_that_does_not_parse(
     path = tmp_path / "models.config"
     path.write_bytes(content)
     with pytest.raises(Fault) as caught:
-        read_text(str(path), Config())
+        read_text_proto(str(path), Config())
     assert str(caught.value) == f"INVALID_ARGUMENT: Invalid protobuf file: '{path}'"
     told = capsys.readouterr().err
     assert told.startswith(f"Error parsing text-format tensorflow.serving.ModelServerConfig: {where}")
@@ -101,5 +101,5 @@ def test_file_that_does_not_parse(
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Fault) as caught:
-        read_text(str(tmp_path / "none"), Config())
+        read_text_proto(str(tmp_path / "none"), Config())
     assert str(caught.value) == f"NOT_FOUND: {tmp_path}/none; No such file or directory"
