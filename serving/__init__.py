@@ -1,1 +1,1 @@
-"""From a SavedModel to answers: export, server and client."""
+"""Export a model, serve and call it, and check that serving computes what training did."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from data.names import listed
+from data.names import list_names
 from serving.diagnosis.base import LISTED, Array, allowed_residual
 from serving.parity.compare import Answers, ClassNames, score_differences
 from serving.parity.report import Diagnosis
@@ -76,7 +76,7 @@ def diagnose_columns(reference: Answers, served: Answers, record: int, allowed: 
     names = numbers if reference.classes is None else _decode(reference.classes[record])
     moved = [f"{names[wanted]}'s under {names[found]}" for wanted, found in enumerate(order) if wanted != found]
     skew = "the two classes swapped" if count == 2 else "score columns permuted"
-    return Diagnosis("label order", skew, record, f"scores of {listed(moved, LISTED)}, which leaves {left:.2g}")
+    return Diagnosis("label order", skew, record, f"scores of {list_names(moved, LISTED)}, which leaves {left:.2g}")
 
 
 def stale_assets(folder: str, names: Sequence[bytes]) -> list[str]:
@@ -117,7 +117,7 @@ def _by_name(scores: Array, names: ClassNames) -> Array:
 def _source(folder: str, names: Sequence[bytes]) -> str:
     """Describe where the names come from, as the end of a detail."""
     assets = [asset for asset, lines in _assets(folder) if lines and set(names) <= set(lines)]
-    return f"; from {listed(assets, LISTED)}" if assets else "; from the graph, not from a file in assets/"
+    return f"; from {list_names(assets, LISTED)}" if assets else "; from the graph, not from a file in assets/"
 
 
 def _assets(folder: str) -> Iterator[tuple[str, list[bytes]]]:
@@ -135,4 +135,4 @@ def _decode(names: Sequence[bytes]) -> list[str]:
 
 
 def _list(names: Sequence[bytes]) -> str:
-    return listed(_decode(names), LISTED)
+    return list_names(_decode(names), LISTED)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from data.names import listed
+from data.names import list_names
 from serving.diagnosis.base import LISTED, Array
 from serving.graph.checks import Finding
 from serving.parity.compare import Answers, score_differences
@@ -75,7 +75,7 @@ def diagnose_weights(folder: str, weights: Mapping[str, Array], record: int) -> 
             missing.append(name)
     if not missing:
         return None
-    detail = f"{len(missing)} of {len(trained)} weights are not the trained ones: {listed(missing, LISTED)}"
+    detail = f"{len(missing)} of {len(trained)} weights are not the trained ones: {list_names(missing, LISTED)}"
     return Diagnosis("model", "a different model version", record, detail)
 
 
@@ -103,7 +103,7 @@ def _random_diagnosis(findings: Sequence[Finding], record: int, seen: str) -> Di
 
 
 def _details(findings: Sequence[Finding], kind: str) -> str:
-    return listed([finding.detail for finding in findings if finding.kind == kind], LISTED)
+    return list_names([finding.detail for finding in findings if finding.kind == kind], LISTED)
 
 
 def _stored_floats(folder: str) -> Iterator[Array]:

@@ -1,1 +1,1 @@
-"""Read a SavedModel's graph, and check it, without running it."""
+"""Read a SavedModel's graph, and check it without running it."""

@@ -1,1 +1,1 @@
-"""Prove that every route to a model gives the same answers."""
+"""Check that every route to a model gives the same answers, and report the verdict."""

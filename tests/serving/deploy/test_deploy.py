@@ -1,8 +1,8 @@
 """The deployment files: every field against the Kubernetes client's own models, and the files against each other.
 
-There is no cluster, Docker or KServe here. The compose file was valid under docker-compose 1.29.2's compose_spec.json,
-and the InferenceService's fields are those of the models in kserve 0.13.1; of these, neither in the lock file, the
-names used are listed below.
+These tests have no cluster, Docker or KServe. The compose file is valid under docker-compose 1.29.2's
+compose_spec.json, and the InferenceService's fields are those of the models in kserve 0.13.1. Neither is in the lock
+file, so the names that are used are listed below.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAIN = {"str": str, "int": int, "bool": bool, "float": float}
 
 
 def faults(value: Any, kind: str, where: str) -> Iterator[str]:
-    """What the API server would refuse: unknown fields, wrong types, absent required fields."""
+    """Yield what the API server would reject: unknown fields, wrong types, missing required fields."""
     if kind == "object":  # whole number or text: a port, a share
         if not isinstance(value, (int, str)):
             yield f"{where}: {value!r} is neither a number nor a text"
@@ -81,7 +81,7 @@ def load(name: str) -> Any:
 
 
 def manifests() -> dict[str, Any]:
-    """What `kubectl kustomize kubernetes/base` gives, by kind."""
+    """Return the output of `kubectl kustomize kubernetes/base`, by kind."""
     listed = load("kubernetes/base/kustomization.yaml")["resources"]
     assert {*listed, "kustomization.yaml"} == {file.name for file in (DEPLOY / "kubernetes" / "base").iterdir()}
     loaded = [load(f"kubernetes/base/{name}") for name in listed]
@@ -94,7 +94,7 @@ def check(manifest: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def server() -> dict[str, Any]:
-    """The container of the Deployment."""
+    """The container in the Deployment."""
     return manifests()["Deployment"]["spec"]["template"]["spec"]["containers"][0]
 
 
@@ -172,7 +172,7 @@ def test_it_runs_with_no_more_rights_than_it_needs(server: dict[str, Any]) -> No
 
 
 def patched(document: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, Any]:
-    """RFC 6902, as far as the patch goes: test, replace, add and remove."""
+    """Apply a JSON patch (RFC 6902) with the operations that ours uses: test, replace, add and remove."""
     document = copy.deepcopy(document)
     for operation in patch:
         *parents, last = operation["path"].strip("/").split("/")
@@ -221,7 +221,7 @@ def test_the_inference_service() -> None:
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """Stands for the server's REST port: only the model `up` has a version loaded."""
+    """A stub of the server's REST port: only the model `up` has a version loaded."""
 
     def do_GET(self) -> None:  # noqa: N802
         self.send_response(200 if self.path == "/v1/models/up/metadata" else 404)
@@ -233,7 +233,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(("model", "healthy"), [("up", True), ("down", False)])
 def test_the_health_check_of_compose(model: str, healthy: bool) -> None:
-    """The command itself, by bash, with another port."""
+    """Run the probe's command with bash, on another port."""
     kind, *command = load("docker/compose.yaml")["services"]["server"]["healthcheck"]["test"]
     assert kind == "CMD"
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as answering:
@@ -256,7 +256,7 @@ def test_compose_serves_the_same_image_on_this_machine_alone() -> None:
 def test_the_upload_to_vertex_ai(
     serve_rest: Callable[..., Any], pictures_model: tuple[Path, keras.Model], picture_files: tuple[Any, list[bytes]]
 ) -> None:
-    """docs/deploy.md: every argument is the SDK's, and a server started with them answers on the routes."""
+    """docs/deploy.md: every argument exists in the SDK, and a server started with them answers on the routes."""
     from google.cloud.aiplatform import Model
 
     text = (DEPLOY.parents[1] / "docs" / "deploy.md").read_text()

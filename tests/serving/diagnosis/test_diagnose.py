@@ -83,12 +83,13 @@ def test_numbers_are_no_pictures(tmp_path: Path) -> None:
     def ask(some: Sequence[int], size: int) -> Answers:
         return Answers("serving_default", serve(tf.constant([rows[one] for one in some]))["outputs"].numpy()[:, None])
 
-    reference = Answers("training", np.float32([[4.0], [7.0]]))
+    reference = Answers("training", np.array([[4.0], [7.0]], np.float32))
     trained = ReferenceModel(None, lambda pixels: pixels, None, {"weight": module.weight.numpy()})
     difference = Difference(str(tmp_path), rows, reference, ask([0, 1], 2), ask, 1e-3)
     found = diagnose(difference, trained)
     assert (found.stage, found.record) == ("unknown", 1) and "not images" in found.detail
-    other = ReferenceModel(None, lambda pixels: pixels, None, {"w": np.float32([[2.5], [1.0]]), "seed": np.uint32([1])})
+    weights = {"w": np.array([[2.5], [1.0]], np.float32), "seed": np.array([1], np.uint32)}
+    other = ReferenceModel(None, lambda pixels: pixels, None, weights)
     found = diagnose(difference, other)
     assert (found.skew, found.detail) == (
         "a different model version",
@@ -97,8 +98,8 @@ def test_numbers_are_no_pictures(tmp_path: Path) -> None:
 
 
 def test_names_that_come_with_their_scores_in_another_order(tmp_path: Path) -> None:
-    reference = Answers("training", np.float32([[0.2, 0.8]]), np.array([[b"a", b"b"]], object))
-    served = Answers("serving_default", np.float32([[0.8, 0.2]]), np.array([[b"b", b"a"]], object))
+    reference = Answers("training", np.array([[0.2, 0.8]], np.float32), np.array([[b"a", b"b"]], object))
+    served = Answers("serving_default", np.array([[0.8, 0.2]], np.float32), np.array([[b"b", b"a"]], object))
     found = diagnose_names(str(tmp_path), reference, served, 1e-6)
     assert found is not None and found.skew == "names and scores both in another order"
     assert diagnose_names(str(tmp_path), reference, reference, 1e-6) is None

@@ -1,4 +1,4 @@
-"""Batching in the graph: the same answers, whoever calls with how many pictures; and a bad picture fails alone.
+"""Batching in the graph: equal answers for any callers and numbers of images, and a bad image fails only its call.
 
 The model is exported for real and runs in the embedded server's session; callers are threads.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import keras
@@ -79,7 +80,7 @@ def ops(servable: SavedModelBundle) -> list[str]:
 def test_concurrent_callers_of_any_size_get_their_own_answers(
     served: SavedModelBundle, files: list[bytes], expected: np.ndarray
 ) -> None:
-    """One, a few, more than a batch holds; padded up and split, and each row is that of its picture."""
+    """One image, a few, more than a batch holds: padded and split, and each row belongs to its image."""
     sizes = [1, 2, 3, 5, 1, 9, 4, 1, 30, 4] * 4
     starts = np.random.default_rng(0).integers(0, len(files) - 30, len(sizes)).tolist()
     with ThreadPoolExecutor(16) as pool:
@@ -90,7 +91,7 @@ def test_concurrent_callers_of_any_size_get_their_own_answers(
 
 
 def test_rows_of_several_callers_run_as_one(files: list[bytes]) -> None:
-    """Counted by the function itself: forty callers, of which up to eight run at a time."""
+    """The function counts its runs: forty callers, up to eight at a time."""
     seen: list[int] = []
 
     def count(rows: np.ndarray) -> np.ndarray:
@@ -118,7 +119,7 @@ def test_rows_of_several_callers_run_as_one(files: list[bytes]) -> None:
 def test_a_bad_picture_fails_alone(
     served: SavedModelBundle, files: list[bytes], expected: np.ndarray, encode: Callable[..., bytes], bad: str
 ) -> None:
-    """Four callers at once, fifty times: the three good ones are answered each time, rightly, and the bad one never."""
+    """Four callers at once, fifty times: the three good ones always get the right answer, the bad one never."""
     whole = encode(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8), "JPEG")
     wide = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (2**15).to_bytes(4, "big") * 2 + bytes(20)
     content = {"no picture": b"no picture", "cut off": whole[: len(whole) // 2], "too large": wide}[bad]
@@ -171,7 +172,7 @@ def test_the_other_signatures_and_the_default_have_none(
 
 
 def test_two_versions_in_one_process_keep_their_own_answers(tmp_path: Path) -> None:
-    """Queues go by the op's name, the same in both: in sessions as a server's, and eagerly as the Evaluator's."""
+    """Queues are shared by the name of the op, equal in both: in sessions (server) and eagerly (Evaluator)."""
 
     def save(factor: float) -> str:
         function = batch_calls(lambda rows: rows * factor, BATCHING)
@@ -201,7 +202,7 @@ def test_two_versions_in_one_process_keep_their_own_answers(tmp_path: Path) -> N
         ({"max_batch_size": 8, "allowed_batch_sizes": (2, 4)}, r"must rise to max_batch_size, 8, got \(2, 4\)"),
     ],
 )
-def test_what_makes_no_sense_is_told(wrong: dict[str, int], text: str) -> None:
+def test_values_out_of_range_are_rejected(wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         Batching(**wrong)
 

@@ -1,4 +1,4 @@
-"""What every exported model answers, under which names, and that each way in leads to the same answer."""
+"""The signatures of an exported model: names, shapes, and equal answers of all of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from data.images import ops
 from data.images.formats import read_header
-from data.records import image_record, vector_record
+from data.records import Record, image_record, vector_record
 from data.spec import Classes, Feature, Image, Label, Number, Vector
 from serving.export import saved_model
 
@@ -22,7 +22,7 @@ CLASSES = ("été", "ant", "10")
 
 
 class Transform(tf.Module):
-    """What the TransformGraph computes: `components.test_transform` holds the real one to it."""
+    """The computation of the TransformGraph; the tests of Transform compare the real one with it."""
 
     def __init__(self, feature: Feature, classes: Sequence[str]) -> None:
         super().__init__()
@@ -31,6 +31,7 @@ class Transform(tf.Module):
     def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         outputs = dict(raw)
         if "image" in raw:
+            assert isinstance(self._feature, Image)
             outputs["image"] = ops.decode_batch(raw["image"], self._feature)
         if "label" in raw and self._classes:
             outputs["label"] = tf.argmax(raw["label"][:, None] == tf.constant(self._classes)[None], axis=1)
@@ -51,7 +52,7 @@ def _model(feature: Feature, width: int, activation: str | None, *augmentation: 
     )
 
 
-Signatures = dict[str, Callable[..., dict[str, tf.Tensor]]]
+Signatures = dict[str, Any]  # tf.function signatures by name
 
 
 def _export(folder: Path, model: keras.Model, feature: Feature, label: Label, classes: Sequence[str]) -> Signatures:
@@ -176,7 +177,9 @@ def test_a_model_of_numbers(tmp_path: Path) -> None:
     assert _described(default.structured_input_signature[1]) == {"features": (tf.float32, [None, 3])}
     assert _described(default.structured_outputs) == {"outputs": (tf.float32, [None])}
     by_rows = default(features=tf.constant(rows))["outputs"]
-    examples = tf.constant([vector_record(row, 7.5, "x").example for row in rows.tolist()])
+    outcomes = [vector_record(row, 7.5, "x") for row in rows.tolist()]
+    examples = tf.constant([outcome.example for outcome in outcomes if isinstance(outcome, Record)])
+    assert examples.shape == [2]
     by_example = signatures["serving_examples"](inputs=examples)["outputs"]
     np.testing.assert_array_equal(by_rows, by_example)
     np.testing.assert_allclose(by_rows, expected, rtol=1e-5)
@@ -186,7 +189,7 @@ def test_a_model_of_numbers(tmp_path: Path) -> None:
 
 
 def test_augmentation_is_exported_and_sleeps(tmp_path: Path, files: list[bytes]) -> None:
-    """`tf.saved_model.save` fails on such a layer's seeds; an answer must not depend on chance."""
+    """`tf.saved_model.save` fails on the seeds of such a layer; an answer must not be random."""
     model = _model(SPEC, 3, "softmax", keras.layers.RandomFlip(), keras.layers.RandomRotation(0.5))
     plain = _model(SPEC, 3, "softmax")
     plain.set_weights([weight.numpy() for weight in model.trainable_variables])

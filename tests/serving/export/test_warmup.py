@@ -1,4 +1,4 @@
-"""The warm-up requests written beside a real exported model, read back as a server reads them, and replayed."""
+"""Warm-up requests of a real exported model, read back as a server reads them, and replayed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from data.images.formats import read_header
-from data.records import image_record, vector_record
+from data.records import Record, image_record, vector_record
 from data.spec import Image, Number, Vector
 from serving.export import saved_model, warmup
 
@@ -27,7 +27,7 @@ def logs(folder: Path) -> list[prediction_log_pb2.PredictionLog]:
 
 
 def replay(folder: Path) -> list[dict[str, np.ndarray]]:
-    """The answers of the signatures that the requests name."""
+    """Return the answers of the signatures that the requests name."""
     model, answers = tf.saved_model.load(str(folder)), []
     for log in logs(folder):
         kind = log.WhichOneof("log_type")
@@ -77,7 +77,8 @@ def test_numbers_are_sent_as_numbers_and_regressed(tmp_path: Path) -> None:
     line = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")])
     saved_model.write(saved_model.ModelExport(line, Same(), Vector(2), Number(), ()), str(tmp_path / "1"))
     rows = [[1.0, 2.0], [3.5, -1.0], [0.0, 8.0]]
-    records = [vector_record(row, 7.0, "x").example for row in rows]
+    outcomes = [vector_record(row, 7.0, "x") for row in rows]
+    records = [outcome.example for outcome in outcomes if isinstance(outcome, Record)]
     assert warmup.write(str(tmp_path / "1"), "line", Vector(2), False, records) == 3
     assert logs(tmp_path / "1")[2].WhichOneof("log_type") == "regress_log"
     assert [answer["outputs"].tolist() for answer in replay(tmp_path / "1")] == [
@@ -98,7 +99,7 @@ def test_the_file_is_the_same_for_the_same_records(model: Path, picture_files: t
 def test_large_pictures_are_left_out_and_few_are_enough(
     model: Path, smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]
 ) -> None:
-    """Of 200 records the first hundred are looked at, and of these the smallest that fit are sent."""
+    """Of 200 records, the requests hold the smallest that fit among the first hundred."""
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
     large = [encode(noise[: 300 + step], "BMP") for step in range(99)]  # 360 kB and more
     small, late = encode(smooth(1, 9, 9), "PNG"), encode(smooth(2, 2, 2), "PNG")

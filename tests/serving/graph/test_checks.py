@@ -89,7 +89,9 @@ def _export(folder: Path, transform: tf.Module, *layers: keras.layers.Layer, bat
     last = keras.layers.Dense(2, "softmax")
     model = keras.Sequential([keras.Input(SPEC.shape, dtype="uint8"), rescaling, *layers, flat, last])
     label = Classes(CLASSES)
-    saved_model.write(saved_model.Exported(model, transform, SPEC, label, CLASSES, batching or Batching()), str(folder))
+    saved_model.write(
+        saved_model.ModelExport(model, transform, SPEC, label, CLASSES, batching or Batching()), str(folder)
+    )
     return str(folder)
 
 

@@ -1,4 +1,4 @@
-"""When two routes' answers are the same: by hand."""
+"""When the answers of two routes are equal, on answers written by hand."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_tolerance_is_the_measured_noise_within_its_limits() -> None:
     quiet = answers([[0.5, 0.5]])
     assert score_tolerance(quiet, []) == FLOOR
     assert score_tolerance(quiet, [quiet]) == FLOOR
-    noise = np.float32(2**-17)
+    noise = 2.0**-17
     assert score_tolerance(quiet, [answers([[0.5 + noise, 0.5]])]) == NOISE_FACTOR * noise
     assert score_tolerance(quiet, [answers([[0.9, 0.1]])]) == CEILING
     assert score_tolerance(answers([[1000.0]]), []) == 1000 * FLOOR

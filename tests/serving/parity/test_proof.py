@@ -1,4 +1,4 @@
-"""The proof on SavedModels: a faithful one passes by every route, and skewed ones do not."""
+"""Comparison of routes on SavedModels: a faithful model passes on every route, and skewed ones do not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNT = 6
 
 @pytest.fixture(scope="module")
 def records(encode: Callable[..., bytes], smooth: Callable[..., np.ndarray]) -> list[bytes]:
-    """Examples of pictures larger than the model's, JPEG and PNG in turn."""
+    """Examples with images larger than the model's input, alternately JPEG and PNG."""
     found = []
     for number in range(COUNT):
         example = tf.train.Example()
@@ -36,7 +36,7 @@ def records(encode: Callable[..., bytes], smooth: Callable[..., np.ndarray]) -> 
 
 
 class _Model(tf.Module):
-    """A dense model with signatures of its own: none of Skewless's code is in it. `skew` plants a fault."""
+    """A dense model with its own signatures, without code of Skewless. `skew` plants a fault."""
 
     def __init__(self, skew: str) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], records: list[bytes]) -> None:
     with start_live_server(saved("")) as server:
-        found, told = compare_routes(saved(""), server, Sample(records))
+        found, diagnosis = compare_routes(saved(""), server, Sample(records))
     assert [one.route for one in found] == [
         "serving_examples, one by one",
         "serving_default, one by one",
@@ -99,12 +99,12 @@ def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], rec
         "REST, one by one",
         "REST, batches of 6",
     ]
-    assert not [one for one in found if one.fault] and told is None
+    assert not [one for one in found if one.fault] and diagnosis is None
     assert all(one.largest <= one.tolerance < 1e-3 and one.names_agree for one in found)
 
 
 def in_process(folder: str, records: list[bytes]) -> dict[str, str]:
-    """Faults of the signatures by route, without a server."""
+    """Return the faults of the signatures by route, without a server."""
     model = routes.LoadedModel(folder)
     values = routes.feature_values(records, "image", tf.string)
     reference, again = model.examples(records, COUNT), model.examples(records, 1)
@@ -163,8 +163,8 @@ def test_numbers_go_down_every_route(tmp_path: Path) -> None:
         example.features.feature["features"].float_list.value.extend(row)
         records.append(example.SerializeToString())
     with start_live_server(str(tmp_path / "m")) as server:
-        found, told = compare_routes(str(tmp_path / "m"), server, Sample(records))
-    assert [one.fault for one in found] == [""] * 7 and told is None
+        found, diagnosis = compare_routes(str(tmp_path / "m"), server, Sample(records))
+    assert [one.fault for one in found] == [""] * 7 and diagnosis is None
 
 
 def test_what_is_no_model_or_no_example_is_told(
@@ -184,10 +184,10 @@ def test_what_is_no_model_or_no_example_is_told(
 
 
 def test_a_server_that_cannot_serve_is_told_in_its_words(tmp_path: Path) -> None:
-    told = pytest.raises(ServingError, match="the live server cannot serve the model: sorry")
-    with told, start_live_server(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")) as server:
+    raises = pytest.raises(ServingError, match="the live server cannot serve the model: sorry")
+    with raises, start_live_server(str(tmp_path), ("sh", "-c", "echo sorry; exit 1", "--")) as server:
         server()
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
-    told = pytest.raises(ServingError, match=r"the live server cannot serve the model: .*saved_model.pb")
-    with told, start_live_server(str(tmp_path)) as server:
+    raises = pytest.raises(ServingError, match=r"the live server cannot serve the model: .*saved_model.pb")
+    with raises, start_live_server(str(tmp_path)) as server:
         server()
