@@ -1,7 +1,8 @@
-"""What a step depends on, as texts that TFX's cache compares.
+"""What a component depends on, as texts that TFX's cache compares.
 
-TFX's cache sees a component's properties and inputs. It does not see an edit behind a dotted path, and a stale cache
-hit would be silent. So each component carries, in its properties, the values it reads and a hash of the code it calls.
+TFX's cache compares a component's properties and inputs. It does not notice an edit behind a dotted path, and a stale
+cache hit would be silent. So each component has, in its properties, the values that it reads and a hash of the code
+that it calls.
 """
 
 from __future__ import annotations
@@ -23,21 +24,29 @@ from typing import Any
 
 FRAMEWORK = ("data", "serving", "components")
 PACKAGES = ("keras", "tensorflow", "tfx")
-"""What computes the results; another version of one may compute others."""
+"""Installed packages that compute the results; another version may compute other results."""
 
 
 def describe_dependencies(value: Any, prefix: str) -> dict[str, str]:
-    """Dotted name -> text of every field of a dataclass, code by its hash, and `name` -> its class.
+    """Describe everything in a value that results depend on.
 
     Two values with the same description give the same results, on any machine and in any process.
+
+    Args:
+      value: A field of a task: a dataclass, a function, or a plain value.
+      prefix: Dotted name of the field.
+
+    Returns:
+      Text by dotted name: of a dataclass the name of its class and every field, of code its hash, and what the
+      method `depends` of a dataclass returns.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         found = {prefix: type(value).__name__}
         if not _is_ours(type(value).__module__):
-            found[prefix] += f" code {code_hash(type(value))}"  # a user's own class: its code counts
+            found[prefix] += f" code {code_hash(type(value))}"  # the code of Skewless has `framework_hash`
         for one in dataclasses.fields(value):
             found.update(describe_dependencies(getattr(value, one.name), f"{prefix}.{one.name}"))
-        if hasattr(value, "depends"):  # on files, which its fields only name
+        if hasattr(value, "depends"):  # contents of files that its fields name
             found.update({f"{prefix}.{name}": text for name, text in value.depends().items()})
         return found
     if callable(value):
@@ -46,7 +55,7 @@ def describe_dependencies(value: Any, prefix: str) -> dict[str, str]:
 
 
 def code_hash(target: Any) -> str:
-    """Hash of a function's or class's source and of the user's code and constants that it refers to.
+    """Hash the source of a function or class, and the user's code and constants that it refers to.
 
     Comments, docstrings and layout do not count; neither does code outside of the user's own modules. For installed
     packages see `package_versions`, for Skewless itself `framework_hash`.
@@ -72,7 +81,7 @@ def _collect(target: Any, parts: dict[str, str]) -> None:
 
 
 def _collect_name(name: str, value: Any, parts: dict[str, str]) -> None:
-    """A global that the code reads: the user's functions by their code, constants by their value."""
+    """Add a global that the code reads: the user's functions with their code, constants with their value."""
     if isinstance(value, ModuleType):
         if _is_users(value.__name__):
             parts[f"module {value.__name__}"] = _module_source(value)
@@ -86,7 +95,7 @@ def _collect_name(name: str, value: Any, parts: dict[str, str]) -> None:
 
 
 def _codes(target: Any) -> list[tuple[CodeType, dict[str, Any]]]:
-    """The code objects of a function, or of a class's methods, with the globals and closures that they see."""
+    """Return the code objects of a function, or of a class's methods, with their globals and closures."""
     functions = [target] if isinstance(target, FunctionType) else []
     if isinstance(target, type):
         functions = [one for one in map(inspect.unwrap, vars(target).values()) if isinstance(one, FunctionType)]
@@ -94,7 +103,7 @@ def _codes(target: Any) -> list[tuple[CodeType, dict[str, Any]]]:
 
 
 def _names(code: CodeType) -> set[str]:
-    """Global and closure names that the code and the functions inside it read."""
+    """Return the global and closure names that the code and the functions inside it read."""
     found = {*code.co_names, *code.co_freevars} - set(dir(builtins))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -103,7 +112,7 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _source(target: Any) -> str:
-    """Source without comments, docstrings and layout; a lambda's, whose lines say too much, from its bytecode."""
+    """Return the source without comments, docstrings and layout; of a lambda, whose lines hold other code, bytecode."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(target)))
     except (OSError, TypeError, SyntaxError):
@@ -129,7 +138,10 @@ def _dump(tree: ast.AST) -> str:
 
 
 def _text(node: Any) -> str:
-    """A syntax tree as text, the same in each Python: fields that are empty, as new ones are in old code, left out."""
+    """Return a syntax tree as text.
+
+    Empty fields are left out: newer versions of Python add fields, which are empty for old code.
+    """
     if isinstance(node, ast.Constant):
         return repr(node.value)
     if isinstance(node, list):
@@ -146,7 +158,7 @@ def _is_ours(module: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _is_users(module: str) -> bool:
-    """Neither Skewless's framework, nor an installed package, nor Python's own."""
+    """Return whether a module is neither Skewless's, nor of an installed package, nor Python's own."""
     top = module.partition(".")[0]
     if not top or _is_ours(module) or top in sys.stdlib_module_names:
         return False
@@ -163,7 +175,7 @@ def _is_users(module: str) -> bool:
 
 @functools.cache
 def framework_hash() -> str:
-    """Hash of Skewless's own sources that the components call: an upgrade runs everything anew."""
+    """Hash the sources of Skewless that the components call: after an upgrade every component runs again."""
     files = []
     for package in FRAMEWORK:
         spec = importlib.util.find_spec(package)
@@ -173,7 +185,7 @@ def framework_hash() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """`packages.NAME` -> version, of the installed packages that compute the results."""
+    """Return the version of each of `PACKAGES`, by `packages.NAME`."""
     return {f"packages.{name}": importlib.metadata.version(name) for name in PACKAGES}
 
 

@@ -1,4 +1,4 @@
-"""Settings by dotted name, `train.epochs=1`: the fields of a task, changed without editing it."""
+"""Settings by dotted name, `train.epochs=1`: change the fields of a task without editing it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
-    """`["train.epochs=1"]` to `{"train.epochs": "1"}`.
+    """Parse `["train.epochs=1"]` to `{"train.epochs": "1"}`.
 
     Raises:
-      UsageError: no `=`, or two values for one name.
+      UsageError: If an assignment has no `=`, or if a name has two different values.
     """
     parsed: dict[str, str] = {}
     for assignment in assignments:
@@ -35,10 +35,15 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def apply_settings(task: T, settings: Mapping[str, str]) -> T:
-    """A copy of the dataclass with the settings changed; each dataclass checks itself again.
+    """Return a copy of a task with the settings changed; each changed dataclass checks its fields again.
+
+    Args:
+      task: A dataclass with nested dataclasses.
+      settings: Text of the new value by dotted name.
 
     Raises:
-      UsageError: an unknown name (the nearest and all legal ones told) or a value of another type.
+      UsageError: If a setting is unknown (the error suggests the closest match and lists the legal names), or if a
+        text is not a value of the field's type.
     """
     legal = setting_names(task)
     for key in settings:
@@ -48,7 +53,7 @@ def apply_settings(task: T, settings: Mapping[str, str]) -> T:
 
 
 def setting_names(value: Any, prefix: str = "") -> list[str]:
-    """Dotted names of every plain field: numbers, texts, flags, and tuples of them or of pairs of them."""
+    """List the dotted names of all plain fields: numbers, texts, flags, and tuples of them or of pairs of them."""
     found = []
     for name, hint in types_of(type(value)).items():
         inner = getattr(value, name)
@@ -71,7 +76,10 @@ def _is_plain(hint: Any) -> bool:
 
 
 def _changed(value: T, prefix: str, settings: Mapping[str, str]) -> T:
-    """The dataclass with its own settings changed in one step: some fit together alone, a backbone and its width."""
+    """Return the dataclass with all its settings changed at once.
+
+    Some values are valid only together: a backbone and its width.
+    """
     changes: dict[str, Any] = {}
     for name, hint in types_of(type(value)).items():
         key = prefix + name
@@ -83,16 +91,21 @@ def _changed(value: T, prefix: str, settings: Mapping[str, str]) -> T:
         return value
     try:
         return dataclasses.replace(value, **changes)  # type: ignore[type-var]
-    except (TypeError, ValueError) as error:  # from the checks of a user's own dataclass
+    except (TypeError, ValueError) as error:  # raised by the checks of a user's own dataclass
         given = ", ".join(f"{key}={text}" for key, text in settings.items() if key.removeprefix(prefix) in changes)
         raise UsageError(f"{given}: {error}" if given else str(error)) from error
 
 
 def _convert(hint: Any, text: str, key: str) -> Any:
-    """The text as a value of the type.
+    """Convert a text to a value of a type.
+
+    Args:
+      hint: The type: int, float, str, bool, a Literal, a union or a tuple of these.
+      text: From the command line.
+      key: The setting's name, for the error.
 
     Raises:
-      UsageError: it is none.
+      UsageError: If the text is not a value of the type.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -108,7 +121,7 @@ def _convert(hint: Any, text: str, key: str) -> Any:
             raise UsageError(f"{key} must be true or false, got '{text}'")
         return text.lower() == "true"
     try:
-        found = hint(text)  # int, float or str
+        found = hint(text)
         if hint is float and not is_finite(found):
             raise ValueError(text)
         return found
@@ -118,7 +131,7 @@ def _convert(hint: Any, text: str, key: str) -> Any:
 
 
 def _convert_to_one(hints: Sequence[Any], text: str, key: str) -> Any:
-    """The text as a value of the first type that takes it."""
+    """Convert the text to a value of the first type that accepts it."""
     if type(None) in hints and text.lower() in ("none", ""):
         return None
     *others, last = [one for one in hints if _is_plain(one)]
@@ -129,14 +142,14 @@ def _convert_to_one(hints: Sequence[Any], text: str, key: str) -> Any:
 
 
 def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]:
-    """ "a,b" as a tuple; a tuple within it is "a:b"."""
+    """Convert `a,b` to a tuple; a tuple inside it is written `a:b`."""
     parts = [part.strip() for part in text.split(",")] if text else []
-    if "" in parts:  # an empty name among the classes would move those after it
+    if "" in parts:  # an empty class name would shift the index of those after it
         raise UsageError(f"{key} has an empty value between its commas: '{text}'")
     if Ellipsis in hints:
         hints = [hints[0]] * len(parts)
     if len(hints) != len(parts):
-        raise UsageError(f"{key} must be {len(hints)} values with commas between, got '{text}'")
+        raise UsageError(f"{key} must be {len(hints)} values, separated by commas, got '{text}'")
     return tuple(
         _convert(hint, part.replace(":", ",") if typing.get_origin(hint) is tuple else part, key)
         for hint, part in zip(hints, parts, strict=True)
@@ -144,7 +157,7 @@ def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]
 
 
 def flatten_settings(value: Any, prefix: str = "") -> dict[str, str]:
-    """Dotted names and texts of all plain fields, for the record of a run."""
+    """Return the value of each plain field as JSON, by dotted name."""
     return {name: json.dumps(_get(value, name)) for name in setting_names(value, prefix)}
 
 

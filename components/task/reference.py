@@ -1,4 +1,4 @@
-"""How a component finds the task again in its own process: an import path, settings, and what it depends on."""
+"""References to a task: an import path and settings, from which a component loads the task in its own process."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _LOADED: dict[tuple[str, tuple[tuple[str, str], ...]], _LoadedTask] = {}  # by p
 
 @dataclass(frozen=True)
 class TaskReference:
-    """Where a task is defined and how this run changes it.
+    """A task's import path, and the settings of a run.
 
     Attributes:
-      path: `module:NAME`.
-      settings: `--set` by dotted name.
+      path: `module:NAME`; without a name `TASK`.
+      settings: Texts of `--set` by dotted name.
     """
 
     path: str
@@ -70,8 +70,20 @@ class TaskReference:
         return found
 
     def config(self, *parts: str) -> dict[str, Any]:
-        """A component's custom_config: only what concerns the named fields of the task, so that a change of `train`
-        leaves ingestion in the cache."""
+        """Return the `custom_config` of a component.
+
+        It covers only the named parts of the task: a change of `train` does not invalidate the cache of ingestion.
+
+        Args:
+          *parts: Fields of the task that the component reads: "feature", "label".
+
+        Returns:
+          Under `KEY`: `task`, the path; `settings`, those of the parts; `depends`, what the parts, Skewless and the
+          installed packages contribute to the results (`components.task.fingerprint`).
+
+        Raises:
+          UsageError: If the task cannot be loaded.
+        """
         task = self.load()
         depends = {"framework": fingerprint.framework_hash(), **fingerprint.package_versions()}
         for part in parts:
@@ -81,7 +93,7 @@ class TaskReference:
 
 
 def task_of(config: Mapping[str, Any] | str) -> Task:
-    """The task that a component's custom_config (or its JSON) refers to."""
+    """Return the task that a component's `custom_config`, or its JSON, refers to."""
     values: Mapping[str, Any] = json.loads(config) if isinstance(config, str) else config
     reference = values[KEY]
     return TaskReference(reference["task"], reference["settings"]).load()

@@ -1,4 +1,4 @@
-"""A task checks itself when it is made, by `--set` or in Python: nothing has run then."""
+"""A task checks itself when it is created, by `--set` or in Python: before anything runs."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ ROWS = dataclasses.replace(LINE, label=Classes())
         (lambda: ImageFolder("/other"), "source.folder must be below the data folder, got '/other'"),
     ],
 )
-def test_what_is_wrong_is_told_at_once(make: Any, words: str) -> None:
+def test_an_invalid_value_is_rejected_at_once(make: Any, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         make()
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_list_is_taken_where_a_tuple_is_meant() -> None:
+def test_a_list_is_accepted_for_a_tuple() -> None:
     assert Evaluate(slices=["label"]) == Evaluate(slices=("label",))  # type: ignore[arg-type]
     assert hash(Classes(["a", "b"])) == hash(Classes(("a", "b")))  # type: ignore[arg-type]
     assert ImageFolder("a..b/c").folder == "a..b/c"
@@ -64,14 +64,14 @@ def test_a_list_is_taken_where_a_tuple_is_meant() -> None:
         ({"model": "cnn"}, "task.model must be a function, got 'cnn'"),
         ({"train": {}}, "task.train must be a Train, got {}"),
         ({"name": 1}, "task.name must be a text, got 1"),
-        ({"name": ""}, "a task's name is letters, digits, _ and -, no - first, got ''"),
-        ({"name": "-x"}, "no - first, got '-x'"),
+        ({"name": ""}, "a task's name must be letters, digits, _ and -, without a - at the start, got ''"),
+        ({"name": "-x"}, "without a - at the start, got '-x'"),
         ({"name": "a/b"}, "got 'a/b'"),
         ({"name": "../a"}, "got '../a'"),
-        ({"name": "a" * 64}, "a task's name has 63 letters at most, got 64"),
+        ({"name": "a" * 64}, "a task's name must have at most 63 characters, got 64"),
     ],
 )
-def test_a_part_that_is_none_is_told_at_once(change: dict[str, Any], words: str) -> None:
+def test_an_invalid_part_is_rejected_at_once(change: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError) as caught:
         dataclasses.replace(TINY, **change)
     assert words in str(caught.value)
@@ -114,6 +114,6 @@ def test_slices_by_anything_else_are_refused(task: Task, slices: tuple[str, ...]
     assert words in str(caught.value) and caught.value.hint
 
 
-def test_a_vector_has_a_size_that_can_be() -> None:
+def test_the_size_of_a_vector_has_a_limit() -> None:
     with pytest.raises(UsageError, match="feature.size must be 1 to 67108864, got 4294967295"):
         Vector(2**32 - 1)
