@@ -98,7 +98,7 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
         reference=reference.route,
         tolerance=compare.score_tolerance(reference, again),
         feature=task.feature.name,
-        synthetic=sum(probe.reason.startswith("made: ") for probe in probes),
+        synthetic=sum(probe.is_generated for probe in probes),
         routes=comparisons,
         structure=_structure(task, artifacts, trained, records, labels),
         diagnosis=diagnosis,
