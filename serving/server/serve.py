@@ -19,7 +19,7 @@ from serving.server.batching.batching_session import BatchingSessionFactory
 from serving.server.batching.options import BatchingOptions
 from serving.server.config import protos
 from serving.server.config.flags import Flags
-from serving.server.config.model_config import read_text, single_model_config
+from serving.server.config.model_config import read_text_proto, single_model_config
 from serving.server.config.platform_config import Platform, platform_from_flags
 from serving.server.lifecycle.loader import Loader
 from serving.server.lifecycle.manager_threads import ManagerThreads
@@ -77,7 +77,7 @@ def serve(flags: Flags, stop: threading.Event, report: Callable[[str], None] = _
 
 def _config(flags: Flags) -> model_server_config_pb2.ModelServerConfig:
     if flags.model_config_file:
-        return read_text(flags.model_config_file, model_server_config_pb2.ModelServerConfig())
+        return read_text_proto(flags.model_config_file, model_server_config_pb2.ModelServerConfig())
     return single_model_config(flags.model_name, flags.model_base_path)
 
 
@@ -87,14 +87,14 @@ def _polls(flags: Flags) -> bool:
 
 
 def _ssl(flags: Flags) -> Any:
-    return read_text(flags.ssl_config_file, protos.SSLConfig()) if flags.ssl_config_file else None
+    return read_text_proto(flags.ssl_config_file, protos.SSLConfig()) if flags.ssl_config_file else None
 
 
 def _metrics_path(flags: Flags) -> str | None:
     """Return the path of Prometheus' metrics on the REST port; None if they are not enabled."""
     if not flags.monitoring_config_file:
         return None
-    return prometheus_path(read_text(flags.monitoring_config_file, protos.MonitoringConfig()))
+    return prometheus_path(read_text_proto(flags.monitoring_config_file, protos.MonitoringConfig()))
 
 
 def _model_manager(flags: Flags, platform: Platform, metrics: Metrics) -> ModelManager[Any]:
