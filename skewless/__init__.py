@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from data.spec import Classes, Feature, Image, Label, Number, Vector
     from pipeline.api import run
     from pipeline.report.record import RunRecord
-    from serving.client import Client, Prediction, Tensor, Tls
+    from serving.client import Client, MockTransport, Prediction, Tensor, Tls, TransportError
+    from serving.client.transport import Transport
     from serving.export.batching import Batching
 
 __version__: str
@@ -67,6 +68,7 @@ _HOMES = {
     "ImageFolder": "data.sources.image_folder",
     "Ingest": "data.ingest.shards",
     "Label": "data.spec",
+    "MockTransport": "serving.client",
     "Number": "data.spec",
     "Prediction": "serving.client",
     "QualityError": "data.errors",
@@ -82,6 +84,8 @@ _HOMES = {
     "Tls": "serving.client",
     "Train": "components.task.train_config",
     "Transfer": "components.models.transfer",
+    "Transport": "serving.client.transport",
+    "TransportError": "serving.client",
     "UsageError": "data.errors",
     "Vector": "data.spec",
     "fetch": "data.files.download",
@@ -112,6 +116,7 @@ __all__ = [
     "ImageFolder",
     "Ingest",
     "Label",
+    "MockTransport",
     "Number",
     "Prediction",
     "QualityError",
@@ -127,6 +132,8 @@ __all__ = [
     "Tls",
     "Train",
     "Transfer",
+    "Transport",
+    "TransportError",
     "UsageError",
     "Vector",
     "fetch",

@@ -1,0 +1,74 @@
+"""The examples, run as their READMEs say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import PROJECT
+
+EXAMPLES = PROJECT / "examples"
+SKEWLESS = [sys.executable, "-m", "skewless"]
+
+
+def _run(folder: str, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(command, cwd=EXAMPLES / folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_every_folder_is_listed() -> None:
+    listed = (EXAMPLES / "README.md").read_text()
+    folders = [one.name for one in EXAMPLES.iterdir() if one.is_dir() and one.name != "__pycache__"]
+    assert folders
+    assert [name for name in folders if f"[{name}/]" not in listed] == []
+
+
+def test_the_readme_s_task_is_that_of_own_folder() -> None:
+    """README.md and the example show the same network."""
+    import ast
+
+    def layers(source: str) -> str:
+        (found,) = [one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.FunctionDef)]
+        return ast.unparse(found.body[-1])
+
+    readme = (PROJECT / "README.md").read_text()
+    block = readme.partition("# flowers.py\n")[2].partition("```")[0]
+    assert layers(block) == layers((EXAMPLES / "own_folder" / "flowers.py").read_text())
+
+
+@pytest.mark.slow
+def test_own_folder(tmp_path: Path, picture_folder) -> None:
+    data = picture_folder(tmp_path / "data", {"daisy": 40, "rose": 40})
+    root = tmp_path / "root"
+    settings = ("--set", "train.epochs=1", "--set", "evaluate.min_accuracy=0")
+    done = _run("own_folder", *SKEWLESS, "run", "flowers", "--data", str(data), "--root", str(root), *settings)
+    assert done.returncode == 0, done.stderr
+    assert list((root / "flowers" / "serving" / "flowers").iterdir())
+
+
+def test_the_client_is_tested_without_a_server() -> None:
+    done = _run("client", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_ask.py")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_client_says_that_no_server_answers(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
+    done = _run("client", sys.executable, "ask.py", "127.0.0.1:1", "flowers", str(tmp_path / "one.png"))
+    assert done.returncode == 6
+    assert done.stderr.startswith("error: no server answers at 127.0.0.1:1"), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flags", "status"), [((), 0), (("--skewed",), 5)])
+def test_the_proof(tmp_path: Path, flags: tuple[str, ...], status: int) -> None:
+    model, examples = str(tmp_path / "model"), str(tmp_path / "examples.tfrecord")
+    made = _run("proof", sys.executable, "make_model.py", model, examples, *flags)
+    assert made.returncode == 0, made.stderr
+    done = _run("proof", *SKEWLESS, "skew", "--model", model, "--examples", examples)
+    assert done.returncode == status, (done.stdout, done.stderr)
