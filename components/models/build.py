@@ -1,4 +1,4 @@
-"""The task's model, checked against its contract, with the loss that fits its output; and how frozen layers thaw."""
+"""The task's model, checked and compiled with the loss for its output; and how frozen layers are unfrozen."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from data.spec import Image
 
 
 def build_for_training(task: Task, classes: int) -> keras.Model:
-    """The task's model, checked, with the task's augmentation in front of it, and compiled.
+    """Build the task's model, check its output, put the task's augmentation in front of it, and compile it.
 
     Args:
-      task: tells the model and how to train it.
-      classes: number of classes; 0 for a number.
+      task: With the model and the settings of training.
+      classes: Number of classes; 0 if the label is a number.
 
     Raises:
-      UsageError: the model's output does not fit the label.
+      UsageError: If the model's output does not fit the label.
     """
     model = task.model(task.feature, classes)
     check_output(model, task, classes)
@@ -34,17 +34,17 @@ def build_for_training(task: Task, classes: int) -> keras.Model:
 
 
 def without_augmentation(model: keras.Model) -> keras.Model:
-    """The task's own model, which shares its weights with the one that is trained, without the augmentation."""
-    kinds = keras.layers.InputLayer, Augment, keras.Model  # as `build_for_training` puts them together
+    """Return the task's own model, without the augmentation; it shares its weights with the trained one."""
+    kinds = keras.layers.InputLayer, Augment, keras.Model  # the layers that `build_for_training` combines
     if len(model.layers) == 3 and all(map(isinstance, model.layers, kinds)):
         return model.layers[-1]
     return model
 
 
 def compile_model(model: keras.Model, task: Task, learning_rate: float) -> None:
-    """Gives the model a new optimizer with this rate, and the loss and the metric of its output.
+    """Compile the model with a new optimizer, and with the loss and the metric for its output.
 
-    All their variables exist afterwards, not only after the first step: a checkpoint can be restored.
+    All variables of these exist afterwards, not only after the first step, so that a checkpoint can be restored.
     """
     optimizer = keras.optimizers.get({"class_name": task.train.optimizer, "config": {"learning_rate": learning_rate}})
     if not task.is_classification:
@@ -56,36 +56,43 @@ def compile_model(model: keras.Model, task: Task, learning_rate: float) -> None:
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(), metrics=[accuracy])
     optimizer.build(model.trainable_variables)
     blank = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
-    with keras.StatelessScope():  # nothing is counted
+    with keras.StatelessScope():  # the metrics count nothing
         model.compute_metrics(blank, np.zeros(1, "int64"), model(blank, training=False))
 
 
 def check_output(model: keras.Model, task: Task, classes: int) -> None:
-    """Asks the untrained model about a few examples of noise: logits of blank ones are 0, as a probability may be.
+    """Check the output of the untrained model on a few examples of noise.
+
+    Blank examples would not do: their logits are 0, which is a valid probability, too. With logits instead of
+    probabilities the loss would be wrong, and the model would train badly without any error.
+
+    Args:
+      model: Of the task, not compiled.
+      task: With the feature.
+      classes: Number of classes; 0 if the label is a number.
 
     Raises:
-      UsageError: the width is not that of the classes, or the values are not probabilities: a loss that is told
-        the wrong one of logits and probabilities trains all the same, only badly.
+      UsageError: If the width does not fit the number of classes, or if the values are not probabilities.
     """
     noise = 255 * np.random.default_rng(0).integers(0, 2, (8, *task.feature.shape))
     output = np.asarray(model(noise.astype("uint8" if isinstance(task.feature, Image) else "float32"), training=False))
     legal = {1} if not classes else {classes, 1} if classes == 2 else {classes}
     where = f"the model of task '{task.name}'"
     if output.ndim != 2 or output.shape[1] not in legal:
-        want = " or ".join(f"[N, {width}]" for width in sorted(legal))
-        raise UsageError(f"{where} gives {('N', *output.shape[1:])} for {classes} classes, expected {want}")
+        expected = " or ".join(f"[N, {width}]" for width in sorted(legal))
+        raise UsageError(f"{where} gives {('N', *output.shape[1:])} for {classes} classes, expected {expected}")
     sums = output.sum(axis=1) if output.shape[1] > 1 else np.ones(1)
     linear = any(getattr(last, "activation", None) is keras.activations.linear for last in model.layers[-1:])
-    one_logit = linear and output.shape[1] == 1  # which may lie in 0..1 by chance
+    one_logit = linear and output.shape[1] == 1  # its value may be in 0..1 by chance
     if classes and (one_logit or output.min() < 0 or output.max() > 1 or abs(sums - 1).max() > 1e-3):
         raise UsageError(
-            f"{where} does not give probabilities (0..1, of sum 1)",
-            hint="End it with softmax, or for two classes with one sigmoid.",
+            f"{where} does not give probabilities (0 to 1, with sum 1)",
+            hint="Use softmax in the last layer, or one sigmoid for two classes.",
         )
 
 
 def flat_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers, those of nested models in their place."""
+    """Yield the layers of a model, and in the place of a nested model its layers."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from flat_layers(layer)
@@ -94,13 +101,17 @@ def flat_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def unfreeze(model: keras.Model, from_layer: str) -> int:
-    """Makes the frozen layers trainable, from a named one on (empty: all), but for BatchNormalization.
+    """Make frozen layers trainable, except BatchNormalization.
+
+    Args:
+      model: With frozen layers.
+      from_layer: Name of the first layer to unfreeze; empty: all.
 
     Returns:
-      How many layers with weights now learn that did not.
+      Number of layers with weights that were frozen and are trainable now.
 
     Raises:
-      UsageError: no layer is frozen, or none of those that are has this name.
+      UsageError: If no layer is frozen, or if no frozen layer has the name.
     """
     frozen = [layer for layer in flat_layers(model) if not layer.trainable]
     names = [layer.name for layer in frozen]
@@ -109,7 +120,7 @@ def unfreeze(model: keras.Model, from_layer: str) -> int:
     if from_layer and from_layer not in names:
         raise unknown("frozen layer", from_layer, names)
     first = names.index(from_layer) if from_layer else 0
-    model.trainable = True  # of a nested model that is frozen as a whole, no layer can learn
+    model.trainable = True  # in a nested model that is frozen as a whole, no layer is trained
     for number, layer in enumerate(frozen):
         layer.trainable = number >= first and not isinstance(layer, keras.layers.BatchNormalization)
     return sum(layer.trainable and bool(layer.weights) for layer in frozen)

@@ -1,4 +1,4 @@
-"""The convolutional network of the notebooks: blocks of convolution and pooling, then a dense layer."""
+"""A convolutional network, as in the notebooks: blocks of convolution and pooling, then a dense layer."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from data.errors import UsageError
 from data.fields import check_fields
 from data.spec import Feature
 
-MAX_UNITS = 2**20  # above, no machine holds the weights
+MAX_UNITS = 2**20  # the weights of more units fit into no machine's memory
 
 
 @dataclass(frozen=True)
 class ConvNet:
-    """A task's `model`: its fields are settings, `--set model.dense=256`.
+    """A model for a task; its fields are settings: `--set model.dense=256`.
 
     Attributes:
-      filters: of the 3x3 convolutions, one for each block; a block halves the picture.
-      dense: units of the layer after them.
-      dropout: share of what the blocks found that each step leaves out.
+      filters: Numbers of filters of the 3x3 convolutions, one for each block; each block halves height and width.
+      dense: Units of the dense layer after the blocks.
+      dropout: Share of the dense layer's inputs that each step drops, 0 to 1.
     """
 
     filters: tuple[int, ...] = (16, 32, 64, 64, 64)
@@ -34,13 +34,13 @@ class ConvNet:
                 f"model.filters and model.dense must be 1 to {MAX_UNITS}, got {self.filters} and {self.dense}"
             )
         if not 0 <= self.dropout < 1:
-            raise UsageError(f"model.dropout is a share, 0 to 1, got {self.dropout}")
+            raise UsageError(f"model.dropout must be at least 0 and below 1, got {self.dropout}")
 
     def __call__(self, feature: Feature, classes: int) -> keras.Model:
-        """uint8 [N, h, w, c] to probabilities [N, classes]; for two classes one sigmoid [N, 1].
+        """Return the model: uint8 [N, h, w, c] to probabilities [N, classes], or for two classes one sigmoid [N, 1].
 
         Raises:
-          UsageError: the pictures are too small for so many blocks.
+          UsageError: If the pictures are too small for the number of blocks.
         """
         inputs = keras.Input(feature.shape, dtype="uint8")
         hidden = keras.layers.Rescaling(1 / 255)(inputs)
@@ -48,7 +48,7 @@ class ConvNet:
             if min(hidden.shape[1:3]) < 4:
                 raise UsageError(
                     f"pictures of {feature.shape[0]}x{feature.shape[1]} are too small for {len(self.filters)} blocks",
-                    hint="Take larger pictures, or fewer blocks: --set model.filters=16,32",
+                    hint="Use larger pictures, or fewer blocks: --set model.filters=16,32",
                 )
             hidden = keras.layers.Conv2D(filters, 3, activation="relu")(hidden)
             hidden = keras.layers.MaxPooling2D()(hidden)

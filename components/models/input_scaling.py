@@ -1,4 +1,4 @@
-"""What a Keras model does to pixels first, found by asking it; and the model on pixels that no picture has."""
+"""The scaling of pixels in a Keras model, measured on its outputs; and the same model with float inputs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from serving.diagnosis.scaling import Scaling
 
 _PROBES = (0.0, 255.0)
-_ROUNDING = 1e-4  # of the values' range: what float32 may add in a few steps
+_ROUNDING = 1e-4  # share of the values' range: the error of a few float32 operations
 
 
 def scaling_of(model: keras.Model) -> Scaling | None:
-    """The last value within a functional model that is still `pixel * scale + offset`, by channel.
+    """Return the scaling of the last tensor in a functional model that is `pixel * scale + offset` for each channel.
 
-    It covers `Rescaling`, `Normalization`, the arithmetic of `preprocess_input` and whatever else is such an affinity,
-    for it is found by values and not by names. Layers that learn do not count: they are no preprocessing.
+    It is found by values and not by names, so it covers `Rescaling`, `Normalization`, the arithmetic of
+    `preprocess_input` and any other affine operation. Trainable layers do not count: they are no preprocessing.
 
     Args:
-      model: takes uint8 or float [N, h, w, c].
+      model: Takes uint8 or float [N, h, w, c].
 
     Returns:
-      None: it has no such value, or is no functional model.
+      None if no tensor is a scaling of the pixels, or if the model is not a functional one.
     """
     if not isinstance(model, keras.Model) or not getattr(model, "operations", None) or len(model.inputs) != 1:
         return None
@@ -40,7 +40,7 @@ def scaling_of(model: keras.Model) -> Scaling | None:
 
 
 def _outputs(model: keras.Model) -> list[keras.KerasTensor]:
-    """What the operations before the first that learns give, in their order."""
+    """Return the outputs of the operations before the first trainable one, in order."""
     found = []
     for operation in model.operations:
         if getattr(operation, "trainable_weights", None) or isinstance(operation, keras.layers.BatchNormalization):
@@ -51,7 +51,12 @@ def _outputs(model: keras.Model) -> list[keras.KerasTensor]:
 
 
 def _affine(values: np.ndarray, pixels: np.ndarray) -> Scaling | None:
-    """Of values at 0, at 255 and at other pixels [h, w, c], if all of them lie on one line for each channel."""
+    """Return the scaling if the values are an affine function of the pixels, the same in each channel.
+
+    Args:
+      values: [3, h, w, c] for pixels of 0, pixels of 255, and `pixels`.
+      pixels: [h, w, c], 0 to 255.
+    """
     low, high, other = values
     offset, scale = low[0, 0], (high[0, 0] - low[0, 0]) / 255
     reach = _ROUNDING * max(1.0, float(np.abs(values).max()))
@@ -62,10 +67,12 @@ def _affine(values: np.ndarray, pixels: np.ndarray) -> Scaling | None:
 
 
 def with_float_input(model: keras.Model) -> keras.Model:
-    """The same layers with the same weights on float32 inputs: Keras would cast them to uint8, and cut 0.5 to 0.
+    """Return a model of the same layers, with the same weights, that takes float32 inputs.
+
+    With the original model Keras would cast them to uint8, and truncate 0.5 to 0.
 
     Raises:
-      ValueError: it is no functional model.
+      ValueError: If it is not a functional model.
     """
     floats = keras.Input(model.inputs[0].shape[1:], dtype="float32")
     return keras.models.clone_model(model, input_tensors=floats, clone_function=lambda layer: layer)

@@ -1,4 +1,4 @@
-"""A model in words: one entry a layer, small enough for `run.json`, enough to draw it."""
+"""A summary of a model: one entry for each layer, small enough for `run.json`, and enough to draw the model."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ import keras
 
 
 def describe_layers(model: keras.Model) -> list[dict[str, Any]]:
-    """The layers of a model in the order of the computation, ready for JSON.
+    """Describe the layers of a model in the order of the computation, as values for JSON.
 
-    A Sequential within the model is given by its layers; any other nested model (a backbone) is one entry. Plain
-    operations between the layers (`x / 127.5`) have entries, too. Parameters are those of the entries: together
-    they are `model.count_params()`.
+    A nested Sequential is replaced by its layers; any other nested model (a backbone) is one entry. Plain operations
+    between the layers (`x / 127.5`) have entries, too. The parameters of all entries add up to `model.count_params()`.
 
     Args:
-      model: of any kind; where it is no graph of layers (a subclass with a `call`) shapes are unknown.
+      model: Of any kind; if it is not a graph of layers (a subclass with a `call`), the shapes are unknown.
 
     Returns:
-      For each: `name`, `kind` (its class), `detail` ("16 filters 3x3, relu"; of a nested model the number of its
-      layers; may be empty), `output` (its shape without the batch, None where a size is open; the whole is None where
-      the shape is unknown), `params` and `trainable_params` (numbers of values), `trainable` (False: frozen),
-      `inputs` (the names of the entries before it that feed it).
+      For each layer: `name`, `kind` (its class), `detail` ("16 filters 3x3, relu"; for a nested model its number of
+      layers; may be empty), `output` (shape without the batch; None for an open size, and None instead of the list for
+      an unknown shape), `params` and `trainable_params` (numbers of values), `trainable` (False: frozen), `inputs`
+      (names of the earlier entries whose outputs it takes).
     """
     return _entries(model, None)
 
 
 def _entries(model: keras.Model, outer: list[str] | None) -> list[dict[str, Any]]:
-    """The entries of a model; `outer` names those that feed it where it lies in another."""
+    """Return the entries of a model.
+
+    Args:
+      model: The whole model, or a nested one.
+      outer: Of a nested model the names of the entries whose outputs it takes; None for the whole.
+    """
     found: list[dict[str, Any]] = []
-    gives: dict[str, list[str]] = {}  # by operation: the entries that hold its output
+    gives: dict[str, list[str]] = {}  # names of the entries with its output, by operation
     for operation, parents, shape in _steps(model):
         feeds = [name for parent in parents for name in gives.get(parent, [])]
         if isinstance(operation, keras.layers.InputLayer) and outer is not None:
@@ -48,15 +52,15 @@ def _entries(model: keras.Model, outer: list[str] | None) -> list[dict[str, Any]
 
 
 def _steps(model: keras.Model) -> Iterator[tuple[Any, list[str], list[int | None] | None]]:
-    """Each operation of a model, the names of those that feed it, and its output's shape without the batch."""
-    graph = getattr(model, "_functional", None) or model  # a Sequential keeps its graph there once it is built
+    """Yield each operation of a model, the names of those before it, and its output shape without the batch."""
+    graph = getattr(model, "_functional", None) or model  # the graph of a Sequential, once it is built
     if not hasattr(graph, "_nodes_by_depth"):
         before: list[str] = []
         for layer in model.layers:
             yield layer, before, None
             before = [layer.name]
         return
-    nodes_of: dict[str, list[Any]] = {}  # several where a layer is called more than once
+    nodes_of: dict[str, list[Any]] = {}  # several if a layer is called more than once
     for node in itertools.chain.from_iterable(graph._nodes_by_depth.values()):
         nodes_of.setdefault(node.operation.name, []).append(node)
     for operation in graph.operations:
@@ -66,11 +70,11 @@ def _steps(model: keras.Model) -> Iterator[tuple[Any, list[str], list[int | None
 
 
 def _entry(operation: Any) -> dict[str, Any]:
-    """What an operation, a layer or a nested model says of itself."""
+    """Return what is known from an operation, a layer or a nested model alone."""
     weights, trained = (_size(getattr(operation, name, [])) for name in ("weights", "trainable_weights"))
     is_model = isinstance(operation, keras.Model)
-    # A model's own flag stays up where each of its layers is frozen; a layer's says what was meant, also of one that
-    # has nothing to train.
+    # The flag of a model stays True if each of its layers is frozen. The flag of a layer is right, also of a layer
+    # without weights.
     trainable = trained > 0 if is_model and weights else bool(getattr(operation, "trainable", True))
     return {
         "name": operation.name,
@@ -92,7 +96,7 @@ def _of_model(model: keras.Model, trainable: bool) -> str:
 
 
 def _of_layer(layer: Any) -> Iterator[str]:
-    """The settings that tell a layer from another of its class."""
+    """Yield the settings that distinguish a layer from others of its class."""
     if isinstance(layer, keras.layers.InputLayer):
         yield str(layer.dtype)
     if isinstance(layer, keras.layers.Rescaling):
@@ -118,7 +122,7 @@ def _of_layer(layer: Any) -> Iterator[str]:
 
 
 def _of_rescaling(layer: keras.layers.Rescaling) -> Iterator[str]:
-    """One number each, or nothing of scales by channel."""
+    """Yield scale and offset if they are single numbers; nothing for scales by channel."""
     if isinstance(layer.scale, int | float):
         yield f"times 1/{1 / layer.scale:g}" if 0 < layer.scale < 1 else f"times {layer.scale:g}"
     if isinstance(layer.offset, int | float) and layer.offset:

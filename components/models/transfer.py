@@ -18,22 +18,22 @@ from data.errors import UsageError, first_line, unknown
 from data.fields import check_fields
 from data.spec import Feature
 
-MAX_DENSE, MAX_ALPHA = 2**20, 10  # above, no machine holds the weights
+MAX_DENSE, MAX_ALPHA = 2**20, 10  # larger weights fit into no machine's memory
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A task's `model`: its fields are settings, `--set model.weights=none`.
+    """A model for a task; its fields are settings: `--set model.weights=none`.
 
     Attributes:
-      backbone: a class of `keras.applications`, "InceptionV3".
-      weights: "imagenet" downloads Keras' own, "none" draws random ones, anything else is a file that
-        `keras.Model.load_weights` reads, of the backbone without its top.
-      cut: name of the layer whose output the head sees; empty: the last one.
-      alpha: width of the MobileNets; 1 for all others.
-      pooling: "flatten" the cut's output, or take its "average" over the picture.
-      dense: units of the head's hidden layer; 0: none.
-      dropout: share of the hidden units that each step leaves out.
+      backbone: A class of `keras.applications`, "InceptionV3".
+      weights: "imagenet" downloads Keras' weights, "none" initializes at random, anything else is a file of weights of
+        the backbone without its top, for `keras.Model.load_weights`.
+      cut: Name of the layer whose output is the input of the head; empty: the last one.
+      alpha: Width multiplier of the MobileNets; 1 for all others.
+      pooling: "flatten" the output of the cut, or "average" it over the picture.
+      dense: Units of the head's hidden layer; 0: no hidden layer.
+      dropout: Share of the hidden units that each step drops, 0 to 1.
     """
 
     backbone: str
@@ -49,24 +49,26 @@ class Transfer:
         if self.backbone not in _modules():
             raise unknown("backbone", self.backbone, _modules())
         if not 0 <= self.dropout < 1:
-            raise UsageError(f"model.dropout is a share, 0 to 1, got {self.dropout}")
+            raise UsageError(f"model.dropout must be at least 0 and below 1, got {self.dropout}")
         if not 0 <= self.dense <= MAX_DENSE:
             raise UsageError(f"model.dense must be 0 to {MAX_DENSE} units, got {self.dense}")
         if not 0 < self.alpha <= MAX_ALPHA:
             raise UsageError(f"model.alpha must be above 0 and at most {MAX_ALPHA}, got {self.alpha}")
         if self.alpha != 1 and not _has_alpha(self.backbone):
-            raise UsageError(f"model.alpha: {self.backbone} has no such width", hint="The MobileNets do.")
+            raise UsageError(
+                f"model.alpha: {self.backbone} has no width multiplier", hint="Only the MobileNets have one."
+            )
         if not self.weights:
             raise UsageError("model.weights is empty", hint="model.weights is imagenet, none or a file.")
 
     def __call__(self, feature: Feature, classes: int) -> keras.Model:
-        """The model: uint8 [N, h, w, 3] to probabilities [N, classes], or a number [N, 1].
+        """Return the model: uint8 [N, h, w, 3] to probabilities [N, classes], or to a number [N, 1].
 
-        The pixels are scaled by the backbone's own `preprocess_input`, in the graph; the backbone runs in inference
-        mode in training, too, so that its BatchNormalization keeps the pretrained statistics.
+        The backbone's `preprocess_input` scales the pixels, in the graph. The backbone runs in inference mode during
+        training, too, so that its BatchNormalization layers keep the pretrained statistics.
 
         Raises:
-          UsageError: the pictures are too small, or the layer or the weights do not fit the backbone.
+          UsageError: If the pictures are too small, or if the layer or the weights do not fit the backbone.
         """
         backbone = self._pretrained(feature)
         backbone.trainable = False
@@ -82,10 +84,10 @@ class Transfer:
         return keras.Model(inputs, outputs, name=f"{backbone.name}_transfer")
 
     def depends(self) -> dict[str, str]:
-        """What else the model depends on: the contents of the file of weights.
+        """Return what the model depends on besides its fields: the contents of the file of weights.
 
         Raises:
-          UsageError: there is no such file.
+          UsageError: If the file does not exist.
         """
         if self.weights in ("imagenet", "none"):
             return {}
@@ -95,7 +97,7 @@ class Transfer:
             return {"weights_content": hashlib.sha256(file.read()).hexdigest()[:16]}
 
     def _pretrained(self, feature: Feature) -> keras.Model:
-        """The backbone up to its cut, with its weights."""
+        """Return the backbone up to its cut, with its weights."""
         make = getattr(keras.applications, self.backbone)
         options: dict[str, Any] = {"include_top": False, "input_shape": feature.shape}
         if _has_alpha(self.backbone):
@@ -115,11 +117,11 @@ class Transfer:
     def _downloaded(self, make: Any, options: dict[str, Any]) -> keras.Model:
         try:
             return make(weights="imagenet", **options)
-        except Exception as error:  # whatever the network makes of it
+        except Exception as error:  # many kinds: of the network, the file system, Keras
             raise UsageError(
-                f"the ImageNet weights of {self.backbone} cannot be had: {first_line(error)}",
-                hint="No network? Give a file that was downloaded elsewhere, --set model.weights=FILE, or train from"
-                " random weights, --set model.weights=none",
+                f"cannot download the ImageNet weights of {self.backbone}: {first_line(error)}",
+                hint="Without a network, give a file that was downloaded elsewhere, --set model.weights=FILE, or train"
+                " from random weights, --set model.weights=none",
             ) from None
 
     def _load(self, model: keras.Model) -> None:
@@ -128,7 +130,7 @@ class Transfer:
         except (ValueError, OSError, KeyError) as error:
             raise UsageError(
                 f"the weights in {self.weights} do not fit {self.backbone}: {_misfit(error)}",
-                hint="They must be of the same backbone, without its top, and of the same model.alpha.",
+                hint="They must belong to the same backbone without its top, with the same model.alpha.",
             ) from None
 
     def _check_cut(self, model: keras.Model) -> None:
@@ -137,7 +139,7 @@ class Transfer:
             near = difflib.get_close_matches(self.cut, names, n=5, cutoff=0.4)
             raise UsageError(
                 f"no layer '{self.cut}' in {self.backbone} for model.cut",
-                hint=f"The nearest of its {len(names)} names: {', '.join(near or names[-5:])}",
+                hint=f"The closest of its {len(names)} names: {', '.join(near or names[-5:])}",
             )
 
 
@@ -146,20 +148,20 @@ def _has_alpha(backbone: str) -> bool:
 
 
 def _modules() -> dict[str, types.ModuleType]:
-    """Backbone -> its module of `keras.applications`, which has its `preprocess_input`."""
+    """Return for each backbone the module of `keras.applications` that has its `preprocess_input`."""
 
-    def found() -> Iterator[tuple[str, types.ModuleType]]:
+    def named_modules() -> Iterator[tuple[str, types.ModuleType]]:
         for module in vars(keras.applications).values():
             if isinstance(module, types.ModuleType) and hasattr(module, "preprocess_input"):
                 for name in vars(module):
                     if callable(getattr(keras.applications, name, None)):
                         yield name, module
 
-    return dict(found())
+    return dict(named_modules())
 
 
 def _misfit(error: BaseException) -> str:
-    """The first weight that does not fit, by its name and shapes, out of Keras' long text."""
+    """Return the name and the shapes of the first weight that does not fit, from Keras' long text."""
     count = re.search(r"total of (\d+) objects", str(error))
     shapes = re.search(r"variable\.shape=(\(.*?\)), Received: value\.shape=(\(.*?\)).*?path=([^,]+),", str(error))
     if not (count and shapes):

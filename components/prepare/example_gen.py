@@ -1,4 +1,4 @@
-"""ExampleGen: files to shards of checked records. One Beam element is one shard."""
+"""ExampleGen: converts files to shards of checked records. One Beam element is one shard."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ log = logging.getLogger(__name__)
 
 
 class InputProcessor(input_processor.FileBasedInputProcessor):
-    """TFX's resolution of span and version, with a fingerprint that sees every file below the folder.
+    """TFX's resolution of span and version, with a fingerprint of every file below the folder.
 
-    TFX's own looks at the files one pattern matches, and at whole seconds of their time stamps: a picture replaced
-    within a second, or one folder deeper, would go unnoticed and give a stale cache hit.
+    TFX's fingerprint covers only the files that one pattern matches, and whole seconds of their time stamps: a picture
+    replaced within a second, or in a deeper folder, would be missed and give a stale cache hit.
     """
 
     def resolve_span_and_version(self) -> tuple[int, int | None]:
-        """The latest span, and its latest version; 0 and None where the folder has no pattern.
+        """Return the latest span and its latest version; 0 and None if `source.folder` has no pattern.
 
         Raises:
-          DataError: nothing fits the pattern, or what fits it holds no number.
+          DataError: If nothing matches the pattern, or if a match has no number.
         """
         pattern = posixpath.dirname(self._splits[0].pattern)
         if not (self._is_match_span or self._is_match_date):
-            return 0, None  # TFX would stat every file for its fingerprint, and fails at a dangling link
+            return 0, None  # TFX would stat every file for its fingerprint, and fail at a dangling link
         try:
             span, version = super().resolve_span_and_version()
         except (ValueError, fileio.NotFoundError) as error:
             raise DataError(
-                f"no span of '{pattern}' in {self._input_base_uri}: {error or 'a link there leads nowhere'}",
+                f"no span of '{pattern}' in {self._input_base_uri}: {error or 'a link there is broken'}",
                 hint="Give the folder above the spans with --data DIR, or another pattern with --set source.folder=...",
             ) from None
         folder = self._data_folder(span, version)
         if not tf.io.gfile.isdir(folder):
             raise DataError(
-                f"'{pattern}' has span {span} as its latest, but there is no folder {folder}",
-                hint="Numbers that start with zeros need their width: {SPAN:2}, {VERSION:2}.",
+                f"the latest span of '{pattern}' is {span}, but the folder {folder} does not exist",
+                hint="Numbers with leading zeros need a width: {SPAN:2}, {VERSION:2}.",
             )
         return span, version
 
@@ -69,14 +69,14 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
         return posixpath.dirname(posixpath.join(self._input_base_uri, pattern))
 
     def get_input_fingerprint(self, span: int | None, version: int | None) -> str:
-        """Hash of the paths, sizes and modification times below the folder, and their number."""
+        """Return the number of files below the folder, and a hash of their paths, sizes and modification times."""
         folder = self._data_folder(span, version)
         found, count = hashlib.sha256(), 0
         for entry in walk(folder):
             name = os.fsencode(entry.path)
             try:
                 size, modified = _size_and_time(posixpath.join(folder, entry.path))
-            except (OSError, tf.errors.OpError):  # a dangling link: its name counts
+            except (OSError, tf.errors.OpError):  # a dangling link: only its name counts
                 found.update(b"%s\n" % name)
                 continue
             found.update(b"%s %d %d\n" % (name, size, modified))
@@ -85,9 +85,9 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
 
 
 def _size_and_time(path: str) -> tuple[int, int]:
-    """Bytes, and nanoseconds since 1970 of the last modification.
+    """Return the size in bytes and the time of the last modification in nanoseconds since 1970.
 
-    TensorFlow's `stat` of a local file cuts the time to whole seconds, in spite of the name `mtime_nsec`.
+    TensorFlow's `stat` truncates the time of a local file to whole seconds, in spite of the name `mtime_nsec`.
     """
     if is_remote(path):
         stat = tf.io.gfile.stat(path)
@@ -97,15 +97,15 @@ def _size_and_time(path: str) -> tuple[int, int]:
 
 
 class Driver(driver.FileBasedDriver):
-    """The stock driver with that input processor."""
+    """TFX's driver with that input processor."""
 
     def get_input_processor(
         self, splits: Any, range_config: Any = None, input_base_uri: str | None = None
     ) -> InputProcessor:
-        """See the base class.
+        """Return the input processor; see the base class for the arguments.
 
         Raises:
-          UsageError: the folder's pattern is malformed, a version without a span for example.
+          UsageError: If the pattern of the folder is invalid, for example a version without a span.
         """
         try:
             return InputProcessor(input_base_uri, splits, range_config)
@@ -114,7 +114,7 @@ class Driver(driver.FileBasedDriver):
 
 
 class _WriteShard(beam.DoFn):
-    """Shard -> ShardReport; all reading, checking and writing happens in here."""
+    """Shard -> ShardReport: reads, checks and writes the records of a shard."""
 
     def __init__(self, folder: str, target: str, config: str) -> None:
         self._folder, self._target, self._config = folder, target, config
@@ -128,11 +128,11 @@ class _WriteShard(beam.DoFn):
 
 
 class _Merge(beam.DoFn):
-    """All reports -> the manifest beside the shards."""
+    """All reports -> the manifest in the folder of the shards."""
 
     def __init__(self, target: str, plan: Plan, remove_duplicates: bool) -> None:
         self._target, self._remove = target, remove_duplicates
-        self._plan = dataclasses.replace(plan, splits={})  # what is left to do is not needed here, and may be large
+        self._plan = dataclasses.replace(plan, splits={})  # the splits may be large, and merging does not need them
 
     def process(self, reports: list[ShardReport]) -> list[str]:
         manifest.merge_reports(reports, self._plan, self._target, remove_duplicates=self._remove)
@@ -173,12 +173,20 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
             raise DataError(f"{error}{_first_rejected(examples.uri)}", hint=error.hint) from None
         examples.split_names = artifact_utils.encode_split_names(sorted(written.splits, key=_split_rank))
         examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
-        examples.set_string_custom_property("file_format", "tfrecords_gzip")  # TFX knows no other; Beam goes by suffix
+        # TFX has no other format; Beam recognizes uncompressed files by their suffix.
+        examples.set_string_custom_property("file_format", "tfrecords_gzip")
         examples.set_int_custom_property("examples", written.examples())
 
 
 def _first_rejected(folder: str) -> str:
-    """An example from the quarantine report, which TFX deletes with the rest of a failed component's outputs."""
+    """Describe the first entry of the quarantine report; TFX deletes the report with all outputs of a failed component.
+
+    Args:
+      folder: Of the Examples artifact.
+
+    Returns:
+      A clause that continues an error message; empty if nothing is in quarantine.
+    """
     with tf.io.gfile.GFile(posixpath.join(folder, manifest.QUARANTINE)) as report:
         line = report.readline()
     if not line:
@@ -192,7 +200,7 @@ def _split_rank(name: str) -> int:
 
 
 def custom_config(exec_properties: dict[str, Any]) -> str:
-    """JSON of the reference to the task, out of the `CustomConfig` message that ExampleGens carry."""
+    """Return the JSON of the reference to the task, which an ExampleGen has in a `CustomConfig` message."""
     message = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], message)
     packed = struct_pb2.Struct()
@@ -201,7 +209,7 @@ def custom_config(exec_properties: dict[str, Any]) -> str:
 
 
 def _folder(exec_properties: dict[str, Any]) -> str:
-    """The data folder, with span and version filled in by the driver."""
+    """Return the data folder; the driver has filled in span and version."""
     config = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
     base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
@@ -212,17 +220,19 @@ def _folder(exec_properties: dict[str, Any]) -> str:
 
 
 class ExampleGen(component.FileBasedExampleGen):
-    """TFX's FileBasedExampleGen over the sources of `data.sources`; spans and versions come from its driver."""
+    """TFX's FileBasedExampleGen for the sources of `data.sources`; its driver resolves spans and versions."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ExampleGenExecutor)
     DRIVER_CLASS = Driver
 
     def __init__(self, input_base: str, source: Source, ingest: Any, config: dict[str, Any]) -> None:
-        """Args:
-        input_base: the data folder.
-        source: tells the folder below it, with TFX's span and version patterns.
-        ingest: its buckets become TFX's `SplitConfig`.
-        config: from `TaskReference.config`.
+        """Create the component.
+
+        Args:
+          input_base: The data folder.
+          source: The task's; its `folder` is below the data folder, with TFX's patterns of span and version.
+          ingest: The task's `data.ingest.shards.Ingest`; its buckets become TFX's `SplitConfig`.
+          config: From `TaskReference.config`.
         """
         pattern = posixpath.join(source.folder, "*")
         splits = (("train", ingest.train_buckets), ("eval", ingest.eval_buckets))

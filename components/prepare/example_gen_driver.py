@@ -1,7 +1,7 @@
-"""The driver of ExampleGen in a compiled pipeline: TFX's own, with our resolution of span, version and fingerprint.
+"""The driver of ExampleGen in a compiled pipeline: TFX's driver with Skewless's resolution of span and version.
 
-TFX's looks only at what matches one pattern, here the folders of the classes: a picture replaced inside of one would
-go unnoticed, and Vertex would take stale shards from its cache.
+TFX's own fingerprint covers only what matches one pattern, here the folders of the classes: a picture replaced in one
+of them would be missed, and Vertex would take stale shards from its cache.
 
     python -m components.prepare.example_gen_driver --json_serialized_invocation_args '{{$}}' ...
 """
@@ -19,8 +19,12 @@ from components.process_errors import printing_errors
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Writes span, version, fingerprint and the pattern they give into the executor's output file."""
-    input_processor.FileBasedInputProcessor = InputProcessor  # the driver has no other way to be told
+    """Write span, version, fingerprint and the resolved pattern into the executor's output file.
+
+    Args:
+      arguments: Parsed by TFX's driver.
+    """
+    input_processor.FileBasedInputProcessor = InputProcessor  # the driver has no parameter for it
     with printing_errors():
         driver.main(arguments)
 

@@ -1,4 +1,4 @@
-"""ExampleValidator, as TFX has it, and a gate: the run stops here when the data are not fit to train on."""
+"""ExampleValidator: TFX's component, which here stops the run if the data are not fit to train on."""
 
 from __future__ import annotations
 
@@ -46,28 +46,33 @@ def _check_anomalies(anomalies: types.Artifact) -> None:
 
 
 def check_split(wanted: str, splits: Collection[str]) -> None:
-    """Whether the data have the split to evaluate on.
+    """Check that the data have the split to evaluate on.
 
     Args:
       wanted: `evaluate.split`.
-      splits: those of the data; "" stands for training and evaluation, told by the content.
+      splits: Names of the splits of the data; "" stands for "train" and "eval", between which ingestion divides.
 
     Raises:
-      UsageError: they do not.
+      UsageError: If they do not have it.
     """
     found = sorted({"train", "eval"} if "" in splits else splits)
     if wanted not in found:
         raise UsageError(
             f"evaluate.split is {wanted}, but the data have only the splits {', '.join(found)}",
-            hint="Evaluate on eval, or give the data a test split beside those of training and validation.",
+            hint="Evaluate on eval, or add a test split to the data.",
         )
 
 
 def check_quarantine(found: manifest.Manifest, limit: float, folder: str) -> None:
-    """Compares the share of pictures left out with the limit.
+    """Check that the share of examples in quarantine does not exceed the limit.
+
+    Args:
+      found: Manifest of the examples.
+      limit: `ingest.max_quarantine`, 0 to 1.
+      folder: Of the Examples artifact, for the error.
 
     Raises:
-      DataError: it is above; tells the numbers, the reasons, the report, and how to raise the limit.
+      DataError: If it does; with the numbers, the reasons, the report, and how to raise the limit.
     """
     share = found.quarantine_share()
     if share > limit:
@@ -75,8 +80,8 @@ def check_quarantine(found: manifest.Manifest, limit: float, folder: str) -> Non
         reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(found.quarantined.items()))
         raise DataError(
             f"{count} of {count + found.examples()} examples ({share:.1%}) are in quarantine, more than"
-            f" {limit:.1%}: {reasons}; named in {folder}/{manifest.QUARANTINE}",
-            hint=f"Mend or remove them, or allow more with --set ingest.max_quarantine={min(1.0, share + 0.01):.2f}",
+            f" {limit:.1%}: {reasons}; listed in {folder}/{manifest.QUARANTINE}",
+            hint=f"Fix or remove them, or allow more with --set ingest.max_quarantine={min(1.0, share + 0.01):.2f}",
         )
 
 
@@ -92,7 +97,7 @@ class _ExampleValidatorSpec(standard_component_specs.ExampleValidatorSpec):
 
 
 class ExampleValidator(base_component.BaseComponent):
-    """TFX's component with the manifest of the examples as a further input."""
+    """TFX's component with a further input, the examples with their manifest."""
 
     SPEC_CLASS = _ExampleValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(ExampleValidatorExecutor)
@@ -105,11 +110,14 @@ class ExampleValidator(base_component.BaseComponent):
         config: dict[str, Any],
         split: str,
     ) -> None:
-        """Args:
-        examples: for their manifest.
-        statistics, schema: what is compared.
-        config: from `TaskReference.config`.
-        split: the one that the Evaluator will look for, after the training.
+        """Create the component.
+
+        Args:
+          examples: With the manifest.
+          statistics: Compared with the schema.
+          schema: Of SchemaGen.
+          config: From `TaskReference.config`.
+          split: `evaluate.split`, which the Evaluator reads after the training.
         """
         super().__init__(
             _ExampleValidatorSpec(

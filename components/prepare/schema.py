@@ -1,4 +1,4 @@
-"""The schema: TFDV's inference, then what the task knows better."""
+"""SchemaGen: the schema that TFDV infers, corrected by what the task defines."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ FILE_NAME = "schema.pbtxt"
 
 
 def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) -> schema_pb2.Schema:
-    """Puts the task's knowledge in the place of guesses.
+    """Return the schema of a task's records: the inferred schema is only used for what the task does not define.
 
-    Inference turns digit-named classes into integers and pictures into long strings, and cannot know the order of the
-    classes: here the label's domain lists them in the order of the model's outputs.
+    Inference makes integers of classes named by digits and long strings of pictures, and cannot know the order of the
+    classes. In the result, the domain of the label lists the classes in the order of the model's outputs.
 
     Args:
       inferred: TFDV's schema of the training split.
-      task: tells the feature and the kind of label.
-      classes: their names in order; empty for a number.
+      task: With the feature and the kind of label.
+      classes: Names in order; empty for a number.
     """
     schema = schema_pb2.Schema()
     known = {feature.name: feature for feature in inferred.feature}
     if isinstance(task.feature, Image):
-        # The statistics leave the bytes out (`components.prepare.statistics`), so the schema cannot demand that
-        # they are present; the representation says what a fixed shape would.
+        # The statistics do not cover the bytes (`components.prepare.statistics`), so the schema cannot require that
+        # they are present; the representation defines what otherwise a fixed shape would.
         schema.feature.add(name=IMAGE, type=schema_pb2.BYTES).image_domain.SetInParent()
         representations = schema.tensor_representation_group[""].tensor_representation
         representations[IMAGE].dense_tensor.column_name = IMAGE
@@ -67,13 +67,13 @@ def _scalar(schema: schema_pb2.Schema, name: str, kind: int) -> schema_pb2.Featu
 
 
 def classes_of(schema: schema_pb2.Schema) -> tuple[str, ...]:
-    """The classes in the order of the model's outputs; none where the label is a number."""
+    """Return the classes in the order of the model's outputs; empty if the label is a number."""
     label = next(feature for feature in schema.feature if feature.name == LABEL)
     return tuple(label.string_domain.value)
 
 
 def read_schema(folder_or_file: str) -> schema_pb2.Schema:
-    """Reads a Schema artifact (its folder) or file."""
+    """Read the schema from a Schema artifact (its folder) or from a file."""
     path = folder_or_file
     if not path.endswith(FILE_NAME):
         path = posixpath.join(path, FILE_NAME)
@@ -81,10 +81,14 @@ def read_schema(folder_or_file: str) -> schema_pb2.Schema:
 
 
 class SchemaGenExecutor(ComponentExecutor):
-    """Statistics and manifest to a schema."""
+    """Creates the schema from the statistics and the manifest of the examples."""
 
     def execute(self, execution: Execution) -> None:
-        """Write the schema."""
+        """Write the schema of the training split.
+
+        Raises:
+          DataError: If the manifest does not fit the label (`data.ingest.manifest`).
+        """
         task = execution.task
         statistics = stats_artifact_utils.load_statistics(execution.input("statistics"), "train")
         examples = execution.input("examples").uri
@@ -103,16 +107,18 @@ class _SchemaSpec(component_spec.ComponentSpec):
 
 
 class SchemaGen(base_component.BaseComponent):
-    """In the place of TFX's SchemaGen, which only infers."""
+    """Replaces TFX's SchemaGen, which only infers."""
 
     SPEC_CLASS = _SchemaSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(SchemaGenExecutor)
 
     def __init__(self, examples: types.Channel, statistics: types.Channel, config: dict[str, Any]) -> None:
-        """Args:
-        examples: for their manifest.
-        statistics: of the same examples.
-        config: from `TaskReference.config`.
+        """Create the component.
+
+        Args:
+          examples: With the manifest.
+          statistics: Of the same examples.
+          config: From `TaskReference.config`.
         """
         super().__init__(
             _SchemaSpec(

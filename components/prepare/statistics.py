@@ -1,4 +1,4 @@
-"""StatisticsGen, as TFX has it, kept away from the pictures' bytes."""
+"""StatisticsGen: TFX's component, without the bytes of the pictures."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ class StatisticsGen(TfxStatisticsGen):
 
 
 def statistics_gen(examples: types.Channel, feature: Feature) -> StatisticsGen:
-    """Statistics of the facts about pictures and of the labels, or of all numbers.
+    """Return the component: statistics of labels and of facts about the pictures, or of all numbers.
 
-    The bytes of a picture say nothing to a histogram, and hashing them is most of the work.
+    A histogram of encoded pictures is meaningless, and hashing their bytes is most of the work.
+
+    Args:
+      examples: From ExampleGen.
+      feature: The task's.
     """
     allowed = [*FACTS, LABEL] if isinstance(feature, Image) else None
     options = tfdv.StatsOptions(feature_allowlist=allowed, num_top_values=100)

@@ -1,7 +1,7 @@
-"""Transform: decoding, resizing and the mapping of labels, frozen once in the TransformGraph.
+"""Transform: decodes and resizes pictures and maps labels to indices, in one graph for training and serving.
 
-The classes come from the schema, so nothing is analysed, and TFX builds the graph without reading a single picture
-("in-place Transform": no analyzers, no statistics, nothing materialised).
+The classes come from the schema, so there is nothing to analyse, and TFX builds the graph without reading a picture
+("in-place Transform": no analyzers, no statistics, no materialised examples).
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from components.task.reference import task_of
 from data.images import ops
 from data.spec import IMAGE, LABEL, VECTOR, Image
 
-CLASSES = "classes"  # of the schema, handed to preprocessing_fn in the custom_config
+CLASSES = "classes"  # key in the custom_config of `preprocessing_fn`
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """The transform of a batch.
+    """Transform a batch.
 
     Args:
-      inputs: `image` string [N] or `features` float32 [N, size]; `label` string or float32 [N]; facts are dropped.
-      custom_config: the reference to the task, and the classes in order.
+      inputs: `image` string [N] or `features` float32 [N, size]; `label` string or float32 [N]; facts about pictures
+        are dropped.
+      custom_config: The reference to the task, and the classes in order.
 
     Returns:
-      `image` float32 [N, h, w, c] of whole numbers 0..255 (TFT's outputs know no uint8; `Preprocessing` makes it so)
-      or `features` float32 [N, size]; `label` int64 [N] (index of the class) or float32.
+      `image` float32 [N, h, w, c] with whole numbers 0 to 255 (TFT has no uint8 outputs; `Preprocessing` casts to
+      uint8) or `features` float32 [N, size]; `label` int64 [N] (index of the class) or float32 [N].
     """
     task = task_of(custom_config)
     outputs = {}
@@ -50,29 +51,31 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
 
 
 def class_index(label: tf.Tensor, classes: list[str]) -> tf.Tensor:
-    """Index of each label (string [N]) among the classes, int64 [N]; -1 where it is none of them."""
+    """Return the index of each label (string [N]) in the classes, int64 [N]; -1 for any other label."""
     matches = tf.equal(label[:, tf.newaxis], tf.constant(list(classes))[tf.newaxis, :])
     return tf.where(tf.reduce_any(matches, axis=1), tf.argmax(matches, axis=1), tf.constant(-1, tf.int64))
 
 
 class Preprocessing(tf.Module):
-    """The TransformGraph as training, evaluation and serving call it: raw tensors in, transformed ones out.
+    """The TransformGraph, as training, evaluation and serving call it: raw tensors in, transformed tensors out.
 
-    `image` string [N] to uint8 [N, h, w, c], a quarter of the bytes that TFT's float32 would carry on; `features`
-    float32 [N, size] as they are; `label`, if given, to int64 [N] or float32 [N].
+    `image` string [N] becomes uint8 [N, h, w, c], a quarter of the memory of TFT's float32; `features` float32
+    [N, size] stays as it is; `label`, if present, becomes int64 [N] or float32 [N].
     """
 
     def __init__(self, transform_output: str) -> None:
-        """Args:
-        transform_output: folder of the TransformGraph artifact.
+        """Load the graph.
+
+        Args:
+          transform_output: Folder of the TransformGraph artifact.
         """
         super().__init__()
         self._layer = tft.TFTransformOutput(transform_output).transform_features_layer()
 
-    # Without this, AutoGraph converts all of TFT's and Keras' Python on the first call, for nothing: 4 s.
+    # Without this, AutoGraph converts all of TFT's and Keras' Python on the first call, which takes 4 s and is useless.
     @tf.autograph.experimental.do_not_convert
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Transforms a batch."""
+        """Transform a batch."""
         outputs = dict(self._layer(dict(raw)))
         if IMAGE in outputs:
             outputs[IMAGE] = tf.cast(outputs[IMAGE], tf.uint8)
@@ -89,20 +92,23 @@ class TransformExecutor(ComponentExecutor, executor.Executor):
 
 
 class Transform(TfxTransform):
-    """TFX's Transform with the project's preprocessing."""
+    """TFX's component with `preprocessing_fn`."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(TransformExecutor)
 
     def __init__(self, examples: types.Channel, schema: types.Channel, config: dict[str, Any]) -> None:
-        """Args:
-        examples, schema: what is transformed.
-        config: from `TaskReference.config`.
+        """Create the component.
+
+        Args:
+          examples: Records to transform.
+          schema: Of the records.
+          config: From `TaskReference.config`.
         """
         super().__init__(
             examples=examples,
             schema=schema,
             preprocessing_fn=f"{__name__}.preprocessing_fn",
-            materialize=False,  # floats of 300x300 pictures would be 1.5 times the JPEGs' size, and slower to read
+            materialize=False,  # float pictures of 300x300 would be 1.5 times as large as the JPEGs, and slower to read
             disable_statistics=True,
             custom_config=config,
         )

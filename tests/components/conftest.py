@@ -1,4 +1,4 @@
-"""Components run for real, through TFX's own LocalDagRunner, in this process."""
+"""Fixtures that run real components in this process, with TFX's LocalDagRunner."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIGIT_NAMES = {"1": 14, "2": 14, "10": 14}
 
 
 def run_components(components: Sequence[Any], root: Path) -> dict[str, pb.Artifact]:
-    """Runs a pipeline of the components; gives the newest artifact of each type by the type's name."""
+    """Run a pipeline of the components; return the newest artifact of each type by the type's name."""
     connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "metadata.db"))
     pipeline = tfx.dsl.Pipeline(
         pipeline_name="test",
@@ -46,7 +46,7 @@ def example_gen(reference: TaskReference, data: Path) -> ExampleGen:
 
 
 def examples_to_transform(reference: TaskReference, data: Path) -> list[Any]:
-    """The components up to the Transform, as `pipeline.graph` wires them."""
+    """Return the components up to the Transform, connected as in `pipeline.graph`."""
     examples = example_gen(reference, data)
     statistics = statistics_gen(examples.outputs["examples"], reference.load().feature)
     config = reference.config("feature", "label")
@@ -57,7 +57,7 @@ def examples_to_transform(reference: TaskReference, data: Path) -> list[Any]:
 
 @pytest.fixture(scope="session")
 def digit_named(tmp_path_factory: pytest.TempPathFactory, picture_folder: Callable[..., Path]) -> SimpleNamespace:
-    """Pictures in folders named 1, 2 and 10, and what the components up to the Transform make of them.
+    """Pictures in folders named 1, 2 and 10, and the outputs of the components up to the Transform.
 
     `data`: the folder; `examples`, `statistics`, `schema`, `transform`: the artifacts' folders; `artifacts`: by type.
     """

@@ -1,7 +1,7 @@
-"""Trains on two logical CPUs, which a process must ask for before it does anything: `python -m ... FOLDER`.
+"""Train on two logical CPUs, which a process must configure before anything else: `python -m ... FOLDER`.
 
-Leaves `report.json` and `weights.npz`, by the name of the training; and what the Trainer leaves, which runs with the
-folder's `arguments.json`, and a tf.data service.
+Writes `report.json` and `weights.npz`, by the name of the training; and the outputs of the Trainer, which runs with
+`arguments.json` of the folder and a tf.data service.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from data.sources import Csv
 from data.spec import Classes, Feature, Vector
 from tests.tasks.tiny import TASK
 
-ROWS, SIZE, BATCH, CLASSES = 21, 4, 5, 3  # the last batch is one example: a replica has none
+ROWS, SIZE, BATCH, CLASSES = 21, 4, 5, 3  # the last batch has one example: one replica gets none
 STEPS = -(-ROWS // BATCH)
 
 
 def plain_network(feature: Feature, classes: int) -> keras.Model:
-    """With a loss of its own and a frozen layer, and nothing that depends on who is in the same part of a batch."""
+    """Return a model with a regularization loss and a frozen layer, in which no example depends on the others."""
     inputs = keras.Input(feature.shape)
     hidden = keras.layers.Dense(6, "relu", kernel_regularizer=keras.regularizers.L2(0.01))(inputs)
     hidden = keras.layers.Dense(6, "tanh", trainable=False)(hidden)
@@ -42,7 +42,7 @@ def plain_network(feature: Feature, classes: int) -> keras.Model:
 
 
 def noisy_network(feature: Feature, classes: int) -> keras.Model:
-    """With dropout, and statistics that each replica gathers for itself."""
+    """Return a model with dropout, and with statistics that each replica gathers separately."""
     inputs = keras.Input(feature.shape)
     hidden = keras.layers.BatchNormalization()(keras.layers.Dense(6, "relu")(inputs))
     return keras.Model(inputs, keras.layers.Dense(classes, "softmax")(keras.layers.Dropout(0.4)(hidden)))
@@ -61,7 +61,7 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def batches(shard: InputShard) -> Batches:
-    """The same order each epoch."""
+    """Return batches in the same order in each epoch."""
 
     def passes(epoch: int, batch: int) -> tf.data.Dataset:
         data = tf.data.Dataset.from_tensor_slices(rows()).batch(BATCH).repeat().skip(batch)
@@ -79,11 +79,11 @@ def train(wanted: Task, folder: Path, replicas: Replicas) -> tuple[keras.Model, 
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def run_trainer(arguments: dict[str, Any]) -> None:
-    """The component's own entry point, with a service of two workers in this process."""
+    """Call the Trainer's `run_fn`, with a tf.data service of two workers in this process."""
     from components.training import trainer  # loads TFX
 
     dispatcher = service.DispatchServer()
@@ -95,7 +95,7 @@ def run_trainer(arguments: dict[str, Any]) -> None:
 
 
 def main(folder: Path) -> None:
-    """Trains with and without a strategy, and with one in two goes."""
+    """Train without a strategy, with one, and with one in two parts."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     alone, mirrored = Replicas(), Replicas.local("mirrored")

@@ -95,7 +95,7 @@ def test_the_pretrained_weights_load(shared_data: Path) -> None:
             32,
             "InceptionV3 on pictures of shape (32, 32, 3): Input size must",
         ),
-        ({"backbone": "ResNet50"}, 64, "model.alpha: ResNet50 has no such width"),
+        ({"backbone": "ResNet50"}, 64, "model.alpha: ResNet50 has no width multiplier"),
     ],
 )
 def test_what_does_not_fit_the_backbone_is_told(change: dict[str, object], side: int, words: str) -> None:

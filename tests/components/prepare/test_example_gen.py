@@ -141,7 +141,7 @@ def test_the_latest_span_and_version_are_taken(
     [
         ("day-{SPAN}/v{VERSION}", DataError, "no span of 'day-{SPAN}/v{VERSION}' in"),
         ("{YYYY}{MM}{DD}", DataError, "no span of '{YYYY}{MM}{DD}' in"),
-        ("span-{SPAN}", DataError, "'span-{SPAN}' has span 7 as its latest, but there is no folder"),
+        ("span-{SPAN}", DataError, "the latest span of 'span-{SPAN}' is 7, but the folder"),
         ("v{VERSION}", UsageError, "source.folder: Version spec provided, but Span or Date spec is not present"),
     ],
 )

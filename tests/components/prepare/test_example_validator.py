@@ -53,7 +53,7 @@ def test_the_text_names_numbers_reasons_report_and_setting() -> None:
         example_validator.check_quarantine(_manifest(90, not_decodable=7, empty_file=3), 0.05, "/some/folder")
     assert str(caught.value) == (
         "10 of 100 examples (10.0%) are in quarantine, more than 5.0%: 3 empty file, 7 not decodable;"
-        " named in /some/folder/quarantine.jsonl"
+        " listed in /some/folder/quarantine.jsonl"
     )
     assert caught.value.exit_code == 3
     assert "--set ingest.max_quarantine=0.11" in caught.value.hint

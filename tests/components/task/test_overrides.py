@@ -86,7 +86,7 @@ def test_a_text_becomes_a_value_of_the_fields_type(key: str, text: str, value: o
         ("inner", "y", "no setting 'inner'"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(key: str, text: str, words: str) -> None:
+def test_a_wrong_setting_is_rejected_in_one_line(key: str, text: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         overrides.apply_settings(Outer(), {key: text})
     assert words in str(caught.value) and "\n" not in str(caught.value)
@@ -127,8 +127,8 @@ FINE = {  # what some setting takes, for a reason
 @pytest.mark.parametrize(
     "task", [digits.TASK, cifar10_inception.TASK, horse_or_human.TASK, LINE], ids=lambda task: task.name
 )
-def test_every_setting_refuses_what_it_cannot_be(task: Task, value: str) -> None:
-    """Each by its own name, when the task is made: nothing has run then."""
+def test_every_setting_rejects_invalid_values(task: Task, value: str) -> None:
+    """Each error names the setting, when the task is created: before anything runs."""
     taken = []
     for name in overrides.setting_names(task):
         try:
@@ -143,8 +143,8 @@ def test_every_setting_refuses_what_it_cannot_be(task: Task, value: str) -> None
     assert set(taken) <= {*texts, *FINE.get(value, ())}
 
 
-def test_every_setting_has_an_answer_to_nothing() -> None:
-    """An empty value is none, where there can be none, and else refused."""
+def test_every_setting_handles_an_empty_value() -> None:
+    """An empty value is None or empty if the field's type has it, otherwise it is rejected."""
     for task in (digits.TASK, cifar10_inception.TASK, LINE):
         for name in overrides.setting_names(task):
             with contextlib.suppress(UsageError):
@@ -158,5 +158,5 @@ def test_settings_that_fit_only_together_are_changed_together() -> None:
     for given in (wanted, dict(reversed(wanted.items()))):
         found = overrides.flatten_settings(overrides.apply_settings(cifar10_inception.TASK, given))
         assert found["model.backbone"] == '"MobileNetV2"' and found["model.alpha"] == "0.35"
-    with pytest.raises(UsageError, match="no such width"):
+    with pytest.raises(UsageError, match="no width multiplier"):
         overrides.apply_settings(cifar10_inception.TASK, {"model.alpha": "0.35"})

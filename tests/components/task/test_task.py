@@ -38,7 +38,7 @@ ROWS = dataclasses.replace(LINE, label=Classes())
         (lambda: Classes(("a",)), "label.names must be two names or more"),
         (lambda: Gate(sample=1.5), "gate.sample must be a whole number, got 1.5"),
         (lambda: Augmentation(rotation_range=1e30), "augment.rotation_range must be a number of at most 1e+06"),
-        (lambda: Transfer("InceptionV3", alpha=0.5), "model.alpha: InceptionV3 has no such width"),
+        (lambda: Transfer("InceptionV3", alpha=0.5), "model.alpha: InceptionV3 has no width multiplier"),
         (lambda: Transfer("InceptionV3", weights=""), "model.weights is empty"),
         (lambda: ImageFolder("../other"), "source.folder must be below the data folder, got '../other'"),
         (lambda: ImageFolder("/other"), "source.folder must be below the data folder, got '/other'"),

@@ -27,7 +27,7 @@ def test_too_many_broken_pictures_stop_before_training(tmp_path: Path, picture_f
     assert found.error and "--set ingest.max_quarantine=" in found.error.hint
     assert found.states["ExampleValidator"] == "failed" and "Trainer" not in found.states
     assert found.record["data"]["quarantined"] == {"not decodable": 2, "empty file": 1}
-    report = Path(str(found.error).rpartition("named in ")[2])
+    report = Path(str(found.error).rpartition("listed in ")[2])
     lines = [json.loads(line) for line in report.read_text().splitlines()]
     assert [one["source"] for one in lines] == [f"cats/{name}" for name in names] + ["dogs/0004.jpg"]
     assert [one["reason"] for one in lines] == ["not decodable", "not decodable", "empty file"]
