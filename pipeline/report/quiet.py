@@ -13,6 +13,8 @@ from typing import TextIO
 
 from rich.console import Console
 
+from data.silence import redirect_descriptors
+
 
 @contextlib.contextmanager
 def logged_to(path: Path) -> Iterator[TextIO]:
@@ -26,28 +28,22 @@ def logged_to(path: Path) -> Iterator[TextIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
     terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
-    with path.open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    with terminal, path.open("ab") as log, redirect_descriptors(log.fileno(), 1, 2), _logging_to_stderr():
+        yield terminal
+
+
+@contextlib.contextmanager
+def _logging_to_stderr() -> Iterator[None]:
     handler = logging.StreamHandler(open(2, "w", closefd=False))  # noqa: SIM115 - the file must stay open
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     before = root.handlers[:], root.level
     root.handlers, root.level = [handler], logging.INFO
     try:
-        yield terminal
+        yield
     finally:
         root.handlers, root.level = before
-        sys.stdout.flush()
-        sys.stderr.flush()
-        terminal.flush()
-        for descriptor, original in zip((1, 2), kept, strict=True):
-            os.dup2(original, descriptor)
-            os.close(original)
-        terminal.close()
 
 
 @contextlib.contextmanager

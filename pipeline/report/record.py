@@ -126,7 +126,7 @@ class LayerSummary:
 
 @dataclass
 class TrainingSummary:
-    """The Trainer's report; see `components.training.fit.fit`.
+    """The Trainer's report; see `components.training.fit.fit_task`.
 
     Attributes:
       epochs: Number of finished epochs.

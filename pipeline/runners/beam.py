@@ -1,4 +1,4 @@
-"""Beam's runners: what each is told so that it finds its workers, and they find Skewless."""
+"""The arguments of Beam's runners: how each finds its workers, and how the workers get Skewless."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ Name = Literal["direct", "portable", "flink", "spark", "dataflow"]
 
 @dataclass(frozen=True)
 class Runner:
-    """A runner's arguments.
+    """A runner of Beam and its arguments.
 
     Attributes:
-      arguments: always; `{root}` is the folder of everything that runs write.
-      container: those that put the workers into the container `{image}`.
-      needs: what a user must add: the names, one of which will do, and an example.
-      has_job_server: it starts one itself, in Java, unless it is given a `job_endpoint`.
-      bucket: scheme of the only paths that its workers can reach; empty: wherever they can, a shared disk too.
+      arguments: Arguments that are always given; `{root}` stands for the folder of everything that runs write.
+      container: Arguments that run the workers in the container `{image}`.
+      needs: What a user must add: names of which one is enough, and an example.
+      has_job_server: Whether the runner starts a job server, in Java, unless it gets a `job_endpoint`.
+      bucket: Scheme of the only paths that the workers can reach; empty if they can reach others, such as a shared
+        disk.
     """
 
     arguments: tuple[str, ...]
@@ -32,20 +33,21 @@ class Runner:
     bucket: str = ""
 
 
-# Beam's default, dill, clears every logger's cache on every dump.
+# Beam's default, dill, clears the caches of all loggers on every dump.
 _PICKLE = "--pickle_library=cloudpickle"
-# Workers that have all they need get no copy of TFX: without this, TFX packs itself into a source distribution for
-# every component, a second and 49 MB in the temporary folder each time.
+# For workers that have all packages. Without it, TFX packs itself into a source distribution for every component: one
+# second and 49 MB in the temporary folder each time.
 NO_CONTAINER = "--sdk_container_image=none"
-# Portable runners read the image from the environment; that it is named here, too, keeps TFX from packing itself.
+# Portable runners take the image from the environment's configuration; `sdk_container_image` keeps TFX from packing
+# itself.
 _DOCKER = ("--environment_type=DOCKER", "--environment_config={image}", "--sdk_container_image={image}")
 
-# Beam's local runner by its own name: `DirectRunner` first tries Prism, a program that it fetches from the internet.
+# Beam's local runner by its full name: `DirectRunner` first tries Prism, which it downloads.
 LOCAL = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 RUNNERS: Mapping[Name, Runner] = {
-    # All is passed always: Beam's own default has changed between versions. More workers in one process only share
-    # its interpreter, and several processes were slower at every step.
+    # All options are given, because Beam's defaults differ between versions. More workers in one process share its
+    # interpreter, and several processes were slower in every component.
     "direct": Runner(
         (f"--runner={LOCAL}", "--direct_running_mode=in_memory", "--direct_num_workers=1", NO_CONTAINER, _PICKLE)
     ),
@@ -70,9 +72,9 @@ RUNNERS: Mapping[Name, Runner] = {
             _PICKLE,
             "--temp_location={root}/beam/temp",
             "--staging_location={root}/beam/staging",
-            "--experiments=use_runner_v2",  # the one that takes a container of one's own
+            "--experiments=use_runner_v2",  # it allows custom containers
             "--autoscaling_algorithm=THROUGHPUT_BASED",
-            "--max_num_workers=10",  # Dataflow's own limit is in the thousands
+            "--max_num_workers=10",  # Dataflow's default allows thousands
         ),
         ("--sdk_container_image={image}",),
         ((("project",), "--project=my-project"), (("region",), "--region=europe-west4")),
@@ -89,17 +91,17 @@ _WAIT_S = 3.0
 def runner_arguments(
     name: Name, given: Sequence[str], folders: Mapping[str, str | None], image: str | None = None
 ) -> list[str]:
-    """The arguments of a runner, those that the user gave at the end, where they win.
+    """Return the arguments of a runner, with the user's at the end, where they take precedence.
 
     Args:
-      name: of the runner.
-      given: the user's own arguments, `--NAME=VALUE`, or `--NAME` and VALUE.
-      folders: those that the workers must reach, by the option that names them; `--root` or `--pipeline-root` is
+      name: Name of the runner.
+      given: The user's arguments: `--NAME=VALUE`, or `--NAME` and `VALUE`.
+      folders: Folders that the workers must reach, by the option that gives them, with `--root` or `--pipeline-root`
         first. None: not known yet.
-      image: container of the workers, unless `given` names another.
+      image: Container of the workers, unless `given` names another.
 
     Raises:
-      UsageError: something is missing that the runner cannot do without.
+      UsageError: If a required argument is missing, or the workers cannot reach a folder.
     """
     runner, options = RUNNERS[name], parse_arguments(given)
     for names, example in runner.needs:
@@ -110,13 +112,13 @@ def runner_arguments(
     for option, folder in folders.items():
         if folder is not None and not folder.startswith(runner.bucket):
             raise UsageError(
-                f"{option} {folder} is out of reach for the workers of Beam's {name} runner",
+                f"the workers of Beam's {name} runner cannot reach {option} {folder}",
                 hint=f"Give a bucket: {option} {runner.bucket}BUCKET/FOLDER",
             )
     if runner.has_job_server and not options.keys() & _WITHOUT_JAVA and shutil.which("java") is None:
         raise UsageError(
-            f"Beam's {name} runner starts its job server with java, which is not there",
-            hint="Install Java 11, or start a job server elsewhere and give it: --beam-arg --job_endpoint=HOST:PORT",
+            f"Beam's {name} runner starts its job server with java, which is not installed",
+            hint="Install Java 11, or start a job server elsewhere: --beam-arg --job_endpoint=HOST:PORT",
         )
     root = str(next(iter(folders.values()), "")).rstrip("/")
     found = [*runner.arguments, *_workers(name, options, image)]
@@ -124,11 +126,15 @@ def runner_arguments(
 
 
 def _workers(name: Name, options: Mapping[str, str], image: str | None) -> list[str]:
-    """How the workers come to have Skewless."""
+    """Return the arguments with which the workers get Skewless.
+
+    Raises:
+      UsageError: If there is no image and nothing to install.
+    """
     runner = RUNNERS[name]
     if name == "direct":
         return []
-    if options.get("environment_type", "DOCKER").upper() != "DOCKER":  # a pool, or processes, that have it
+    if options.get("environment_type", "DOCKER").upper() != "DOCKER":  # a pool or processes that already have it
         return [NO_CONTAINER]
     image = options.get("sdk_container_image") or options.get("environment_config") or image
     if image:
@@ -136,18 +142,21 @@ def _workers(name: Name, options: Mapping[str, str], image: str | None) -> list[
     if options.keys() & _PACKAGES:
         return []
     raise UsageError(
-        f"the workers of Beam's {name} runner would not have Skewless",
-        hint="Give the image built from the Dockerfile, --beam-arg --sdk_container_image=IMAGE, or what to"
-        " install, --beam-arg --requirements_file=FILE --beam-arg --extra_package=WHEEL"
-        + ("" if name == "dataflow" else ", or a pool that has it: --beam-arg --environment_type=EXTERNAL"),
+        f"the workers of Beam's {name} runner have no Skewless",
+        hint="Give the image built from the Dockerfile: --beam-arg --sdk_container_image=IMAGE; or packages to install:"
+        " --beam-arg --requirements_file=FILE --beam-arg --extra_package=WHEEL"
+        + ("" if name == "dataflow" else "; or a worker pool that has it: --beam-arg --environment_type=EXTERNAL"),
     )
 
 
 def check_endpoint(given: Sequence[str]) -> None:
-    """Sees that somebody listens at the job endpoint, for which Beam would wait a minute.
+    """Check that something listens at the job endpoint, if one is given: Beam itself waits a minute for it.
+
+    Args:
+      given: The user's arguments.
 
     Raises:
-      UsageError: nobody does.
+      UsageError: If nothing listens there.
     """
     endpoint = parse_arguments(given).get("job_endpoint", "")
     host, _, port = endpoint.rpartition(":")
@@ -157,15 +166,15 @@ def check_endpoint(given: Sequence[str]) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), _WAIT_S):
             pass
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or ("not HOST:PORT" if isinstance(error, ValueError) else error)
+        reason = "not HOST:PORT" if isinstance(error, ValueError) else error.strerror or error
         raise UsageError(
-            f"no Beam job service at {endpoint}: {told}",
+            f"no Beam job service at {endpoint}: {reason}",
             hint="Start one, for example python -m apache_beam.runners.portability.local_job_service_main --port 8099",
         ) from None
 
 
 def parse_arguments(given: Sequence[str]) -> dict[str, str]:
-    """Values by name; "true" where there is none."""
+    """Return the values of Beam's arguments by name; "true" for an argument without a value."""
     found: dict[str, str] = {}
     name = ""
     for one in given:

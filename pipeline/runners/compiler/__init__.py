@@ -1,1 +1,1 @@
-"""Compile a pipeline for Kubeflow Pipelines and Vertex AI."""
+"""Compilation of a pipeline for Vertex AI and Kubeflow Pipelines."""

@@ -1,4 +1,4 @@
-"""A compiled file, read: its tasks in order, its run parameters, and what a task is given."""
+"""A compiled file: its tasks in order, its run parameters, and the inputs of each task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.errors import UsageError, unknown
+from data.errors import UsageError, describe_error, unknown
 
 Artifact = dict[str, Any]  # JSON of a RuntimeArtifact: name, uri, type, metadata
 Outputs = Mapping[str, Mapping[str, list[Artifact]]]  # by task and key
@@ -19,14 +19,14 @@ _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 @dataclass(frozen=True)
 class CompiledFile:
-    """A file that `skewless compile` wrote.
+    """The content of a file that `skewless compile` wrote.
 
     Attributes:
       spec: JSON of the PipelineSpec.
-      root: the pipeline root, `<URI>/<task>/artifacts`.
-      values: run parameters that the file itself sets.
+      root: The pipeline root, `<URI>/<task>/artifacts`.
+      values: Run parameters that the file itself sets.
       target: "vertex" or "kubeflow".
-      labels: of the job on Vertex AI.
+      labels: Labels of the job on Vertex AI.
     """
 
     spec: Mapping[str, Any]
@@ -37,17 +37,17 @@ class CompiledFile:
 
     @classmethod
     def load(cls, file: str) -> CompiledFile:
-        """Reads the JSON of a job or the YAML of a pipeline.
+        """Read the JSON of a Vertex AI job, or the YAML of a Kubeflow pipeline.
 
         Raises:
-          UsageError: there is no such file, or it holds something else.
+          UsageError: If the file cannot be read, or `skewless compile` did not write it.
         """
         import yaml
 
         try:
             text = Path(file).read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', error)}") from None
+            raise UsageError(f"cannot read {file}: {describe_error(error)}") from None
         try:
             found = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
         except (json.JSONDecodeError, yaml.YAMLError):
@@ -57,13 +57,13 @@ class CompiledFile:
         config = job.get("runtimeConfig", {})
         root = config.get("gcsOutputDirectory") or spec.get("defaultPipelineRoot", "")
         if "root" not in spec or "deploymentSpec" not in spec or not root.endswith("/artifacts"):
-            raise UsageError(f"{file} is no file that `skewless compile` has written")
+            raise UsageError(f"{file} was not written by `skewless compile`")
         target = "vertex" if "pipelineSpec" in job else "kubeflow"
         return cls(spec, root, config.get("parameterValues", {}), target, job.get("labels", {}))
 
     @property
     def task(self) -> str:
-        """The task's name."""
+        """The name of the Skewless task."""
         return self.root.split("/")[-2]
 
     @property
@@ -72,15 +72,15 @@ class CompiledFile:
         return self.spec["root"]["dag"]["tasks"]
 
     def component(self, task: str) -> Mapping[str, Any]:
-        """JSON of the ComponentSpec of a task."""
+        """Return the JSON of a task's ComponentSpec."""
         return self.spec["components"][self.tasks[task]["componentRef"]["name"]]
 
     def executor(self, task: str) -> Mapping[str, Any]:
-        """JSON of the ExecutorSpec of a task: a container, a resolver or an importer."""
+        """Return the JSON of a task's ExecutorSpec: a container, a resolver or an importer."""
         return self.spec["deploymentSpec"]["executors"][self.component(task)["executorLabel"]]
 
     def order(self) -> list[str]:
-        """The tasks, each after those that it depends on."""
+        """Return the tasks, each after those that it depends on."""
         depends = {}
         for name, task in self.tasks.items():
             sources = task.get("inputs", {}).get("artifacts", {}).values()
@@ -90,23 +90,25 @@ class CompiledFile:
 
     @property
     def base(self) -> str:
-        """The URI below which runs write: `skewless compile`'s --pipeline-root."""
+        """The URI below which runs write: the `--pipeline-root` of `skewless compile`."""
         return self.root.removesuffix(f"/{self.task}/artifacts")
 
     @property
     def declared(self) -> Mapping[str, Any]:
-        """JSON of the run parameters' definitions by name."""
+        """The JSON of the run parameters' definitions by name."""
         return self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
 
     def parameters(self, given: Mapping[str, str], root: str) -> dict[str, Any]:
-        """The run parameters: given ones, else the file's own, moved below `root` where they lie below the file's.
+        """Return the run parameters: the given ones, otherwise the file's.
+
+        Paths in the file's parameters that are below the file's root are moved below `root`.
 
         Args:
-          given: by name, or by the setting's (`train.epochs`).
-          root: the folder that stands in for the file's bucket.
+          given: Values by parameter (`train_epochs`) or by setting (`train.epochs`).
+          root: Folder that replaces the file's bucket.
 
         Raises:
-          UsageError: an unknown one, or a value that cannot stand in a JSON text.
+          UsageError: If a parameter is unknown, or its value cannot be part of a JSON string.
         """
         declared, base = self.declared, self.base
         values = {name: one["defaultValue"] for name, one in declared.items() if "defaultValue" in one}
@@ -118,13 +120,19 @@ class CompiledFile:
             known = name.replace(".", "_")
             if known not in declared:
                 raise unknown("run parameter", name, declared)
-            if '"' in text or "\\" in text:  # it is put into the JSON of a custom_config as it is
-                raise UsageError(f'run parameter {name} must hold neither " nor \\, got {text}')
+            if '"' in text or "\\" in text:  # the backend puts it into the JSON of a custom_config unescaped
+                raise UsageError(f'run parameter {name} must not contain " or \\, got {text}')
             values[known] = text
         return values
 
     def inputs(self, task: str, parameters: Mapping[str, Any], outputs: Outputs) -> dict[str, Any]:
-        """JSON of the `inputs` of a task's ExecutorInput."""
+        """Return the JSON of the `inputs` of a task's ExecutorInput.
+
+        Args:
+          task: Name of the task.
+          parameters: The run parameters.
+          outputs: Outputs of the tasks before it.
+        """
         declared = self.tasks[task].get("inputs", {})
         values: dict[str, Any] = {}
         constants = {}
@@ -133,12 +141,12 @@ class CompiledFile:
                 values[name] = parameters[source["componentInputParameter"]]
             else:
                 constants[name] = source["runtimeValue"]["constant"]
-        for name, value in constants.items():  # placeholders in them name the parameters from above
+        for name, value in constants.items():  # they contain placeholders for the run parameters
             values[name] = _PARAMETER.sub(lambda m: str(values[m[1]]), value) if isinstance(value, str) else value
         artifacts = {}
         for name, source in declared.get("artifacts", {}).items():
             producer = source["taskOutputArtifact"]
             found = outputs[producer["producerTask"]].get(producer["outputArtifactKey"], [])
-            if found:  # a resolver that found nothing gives no artifact
+            if found:  # a resolver may have found nothing
                 artifacts[name] = {"artifacts": found}
         return {"parameterValues": values, "artifacts": artifacts}

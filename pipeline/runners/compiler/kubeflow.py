@@ -1,4 +1,9 @@
-"""Vertex AI and Kubeflow Pipelines: a task as the file that they run, by TFX's KubeflowV2DagRunner."""
+"""Compilation of a task for Vertex AI or Kubeflow Pipelines, with TFX's KubeflowV2DagRunner.
+
+The options are our own, because TFX's compiler has none for them: run parameters inside a component's settings,
+resources and Beam arguments by component, caching by platform, labels, and the driver of our ExampleGen. They are added
+to the JSON that it returns.
+"""
 
 from __future__ import annotations
 
@@ -22,26 +27,27 @@ from pipeline.runners import beam
 from pipeline.runners.compiler import parameters, resources
 
 Target = Literal["vertex", "kubeflow"]
-DATA, SERVING, BASELINE = "data", "serving", "baseline"  # run parameters beside the settings
+DATA, SERVING, BASELINE = "data", "serving", "baseline"  # run parameters that are not settings
 _DRIVER = ["python", "-m", "components.prepare.example_gen_driver"]
 
 
 @dataclass(frozen=True)
 class PlatformOptions:
-    """How a task is compiled.
+    """Options of a compilation.
 
     Attributes:
-      target: "vertex" or "kubeflow".
-      image: of every container; has Skewless, and the task, installed.
-      root: URI below which runs write, laid out as `Paths` says.
-      data: URI of the data folder, the default of the run parameter; None: it must be given at submission.
-      baseline: Kubeflow, which resolves nothing itself: URI of the model not to be worse than; None: no comparison.
-      beam_runner: of every component.
-      beam_args: ARG for every component, or COMPONENT:ARG for one, where it wins.
-      resources: COMPONENT.KEY=VALUE.
-      cache: whether the backend may take a step's outputs from an earlier run.
-      labels: of a Vertex job.
-      parameters: settings that become run parameters.
+      target: Platform to compile for: "vertex" or "kubeflow".
+      image: Image of every container; Skewless and the task are installed in it.
+      root: URI below which runs write; its folders are those of `pipeline.paths.Paths`.
+      data: URI of the data folder, as default of the run parameter; None: it must be given at submission.
+      baseline: For Kubeflow, which has no resolvers: URI of the model that a new one must not be worse than; None: no
+        comparison.
+      beam_runner: Beam's runner for every component.
+      beam_args: ARG for every component, or COMPONENT:ARG for one, which takes precedence.
+      resources: COMPONENT.KEY=VALUE, see `pipeline.runners.compiler.resources`.
+      cache: Whether the platform may reuse a component's outputs from an earlier run.
+      labels: Labels of a Vertex AI job.
+      parameters: Settings that become run parameters.
     """
 
     target: Target
@@ -58,17 +64,24 @@ class PlatformOptions:
 
 
 def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict[str, Any]:
-    """The pipeline as JSON of a PipelineJob; its `pipelineSpec` is what Kubeflow takes.
+    """Compile a task.
+
+    Args:
+      reference: The task and its settings.
+      options: Options of the compilation.
+
+    Returns:
+      JSON of a PipelineJob for Vertex AI; its `pipelineSpec` is what Kubeflow takes.
 
     Raises:
-      UsageError: an option that does not fit the task or the target.
+      UsageError: If an option does not fit the task or the platform.
     """
     task = reference.load()
     name = _legal(task.name, options.target)
     if options.target == "kubeflow" and "{" in task.source.folder:
         raise UsageError(
-            f"source.folder is '{task.source.folder}': Kubeflow runs no driver that could find the latest span",
-            hint="Name the folder itself with --set source.folder=..., or compile for Vertex AI.",
+            f"source.folder is '{task.source.folder}', but Kubeflow runs no driver, which would find the latest span",
+            hint="Give a folder without a pattern with --set source.folder=..., or compile for Vertex AI.",
         )
     given = parameters.default_values(reference, options.parameters)
     paths = Paths(options.root.rstrip("/"), task.name)
@@ -89,10 +102,12 @@ def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict
     parameters.parameterize_settings(spec, list(given))
     parameters.declare_parameter(spec, DATA, options.data, "URI of the data folder")
     parameters.declare_parameter(
-        spec, SERVING, parameters.parameterize_push(spec, SERVING), "URI of the folder that servers watch"
+        spec, SERVING, parameters.parameterize_push(spec, SERVING), "URI of the folder of the served versions"
     )
     if options.baseline:
-        parameters.declare_parameter(spec, BASELINE, options.baseline, "URI of the model not to be worse than")
+        parameters.declare_parameter(
+            spec, BASELINE, options.baseline, "URI of the model that a new one must not be worse than"
+        )
     for setting, text in given.items():
         parameters.declare_parameter(spec, parameters.parameter_name(setting), text, f"the setting {setting}")
     spec["defaultPipelineRoot"] = paths.artifacts
@@ -101,14 +116,17 @@ def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict
 
 
 def _beam_arguments(options: PlatformOptions) -> list[str]:
-    """Of all components; those of one alone come with `_adapt`."""
+    """Return the arguments of all components; `_adapt` adds those of single components."""
     given = [one for one in options.beam_args if one.startswith("-")]
     folders = {"--pipeline-root": options.root, "--data": options.data}
     return beam.runner_arguments(options.beam_runner, given, folders, options.image)
 
 
 def _baseline(options: PlatformOptions) -> Any:
-    """Vertex looks for the latest blessed model itself; TFX compiles this one strategy into queries for it."""
+    """Return the node that finds the baseline; None for a Kubeflow pipeline without one.
+
+    Vertex AI finds the latest blessed model itself: TFX compiles this one strategy into queries.
+    """
     if options.target == "vertex":
         return Resolver(
             strategy_class=LatestBlessedModelStrategy,
@@ -125,26 +143,26 @@ def _baseline(options: PlatformOptions) -> Any:
 
 
 def _legal(name: str, target: Target) -> str:
-    """The task's name as a pipeline's: small letters, digits and hyphens.
+    """Return the pipeline's name for a task's: lower-case letters, digits and hyphens.
 
-    TFX's compiler takes [a-z0-9][a-z0-9-]{0,127} (tfx.orchestration.kubeflow.v2.pipeline_builder), and so does
-    Kubeflow. On Vertex AI the name begins the ID of each run, which is [a-z][-a-z0-9]{0,127}
+    TFX's compiler allows [a-z0-9][a-z0-9-]{0,127} (tfx.orchestration.kubeflow.v2.pipeline_builder), and so does
+    Kubeflow. On Vertex AI the name is the start of each run's ID, which is [a-z][-a-z0-9]{0,127}
     (google.cloud.aiplatform.constants.pipeline).
 
     Raises:
-      UsageError: it does not become such a name, or would lose letters.
+      UsageError: If the task's name cannot be converted, or would lose letters.
     """
     if not re.fullmatch("[a-z]" if target == "vertex" else "[a-z0-9]", name[0].lower()) or not name.isascii():
-        first = "a letter" if target == "vertex" else "a letter or a digit"
+        platform, first = ("Vertex AI", "a letter") if target == "vertex" else ("Kubeflow", "a letter or a digit")
         raise UsageError(
-            f"task '{name}': {'Vertex AI' if target == 'vertex' else 'Kubeflow'} takes no pipeline of that name",
-            hint=f"Rename the task: the letters a to z, digits, - and _, {first} first.",
+            f"task '{name}': {platform} does not allow this name for a pipeline",
+            hint=f"Rename the task: the letters a to z, digits, - and _, with {first} first.",
         )
     return re.sub(r"[^a-z0-9-]", "-", name.lower())
 
 
 def _adapt(spec: dict[str, Any], options: PlatformOptions) -> None:
-    """What TFX's compiler has no word for: our driver, resources, Beam arguments of a component, no caching."""
+    """Add to a compiled pipeline our driver, resources, Beam arguments of single components, and caching options."""
     executors = spec["deploymentSpec"]["executors"]
     containers = {
         name: executors[spec["components"][name]["executorLabel"]]["container"]
@@ -156,7 +174,7 @@ def _adapt(spec: dict[str, Any], options: PlatformOptions) -> None:
     for argument in options.beam_args:
         component, _, rest = argument.partition(":")
         if argument.startswith("-"):
-            continue  # for all: see `_beam_arguments`
+            continue  # of all components, see `_beam_arguments`
         if component not in containers:
             raise unknown("component", component, containers)
         containers[component]["args"].append(rest)
@@ -164,6 +182,6 @@ def _adapt(spec: dict[str, Any], options: PlatformOptions) -> None:
         driver = containers.get(name, {}).get("lifecycle", {}).get("preCacheCheck")
         if driver:
             driver["command"] = _DRIVER
-        # Kubeflow runs no driver, so that nothing would tell it that the data behind the same URI have changed.
+        # Kubeflow runs no driver, so it cannot see that the data behind the same URI have changed.
         if not options.cache or (driver and options.target == "kubeflow"):
             task["cachingOptions"] = {}

@@ -1,8 +1,8 @@
-"""Run parameters: what can be set at submission, without compiling again.
+"""Run parameters: settings that can be changed at submission, without compiling again.
 
-A setting (`train.epochs`) travels as text inside the JSON of a component's `custom_config`. There the compiled file
-has a placeholder, `{{$.inputs.parameters['pipelinechannel--train_epochs']}}`, which the backend fills in: the form
-that the KFP compiler itself writes for a parameter in the middle of a text.
+A setting (`train.epochs`) is text inside the JSON of a component's `custom_config`. The compiled file has a
+placeholder there, `{{$.inputs.parameters['pipelinechannel--train_epochs']}}`, which the platform replaces: the form
+that the KFP compiler itself writes for a parameter inside a string. TFX's compiler has no such parameters.
 """
 
 from __future__ import annotations
@@ -17,39 +17,43 @@ from data.errors import UsageError, unknown
 
 CHANNEL = "pipelinechannel--"
 ALWAYS = ("train.epochs",)
-_PARTS = ("train", "augment", "model", "serving")  # what is read from a custom_config alone, and shapes no graph
+_PARTS = ("train", "augment", "model", "serving")  # read from the custom_config only, with no effect on the graph
 
 
 def parameter_name(setting: str) -> str:
-    """A parameter's name, `train_epochs`, of a setting's, `train.epochs`: backends take no dots."""
+    """Return the parameter's name, `train_epochs`, for a setting's, `train.epochs`: platforms allow no dots."""
     return setting.replace(".", "_")
 
 
 def placeholder(name: str) -> str:
-    """What a backend replaces by the parameter's value."""
+    """Return the text that a platform replaces by the parameter's value."""
     return f"{{{{$.inputs.parameters['{CHANNEL}{name}']}}}}"
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a backend still has to fill it in."""
+    """Return whether a text is a placeholder."""
     return text.startswith("{{$.inputs.parameters[")
 
 
 def default_values(reference: TaskReference, chosen: Sequence[str]) -> dict[str, str]:
-    """The chosen settings, and those that always are run parameters, with the values that they have now.
+    """Return the run parameters with their current values: `ALWAYS`, and the chosen settings.
+
+    Args:
+      reference: The task and its settings.
+      chosen: Names of settings.
 
     Raises:
-      UsageError: no setting, or one that is fixed when a pipeline is compiled.
+      UsageError: If a setting does not exist, or is fixed when a pipeline is compiled.
     """
     task = reference.load()
-    legal = [name for name in overrides.names(task) if name.partition(".")[0] in _PARTS]
+    legal = [name for name in overrides.setting_names(task) if name.partition(".")[0] in _PARTS]
     found = {}
     for name in dict.fromkeys((*ALWAYS, *chosen)):
         if name not in legal:
-            if name in overrides.names(task):
+            if name in overrides.setting_names(task):
                 raise UsageError(
                     f"{name} cannot be a run parameter: it shapes the pipeline",
-                    hint=f"Compile with --set {name}=VALUE. Run parameters may begin with {', '.join(_PARTS)}.",
+                    hint=f"Compile with --set {name}=VALUE. Run parameters start with {', '.join(_PARTS)}.",
                 )
             raise unknown("setting", name, legal)
         found[name] = reference.settings.get(name, _text(_value(task, name)))
@@ -63,7 +67,7 @@ def _value(task: Any, name: str) -> Any:
 
 
 def _text(value: Any, separator: str = ",") -> str:
-    """A value as `--set` takes it: `none`, `true`, "a,b", "a:b,c:d"."""
+    """Return a value as `--set` takes it: `none`, `true`, "a,b", "a:b,c:d"."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
@@ -72,7 +76,14 @@ def _text(value: Any, separator: str = ",") -> str:
 
 
 def declare_parameter(spec: dict[str, Any], name: str, default: str | None, description: str) -> None:
-    """Declares a text parameter of the pipeline; without a default it must be given at submission."""
+    """Declare a text parameter of the pipeline.
+
+    Args:
+      spec: JSON of the PipelineSpec; changed.
+      name: Of the parameter.
+      default: Its value if none is given at submission; None: it must be given.
+      description: For the console of the platform.
+    """
     found: dict[str, Any] = {"parameterType": "STRING", "description": description}
     if default is not None:
         found |= {"defaultValue": default, "isOptional": True}
@@ -80,24 +91,24 @@ def declare_parameter(spec: dict[str, Any], name: str, default: str | None, desc
 
 
 def parameterize_settings(spec: dict[str, Any], names: Sequence[str]) -> None:
-    """Puts placeholders for the settings into the custom_config of each task that depends on them."""
+    """Replace settings by placeholders in the custom_config of each task that depends on them."""
     for task in spec["root"]["dag"]["tasks"].values():
         for values in _constants(task, "custom_config"):
             config = json.loads(values["constant"])
-            concerned = [name for name in names for one in task_references(config) if name in one["depends"]]
-            for name in concerned:
+            used = [name for name in names for one in task_references(config) if name in one["depends"]]
+            for name in used:
                 for one in task_references(config):
                     one["settings"][name] = placeholder(parameter_name(name))
                 connect_parameter(task, parameter_name(name))
-            if concerned:
+            if used:
                 values["constant"] = json.dumps(config, sort_keys=True)
 
 
 def parameterize_push(spec: dict[str, Any], name: str) -> str:
-    """Puts a placeholder for the folder that the Pusher fills.
+    """Replace the Pusher's folder by a placeholder.
 
     Returns:
-      The folder that was there.
+      The folder.
     """
     folder = ""
     for task in spec["root"]["dag"]["tasks"].values():
@@ -111,12 +122,12 @@ def parameterize_push(spec: dict[str, Any], name: str) -> str:
 
 
 def connect_parameter(task: dict[str, Any], name: str) -> None:
-    """Gives a task the parameter that its placeholders name."""
+    """Connect a task with the run parameter that its placeholders name."""
     task["inputs"]["parameters"][f"{CHANNEL}{name}"] = {"componentInputParameter": name}
 
 
 def task_references(config: Any) -> Iterator[dict[str, Any]]:
-    """The references to the task that lie anywhere in a component's custom_config."""
+    """Yield the references to the Skewless task that a component's custom_config contains, at any depth."""
     if isinstance(config, Mapping):
         for key, value in config.items():
             if key == KEY:

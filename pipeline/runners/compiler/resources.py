@@ -1,4 +1,7 @@
-"""What a component's container gets: CPUs, memory, GPUs."""
+"""Resources of a component's container: CPUs, memory, GPUs.
+
+Our own parser: TFX takes a ResourceSpec only in code (`with_platform_config`), and has no machine types.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,18 @@ _GB_PER_CPU_N1 = {"standard": 3.75, "highmem": 6.5, "highcpu": 0.9}
 
 
 def parse_resources(assignments: Sequence[str], components: Collection[str], target: str) -> dict[str, dict[str, Any]]:
-    """`["Trainer.cpu=8"]` to `{"Trainer": {"cpuLimit": 8.0}}`, JSON of PipelineSpec's ResourceSpec by component.
+    """Return the JSON of PipelineSpec's ResourceSpec by component.
+
+    For example, `["Trainer.cpu=8"]` becomes `{"Trainer": {"cpuLimit": 8.0}}`.
 
     Args:
-      assignments: COMPONENT.KEY=VALUE; a number of CPUs, gigabytes (10^9 bytes) of memory, TYPE:COUNT of GPUs, or a
-        machine of Vertex, `n1-standard-8`, which stands for its CPUs and memory: a PipelineSpec knows no machines.
-      components: those of the pipeline that run in a container.
+      assignments: COMPONENT.KEY=VALUE: a number of CPUs, gigabytes (10^9 bytes) of memory, TYPE:COUNT of GPUs, or a
+        Vertex AI machine, `n1-standard-8`, which becomes its CPUs and memory: a PipelineSpec has no machines.
+      components: The components that run in a container.
       target: "vertex" or "kubeflow".
 
     Raises:
-      UsageError: not of that form, an unknown component or key, a value out of range.
+      UsageError: If an assignment has another form, the component or key is unknown, or the value is out of range.
     """
     found: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
@@ -62,13 +67,13 @@ def _gpu(value: str, target: str) -> dict[str, Any]:
     kind, _, count = value.partition(":")
     count = count or "1"
     if not kind or not count.isdecimal() or int(count) < 1:
-        raise UsageError(f"a GPU is TYPE:COUNT, got '{value}'", hint=_EXAMPLE)
+        raise UsageError(f"expected a GPU as TYPE:COUNT, got '{value}'", hint=_EXAMPLE)
     if target == "vertex" and "/" in kind:
-        raise UsageError(f"Vertex AI has no GPU '{kind}'", hint="Its types are called NVIDIA_TESLA_T4, NVIDIA_L4, ...")
+        raise UsageError(f"Vertex AI has no GPU '{kind}'", hint="Its types are NVIDIA_TESLA_T4, NVIDIA_L4, ...")
     if target == "kubeflow" and "/" not in kind:
         raise UsageError(
             f"Kubernetes has no GPU '{kind}'",
-            hint=f"There a GPU is the resource of a device plugin: nvidia.com/gpu:{count}",
+            hint=f"Give the resource of a device plugin: nvidia.com/gpu:{count}",
         )
     return {"accelerator": {"type": kind, "count": count}}
 
@@ -78,8 +83,8 @@ def _machine(value: str, target: str) -> dict[str, Any]:
     if target != "vertex" or not match or int(match[3]) < 1:
         raise UsageError(
             f"no machine '{value}' on {target}",
-            hint="Vertex AI's are FAMILY-standard|highmem|highcpu-CPUS, n1-standard-8 for example; say cpu and memory"
-            " for others, and on Kubeflow.",
+            hint="Machines of Vertex AI are FAMILY-standard|highmem|highcpu-CPUS, such as n1-standard-8. For others,"
+            " and on Kubeflow, give cpu and memory.",
         )
     family, kind, cpus = match[1], match[2], int(match[3])
     memory = cpus * (_GB_PER_CPU_N1 if family == "n1" else _GB_PER_CPU)[kind]

@@ -1,1 +1,1 @@
-"""Runs of compiled files on Vertex AI and on Kubeflow: started, watched, stopped."""
+"""Runs of compiled files on Vertex AI and Kubeflow: submit, watch, cancel."""

@@ -1,4 +1,4 @@
-"""Waiting for a run to end: a line for each component that is done, and what is going on now."""
+"""Waiting for a run on a platform: a line for each component that ended, and a spinner with what runs now."""
 
 from __future__ import annotations
 
@@ -14,16 +14,25 @@ from pipeline.report.display import Display
 from pipeline.runners.remote.backend import JobStatus, JobStep, Unreachable
 
 PATIENCE = 300.0
-"""Seconds without an answer before the waiting is given up: a service may be restarted in the meantime."""
-_MARKS = {"succeeded": "executed", "cached": "cached", "failed": "failed"}  # what Display calls them
+"""Seconds without an answer until the waiting ends: a service may restart."""
+_MARKS = {"succeeded": "executed", "cached": "cached", "failed": "failed"}  # the states of a Display
 
 
 def follow_run(ask: Callable[[], JobStatus], console: Console, poll: float, timeout: float | None) -> JobStatus:
-    """Asks every `poll` seconds, for at most `timeout` seconds, until the run has ended.
+    """Wait until a run has ended.
+
+    Args:
+      ask: Returns the status of the run.
+      console: Where to show the components.
+      poll: Seconds between two requests.
+      timeout: Seconds to wait at most; None for no limit.
+
+    Returns:
+      The last status.
 
     Raises:
-      SkewlessError: it has not ended within the time.
-      ServingError: the service refuses to tell, or has not answered for `PATIENCE` seconds.
+      SkewlessError: If the run has not ended within the timeout.
+      ServingError: If the service rejects a request, or has not answered for `PATIENCE` seconds.
     """
     begin = answered = time.monotonic()
     shown: set[str] = set()
@@ -34,7 +43,7 @@ def follow_run(ask: Callable[[], JobStatus], console: Console, poll: float, time
             except Unreachable as error:
                 if time.monotonic() - answered > PATIENCE:
                     raise
-                display.started(f"no answer, asking again: {escape(str(error))}")
+                display.started(f"no answer, retrying: {escape(str(error))}")
             else:
                 answered = time.monotonic()
                 show_status(status, display, shown)
@@ -47,7 +56,13 @@ def follow_run(ask: Callable[[], JobStatus], console: Console, poll: float, time
 
 
 def show_status(status: JobStatus, display: Display, shown: set[str]) -> None:
-    """Prints the steps that have ended since the last time; `shown` gets their names."""
+    """Print the steps that have ended since the last call, and show the running ones.
+
+    Args:
+      status: The current status.
+      display: The terminal.
+      shown: Names of the steps that were printed; the new ones are added.
+    """
     display.align(step.name for step in status.steps)
     for step in status.steps:
         if step.state in _MARKS and step.name not in shown:

@@ -1,4 +1,4 @@
-"""Runs on Kubeflow Pipelines 2, by `kfp.Client`."""
+"""Runs on Kubeflow Pipelines 2, with `kfp.Client`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from data.errors import ServingError, UsageError
 from data.families import KFP_HEALTH
 from pipeline.runners.remote.backend import (
-    FILE_REFUSED,
+    FILE_REJECTED,
     JobPlan,
     JobState,
     JobStatus,
     JobStep,
-    Unreachable,
+    connection_error,
     duration_seconds,
     error_of_status,
     shorten_to_line,
@@ -40,23 +40,23 @@ _STATES: dict[str, JobState] = {
     "CANCELED": "cancelled",
     "PAUSED": "paused",
 }
-_LOGIN = "Give a token that is valid now with --token-file FILE; `kubectl create token` makes one."
+_LOGIN = "Give a valid token with --token-file FILE; `kubectl create token` creates one."
 _HINTS = {
-    400: FILE_REFUSED,
+    400: FILE_REJECTED,
     401: _LOGIN,
-    403: "Give the namespace that is yours with --namespace NAME.",
-    404: "Look at --host, or at the address of the run.",
+    403: "Give your namespace with --namespace NAME.",
+    404: "Check --host, or the address of the run.",
 }
 
 
 def host_of(address: str) -> str:
-    """The cluster's address out of a run's or a schedule's; empty where it names none."""
+    """Return the cluster's address from the address of a run or a schedule; empty if it is another address."""
     found = _ADDRESS.match(address)
     return found["host"] if found else ""
 
 
 class Kubeflow:
-    """A connection; a `pipeline.runners.remote.backend.Backend`."""
+    """A connection to Kubeflow; implements `pipeline.runners.remote.backend.Backend`."""
 
     def __init__(
         self,
@@ -67,43 +67,51 @@ class Kubeflow:
         token_file: str = "",
         service_account: str = "",
     ) -> None:
-        """Args:
-          host: URL of the pipelines' console or API; https where it does not say.
-          token_file: read for every request, so that a long wait survives the token's renewal.
+        """Connect.
+
+        Args:
+          host: URL of the pipelines' console or API; https by default.
+          namespace: Namespace of the runs, for clusters with several users.
+          experiment: Name of the experiment; it is created if it does not exist.
+          token: Token for the cluster; may be empty.
+          token_file: File with the token. It is read for every request, so that a long wait survives a renewal.
+          service_account: Service account of the runs; empty for the cluster's default.
 
         Raises:
-          UsageError: the cluster has many users, and no namespace is given.
-          ServingError: it does not answer, is something else, or refuses the token.
+          UsageError: If the cluster has several users and no namespace is given.
+          ServingError: If the address does not answer, is not Kubeflow Pipelines, or rejects the token.
         """
         self._host = (host if "://" in host else f"https://{host}").rstrip("/")
         self._experiment, self._service_account = experiment, service_account
-        with self._told():
+        with self._translate_errors():
             self._client = _connect(self._host, token, token_file)
             answer, _, headers = getattr(self._client._healthz_api, f"{KFP_HEALTH}_with_http_info")()
         if "json" not in headers.get("Content-Type", ""):
             raise ServingError(
-                f"{self._host} answers with a page, not as Kubeflow Pipelines: is it a login?",
+                f"{self._host} answers with a web page, perhaps a login, and is not Kubeflow Pipelines",
                 hint=f"The address often ends in /pipeline. {_LOGIN}",
             )
         if answer.multi_user and not (namespace or self._client.get_user_namespace()):
-            raise UsageError(f"{self._host} has many users: a run needs a namespace", hint=_HINTS[403])
-        self._namespace = namespace if answer.multi_user else ""  # with one user, the server refuses any
+            raise UsageError(f"{self._host} has several users: a run needs a namespace", hint=_HINTS[403])
+        self._namespace = namespace if answer.multi_user else ""  # a server with one user rejects any
 
     def check(self, plan: JobPlan) -> None:
-        """See `Backend`; the rest of what can be known was asked when the connection was made."""
+        """See `Backend`. The rest was checked when the connection was made."""
         from google.protobuf import json_format
         from kfp.pipeline_spec import pipeline_spec_pb2
 
         try:
             json_format.ParseDict(dict(plan.spec), pipeline_spec_pb2.PipelineSpec())
         except json_format.ParseError as error:
-            raise UsageError(f"the file holds no pipeline: {shorten_to_line(str(error))}", hint=_HINTS[400]) from None
+            raise UsageError(
+                f"the file is not a valid pipeline: {shorten_to_line(str(error))}", hint=_HINTS[400]
+            ) from None
 
     def submit(self, plan: JobPlan) -> str:
         """See `Backend`."""
         import yaml
 
-        with tempfile.TemporaryDirectory() as folder, self._told():
+        with tempfile.TemporaryDirectory() as folder, self._translate_errors():
             file = Path(folder, "pipeline.yaml")
             file.write_text(yaml.safe_dump(plan.spec))
             given: dict[str, Any] = {
@@ -124,7 +132,7 @@ class Kubeflow:
     def status(self, address: str) -> JobStatus:
         """See `Backend`."""
         kind, name = _kind_and_id(address)
-        with self._told():
+        with self._translate_errors():
             if kind == "recurringrun":
                 schedule = self._client.get_recurring_run(name)
                 state: JobState = "scheduled" if schedule.status == "ENABLED" else "paused"
@@ -134,15 +142,15 @@ class Kubeflow:
     def cancel(self, address: str) -> None:
         """See `Backend`."""
         kind, name = _kind_and_id(address)
-        with self._told():
+        with self._translate_errors():
             if kind == "recurringrun":
                 self._client.disable_recurring_run(name)
             else:
                 self._client.terminate_run(name)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turns what kfp raises into one line, and what it prints into nothing."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Translate the exceptions of kfp into one line, and discard what it prints."""
         import kfp_server_api
         import urllib3
 
@@ -150,9 +158,9 @@ class Kubeflow:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
         except kfp_server_api.ApiException as error:
-            raise _refusal(self._host, error) from None
+            raise _rejection(self._host, error) from None
         except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"cannot reach {self._host}: {_cause(error)}") from None
+            raise connection_error(self._host, error) from None
 
 
 def _connect(host: str, token: str, token_file: str) -> kfp.Client:
@@ -160,7 +168,7 @@ def _connect(host: str, token: str, token_file: str) -> kfp.Client:
     from kfp.client import ServiceAccountTokenVolumeCredentials
 
     class Client(kfp.Client):
-        """Asks for the server's health once; kfp asks five times in 25 seconds, even where a token has expired."""
+        """A client that checks the server's health once; kfp tries five times in 25 s, even if a token has expired."""
 
         def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:
             return getattr(self._healthz_api, KFP_HEALTH)()
@@ -172,27 +180,21 @@ def _connect(host: str, token: str, token_file: str) -> kfp.Client:
     )
 
 
-def _refusal(host: str, error: Any) -> ServingError:
-    if not error.status:  # kfp's client makes this of a failed TLS handshake
-        return Unreachable(f"cannot reach {host}: {_cause(error)}")
-    words = shorten_to_line(_message(error.body) or str(error.reason or ""))
-    return error_of_status(host, error.status, words, "token", _HINTS)
+def _rejection(host: str, error: Any) -> ServingError:
+    if not error.status:  # kfp's client raises this for a failed TLS handshake
+        return connection_error(host, error)
+    reason = shorten_to_line(_message(error.body) or str(error.reason or ""))
+    return error_of_status(host, error.status, reason, "token", _HINTS)
 
 
 def _message(body: Any) -> str:
-    """The reason in an error's JSON: `message`, or `error` from older servers; else the text itself."""
+    """Return the reason in the JSON of an error: `message`, or `error` of older servers; otherwise the text itself."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
     try:
         found = json.loads(text)
     except json.JSONDecodeError:
         return re.sub(r"<[^>]*>", " ", text)
     return str(found.get("message") or found.get("error") or text) if isinstance(found, dict) else text
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason of urllib3's layers."""
-    reason = getattr(error, "reason", None) or error
-    return shorten_to_line(re.sub(r"^<[^>]*>: ", "", str(reason)))
 
 
 def _kind_and_id(address: str) -> tuple[str, str]:
@@ -203,13 +205,13 @@ def _kind_and_id(address: str) -> tuple[str, str]:
 
 def _status(run: Any) -> JobStatus:
     spec = run.pipeline_spec or {}
-    names = task_names(spec.get("pipeline_spec", spec))  # newer servers put a platform's specification beside it
+    names = task_names(spec.get("pipeline_spec", spec))  # newer servers nest it, with a platform's specification
     steps: dict[str, JobStep] = {}
     details = (run.run_details.task_details if run.run_details else None) or []
     for detail in sort_by_start(details):
         name = detail.display_name.removesuffix("-driver")
         step = _step(name, detail)
-        # Beside each component the service tells of its driver, which matters only where it fails.
+        # The service also reports each component's driver, which matters only if it fails.
         failed = name in steps and steps[name].state == "failed"
         if name in names and not failed and (detail.display_name == name or step.state == "failed"):
             steps[name] = step

@@ -1,7 +1,7 @@
-"""Runs on Vertex AI, by the client that `google.cloud.aiplatform.PipelineJob` itself uses.
+"""Runs on Vertex AI, with the client that `google.cloud.aiplatform.PipelineJob` uses.
 
-PipelineJob is passed by: its submit() makes a bucket where the name of one is misspelt, and prints a traceback where
-it may not; it drops the file's labels; and it waits for ever for a job that was cancelled.
+PipelineJob itself is not used: its submit() creates a bucket if the name is misspelt, or prints a traceback if it may
+not; it drops the file's labels; and it waits forever for a job that was cancelled.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _STEPS: dict[str, JobState] = {
     "CANCEL_PENDING": "running",
     "CANCELLING": "running",
     "SUCCEEDED": "succeeded",
-    "SKIPPED": "cached",  # "skipped due to cache hit", says its documentation
+    "SKIPPED": "cached",  # "skipped due to cache hit" in its documentation
     "FAILED": "failed",
     "CANCELLED": "cancelled",
     "NOT_TRIGGERED": "cancelled",
@@ -55,7 +55,7 @@ _STEPS: dict[str, JobState] = {
 
 @dataclass(frozen=True)
 class VertexLocation:
-    """A run or a schedule, out of the address of its page in the console, or out of its resource name."""
+    """A run or a schedule, parsed from the address of its page in the console or from its resource name."""
 
     project: str
     region: str
@@ -64,7 +64,7 @@ class VertexLocation:
 
     @classmethod
     def parse(cls, text: str) -> VertexLocation | None:
-        """None where the text names nothing on Vertex AI."""
+        """Parse an address or a resource name; return None for any other text."""
         found = _ADDRESS.match(text) or _NAME.fullmatch(text)
         if not found:
             return None
@@ -73,7 +73,7 @@ class VertexLocation:
 
     @property
     def resource(self) -> str:
-        """The name that the service uses."""
+        """The resource name."""
         return f"projects/{self.project}/locations/{self.region}/{self.kind}/{self.id}"
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ class VertexLocation:
 
 
 class Vertex:
-    """A connection; a `pipeline.runners.remote.backend.Backend`."""
+    """A connection to Vertex AI; implements `pipeline.runners.remote.backend.Backend`."""
 
     def __init__(
         self,
@@ -93,18 +93,24 @@ class Vertex:
         network: str = "",
         check_buckets: bool = True,
     ) -> None:
-        """Args:
-          project: None given: that of the credentials.
-          endpoint: HOST[:PORT] or http://HOST:PORT; the region's own by default.
+        """Connect.
+
+        Args:
+          region: Region of the runs.
+          project: Google's project; by default the credentials' project.
+          endpoint: HOST[:PORT] or http://HOST:PORT; by default the region's endpoint.
+          service_account: Service account of the runs; empty for the project's default.
+          network: Full name of the network of the runs; may be empty.
+          check_buckets: Whether `check` looks into the buckets.
 
         Raises:
-          UsageError: no project.
-          ServingError: no credentials, or expired ones.
+          UsageError: If there is no project.
+          ServingError: If there are no credentials, or they have expired.
         """
         self._credentials, own = google.credentials()
         self._project, self._region = project or own, region
         if not self._project:
-            raise UsageError("no project: the credentials name none", hint="Give it with --project NAME.")
+            raise UsageError("the credentials have no project", hint="Give it with --project NAME.")
         self._endpoint = endpoint or f"{region}-aiplatform.googleapis.com"
         self._service_account, self._network, self._check_buckets = service_account, network, check_buckets
 
@@ -145,7 +151,7 @@ class Vertex:
                 made = self._schedules().create_schedule(parent=parent, schedule=schedule, timeout=_TIMEOUT)
         found = VertexLocation.parse(made.name)
         assert found, made.name
-        # The service may answer with the project's number; people know its name.
+        # The service may answer with the project's number; users know its name.
         return str(VertexLocation(self._project, found.region, found.kind, found.id))
 
     def status(self, address: str) -> JobStatus:
@@ -179,7 +185,7 @@ class Vertex:
         return self._client(ScheduleServiceClient)
 
     def _client(self, kind: Any) -> Any:
-        # REST, not gRPC: it passes proxies, and expired credentials look expired, where gRPC calls them UNAVAILABLE.
+        # REST, not gRPC: it passes proxies, and it reports expired credentials, for which gRPC answers UNAVAILABLE.
         return kind(credentials=self._credentials, transport="rest", client_options={"api_endpoint": self._endpoint})
 
 
@@ -193,7 +199,9 @@ def _status(job: Any) -> JobStatus:
     from google.protobuf import json_format
 
     names = task_names(json_format.MessageToDict(type(job).pb(job)).get("pipelineSpec"))
-    details = [one for one in job.job_detail.task_details if one.task_name in names]  # without the pipeline's own
+    details = [
+        one for one in job.job_detail.task_details if one.task_name in names
+    ]  # without the one of the pipeline itself
     steps = tuple(_step(one) for one in sort_by_start(details))
     return JobStatus(_RUNS.get(job.state.name, "waiting"), steps, shorten_to_line(job.error.message))
 

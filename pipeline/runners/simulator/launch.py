@@ -80,5 +80,5 @@ def _error(printed: str, status: int, log: str) -> SkewlessError:
     if error is None:
         last = printed.strip().splitlines()[-1:] or ["no output"]
         return SkewlessError(f"exit status {status}: {last[0][:300]}", hint=f"Log: {log}")
-    error.hint = f"{error.hint}\nIts log: {log}".strip()
+    error.hint = f"{error.hint}\nLog: {log}".strip()
     return error

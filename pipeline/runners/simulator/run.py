@@ -1,4 +1,4 @@
-"""A whole run of a compiled file."""
+"""A run of a compiled file, task by task."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STORE = "compiled.jsonl"  # in the task's folder
 
 @dataclass(frozen=True)
 class RunLocation:
-    """Where a run writes.
+    """The folders that a run writes to.
 
     Attributes:
-      paths: of the task, below the folder that stands in for the bucket.
-      run_id: names the run's folder below `artifacts/compiled/`.
-      logs: folder that takes a log of each task.
+      paths: Folders of the Skewless task, below the folder that replaces the bucket.
+      run_id: Name of the run's folder below `artifacts/compiled/`.
+      logs: Folder for a log of each task.
     """
 
     paths: Paths
@@ -32,27 +32,28 @@ class RunLocation:
     logs: str
 
     def folder(self, task: str) -> str:
-        """Of a task's outputs, each in a folder of its key."""
+        """Return the folder of a task's outputs, which are in one folder for each key."""
         return f"{self.paths.artifacts}/compiled/{self.run_id}/{task}"
 
 
 def run_compiled_pipeline(
     compiled: CompiledFile, parameters: Mapping[str, Any], place: RunLocation, display: Display
 ) -> dict[str, Artifact]:
-    """Runs every task in order, without a cache.
+    """Run all tasks in order, without a cache.
 
     Args:
-      compiled: the file.
-      parameters: values of all its run parameters.
-      place: where to write.
-      display: is told what goes on.
+      compiled: The file.
+      parameters: Values of all its run parameters.
+      place: Where to write.
+      display: Shows the tasks.
 
     Returns:
       The outputs of the task that pushed, by key.
 
     Raises:
-      QualityError, SkewError: a model that was not pushed, because the Evaluator or the skew gate did not bless it.
-      SkewlessError: a task failed.
+      QualityError: If the Evaluator did not bless the model.
+      SkewError: If the skew gate did not bless the model.
+      SkewlessError: If a task failed.
     """
     store = ArtifactStore(f"{place.paths.folder}/{STORE}")
     outputs: dict[str, dict[str, list[Artifact]]] = {}
@@ -72,14 +73,14 @@ def run_compiled_pipeline(
             store.add([artifact for found in outputs[task].values() for artifact in found])
         if any(artifact_type(one) == "tfx.PushedModel" for found in outputs[task].values() for one in found):
             pushed = {key: found[0] for key, found in outputs[task].items()}
-    _check(outputs)
+    _check_blessings(outputs)
     return pushed
 
 
 def _execute(
     compiled: CompiledFile, task: str, inputs: dict[str, Any], store: ArtifactStore, place: RunLocation
 ) -> tuple[dict[str, list[Artifact]], str]:
-    """The outputs of a task, and a word on them."""
+    """Run a task; return its outputs, and a phrase on how they were made."""
     executor, component = compiled.executor(task), compiled.component(task)
     declared = component.get("outputDefinitions", {}).get("artifacts", {})
     if "resolver" in executor:
@@ -101,18 +102,23 @@ def _execute(
         uri = inputs["parameterValues"][name] if name else source["constant"]
         return {key: [{**one, "uri": uri}] for key, one in new.items()}, f"is {uri}"
     if "container" not in executor:
-        raise UsageError(f"it is {', '.join(executor)}, which only the backend can run")
+        raise UsageError(f"only the platform can run an executor of the kind {', '.join(executor)}")
     done = launch_container(executor["container"], inputs, new, place.folder(task), f"{place.logs}/{task}.log")
     reasons = [one["metadata"]["no_baseline"] for one in done.values() if "no_baseline" in one["metadata"]]
-    why = f"no baseline: {reasons[0]}" if reasons else "in a process of its own"  # as the Evaluator's blessing says
+    why = f"no baseline: {reasons[0]}" if reasons else "in its own process"  # from the Evaluator's blessing
     return {key: [one] for key, one in done.items()}, why
 
 
-def _check(outputs: Mapping[str, Mapping[str, list[Artifact]]]) -> None:
-    """Says which component did not bless the model."""
+def _check_blessings(outputs: Mapping[str, Mapping[str, list[Artifact]]]) -> None:
+    """Check that all components blessed the model.
+
+    Raises:
+      QualityError: If the Evaluator did not.
+      SkewError: If the skew gate did not.
+    """
     for task, found in outputs.items():
         for artifact in (one for artifacts in found.values() for one in artifacts):
             metadata = artifact.get("metadata", {})
             if metadata.get("blessed", 1) == 0:
                 kind = SkewError if artifact_type(artifact) == "tfx.InfraBlessing" else QualityError
-                raise kind(f"not pushed: {task} did not bless the model", hint=f"Its outputs: {artifact['uri']}/..")
+                raise kind(f"not pushed: {task} did not bless the model", hint=f"Outputs: {artifact['uri']}/..")

@@ -1,4 +1,4 @@
-"""What earlier runs left: the artifacts, in the place of ML Metadata, and the queries of resolvers on them."""
+"""The artifacts of earlier runs, in place of ML Metadata, and the queries of resolvers on them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ _INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['([^']+)'\]\.metadata\['([^']+)
 
 
 class ArtifactStore:
-    """A file with a line of JSON for each artifact, oldest first."""
+    """A file with one line of JSON for each artifact, the oldest first."""
 
     def __init__(self, file: str) -> None:
-        """Args:
-        file: is made with the first artifact.
+        """Open the store.
+
+        Args:
+          file: Path; the file is created with the first artifact.
         """
         self._file = Path(file)
 
     def add(self, artifacts: list[Artifact]) -> None:
-        """Appends the outputs of a finished task."""
+        """Append the outputs of a finished task."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._file.open("a") as file:
             file.writelines(json.dumps(one) + "\n" for one in artifacts)
 
     def latest(self, query: str) -> list[Artifact]:
-        """The newest artifact that fits a resolver's filter, as a list of one, or nothing.
+        """Return the newest artifact that matches a resolver's filter, in a list; an empty list if none does.
 
         Args:
-          query: clauses with ` AND ` between, as TFX writes them: `schema_title="tfx.Model"`, `state=LIVE`,
-            `name="..."`, `metadata.blessed.number_value=1`.
+          query: Clauses joined by ` AND `, as TFX writes them: `schema_title="tfx.Model"`, `state=LIVE`, `name="..."`,
+            `metadata.blessed.number_value=1`.
         """
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         wanted = [clause.partition("=")[::2] for clause in query.split(" AND ")]
@@ -59,7 +61,7 @@ def _fits(artifact: Artifact, key: str, value: str) -> bool:
 
 
 def artifact_type(artifact: Artifact) -> str:
-    """Name of the artifact's type, "tfx.Model"."""
+    """Return the name of an artifact's type: "tfx.Model"."""
     kind = artifact["type"]
     match = re.search(r"^title:\s*(\S+)", kind.get("instanceSchema", ""), re.MULTILINE)
     return match[1] if match else kind.get("schemaTitle", "")
@@ -68,12 +70,15 @@ def artifact_type(artifact: Artifact) -> str:
 def answer_queries(
     queries: Mapping[str, Any], inputs: Mapping[str, Mapping[str, list[Artifact]]], store: ArtifactStore
 ) -> dict[str, list[Artifact]]:
-    """Answers a resolver's queries.
+    """Answer a resolver's queries.
 
     Args:
       queries: JSON of ArtifactQuerySpecs by output key.
-      inputs: the resolver's input artifacts, which queries may name; one that is missing fits nothing.
-      store: of earlier runs.
+      inputs: The resolver's input artifacts, which queries may refer to; a query with a missing input has no answer.
+      store: The artifacts of earlier runs.
+
+    Returns:
+      The artifacts by output key.
     """
     found = {}
     for key, one in queries.items():

@@ -92,8 +92,8 @@ def test_what_the_user_says_wins() -> None:
         ("spark", ["--spark_master_url="], "Beam's spark runner needs --spark_master_url or", "--spark_master_url="),
         ("dataflow", ["--region=r"], "Beam's dataflow runner needs --project", "--beam-arg --project="),
         ("dataflow", ["--project=p"], "Beam's dataflow runner needs --region", "--beam-arg --region="),
-        ("dataflow", NEEDED["dataflow"], "the workers of Beam's dataflow runner would not have Skewless", "IMAGE"),
-        ("portable", NEEDED["portable"], "the workers of Beam's portable runner would not have", "EXTERNAL"),
+        ("dataflow", NEEDED["dataflow"], "the workers of Beam's dataflow runner have no Skewless", "IMAGE"),
+        ("portable", NEEDED["portable"], "the workers of Beam's portable runner have no Skewless", "EXTERNAL"),
     ],
 )
 def test_what_is_missing(name: beam.Name, given: list[str], words: str, hint: str) -> None:
@@ -104,8 +104,8 @@ def test_what_is_missing(name: beam.Name, given: list[str], words: str, hint: st
 
 def test_dataflow_reaches_buckets_only() -> None:
     for folders, words in (
-        ({"--root": "skewless-root"}, "--root skewless-root is out of reach"),
-        ({**BUCKET, "--data": "/data"}, "--data /data is out of reach"),
+        ({"--root": "skewless-root"}, "cannot reach --root skewless-root"),
+        ({**BUCKET, "--data": "/data"}, "cannot reach --data /data"),
     ):
         with pytest.raises(UsageError, match=words):
             beam.runner_arguments("dataflow", NEEDED["dataflow"], folders, "image")
@@ -113,7 +113,7 @@ def test_dataflow_reaches_buckets_only() -> None:
 
 def test_a_job_server_needs_java_unless_it_runs_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(UsageError, match="starts its job server with java, which is not there"):
+    with pytest.raises(UsageError, match="starts its job server with java, which is not installed"):
         _arguments("flink")
     assert _arguments("flink", "--job_endpoint=jobs:8099") and _arguments("flink", "--flink_submit_uber_jar")
 
@@ -169,7 +169,7 @@ def test_a_compiled_file_has_its_image_as_the_workers() -> None:
         assert found["runner"] == "DataflowRunner" and found["sdk_container_image"] == "host/skewless:1"
         assert found["project"] == "p" and found["max_num_workers"] == workers
         assert found["temp_location"] == "gs://bucket/root/beam/temp"
-    with pytest.raises(UsageError, match="--pipeline-root s3://b/r is out of reach"):
+    with pytest.raises(UsageError, match="cannot reach --pipeline-root s3://b/r"):
         compile_pipeline(
             TaskReference("pipeline.tasks.digits:TASK", {}),
             dataclasses.replace(given, target="kubeflow", root="s3://b/r"),

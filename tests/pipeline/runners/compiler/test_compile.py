@@ -249,7 +249,7 @@ GOOD = CompileOptions("digits", "vertex", "host/skewless:1", "gs://bucket/root")
         ({"image": "host/Skewless:1"}, "'host/Skewless:1' is not the name of an image", "small letters"),
         ({"image": "host/skewless:"}, "'host/skewless:' is not the name of an image", "--image"),
         ({"image": "host//skewless"}, "'host//skewless' is not the name of an image", "--image"),
-        ({"pipeline_root": "gs://b/[1]"}, "--pipeline-root gs://b/[1] holds [, which Beam", "* ?"),
+        ({"pipeline_root": "gs://b/[1]"}, "--pipeline-root gs://b/[1] contains [, which Beam", "* ?"),
         ({"pipeline_root": "gs:///x"}, "--pipeline-root gs:///x is not a bucket", "gs://BUCKET"),
         ({"data": ""}, "--data is empty", "--data DIR"),
         ({"pipeline_root": ""}, "no folder for what runs write", "gs://BUCKET"),
@@ -259,9 +259,9 @@ GOOD = CompileOptions("digits", "vertex", "host/skewless:1", "gs://bucket/root")
         ({"data": "/data"}, "--data /data is a local path, which Vertex AI cannot reach", "gs://BUCKET"),
         ({"data": "./x", "target": "kubeflow"}, "--data ./x is a local path, which Kubeflow", "gs://BUCKET"),
         ({"baseline": "gs://b/m"}, "--baseline is for Kubeflow", "Leave it out"),
-        ({"labels": ("a=b",), "target": "kubeflow"}, "Kubeflow's file has no labels", "name the run at submission"),
-        ({"labels": ("Team=b",)}, "--label Team=b: expected KEY=VALUE", "Small letters"),
-        ({"labels": ("team",)}, "--label team: expected KEY=VALUE", "Small letters"),
+        ({"labels": ("a=b",), "target": "kubeflow"}, "--label is for Vertex AI: Kubeflow's file has no labels", "name the run at submission"),
+        ({"labels": ("Team=b",)}, "--label Team=b: expected KEY=VALUE", "small letters"),
+        ({"labels": ("team",)}, "--label team: expected KEY=VALUE", "small letters"),
     ],
 )
 def test_what_can_be_seen_at_once(change: dict[str, Any], words: str, hint: str) -> None:
@@ -280,7 +280,7 @@ def test_what_can_be_seen_at_once(change: dict[str, Any], words: str, hint: str)
         ({"resources": ("Trainer",)}, "--resource Trainer: expected COMPONENT.KEY=VALUE"),
         ({"resources": ("Trainer.cpu=0",)}, "--resource Trainer.cpu=0: expected a number of CPUs above 0"),
         ({"resources": ("Trainer.memory=much",)}, "--resource Trainer.memory=much: expected a number of gigabytes"),
-        ({"resources": ("Trainer.gpu=T4:x",)}, "a GPU is TYPE:COUNT, got 'T4:x'"),
+        ({"resources": ("Trainer.gpu=T4:x",)}, "expected a GPU as TYPE:COUNT, got 'T4:x'"),
         ({"resources": ("Trainer.gpu=nvidia.com/gpu:1",)}, "Vertex AI has no GPU 'nvidia.com/gpu'"),
         ({"resources": ("Trainer.machine=big",)}, "no machine 'big' on vertex"),
         ({"beam_args": ("Transfrom:--x=1",)}, "no component 'Transfrom'. Did you mean 'Transform'?"),
@@ -315,12 +315,12 @@ def test_names_that_a_target_takes(name: str, target: PlatformOptions, monkeypat
 @pytest.mark.parametrize(
     ("target", "name", "words"),
     [
-        (VERTEX, "\u82b1", "Vertex AI takes no pipeline of that name"),
-        (KUBEFLOW, "\u82b1", "Kubeflow takes no pipeline of that name"),
-        (KUBEFLOW, "a\u82b1", "Kubeflow takes no pipeline of that name"),
-        (VERTEX, "1a", "Vertex AI takes no pipeline of that name"),
-        (VERTEX, "_a", "Vertex AI takes no pipeline of that name"),
-        (KUBEFLOW, "_a", "Kubeflow takes no pipeline of that name"),
+        (VERTEX, "\u82b1", "Vertex AI does not allow this name for a pipeline"),
+        (KUBEFLOW, "\u82b1", "Kubeflow does not allow this name for a pipeline"),
+        (KUBEFLOW, "a\u82b1", "Kubeflow does not allow this name for a pipeline"),
+        (VERTEX, "1a", "Vertex AI does not allow this name for a pipeline"),
+        (VERTEX, "_a", "Vertex AI does not allow this name for a pipeline"),
+        (KUBEFLOW, "_a", "Kubeflow does not allow this name for a pipeline"),
     ],
 )
 def test_names_that_a_target_refuses(
@@ -355,7 +355,9 @@ def test_a_task_of_this_folder_is_not_in_the_image(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
         compile_task(dataclasses.replace(GOOD, task="my_flowers"))
-    assert f"does not have task my_flowers:TASK: {tmp_path}/my_flowers.py is not part of an installed package" in str(caught.value)
+    assert f"does not have task my_flowers:TASK: {tmp_path}/my_flowers.py is not part of an installed package" in str(
+        caught.value
+    )
     assert "pip install" in caught.value.hint and "my_flowers:TASK" in caught.value.hint
     assert os.listdir(tmp_path) == ["my_flowers.py"]
 
@@ -372,7 +374,7 @@ def test_a_task_of_an_installed_package_is(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "site-packages"), str(tmp_path / "work")])
     check_installed(resolve_task("my_zoo.cats:TASK"))
     check_installed(resolve_task("digits"))
-    with pytest.raises(UsageError, match="not in an installed package"):
+    with pytest.raises(UsageError, match="not part of an installed package"):
         check_installed(resolve_task("my_farm.cats:TASK"))
     (about / "direct_url.json").write_text(
         json.dumps({"url": f"file://{tmp_path}/work", "dir_info": {"editable": True}})

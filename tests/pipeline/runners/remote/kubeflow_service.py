@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from tests.pipeline.runners.remote.local_service import Asked, Progress, Refusal, Service
+from tests.pipeline.runners.remote.local_service import Asked, Progress, Rejection, Service
 
 _PATH = re.compile(r"/apis/v2beta1/(healthz|experiments|runs|recurringruns)(?:/([\w-]+))?(:\w+)?$")
 _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 503: 14}
@@ -34,13 +34,13 @@ class Kubeflow(Service):
         if self.login:
             return self.login
         if self.token and asked.headers.get("authorization") != f"Bearer {self.token}":
-            raise Refusal(401, "Unauthorized: the token has expired")
+            raise Rejection(401, "Unauthorized: the token has expired")
         found = _PATH.match(asked.path)
         if not found:
-            raise Refusal(404, "Not Found")
+            raise Rejection(404, "Not Found")
         return getattr(self, f"_{found[1]}")(asked, found[2], found[3])
 
-    def refused(self, refusal: Refusal) -> Any:
+    def refused(self, refusal: Rejection) -> Any:
         message = str(refusal)
         return {"error": message, "code": _CODES[refusal.code], "message": message, "details": []}
 
@@ -62,26 +62,26 @@ class Kubeflow(Service):
 
     def _check_namespace(self, namespace: str) -> None:
         if not self.namespaces and namespace:
-            raise Refusal(400, "In single-user mode, the namespace must be empty")
+            raise Rejection(400, "In single-user mode, the namespace must be empty")
         if self.namespaces and namespace not in self.namespaces:
-            raise Refusal(403, f"User 'me' is not authorized with reason: no access to namespace '{namespace}'")
+            raise Rejection(403, f"User 'me' is not authorized with reason: no access to namespace '{namespace}'")
 
     def _checked(self, body: dict[str, Any]) -> dict[str, Any]:
         if body.get("experiment_id") not in self.experiments:
-            raise Refusal(400, "Failed to create a run: Referred experiment not found")
+            raise Rejection(400, "Failed to create a run: Referred experiment not found")
         try:
             spec = json_format.ParseDict(body["pipeline_spec"], pipeline_spec_pb2.PipelineSpec())
         except json_format.ParseError as error:
-            raise Refusal(400, f"InvalidInputError: unknown template format: {error}") from None
+            raise Rejection(400, f"InvalidInputError: unknown template format: {error}") from None
         executors = body["pipeline_spec"]["deploymentSpec"]["executors"]
         if any("resolver" in one for one in executors.values()):
-            raise Refusal(400, "InvalidInputError: resolvers are not supported")
+            raise Rejection(400, "InvalidInputError: resolvers are not supported")
         values = body["runtime_config"].get("parameters", {})
         for name, about in spec.root.input_definitions.parameters.items():
             if name not in values and not about.HasField("default_value"):
-                raise Refusal(400, f"InvalidInputError: parameter {name} is required but not provided")
+                raise Rejection(400, f"InvalidInputError: parameter {name} is required but not provided")
         if set(values) - set(spec.root.input_definitions.parameters):
-            raise Refusal(400, "InvalidInputError: unknown parameters")
+            raise Rejection(400, "InvalidInputError: unknown parameters")
         return copy.deepcopy(body["pipeline_spec"])
 
     def _runs(self, asked: Asked, name: str | None, verb: str | None) -> Any:
@@ -91,7 +91,7 @@ class Kubeflow(Service):
             self.runs[made["run_id"]] = made, Progress(spec, self.script)
             return made
         if name not in self.runs:
-            raise Refusal(404, f"ResourceNotFoundError: Run {name} not found")
+            raise Rejection(404, f"ResourceNotFoundError: Run {name} not found")
         run, progress = self.runs[name]
         if verb == ":terminate":
             progress.cancel()
@@ -103,7 +103,7 @@ class Kubeflow(Service):
         if name is None:
             self._checked(asked.body)
             if len(asked.body["trigger"]["cron_schedule"]["cron"].split()) != 6:
-                raise Refusal(400, "InvalidInputError: the schedule has to have six fields")
+                raise Rejection(400, "InvalidInputError: the schedule has to have six fields")
             made = {**asked.body, "recurring_run_id": str(uuid.uuid4()), "status": "ENABLED"}
             self.schedules[made["recurring_run_id"]] = made
             return made

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 
-class Refusal(Exception):
+class Rejection(Exception):
     """An answer that is none: its HTTP status and the reason."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -73,7 +73,7 @@ class Progress:
 
     def cancel(self) -> None:
         if self.state != "RUNNING":
-            raise Refusal(400, f"the run is {self.state}")
+            raise Rejection(400, f"the run is {self.state}")
         self.state = "CANCELLING"
 
 
@@ -84,7 +84,7 @@ class Service:
         self.asked: list[Asked] = []
         self.script = Script()
         self.looks = 0  # at runs
-        self.refusals: Mapping[int, Refusal] = {}  # by the number of the look
+        self.refusals: Mapping[int, Rejection] = {}  # by the number of the look
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -100,11 +100,11 @@ class Service:
         """JSON, or a text that is a page.
 
         Raises:
-          Refusal: instead of an answer.
+          Rejection: instead of an answer.
         """
         raise NotImplementedError
 
-    def refused(self, refusal: Refusal) -> Any:
+    def refused(self, refusal: Rejection) -> Any:
         """JSON of an error, as this service writes it."""
         raise NotImplementedError
 
@@ -134,7 +134,7 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
             code = 200
             try:
                 found = service.answer(asked)
-            except Refusal as refusal:
+            except Rejection as refusal:
                 code, found = refusal.code, service.refused(refusal)
             page = isinstance(found, str)
             content = (found if page else json.dumps(found)).encode()

@@ -53,7 +53,7 @@ class Told:
     out: str
     err: str
 
-    def assert_refused(self, status: int, words: str, hint: str = "") -> None:
+    def assert_error(self, status: int, words: str, hint: str = "") -> None:
         """One line tells what is wrong, further ones what to do; no traceback."""
         first, _, rest = self.err.partition("\n")
         assert self.status == status, self

@@ -16,7 +16,7 @@ import pytest
 from pipeline.runners.remote import follow
 from tests.pipeline.conftest import COMMAND, environment
 from tests.pipeline.runners.remote.kubeflow_service import Kubeflow
-from tests.pipeline.runners.remote.local_service import Refusal, Script
+from tests.pipeline.runners.remote.local_service import Rejection, Script
 from tests.pipeline.runners.remote.submitting import Caller, Told, compiled_file, interrupted, job_of, started
 
 VARIABLES = (
@@ -57,16 +57,16 @@ def submit(service: Kubeflow, call: Caller, tmp_path: Path) -> Submit:
 
 def test_a_run_from_its_submission_to_its_end(submit: Submit, service: Kubeflow) -> None:
     service.script = Script(cached=("ExampleGen",))
-    told = submit("--wait", "--service-account", "runner", "--set", "train.epochs=3", "--experiment", "lines")
-    assert told.status == 0 and told.err == "", told
+    outcome = submit("--wait", "--service-account", "runner", "--set", "train.epochs=3", "--experiment", "lines")
+    assert outcome.status == 0 and outcome.err == "", outcome
     (name,) = service.runs
-    lines = told.out.splitlines()
-    assert lines[0].split() == ["run", "line", "1"] and told.address == f"{service.url}/#/runs/details/{name}"
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["run", "line", "1"] and outcome.address == f"{service.url}/#/runs/details/{name}"
     assert lines[-1] == "succeeded"
     ended = [line.split()[:2] for line in lines if line.startswith(("done", "cached"))]
     assert ["cached", "ExampleGen"] in ended and ["done", "Pusher"] in ended
     assert {component for _, component in ended} == set(job_of("kubeflow")["pipelineSpec"]["root"]["dag"]["tasks"])
-    assert "7.5 s" in told.out
+    assert "7.5 s" in outcome.out
 
     (body,) = service.bodies("POST", "/runs")
     assert body["service_account"] == "runner" and body["runtime_config"] == {
@@ -88,23 +88,23 @@ def test_an_experiment_is_made_once(submit: Submit, service: Kubeflow) -> None:
 
 def test_a_component_that_fails_is_named_with_its_reason(submit: Submit, service: Kubeflow) -> None:
     service.script = Script(fails={"Trainer": "Error (exit code 1)"})
-    told = submit("--wait")
-    told.assert_refused(1, "Trainer failed: Error (exit code 1)", f"{service.url}/#/runs/details/")
-    assert "\nfailed Trainer " in told.out and "Evaluator" not in told.out
+    outcome = submit("--wait")
+    outcome.assert_error(1, "Trainer failed: Error (exit code 1)", f"{service.url}/#/runs/details/")
+    assert "\nfailed Trainer " in outcome.out and "Evaluator" not in outcome.out
 
 
 def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Caller, service: Kubeflow) -> None:
     service.script = Script(endless="Transform")
-    told = submit()
-    assert told.status == 0 and f"skewless job '{told.address}' --cancel" in told.err
-    looked = call("job", told.address)
+    outcome = submit()
+    assert outcome.status == 0 and f"skewless job '{outcome.address}' --cancel" in outcome.err
+    looked = call("job", outcome.address)
     assert looked.status == 0 and looked.out.splitlines()[-1] == "running", looked
-    stopped = call("job", told.address, "--cancel", "--wait", "--poll", "0.1")
+    stopped = call("job", outcome.address, "--cancel", "--wait", "--poll", "0.1")
     assert stopped.status == 0 and stopped.out.splitlines()[0] == "cancelling", stopped
     assert stopped.out.splitlines()[-1] == "cancelled"
     ((_, progress),) = service.runs.values()
     assert progress.state == "CANCELLED"
-    call("job", told.address).assert_refused(1, "the run was cancelled", told.address)
+    call("job", outcome.address).assert_error(1, "the run was cancelled", outcome.address)
 
 
 @pytest.mark.slow
@@ -146,27 +146,31 @@ def test_on_a_terminal_it_shows_what_is_going_on_now(service: Kubeflow, tmp_path
 
 
 def test_a_service_that_is_away_for_a_moment_is_asked_again(submit: Submit, service: Kubeflow) -> None:
-    service.refusals = dict.fromkeys((2, 3, 5), Refusal(503, "no healthy upstream"))
-    told = submit("--wait")
-    assert told.status == 0 and told.err == "" and service.looks > 5
+    service.refusals = dict.fromkeys((2, 3, 5), Rejection(503, "no healthy upstream"))
+    outcome = submit("--wait")
+    assert outcome.status == 0 and outcome.err == "" and service.looks > 5
 
 
 def test_a_service_that_stays_away_is_given_up(
     submit: Submit, service: Kubeflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow, "PATIENCE", 0.3)
-    service.refusals = dict.fromkeys(range(2, 100), Refusal(503, "no healthy upstream"))
-    submit("--wait").assert_refused(6, "has an error of its own (503): no healthy upstream", "The run goes on.")
+    service.refusals = dict.fromkeys(range(2, 100), Rejection(503, "no healthy upstream"))
+    submit("--wait").assert_error(6, "has an internal error (503): no healthy upstream", "The run goes on.")
 
 
 # Schedules
 
 
 def test_a_schedule(submit: Submit, call: Caller, service: Kubeflow) -> None:
-    told = submit("--schedule", "0 3 * * mon-fri")
+    outcome = submit("--schedule", "0 3 * * mon-fri")
     ((name, schedule),) = service.schedules.items()
     page = f"{service.url}/#/recurringrun/details/{name}"
-    assert told.status == 0 and told.out.splitlines()[0].split() == ["schedule", "line", "1"] and told.address == page
+    assert (
+        outcome.status == 0
+        and outcome.out.splitlines()[0].split() == ["schedule", "line", "1"]
+        and outcome.address == page
+    )
     assert schedule["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * mon-fri"
     assert schedule["mode"] == "ENABLE" and schedule["no_catchup"] is True and int(schedule["max_concurrency"]) == 1
     assert schedule["runtime_config"]["parameters"]["data"] == "s3://b/data" and service.runs == {}
@@ -184,12 +188,12 @@ def test_a_token_by_option_file_or_environment(
     service.token = "secret"
     file = tmp_path / "token"
     file.write_text("secret")
-    submit().assert_refused(6, "does not accept the token (401): Unauthorized: the token has expired", "--token-file")
-    submit("--token", "old").assert_refused(6, "does not accept the token (401)", "kubectl create token")
+    submit().assert_error(6, "does not accept the token (401): Unauthorized: the token has expired", "--token-file")
+    submit("--token", "old").assert_error(6, "does not accept the token (401)", "kubectl create token")
     assert len(service.asked) == 2 and service.runs == {}  # kfp itself would ask five times, in 25 seconds
     for options in (["--token", "secret"], ["--token-file", str(file)]):
-        told = submit(*options)
-        assert told.status == 0 and "secret" not in told.out + told.err
+        outcome = submit(*options)
+        assert outcome.status == 0 and "secret" not in outcome.out + outcome.err
     for name, value in (("KFP_EXISTING_TOKEN", "secret"), ("KF_PIPELINES_SA_TOKEN_PATH", str(file))):
         monkeypatch.setenv(name, value)
         assert submit().status == 0
@@ -214,15 +218,19 @@ def test_a_token_that_is_renewed_while_waiting(submit: Submit, service: Kubeflow
 
 
 def test_a_token_that_expires_while_waiting(submit: Submit, service: Kubeflow) -> None:
-    service.refusals = dict.fromkeys(range(3, 100), Refusal(401, "token expired"))
-    told = submit("--wait", "--token", "any")
-    told.assert_refused(6, "does not accept the token (401): token expired", "The run goes on.\nShow:    skewless job '")
+    service.refusals = dict.fromkeys(range(3, 100), Rejection(401, "token expired"))
+    outcome = submit("--wait", "--token", "any")
+    outcome.assert_error(
+        6, "does not accept the token (401): token expired", "The run goes on.\nShow:    skewless job '"
+    )
 
 
 def test_a_cluster_with_many_users(submit: Submit, service: Kubeflow, monkeypatch: pytest.MonkeyPatch) -> None:
     service.namespaces = ("mine",)
-    submit().assert_refused(2, "has many users: a run needs a namespace", "--namespace")
-    submit("--namespace", "theirs").assert_refused(6, "refuses (403): User 'me' is not authorized", "--namespace")
+    submit().assert_error(2, "has several users: a run needs a namespace", "--namespace")
+    submit("--namespace", "theirs").assert_error(
+        6, "rejects the request (403): User 'me' is not authorized", "--namespace"
+    )
     assert service.runs == service.experiments == {}
     assert submit("--namespace", "mine").status == 0
     monkeypatch.setenv("KFP_NAMESPACE", "mine")
@@ -240,7 +248,7 @@ def test_a_cluster_with_one_user_is_told_no_namespace(submit: Submit, service: K
 
 def test_a_page_before_the_pipelines(submit: Submit, service: Kubeflow) -> None:
     service.login = "<html><body>Log in to multi_user Kubeflow</body></html>"
-    submit().assert_refused(6, "answers with a page, not as Kubeflow Pipelines: is it a login?", "/pipeline")
+    submit().assert_error(6, "answers with a web page, perhaps a login, and is not Kubeflow Pipelines", "/pipeline")
 
 
 @pytest.mark.parametrize(
@@ -252,26 +260,33 @@ def test_a_page_before_the_pipelines(submit: Submit, service: Kubeflow) -> None:
     ],
 )
 def test_a_host_that_nobody_answers(host: str, words: str, submit: Submit) -> None:
-    told = submit("--host", host)
-    told.assert_refused(6, words)
-    assert "refused" in told.err or "resolve" in told.err or "not known" in told.err or "resolution" in told.err
+    outcome = submit("--host", host)
+    outcome.assert_error(6, words)
+    assert (
+        "refused" in outcome.err
+        or "resolve" in outcome.err
+        or "not known" in outcome.err
+        or "resolution" in outcome.err
+    )
 
 
 def test_the_host_from_the_environment(
     call: Caller, service: Kubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KFP_ENDPOINT", f"{service.url}/")
-    told = call("submit", compiled_file(tmp_path, "kubeflow"), "--data", "s3://b/data")
-    assert told.status == 0 and told.address.startswith(f"{service.url}/#/runs/details/"), told
+    outcome = call("submit", compiled_file(tmp_path, "kubeflow"), "--data", "s3://b/data")
+    assert outcome.status == 0 and outcome.address.startswith(f"{service.url}/#/runs/details/"), outcome
 
 
 # What is asked
 
 
-def test_a_file_that_the_cluster_refuses(submit: Submit, service: Kubeflow, tmp_path: Path) -> None:
+def test_a_file_that_the_cluster_rejects(submit: Submit, service: Kubeflow, tmp_path: Path) -> None:
     """A file for Vertex AI, made to look like one for Kubeflow, has resolvers."""
     compiled_file(tmp_path, "kubeflow", job_of("vertex"))
-    submit().assert_refused(6, "refuses (400): InvalidInputError: resolvers are not supported", "Compile it again")
+    submit().assert_error(
+        6, "rejects the request (400): InvalidInputError: resolvers are not supported", "Compile it again"
+    )
     assert service.runs == {}
 
 
@@ -279,11 +294,11 @@ def test_a_file_that_is_no_pipeline(submit: Submit, service: Kubeflow, tmp_path:
     job = job_of("kubeflow")
     job["pipelineSpec"]["root"]["dag"]["tasks"]["Trainer"]["retries"] = 3
     compiled_file(tmp_path, "kubeflow", job)
-    told = submit()
-    told.assert_refused(2, "the file holds no pipeline: ", "Compile it again")
-    assert "retries" in told.err and service.runs == {}
+    outcome = submit()
+    outcome.assert_error(2, "the file is not a valid pipeline: ", "Compile it again")
+    assert "retries" in outcome.err and service.runs == {}
 
 
 def test_a_run_that_is_not_there(call: Caller, service: Kubeflow) -> None:
-    told = call("job", f"{service.url}/#/runs/details/{json.dumps(1)}")
-    told.assert_refused(6, "refuses (404): ResourceNotFoundError: Run 1 not found", "address of the run")
+    outcome = call("job", f"{service.url}/#/runs/details/{json.dumps(1)}")
+    outcome.assert_error(6, "rejects the request (404): ResourceNotFoundError: Run 1 not found", "address of the run")

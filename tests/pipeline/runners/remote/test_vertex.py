@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.runners.remote import follow
 from tests.pipeline import conftest
-from tests.pipeline.runners.remote.local_service import Refusal, Script
+from tests.pipeline.runners.remote.local_service import Rejection, Script
 from tests.pipeline.runners.remote.submitting import Caller, Told, compiled_file, interrupted, job_of, started
 from tests.pipeline.runners.remote.vertex_service import NUMBER, PROJECT, Vertex
 
@@ -63,16 +63,16 @@ def submit(service: Vertex, call: Caller, tmp_path: Path) -> Submit:
 def test_a_run_from_its_submission_to_its_end(submit: Submit, service: Vertex) -> None:
     service.script = Script(cached=("ExampleGen",))
     network = "projects/123456/global/networks/mine"
-    told = submit("--wait", "--service-account", "runner@x", "--network", network, "--set", "train.epochs=3")
-    assert told.status == 0 and told.err == "", told
-    lines = told.out.splitlines()
-    assert lines[0].split() == ["run", "line-1"] and told.address == RUN
+    outcome = submit("--wait", "--service-account", "runner@x", "--network", network, "--set", "train.epochs=3")
+    assert outcome.status == 0 and outcome.err == "", outcome
+    lines = outcome.out.splitlines()
+    assert lines[0].split() == ["run", "line-1"] and outcome.address == RUN
     assert lines[-1] == "succeeded"
     assert [line.split()[1] for line in lines if line.startswith("cached")] == ["ExampleGen"]
     done = [line.split()[1] for line in lines if line.startswith("done")]
     assert {*done, "ExampleGen"} == set(job_of("vertex")["pipelineSpec"]["root"]["dag"]["tasks"])
     assert done.index("Trainer") < done.index("Evaluator") < done.index("Pusher")
-    assert re.search(r"Trainer +7\.5 s", told.out)
+    assert re.search(r"Trainer +7\.5 s", outcome.out)
 
     (body,) = service.bodies("POST", "/pipelineJobs")
     assert body["labels"] == {**job_of("vertex")["labels"], "team": "flowers"} and len(body["labels"]) > 1
@@ -85,16 +85,16 @@ def test_a_run_from_its_submission_to_its_end(submit: Submit, service: Vertex) -
 
 def test_a_component_that_fails_is_named_with_its_reason(submit: Submit, service: Vertex) -> None:
     service.script = Script(fails={"Trainer": "The replica workerpool0-0 exited with\n a non-zero status of 1."})
-    told = submit("--wait")
-    told.assert_refused(1, "Trainer failed: The replica workerpool0-0 exited with a non-zero status of 1.", RUN)
-    assert re.search("(?m)^failed Trainer ", told.out) and "Evaluator" not in told.out
+    outcome = submit("--wait")
+    outcome.assert_error(1, "Trainer failed: The replica workerpool0-0 exited with a non-zero status of 1.", RUN)
+    assert re.search("(?m)^failed Trainer ", outcome.out) and "Evaluator" not in outcome.out
 
 
 def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Caller, service: Vertex) -> None:
     service.script = Script(endless="Transform")
-    told = submit()
-    assert told.status == 0 and told.address == RUN
-    assert f"skewless job '{RUN}' --wait" in told.err and f"skewless job '{RUN}' --cancel" in told.err
+    outcome = submit()
+    assert outcome.status == 0 and outcome.address == RUN
+    assert f"skewless job '{RUN}' --wait" in outcome.err and f"skewless job '{RUN}' --cancel" in outcome.err
     assert [one.method for one in service.asked if "pipelineJobs" in one.path] == ["POST"]
     access = ("--api-endpoint", service.url)
     looked = call("job", RUN, *access)
@@ -103,14 +103,14 @@ def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Call
     stopped = call("job", RUN, *access, "--cancel", "--wait", "--poll", "0.1")
     assert stopped.status == 0 and stopped.out.splitlines()[0] == "cancelling", stopped
     assert stopped.out.splitlines()[-1] == "cancelled" and service.jobs["line-1"][1].state == "CANCELLED"
-    call("job", RUN, *access).assert_refused(1, "the run was cancelled", RUN)
+    call("job", RUN, *access).assert_error(1, "the run was cancelled", RUN)
     again = call("job", RUN, *access, "--cancel")
     assert again.status == 0 and again.out.startswith("nothing to cancel: the run has ended\n")
 
 
 def test_a_run_may_go_on_longer_than_the_waiting(submit: Submit, service: Vertex) -> None:
     service.script = Script(endless="Transform")
-    submit("--wait", "--poll", "60", "--timeout", "0.5").assert_refused(
+    submit("--wait", "--poll", "60", "--timeout", "0.5").assert_error(
         1, "not ended within 0.5 seconds", f"skewless job '{RUN}'"
     )
     assert service.jobs["line-1"][1].state == "RUNNING" and service.looks == 2  # at once, and at the end
@@ -127,13 +127,13 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(service: Vertex, tmp_path: Path
     assert service.jobs["line-1"][1].state == "RUNNING"
 
 
-AWAY = Refusal(503, "The service is currently unavailable.")
+AWAY = Rejection(503, "The service is currently unavailable.")
 
 
 def test_a_service_that_is_away_for_a_moment_is_asked_again(submit: Submit, service: Vertex) -> None:
     service.refusals = {2: AWAY, 3: AWAY, 5: AWAY}
-    told = submit("--wait")
-    assert told.status == 0 and told.err == "" and service.looks > 5
+    outcome = submit("--wait")
+    assert outcome.status == 0 and outcome.err == "" and service.looks > 5
 
 
 def test_a_service_that_stays_away_is_given_up(
@@ -141,25 +141,29 @@ def test_a_service_that_stays_away_is_given_up(
 ) -> None:
     monkeypatch.setattr(follow, "PATIENCE", 0.3)
     service.refusals = dict.fromkeys(range(2, 100), AWAY)
-    told = submit("--wait")
-    told.assert_refused(6, "has an error of its own (503): The service is currently unavailable.", "The run goes on.")
+    outcome = submit("--wait")
+    outcome.assert_error(6, "has an internal error (503): The service is currently unavailable.", "The run goes on.")
     assert 4 <= service.looks <= 8
 
 
 def test_credentials_that_expire_while_waiting(submit: Submit, service: Vertex) -> None:
-    service.refusals = dict.fromkeys(range(3, 100), Refusal(401, "Request had invalid authentication credentials."))
-    told = submit("--wait")
-    told.assert_refused(6, "does not accept the credentials (401)", f"The run goes on.\nShow:    skewless job '{RUN}'")
-    assert "gcloud auth application-default login" in told.err
+    service.refusals = dict.fromkeys(range(3, 100), Rejection(401, "Request had invalid authentication credentials."))
+    outcome = submit("--wait")
+    outcome.assert_error(6, "does not accept the credentials (401)", f"The run goes on.\nShow:    skewless job '{RUN}'")
+    assert "gcloud auth application-default login" in outcome.err
 
 
 # Schedules
 
 
 def test_a_schedule(submit: Submit, call: Caller, service: Vertex) -> None:
-    told = submit("--schedule", "TZ=Europe/Rome 0 3 * * mon-fri")
+    outcome = submit("--schedule", "TZ=Europe/Rome 0 3 * * mon-fri")
     page = f"{PAGE}/schedules/1?project={PROJECT}"
-    assert told.status == 0 and told.out.splitlines()[0].split() == ["schedule", "line-1"] and told.address == page
+    assert (
+        outcome.status == 0
+        and outcome.out.splitlines()[0].split() == ["schedule", "line-1"]
+        and outcome.address == page
+    )
     schedule = service.schedules["1"]
     assert schedule.cron == "TZ=Europe/Rome 0 3 * * mon-fri" and schedule.max_concurrent_run_count == 1
     job = schedule.create_pipeline_job_request.pipeline_job
@@ -175,51 +179,53 @@ def test_a_schedule(submit: Submit, call: Caller, service: Vertex) -> None:
 
 def test_a_key_that_was_revoked(submit: Submit, service: Vertex) -> None:
     service.revoked = True
-    told = submit("--no-check")  # nor is it the bucket's look that finds out
-    told.assert_refused(6, "have expired or were revoked: invalid_grant: Invalid JWT Signature.", "gcloud auth")
+    outcome = submit("--no-check")  # nor is it the bucket's look that finds out
+    outcome.assert_error(6, "have expired or were revoked: invalid_grant: Invalid JWT Signature.", "gcloud auth")
     assert {one.path for one in service.asked} == {"/token"}
 
 
 def test_no_credentials(submit: Submit, service: Vertex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
-    submit().assert_refused(6, "no Google credentials", "gcloud auth application-default login")
+    submit().assert_error(6, "no Google credentials", "gcloud auth application-default login")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/key.json")
-    submit().assert_refused(6, "no Google credentials: File /no/key.json was not found", "GOOGLE_APPLICATION")
+    submit().assert_error(6, "no Google credentials: File /no/key.json was not found", "GOOGLE_APPLICATION")
     assert service.asked == []
 
 
 def test_credentials_that_the_service_does_not_take(submit: Submit, service: Vertex) -> None:
     service.expired = True
-    submit("--no-check").assert_refused(6, "does not accept the credentials (401)", "gcloud auth")
+    submit("--no-check").assert_error(6, "does not accept the credentials (401)", "gcloud auth")
     assert service.jobs == {}
 
 
 def test_another_ones_project(submit: Submit) -> None:
-    told = submit("--no-check", "--project", "theirs")
-    told.assert_refused(6, "refuses (403): Permission 'aiplatform.pipelineJobs.create' denied", "roles/aiplatform.user")
+    outcome = submit("--no-check", "--project", "theirs")
+    outcome.assert_error(
+        6, "rejects the request (403): Permission 'aiplatform.pipelineJobs.create' denied", "roles/aiplatform.user"
+    )
 
 
 # What is asked
 
 
-def test_a_file_that_the_service_refuses(submit: Submit, service: Vertex, tmp_path: Path) -> None:
+def test_a_file_that_the_service_rejects(submit: Submit, service: Vertex, tmp_path: Path) -> None:
     job = job_of("vertex")
     job["pipelineSpec"]["root"]["dag"]["tasks"]["Trainer"]["retries"] = 3
     compiled_file(tmp_path, "vertex", job)
-    submit().assert_refused(6, "refuses (400): Invalid PipelineSpec", "Compile it again")
+    submit().assert_error(6, "rejects the request (400): Invalid PipelineSpec", "Compile it again")
     assert service.jobs == {}
 
 
 def test_a_name_that_is_taken_and_a_run_that_is_not_there(submit: Submit, call: Caller, service: Vertex) -> None:
     assert submit().status == 0
-    submit().assert_refused(6, "refuses (409): The PipelineJob line-1 already exists", "--name")
-    told = call("job", RUN.replace("line-1", "line-2"), "--api-endpoint", service.url)
-    told.assert_refused(6, "line-2 does not exist", "address of the run")
+    submit().assert_error(6, "rejects the request (409): The PipelineJob line-1 already exists", "--name")
+    outcome = call("job", RUN.replace("line-1", "line-2"), "--api-endpoint", service.url)
+    outcome.assert_error(6, "line-2 does not exist", "address of the run")
 
 
 def test_an_endpoint_that_nobody_answers(submit: Submit) -> None:
-    told = submit("--no-check", "--api-endpoint", "http://127.0.0.1:9")
-    told.assert_refused(6, "cannot reach http://127.0.0.1:9: [Errno 111] Connection refused")
+    outcome = submit("--no-check", "--api-endpoint", "http://127.0.0.1:9")
+    outcome.assert_error(6, "cannot reach http://127.0.0.1:9: [Errno 111] Connection refused")
 
 
 # Where
@@ -231,21 +237,26 @@ def test_an_endpoint_that_nobody_answers(submit: Submit) -> None:
         (
             ["--pipeline-root", "gs://c/root"],
             2,
-            "--pipeline-root gs://c/root/linear_regression/artifacts: there is no",
+            "--pipeline-root gs://c/root/linear_regression/artifacts: no bucket c",
             "",
         ),
-        (["--data", "gs://c/data"], 2, "--data gs://c/data: there is no bucket c", "gcloud storage buckets create"),
-        (["--data", "gs://b/dat"], 2, "--data gs://b/dat: nothing lies there", "holds the data"),
-        (["--pipeline-root", "gs://d/root"], 6, "these credentials have no storage.objects.create", "--no-check"),
-        (["--set", "serving=gs://d/s"], 6, "--set serving gs://d/s: these credentials have no storage", "--no-check"),
-        (["--data", "gs://d/data"], 6, "--data gs://d/data: these credentials may not look there", "--no-check"),
+        (["--data", "gs://c/data"], 2, "--data gs://c/data: no bucket c", "gcloud storage buckets create"),
+        (["--data", "gs://b/dat"], 2, "--data gs://b/dat: no files", "holds the data"),
+        (["--pipeline-root", "gs://d/root"], 6, "these credentials do not have storage.objects.create", "--no-check"),
+        (
+            ["--set", "serving=gs://d/s"],
+            6,
+            "--set serving gs://d/s: these credentials do not have storage",
+            "--no-check",
+        ),
+        (["--data", "gs://d/data"], 6, "--data gs://d/data: these credentials have no access", "--no-check"),
     ],
 )
 def test_the_buckets_are_looked_into_first(
     options: list[str], status: int, words: str, hint: str, submit: Submit, service: Vertex
 ) -> None:
     service.buckets["d"], service.readers["d"] = [], []
-    submit(*options).assert_refused(status, words, hint)
+    submit(*options).assert_error(status, words, hint)
     assert service.jobs == {}
     assert submit(*options, "--no-check").status == 0
 

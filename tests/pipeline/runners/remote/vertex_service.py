@@ -22,7 +22,7 @@ from google.cloud.aiplatform_v1 import types
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from tests.pipeline.runners.remote.local_service import Asked, Progress, Refusal, Service
+from tests.pipeline.runners.remote.local_service import Asked, Progress, Rejection, Service
 
 PROJECT, REGION, NUMBER = "flowers-1", "europe-west4", "123456"
 ACCOUNT = "me@flowers-1.iam.gserviceaccount.com"
@@ -61,21 +61,21 @@ class Vertex(Service):
             return self._objects(found[1], found[2], asked.query)
         found = _PARENT.match(asked.path)
         if not found:
-            raise Refusal(404, f"no method {asked.path}")
+            raise Rejection(404, f"no method {asked.path}")
         if self.forbidden or found[2] not in (PROJECT, NUMBER):
-            raise Refusal(403, f"Permission 'aiplatform.pipelineJobs.create' denied on resource '//{found[1]}'")
+            raise Rejection(403, f"Permission 'aiplatform.pipelineJobs.create' denied on resource '//{found[1]}'")
         act = self._pipeline_jobs if found[3] == "pipelineJobs" else self._schedules
         message = act(asked, found[1].replace(PROJECT, NUMBER), found[4], found[5])
         return json.loads(type(message).to_json(message)) if message is not None else {}
 
-    def refused(self, refusal: Refusal) -> Any:
+    def refused(self, refusal: Rejection) -> Any:
         if str(refusal).startswith("invalid_grant"):
             return {"error": "invalid_grant", "error_description": str(refusal).partition(": ")[2]}
         return {"error": {"code": refusal.code, "message": str(refusal)}}
 
     def _token(self, form: dict[str, list[str]]) -> Any:
         if self.revoked:
-            raise Refusal(400, "invalid_grant: Invalid JWT Signature.")
+            raise Rejection(400, "invalid_grant: Invalid JWT Signature.")
         assert jwt.decode(form["assertion"][0], certs=self._certificate)["iss"] == ACCOUNT
         return {"access_token": "ya29.token", "expires_in": 3600, "token_type": "Bearer"}
 
@@ -86,15 +86,15 @@ class Vertex(Service):
         except ValueError:
             known = False
         if self.expired or not known:
-            raise Refusal(401, "Request had invalid authentication credentials.")
+            raise Rejection(401, "Request had invalid authentication credentials.")
 
     def _objects(self, bucket: str, what: str, query: Any) -> Any:
         if bucket not in self.buckets:
-            raise Refusal(404, "The specified bucket does not exist.")
+            raise Rejection(404, "The specified bucket does not exist.")
         if what != "o":
             return {"kind": "storage#testIamPermissionsResponse", "permissions": self.readers[bucket]}
         if "storage.objects.get" not in self.readers[bucket]:
-            raise Refusal(403, f"{ACCOUNT} does not have storage.objects.list access")
+            raise Rejection(403, f"{ACCOUNT} does not have storage.objects.list access")
         names = [name for name in self.buckets[bucket] if name.startswith(query.get("prefix", ""))]
         return {"kind": "storage#objects", "items": [{"name": name, "bucket": bucket} for name in names]}
 
@@ -104,14 +104,14 @@ class Vertex(Service):
             spec = checked(job)
             name = asked.query["pipelineJobId"]
             if not re.fullmatch(r"[a-z][-a-z0-9]{0,127}", name):
-                raise Refusal(400, f"'{name}' is no ID")
+                raise Rejection(400, f"'{name}' is no ID")
             if name in self.jobs:
-                raise Refusal(409, f"The PipelineJob {name} already exists")
+                raise Rejection(409, f"The PipelineJob {name} already exists")
             job.name = f"{parent}/pipelineJobs/{name}"
             self.jobs[name] = job, Progress(spec, self.script)
             return job
         if name not in self.jobs:
-            raise Refusal(404, f"The PipelineJob {parent}/pipelineJobs/{name} does not exist")
+            raise Rejection(404, f"The PipelineJob {parent}/pipelineJobs/{name} does not exist")
         job, progress = self.jobs[name]
         if verb == ":cancel":
             progress.cancel()
@@ -124,9 +124,9 @@ class Vertex(Service):
             schedule = types.Schedule.from_json(json.dumps(asked.body))
             checked(schedule.create_pipeline_job_request.pipeline_job)
             if schedule.max_concurrent_run_count < 1:
-                raise Refusal(400, "max_concurrent_run_count is required")
+                raise Rejection(400, "max_concurrent_run_count is required")
             if len(schedule.cron.split()) - schedule.cron.startswith(("TZ=", "CRON_TZ=")) != 5:
-                raise Refusal(400, f"'{schedule.cron}' is no cron expression")
+                raise Rejection(400, f"'{schedule.cron}' is no cron expression")
             name = str(len(self.schedules) + 1)
             schedule.name, schedule.state = f"{parent}/schedules/{name}", types.Schedule.State.ACTIVE
             self.schedules[name] = schedule
@@ -143,19 +143,19 @@ def checked(job: types.PipelineJob) -> dict[str, Any]:
     try:
         json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     except json_format.ParseError as error:
-        raise Refusal(400, f"Invalid PipelineSpec: {error}") from None
+        raise Rejection(400, f"Invalid PipelineSpec: {error}") from None
     given = fields.get("runtimeConfig", {})
     if not given.get("gcsOutputDirectory", "").startswith("gs://"):
-        raise Refusal(400, "gcs_output_directory must be a Cloud Storage URI")
+        raise Rejection(400, "gcs_output_directory must be a Cloud Storage URI")
     declared, values = spec["root"]["inputDefinitions"]["parameters"], given.get("parameterValues", {})
     for name, about in declared.items():
         if "defaultValue" not in about and name not in values:
-            raise Refusal(400, f"Required input parameter {name} is missing")
+            raise Rejection(400, f"Required input parameter {name} is missing")
     if set(values) - set(declared):
-        raise Refusal(400, f"Unknown input parameters {set(values) - set(declared)}")
+        raise Rejection(400, f"Unknown input parameters {set(values) - set(declared)}")
     for part in [part for label in job.labels.items() for part in label]:
         if not re.fullmatch(r"[a-z0-9_-]{0,63}", part):
-            raise Refusal(400, f"'{part}' is no label")
+            raise Rejection(400, f"'{part}' is no label")
     return spec
 
 

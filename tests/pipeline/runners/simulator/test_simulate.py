@@ -107,7 +107,7 @@ def test_a_compiled_setting_that_the_data_do_not_fit_is_told_before_anything_run
         run_compiled(asked, str(file))
     with pytest.raises(UsageError, match="train.epochs must be at least 1, got -1"):
         run_compiled(dataclasses.replace(asked, assignments=["train.epochs=-1"]), str(file))
-    with pytest.raises(UsageError, match="holds \\[, which"):
+    with pytest.raises(UsageError, match="contains \\[, which"):
         run_compiled(dataclasses.replace(asked, root=str(tmp_path / "[1]")), str(file))
     assert [one.name for one in (tmp_path / "root").iterdir()] == ["logs"]
 
@@ -217,7 +217,7 @@ def test_a_container_that_fails_is_told_in_a_line(
 def test_a_model_without_a_blessing_is_not_pushed(title: str, kind: type[SkewlessError]) -> None:
     blessing = {"uri": "/b", "type": {"instanceSchema": f"title: tfx.{title}\n"}, "metadata": {"blessed": 0.0}}
     with pytest.raises(kind, match="not pushed: Gate did not bless the model"):
-        run._check({"Gate": {"blessing": [blessing]}})
+        run._check_blessings({"Gate": {"blessing": [blessing]}})
 
 
 # The whole
