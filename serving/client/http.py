@@ -27,7 +27,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from serving.client.errors import TransportError
 
 MAX_IDLE = 1000
-"""Connections to keep: more than a client has threads."""
+"""Maximum number of idle connections to keep: more than a client has threads."""
 _PIECE_BYTES = 1 << 16
 _HEADERS = {"Content-Type": "application/json"}
 _DROPPED = (http.client.RemoteDisconnected, ConnectionError)
@@ -52,13 +52,13 @@ class HttpConnections:
           max_message_bytes: Limit for the body of a request and of an answer.
         """
         host, _, port = netloc.rpartition(":")
-        host = host.encode("idna").decode()  # urllib3 needs another package for this
+        host = host.encode("idna").decode()  # urllib3 would need the package idna
         options: dict[str, Any] = {"maxsize": MAX_IDLE, "owner": self}
         if context is None:
             self._pool: Any = urllib3.HTTPConnectionPool(host, int(port), **options)
             self._pool.ConnectionCls = _PlainConnection
         else:
-            # urllib3 compares the host's name itself: 1.26 does not give an IP address to OpenSSL.
+            # urllib3 then compares the host with the certificate itself: 1.26 passes no IP address to OpenSSL.
             context.check_hostname = False
             self._pool = urllib3.HTTPSConnectionPool(host, int(port), ssl_context=context, **options)
             self._pool.ConnectionCls = _TlsConnection
@@ -88,7 +88,7 @@ class HttpConnections:
           TransportError: UNAVAILABLE if there is no connection or it breaks, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED if a
             body is too large, INTERNAL if the server does not speak HTTP, CANCELLED after `close`.
         """
-        self._check_size("Sent", len(body))
+        self._check_size(len(body), "Sent")
         self.current.end = time.monotonic() + timeout
         while True:
             self.current.has_connected = False
@@ -117,7 +117,7 @@ class HttpConnections:
             self._limit_next_read(response)
             for piece in response.stream(_PIECE_BYTES, decode_content=False):
                 size += len(piece)
-                self._check_size("Received", size)
+                self._check_size(size, "Received")
                 pieces.append(piece)
                 self._limit_next_read(response)
         return b"".join(pieces)
@@ -126,11 +126,11 @@ class HttpConnections:
         if response.connection is not None:  # else the body is complete, and another thread may use the connection
             response.connection.kept_socket.settimeout(self.current.seconds_left())
 
-    def _check_size(self, verb: str, size: int) -> None:
-        if size > self._max_bytes:  # gRPC's own words
+    def _check_size(self, size: int, verb: str) -> None:
+        if size > self._max_bytes:  # the message that gRPC has for this
             raise TransportError("RESOURCE_EXHAUSTED", f"{verb} message larger than max ({size} vs. {self._max_bytes})")
 
-    def add(self, connection: _OwnedConnection) -> None:
+    def register(self, connection: _OwnedConnection) -> None:
         """Remember a connection that has just been opened."""
         self.current.has_connected = True
         with self._lock:
@@ -171,7 +171,7 @@ class _OwnedConnection:
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
         self.kept_socket = self.sock  # type: ignore[attr-defined]
-        self._owner.add(self)
+        self._owner.register(self)
 
     def request(self, *args: Any, **options: Any) -> None:
         if self.sock is None:  # type: ignore[attr-defined]
@@ -180,11 +180,11 @@ class _OwnedConnection:
         super().request(*args, **options)  # type: ignore[misc]
 
 
-class _PlainConnection(_OwnedConnection, HTTPConnection):
+class _PlainConnection(_OwnedConnection, HTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _TlsConnection(_OwnedConnection, HTTPSConnection):
+class _TlsConnection(_OwnedConnection, HTTPSConnection):  # type: ignore[misc]
     pass
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.errors import first_line
+from data.names import printable
 from serving.client.errors import InvalidPicture, InvalidRequest, UnreadablePicture
 from serving.client.tensor import dtype_name, get_buffer
 from serving.client.transport import MAX_MESSAGE_BYTES
@@ -143,27 +144,13 @@ def encode_picture(given: Any, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
     return content
 
 
-def printable_path(path: str | os.PathLike[Any]) -> str:
-    """Return any path as printable text on one line.
-
-    `data.names.printable` keeps line breaks, and fails for surrogates that stand for no byte.
-    """
-    try:
-        text = os.fsdecode(path)
-    except Exception:  # of the __fspath__ of any library
-        text = type(path).__name__
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escape(one) for one in text)
-
-
 def _short(path: str | os.PathLike[Any]) -> str:
     """Return a path for a message, without the middle if it is very long."""
-    text = printable_path(path)
+    try:
+        text = printable(os.fsdecode(path))
+    except Exception:  # of the __fspath__ of any library
+        text = type(path).__name__
     return text if len(text) <= _MAX_NAME else f"{text[: _MAX_NAME // 2]}...{text[-_MAX_NAME // 2 :]}"
-
-
-def _escape(one: str) -> str:
-    byte = ord(one) - 0xDC00  # Python stores bytes of a name that are not UTF-8 this way
-    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else one.encode("unicode_escape").decode()
 
 
 def _check_size(size: int, max_bytes: int) -> None:

@@ -1,6 +1,6 @@
-"""The client with anything that a user might hand it, against a real server over gRPC and REST.
+"""The client with any input, against a real server over gRPC and REST.
 
-`SKEWLESS_EXAMPLES=1000 pytest tests/serving/client/test_any_input.py` tries so many of each kind, drawn anew.
+`SKEWLESS_EXAMPLES=1000 pytest tests/serving/client/test_any_input.py` tries that many new examples of each kind.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ images = st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16
 
 
 @st.composite
-def spoilt(draw: Any) -> bytes:
-    """A file of a picture, cut off or with bytes changed; or whole."""
+def damaged(draw: Any) -> bytes:
+    """Draw the file of a picture: complete, cut off, or with changed bytes."""
     kind = draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP"]))
     content = bytearray(encode_picture(np.zeros(PIXELS, np.uint8), kind))
     for place in draw(st.lists(st.integers(0, len(content) - 1), max_size=3)):
@@ -71,14 +71,14 @@ scalars = st.one_of(
     st.text(max_size=20),
     st.text(st.characters(), max_size=20),  # lone surrogates, too
     st.binary(max_size=60),
-    spoilt(),
+    damaged(),
 )
 things = st.one_of(
     scalars,
     some_arrays,
     grey,
     images,
-    spoilt().map(io.BytesIO),
+    damaged().map(io.BytesIO),
     st.text(max_size=9).map(io.StringIO),
     st.builds(object),
     st.text(max_size=9).map(Path),
@@ -110,8 +110,8 @@ def client(addresses: list[str], request: pytest.FixtureRequest) -> Iterator[Cli
         yield client
 
 
-def told(call: Callable[[], Any]) -> Any:
-    """What comes out, or a fault in one line; anything else ends the test."""
+def outcome(call: Callable[[], Any]) -> Any:
+    """Return the result, or None for an error on one line; any other exception ends the test."""
     start = time.monotonic()
     try:
         return call()
@@ -123,7 +123,7 @@ def told(call: Callable[[], Any]) -> Any:
 
 
 def count(given: Any) -> int | None:
-    """How many pictures a user means; None: not known beforehand."""
+    """Return how many pictures a user means; None if that is not known beforehand."""
     if isinstance(given, (str, bytes, Path, Image.Image, io.BytesIO, io.StringIO)):
         return 1
     if isinstance(given, (list, tuple)):
@@ -140,7 +140,7 @@ def count(given: Any) -> int | None:
 @given(given=nested)
 def test_pictures(client: Client, given: Any) -> None:
     wanted = count(given)
-    answers = told(lambda: list(client.predict_each(given)))
+    answers = outcome(lambda: list(client.predict_each(given)))
     if answers is not None:
         assert all(isinstance(answer, (Prediction, InvalidPicture)) for answer in answers)
         assert wanted is None or len(answers) == wanted
@@ -149,8 +149,8 @@ def test_pictures(client: Client, given: Any) -> None:
 
 
 @tried
-@given(given=st.lists(st.one_of(grey, spoilt(), spoilt().map(io.BytesIO), st.just(FILE)), max_size=8))
-def test_good_pictures_are_answered_whatever_is_beside_them(client: Client, given: list[Any]) -> None:
+@given(given=st.lists(st.one_of(grey, damaged(), damaged().map(io.BytesIO), st.just(FILE)), max_size=8))
+def test_good_pictures_are_answered_among_any_others(client: Client, given: list[Any]) -> None:
     answers = list(client.predict_each(given))
     assert len(answers) == len(given)
     for one, answer in zip(given, answers, strict=True):
@@ -160,16 +160,16 @@ def test_good_pictures_are_answered_whatever_is_beside_them(client: Client, give
 @tried
 @given(given=nested)
 def test_tensors(client: Client, given: Any) -> None:
-    told(lambda: client.predict({"image_bytes": given}))
-    told(lambda: client.predict(given))
+    outcome(lambda: client.predict({"image_bytes": given}))
+    outcome(lambda: client.predict(given))
 
 
 @tried
 @given(given=nested)
 def test_rows(client: Client, given: Any) -> None:
-    told(lambda: client.predict_numbers(given))
-    told(lambda: client.classify(given))
-    told(lambda: client.regress(given))
+    outcome(lambda: client.predict_numbers(given))
+    outcome(lambda: client.classify(given))
+    outcome(lambda: client.regress(given))
 
 
 @tried
@@ -180,4 +180,4 @@ def test_rows(client: Client, given: Any) -> None:
     version=st.one_of(st.none(), st.integers()),
 )
 def test_arguments(address: Any, model: Any, timeout: Any, version: Any) -> None:
-    told(lambda: Client(address, model, timeout, version=version).close())
+    outcome(lambda: Client(address, model, timeout, version=version).close())

@@ -223,8 +223,9 @@ def test_tls(started: Callable[..., str], certificates: Path) -> None:
     for address, tls in ((plain, known), (f"grpcs://{plain}", known), (mutual, shown)):
         with Client(address, "m", tls=tls) as client:
             assert client.predict_images([b"\x03"]) == [of(3)]
-    for address, tls in ((plain, True), (mutual, known)):
-        with Client(address, "m", tls=tls, retries=0) as client, pytest.raises(Unavailable):
+    refused: list[tuple[str, Tls | bool]] = [(plain, True), (mutual, known)]
+    for address, other in refused:
+        with Client(address, "m", tls=other, retries=0) as client, pytest.raises(Unavailable):
             client.predict_images([b"x"])
     with Client(plain, "m", tls=True, retries=0) as client, pytest.raises(Unavailable, match="no TLS connection to"):
         client.predict_images([b"x"])
@@ -258,14 +259,14 @@ def test_numbers_on_a_real_server(serve: Callable[..., Any], numbers: Callable[[
     (tmp_path / "1").symlink_to(numbers(0.5))
     with Client(serve(tmp_path, "m").address(), "m") as client:
         assert client.predict({"x": [1.0, 2.0]})["y"].tolist() == [2.5, 4.5]
-        assert client.predict({"x": np.float32([[1], [2]])})["y"].shape == (2, 1)
+        assert client.predict({"x": np.array([[1], [2]], np.float32)})["y"].shape == (2, 1)
         every = client.predict({"x": [1.0, 2.0]}, "typed")
         for dtype in ("float16", "float32", "float64", "int8", "int64", "uint32", "uint64", "bool"):
             assert every[dtype].dtype == dtype
             np.testing.assert_array_equal(np.asarray(every[dtype]), np.array([1, 2]).astype(dtype))
         assert every["string"].tolist() == [b"1", b"2"]
         with pytest.raises(InvalidRequest, match="Expects arg.* to be float but double is provided"):
-            client.predict({"x": np.float64([1])})
+            client.predict({"x": np.array([1], np.float64)})
 
 
 def test_a_bad_picture_of_another_caller_is_not_ours(

@@ -1,4 +1,4 @@
-"""The client alone: what it loads, and that the packages of `skewless[client]` are enough for it."""
+"""What the client imports, and that the packages of `skewless[client]` are enough for it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def asked(
     picture_files: tuple[np.ndarray, list[bytes]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], None]:
-    """Asks a real server by ASK in another interpreter, and compares with the model itself."""
+    """Return a function that runs ASK against a real server in another interpreter, and compares with the model."""
     folder = tmp_path_factory.mktemp("files")
     pixels, contents = picture_files
     names = []
@@ -72,14 +72,19 @@ def test_nothing_heavy_is_loaded_by_any_request(asked: Callable[[str], None]) ->
 
 
 def test_import_alone_loads_no_transport() -> None:
-    code = "import sys, serving.client; print({'grpc', 'google.protobuf', 'PIL', 'http.client'} & set(sys.modules))"
+    heavier = {"grpc", "google.protobuf", "PIL", "http.client", "urllib3"}
+    code = f"import sys, serving.client; print({heavier} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protobuf", ["protobuf==3.20.3", "protobuf"], ids=["oldest", "newest"])
-def test_the_extra_s_packages_are_enough(asked: Callable[[str], None], tmp_path: Path, protobuf: str) -> None:
+@pytest.mark.parametrize(
+    "versions", [("protobuf==3.20.3", "urllib3==1.26.20"), ("protobuf", "urllib3>=2")], ids=["oldest", "newest"]
+)
+def test_the_extra_s_packages_are_enough(
+    asked: Callable[[str], None], tmp_path: Path, versions: tuple[str, ...]
+) -> None:
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv is None:
         pytest.skip("no uv to make a virtual environment with")
@@ -90,7 +95,7 @@ def test_the_extra_s_packages_are_enough(asked: Callable[[str], None], tmp_path:
     )
     python = str(tmp_path / "venv" / "bin" / "python")
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "venv")], check=True, timeout=60)
-    install = [uv, "pip", "install", "-q", "--python", python, *extra, protobuf]
+    install = [uv, "pip", "install", "-q", "--python", python, *extra, *versions]
     done = subprocess.run(install, capture_output=True, text=True, timeout=120)
     if done.returncode:
         pytest.skip(f"no package index: {done.stderr.strip().splitlines()[-1]}")

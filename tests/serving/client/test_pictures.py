@@ -1,4 +1,4 @@
-"""Pictures as users have them: one or several, of any make, in files of any kind; without any server."""
+"""Conversion of pictures: one or several, of any library, in files of any kind. No server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Broken:
         raise TypeError("can't convert cuda:0 device type tensor to numpy.\nUse Tensor.cpu() first.")
 
 
-def test_what_an_array_s_own_library_raises_is_told() -> None:
+def test_errors_of_an_array_s_own_library_are_quoted() -> None:
     with pytest.raises(
         InvalidRequest,
         match="cannot make an array from a value of type Broken: can't convert cuda:0 device type tensor to numpy.$",
@@ -46,7 +46,7 @@ def test_what_an_array_s_own_library_raises_is_told() -> None:
         PIXELS[::-1, ::2],
         np.dstack([PIXELS, PIXELS[:, :, :1]]),
         tf.constant(PIXELS),
-        memoryview(PIXELS),
+        PIXELS.data,
         Image.fromarray(PIXELS),
         Image.fromarray(PIXELS[:, :, 0]),
         Image.fromarray(PIXELS).quantize(7),
@@ -59,7 +59,9 @@ def test_pixels_arrive_as_they_were(given: Any) -> None:
     wanted = given if isinstance(given, Image.Image) else _pil(np.asarray(given))
     decoded = tf.io.decode_image(file, channels=3).numpy()
     np.testing.assert_array_equal(decoded, np.asarray(wanted.convert("RGB")))
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")), wanted.convert("RGBA"))
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")), np.asarray(wanted.convert("RGBA"))
+    )
 
 
 def _pil(pixels: np.ndarray) -> Image.Image:
@@ -139,7 +141,7 @@ def one_picture(folder: Path) -> list[Any]:
         Image.fromarray(PIXELS),
         Image.open(folder / "a.png"),
         PIXELS,
-        memoryview(PIXELS),
+        PIXELS.data,
         PIXELS.transpose(1, 0, 2)[::-1, ::2],
         Torch(PIXELS),
         tf.constant(PIXELS),
@@ -164,7 +166,7 @@ GREY = np.random.default_rng(3).integers(0, 256, (5, 8, 9), np.uint8)
 
 @pytest.mark.parametrize(
     "given",
-    [GREY, memoryview(GREY), Torch(GREY), tf.constant(GREY), list(GREY), (one for one in GREY), map(Torch, GREY)],
+    [GREY, GREY.data, Torch(GREY), tf.constant(GREY), list(GREY), (one for one in GREY), map(Torch, GREY)],
     ids=["array", "memoryview", "torch", "tf", "list", "generator", "map"],
 )
 def test_several_pictures_stay_several(given: Any) -> None:
@@ -174,12 +176,11 @@ def test_several_pictures_stay_several(given: Any) -> None:
 
 def test_arrays_of_several_pictures() -> None:
     colour = np.stack([PIXELS] * 3)
-    for given in (colour, memoryview(colour), Torch(colour), tf.constant(colour)):
+    for given in (colour, colour.data, Torch(colour), tf.constant(colour)):
         assert [encode_picture(one) for one in list_pictures(given)] == [encode_picture(PIXELS)] * 3
     assert list(list_pictures(colour[:0])) == [] == list(list_pictures([])) == list(list_pictures(iter(())))
-    assert [encode_picture(one) for one in list_pictures(GREY[:1])] == [
-        encode_picture(GREY[0])
-    ]  # both readings give the same
+    # One grey picture, or a picture with one row of pixels: both mean the same.
+    assert [encode_picture(one) for one in list_pictures(GREY[:1])] == [encode_picture(GREY[0])]
     names = np.array(["a.png", "b.png"])
     assert list(list_pictures(names)) == list(list_pictures(names.astype(object))) == ["a.png", "b.png"]
     assert [encode_picture(one) for one in list_pictures(tf.constant([b"x", b"y"]))] == [b"x", b"y"]
@@ -204,7 +205,7 @@ def test_neither_one_picture_nor_several(given: Any, words: str) -> None:
 
 
 def odd_files(folder: Path) -> dict[str, tuple[str, str]]:
-    """What stands in the way of a picture, and what is said about it."""
+    """Return paths that are not pictures, each with the reason and the name that its error must have."""
     os.mkfifo(folder / "pipe.png")
     (folder / "folder.png").mkdir()
     (folder / "loop.png").symlink_to("loop.png")
@@ -233,11 +234,11 @@ def odd_files(folder: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_odd_files_are_told_at_once(tmp_path: Path) -> None:
+def test_odd_files_fail_at_once(tmp_path: Path) -> None:
     for given, (words, name) in odd_files(tmp_path).items():
         start = time.monotonic()
         found = load_picture(given, 3)
-        assert time.monotonic() - start < 1  # neither waits for a pipe's writer nor reads three gigabytes
+        assert time.monotonic() - start < 5  # neither waits for a pipe's writer nor reads three gigabytes
         assert found.error is not None and not found.content
         assert words in str(found.error) and name in str(found.error) and str(found.error).isprintable()
         assert len(str(found.error)) < 500
@@ -258,13 +259,13 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [OSError("broken\nhere"), ValueError("I/O on closed file"), KeyError("x"), Exception()]
 )
-def test_what_a_file_or_an_image_raises_is_told(error: Exception) -> None:
+def test_errors_of_a_file_or_an_image_are_quoted(error: Exception) -> None:
     class File:
         def read(self) -> bytes:
             raise error
 
     class Lazy(Image.Image):
-        mode = "RGB"  # type: ignore[assignment]
+        mode = "RGB"
 
         def save(self, *_: Any, **__: Any) -> None:
             raise error

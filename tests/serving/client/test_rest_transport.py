@@ -1,23 +1,28 @@
-"""The client over REST: against a peer that speaks the reference's forms, and against the server's own port."""
+"""The client over REST, against a peer with the formats of TensorFlow Serving, and against a real server."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import json
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import keras
 import numpy as np
 import pytest
 
+from data.errors import ServingError
 from serving.client import (
     Client,
     DeadlineExceeded,
@@ -27,8 +32,10 @@ from serving.client import (
     Overloaded,
     Prediction,
     ServerFailure,
+    Tls,
     Unavailable,
     VersionStatus,
+    retry,
 )
 
 CLASSES = ["ant", "bee", "cow"]
@@ -47,18 +54,31 @@ STATUS = {
 
 
 class Peer(http.server.ThreadingHTTPServer):
-    """Answers as the reference's section 10 says; remembers what it was asked, and over how many connections."""
+    """Answers as TensorFlow Serving does.
+
+    Attributes:
+      asked: Method, path and body of each request so far.
+      answers: Status and body of the next answers, instead of the right ones.
+      connections: Number of connections so far.
+      header: A header to add to each answer.
+      drop_after_answer: Whether to close each connection after one answer, without notice.
+      together: Waited for before each answer, if there is one.
+      arrived: Set when a request has arrived.
+      may_answer: Waited for before each answer.
+    """
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.asked: list[tuple[str, str, Any]] = []
-        self.answers: list[tuple[int, bytes]] = []  # instead of the right ones
+        self.answers: list[tuple[int, bytes]] = []
         self.connections = 0
+        self.header = ("X-Test", "none")
         self.drop_after_answer = False
         self.together: threading.Barrier | None = None
-        self.pause = 0.0
+        self.arrived, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
 
     @property
     def address(self) -> str:
@@ -85,12 +105,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: Any) -> None:
         self.server.asked.append((self.command, self.path, body))
-        time.sleep(self.server.pause)
+        self.server.arrived.set()
+        self.server.may_answer.wait(timeout=30)
         if self.server.together:
             self.server.together.wait(timeout=30)
         status, content = self.server.answers.pop(0) if self.server.answers else _right(self.path, body)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        self.send_header(*self.server.header)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -123,13 +145,19 @@ def _error(status: int, words: str) -> tuple[int, bytes]:
     return status, json.dumps({"error": words}, indent="\t").encode()
 
 
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    peer = Peer()
+@contextlib.contextmanager
+def running(port: int = 0) -> Iterator[Peer]:
+    peer = Peer(port)
     threading.Thread(target=peer.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield peer
     peer.shutdown()
     peer.server_close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    with running() as peer:
+        yield peer
 
 
 def of(first: int) -> Prediction:
@@ -161,7 +189,7 @@ def test_paths(peer: Peer, which: dict[str, Any], path: str) -> None:
 def test_numbers_classify_and_regress(peer: Peer) -> None:
     with Client(peer.address, "m") as client:
         assert client.predict_numbers([[1, 2.5], [3, 4]]) == [3.5, 7.0]
-        assert client.predict_numbers(np.float32([1, 2])) == [1.0, 2.0]
+        assert client.predict_numbers(np.array([1, 2], np.float32)) == [1.0, 2.0]
         assert client.regress([[1.0, 2.0], {"features": [3, 4]}]) == [3.0, 7.0]
         assert client.classify([b"\xff"]) == [Prediction({"ant": 0.25, "bee": 0.75})]
     bodies = [asked[2] for asked in peer.asked]
@@ -207,13 +235,35 @@ def test_a_connection_is_kept_and_one_that_was_dropped_is_replaced(peer: Peer) -
         peer.drop_after_answer = True
         for _ in range(3):
             client.predict_images([b"x"])
-            time.sleep(0.05)
         assert peer.connections == 3
     assert len(peer.asked) == 8
 
 
+def test_a_connection_that_the_server_announces_to_close_is_replaced(peer: Peer) -> None:
+    peer.header = ("Connection", "close")
+    with Client(peer.address, "m", retries=0) as client:
+        for number in range(3):
+            assert client.predict_images([bytes([number])]) == [of(number)]
+    assert peer.connections == 3
+
+
+def test_no_proxy_of_the_environment_is_used(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with Client(peer.address, "m", retries=0) as client:
+        assert client.predict_images([b"\x05"]) == [of(5)]
+
+
+def test_a_redirect_is_not_followed(peer: Peer) -> None:
+    peer.header = ("Location", f"{peer.address}/elsewhere")
+    peer.answers = [(302, b"{}")]
+    with Client(peer.address, "m", retries=0) as client, pytest.raises(ServerFailure, match="HTTP status 302"):
+        client.predict_images([b"x"])
+    assert len(peer.asked) == 1
+
+
 def test_one_client_in_several_threads(peer: Peer) -> None:
-    peer.together = threading.Barrier(4)  # fails, and with it the request, where fewer come
+    peer.together = threading.Barrier(4)  # fails, and with it the request, if fewer come
     with Client(peer.address, "m", max_batch=1) as client:
         assert list(client.predict_each([bytes([n]) for n in range(16)], in_flight=4)) == [of(n) for n in range(16)]
     assert peer.connections == 4
@@ -229,12 +279,12 @@ def test_one_client_in_several_threads(peer: Peer) -> None:
         (404, "Servable not found for request: Latest(m)", NotFound, "has no model 'm' available"),
         (429, "Run() timeout exceeded while waiting in batching queue", Overloaded, "failed with RESOURCE_EXHAUSTED"),
         (500, "oh", ServerFailure, "failed with INTERNAL: oh"),
-        (503, "The batch scheduling queue to which ... is full", Overloaded, "has too much to do"),
+        (503, "The batch scheduling queue to which ... is full", Overloaded, "is overloaded"),
         (503, "starting", Unavailable, "cannot answer now: starting"),
         (504, "", DeadlineExceeded, "did not answer in 30 s"),
     ],
 )
-def test_answers_by_kind(peer: Peer, status: int, words: str, kind: type, text: str) -> None:
+def test_answers_by_kind(peer: Peer, status: int, words: str, kind: type[ServingError], text: str) -> None:
     asked = 2 if kind is InvalidPicture else 1  # once more, alone
     peer.answers = [_error(status, words)] * asked
     with Client(peer.address, "m", retries=0) as client, pytest.raises(kind, match=text) as caught:
@@ -273,28 +323,21 @@ def test_503_is_tried_again_and_nothing_else_is(peer: Peer) -> None:
             assert len(peer.asked) == asked, status
 
 
-def test_no_server_and_one_that_comes_late() -> None:
+def test_no_server_and_one_that_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     with Client(address, "m", retries=1) as client, pytest.raises(Unavailable) as caught:
         client.predict_images([b"x"])
     assert str(caught.value) == f"no server answers at {address}" and "skewless serve" in caught.value.hint
-    peers: list[Peer] = []
+    with contextlib.ExitStack() as stack:
 
-    def come() -> None:
-        peers.append(Peer.__new__(Peer))
-        http.server.ThreadingHTTPServer.__init__(peers[0], ("127.0.0.1", port), _Handler)
-        peers[0].__dict__.update(asked=[], answers=[], connections=0, drop_after_answer=False, pause=0.0, together=None)
-        peers[0].serve_forever(poll_interval=0.01)
+        def sleep(seconds: float) -> None:
+            stack.enter_context(running(port))
 
-    timer = threading.Timer(0.3, come)
-    timer.start()
-    with Client(address, "m", retries=6) as client:
-        assert client.predict_images([b"\x01"]) == [of(1)]
-    peers[0].shutdown()
-    peers[0].server_close()
-    timer.join()
+        monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+        with Client(address, "m", retries=1) as client:
+            assert client.predict_images([b"\x01"]) == [of(1)]
 
 
 def test_no_answer_in_time_and_half_an_answer() -> None:
@@ -317,6 +360,30 @@ def test_no_answer_in_time_and_half_an_answer() -> None:
             client.predict_images([b"x"])
 
 
+def test_a_slow_answer_ends_at_the_deadline() -> None:
+    """Each piece comes within the timeout, but not all of them."""
+    stopped = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            taken, _ = listening.accept()
+            with taken, contextlib.suppress(OSError):
+                taken.recv(1 << 16)
+                taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+                while not stopped.wait(0.1):
+                    taken.sendall(b" " * 100_000)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        start = time.monotonic()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with Client(address, "m", 0.5, retries=0) as client, pytest.raises(DeadlineExceeded):
+            client.predict_images([b"x"])
+        assert time.monotonic() - start < 20  # all of it would take 100 s
+        stopped.set()
+        thread.join()
+
+
 def test_message_limits(peer: Peer) -> None:
     peer.answers = [(413, b"<html>")]
     with Client(peer.address, "m") as client:
@@ -333,8 +400,6 @@ def test_message_limits(peer: Peer) -> None:
 
 
 def test_a_port_that_does_not_speak_http() -> None:
-    import grpc
-
     server = grpc.server(None)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -343,48 +408,82 @@ def test_a_port_that_does_not_speak_http() -> None:
     server.stop(0)
 
 
-def test_closing_ends_a_request_under_way(peer: Peer) -> None:
-    peer.pause = 20.0
+def test_closing_ends_a_request_in_progress(peer: Peer) -> None:
+    peer.may_answer.clear()
     client = Client(peer.address, "m")
     caught: list[BaseException] = []
 
-    def ask() -> None:
+    def predict() -> None:
         try:
             client.predict_images([b"x"])
         except (Unavailable, ServerFailure) as error:
             caught.append(error)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=predict)
     thread.start()
-    time.sleep(0.2)
+    assert peer.arrived.wait(timeout=30)
     client.close()
     thread.join(timeout=10)
+    peer.may_answer.set()
     assert not thread.is_alive() and len(caught) == 1
 
 
+def test_a_closed_client_refuses_requests(peer: Peer) -> None:
+    client = Client(peer.address, "m")
+    client.predict_images([b"x"])
+    client.close()
+    with pytest.raises(ServerFailure, match="CANCELLED: the client is closed"):
+        client.predict_images([b"x"])
+
+
+def use_tls(peer: Peer, certificate: Path, key: Path, client_ca: Path | None = None) -> str:
+    """Make the peer speak TLS, and return its address."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca)
+    peer.socket = context.wrap_socket(peer.socket, server_side=True)
+    return peer.address.replace("http:", "https:")
+
+
 def test_tls(peer: Peer, tmp_path: Path) -> None:
-    import ssl
-
-    from serving.client import Tls
-
+    """Of a certificate for an IP address, but not for localhost."""
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost", "-days", "2"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    peer.socket = context.wrap_socket(peer.socket, server_side=True)
-    address = peer.address.replace("http:", "https:")
-    with Client(address, "m", tls=Tls(ca=str(tmp_path / "cert.pem"))) as client:
+    address = use_tls(peer, tmp_path / "cert.pem", tmp_path / "key.pem")
+    known = Tls(ca=str(tmp_path / "cert.pem"))
+    with Client(address, "m", tls=known) as client:
         assert client.predict_images([b"\x09"]) == [of(9)]
     with Client(address, "m", retries=0) as client, pytest.raises(Unavailable, match="no TLS connection to") as caught:
         client.predict_images([b"x"])
     assert "ca=FILE" in caught.value.hint
+    other = address.replace("127.0.0.1", "localhost")
+    with Client(other, "m", tls=known, retries=0) as client, pytest.raises(Unavailable, match="no TLS connection to"):
+        client.predict_images([b"x"])
+
+
+def test_tls_with_a_certificate_of_the_client(peer: Peer, certificates: Path) -> None:
+    address = use_tls(peer, certificates / "server.pem", certificates / "server.key", certificates / "ca.pem")
+    ca, certificate, key = (str(certificates / name) for name in ("ca.pem", "client.pem", "client.key"))
+    for host in ("127.0.0.1", "localhost"):
+        with Client(address.replace("127.0.0.1", host), "m", tls=Tls(ca, certificate, key)) as client:
+            assert client.predict_images([b"\x09"]) == [of(9)]
+    with Client(address, "m", tls=Tls(ca), retries=0) as client, pytest.raises(Unavailable):
+        client.predict_images([b"x"])
+
+
+def test_a_server_without_tls(peer: Peer) -> None:
+    address = peer.address.replace("http:", "https:")
+    with Client(address, "m", retries=0) as client, pytest.raises(Unavailable, match="no TLS connection to"):
+        client.status()
 
 
 @pytest.fixture(scope="module")
 def serve_rest(serve: Callable[..., Any]) -> Callable[[Path, str], str]:
-    """Starts the server on a base path, and gives the address of its REST port."""
+    """Return a function that starts the server on a base path and returns the address of its REST port."""
 
     def start(base: Path, name: str) -> str:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -410,9 +509,9 @@ def test_real_server_answers_rest_as_grpc(
             scores = [list(answer.scores.values()) for answer in answers]
             np.testing.assert_allclose(scores, wanted, rtol=1e-6)
         assert client.status() == [VersionStatus(1, "AVAILABLE")]
-        answers = list(client.predict_each([files[0], b"no picture", files[1]]))
-        assert [type(one) for one in answers] == [Prediction, InvalidPicture, Prediction]
-        assert re.search("Unknown image file format", str(answers[1]))
+        each = list(client.predict_each([files[0], b"no picture", files[1]]))
+        assert [type(one) for one in each] == [Prediction, InvalidPicture, Prediction]
+        assert re.search("Unknown image file format", str(each[1]))
     with Client(rest_address, "pictures", version=9) as client, pytest.raises(NotFound):
         client.predict_images(files)
 
@@ -423,7 +522,7 @@ def test_real_server_s_numbers(
     (tmp_path / "1").symlink_to(numbers(0.5))
     with Client(serve_rest(tmp_path, "m"), "m") as client:
         assert client.predict({"x": [1.0, 2.0]}, outputs=["y"])["y"].tolist() == [2.5, 4.5]
-        only = client.predict({"a": [1.0], "b": np.float32([2])}, "two")
+        only = client.predict({"a": [1.0], "b": np.array([2], np.float32)}, "two")
         assert {name: tensor.tolist() for name, tensor in only.items()} == {"sum": [3.0]}
         with pytest.raises(InvalidRequest, match="not found in signature def"):
             client.predict({"x": [1.0]}, "none")

@@ -1,4 +1,4 @@
-"""What a client is given and what it gives back: addresses, tensors, pictures, examples, without any server."""
+"""Conversion of addresses, tensors, rows and examples, and the tree of errors. No server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data.errors import UsageError
+from data.errors import ServingError, UsageError
 from data.images import ops
 from serving.client import Client, InvalidPicture, InvalidRequest, Prediction, ServerFailure, Tensor, Tls, errors
 from serving.client.address import parse_address
@@ -72,12 +72,12 @@ def test_a_key_needs_its_certificate() -> None:
 def test_the_errors_are_one_tree_as_drawn() -> None:
     drawn = [line.strip("│├└─ ").split()[0] for line in (errors.__doc__ or "").splitlines() if "──" in line]
     for name in drawn:
-        assert issubclass(getattr(errors, name), errors.ServingError)
+        assert issubclass(getattr(errors, name), ServingError)
     assert set(drawn) == {kind.__name__ for kind in vars(errors).values() if _is_error(kind)}
 
 
 def _is_error(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, errors.ServingError) and kind is not errors.ServingError
+    return isinstance(kind, type) and issubclass(kind, ServingError) and kind is not ServingError
 
 
 def test_top_is_the_highest_first_and_ties_in_label_order() -> None:
@@ -130,7 +130,7 @@ def test_both_forms_of_a_server_s_tensor(dtype: str, form: str) -> None:
     np.testing.assert_array_equal(np.asarray(read_tensor(message)), wanted)
 
 
-def test_strings_in_one_piece_as_a_server_told_to_sends_them() -> None:
+def test_strings_in_one_piece() -> None:
     """--enable_serialization_as_tensor_content of tensorflow_serving/model_servers/main.cc; TensorFlow reads it too."""
     for words in ([[b"ant", b""], [b"\xff\0" * 100, b"x" * 20_000]], [], [b""]):
         proto = proto_from_array(np.array(words, object), tf.string, as_content=True)
@@ -221,7 +221,7 @@ def test_no_tensors(value: Any, words: str) -> None:
         to_tensor(value)
 
 
-def test_an_output_of_a_dtype_not_read_here_hurts_only_whoever_reads_it() -> None:
+def test_an_output_of_an_unknown_dtype_fails_only_when_it_is_read() -> None:
     proto = tf.make_tensor_proto([1 + 2j], tf.complex64)
     tensor = read_tensor(TensorMessage.FromString(proto.SerializeToString()))
     with pytest.raises(ServerFailure, match="number 8 of TensorFlow's DataType"):
@@ -312,8 +312,8 @@ def test_one_row_for_classify_and_regress(tmp_path: Path) -> None:
             to_examples(wrong)
 
 
-def test_a_refusal_by_the_graph_is_told_in_its_own_words() -> None:
-    """As TensorFlow Serving sends it: the names of the node and of the op that fails say nothing to who asked."""
+def test_a_refusal_by_the_graph_has_no_names_of_nodes() -> None:
+    """TensorFlow Serving sends the names of the node and of the op that failed, which do not help a user."""
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         ops.decode(tf.constant(b"BM" + bytes(99)), 3)
     assert "StringToNumberOp" in raised.value.message
