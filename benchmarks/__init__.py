@@ -1,1 +1,1 @@
-"""Skewless measured against its peers, in the same run: each module is a script that prints its ratios."""
+"""Benchmarks of Skewless against its peers, in the same run. Each script prints its ratios as one line of JSON."""

@@ -1,4 +1,4 @@
-"""Five ways to augment the same pictures, and the decoding alone."""
+"""Five implementations of the same augmentation, and decoding only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
+from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from benchmarks.pictures import FEATURE, Pictures, limited, recognise
@@ -36,12 +37,18 @@ ARGUMENTS: dict[str, Any] = {
 }
 AUGMENTATION = Augmentation(**ARGUMENTS)
 CORES = len(os.sched_getaffinity(0))
-PASSES = 4  # without a pause, as in a training: the start of the first weighs as little as there
+PASSES = 4  # without a pause, as in a training, so that the start-up weighs as little as it does there
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Pictures that came out, the seconds it took, and the processor seconds a picture."""
+    """The result of one run.
+
+    Attributes:
+      pictures: Number of pictures that came out.
+      seconds: Wall-clock time of the run.
+      processor: CPU seconds per picture.
+    """
 
     pictures: int
     seconds: float
@@ -54,14 +61,16 @@ class Timed:
 
 
 def copies(data: Path, limit: int, size: int, scratch: Path) -> Pictures:
-    """About `limit` of the pictures as JPEGs, in a folder per class.
+    """Write about `limit` of the pictures as JPEGs, in one folder per class.
 
     Raises:
-      DataError: neither `data` nor `data/horse-or-human` is a folder of pictures per class.
+      DataError: If neither `data` nor `data/horse-or-human` contains one folder of pictures per class.
     """
     found = next((one for one in map(recognise, (data, data / "horse-or-human")) if one and not one.is_idx), None)
     if not found:
-        raise DataError(f"no folder of pictures per class at {data}", hint="Give horse-or-human's folder with --data.")
+        raise DataError(
+            f"no folder of pictures per class at {data}", hint="Pass the folder of horse-or-human with --data."
+        )
     few = limited(found, limit, scratch)
     target = scratch / "jpeg"
     plan = ImageFolder().plan(str(few.folder), FEATURE)
@@ -73,7 +82,10 @@ def copies(data: Path, limit: int, size: int, scratch: Path) -> Pictures:
 
 
 def ways(pictures: Pictures, size: int, batch_size: int) -> dict[str, Callable[[], Timed]]:
-    """The ways by name; each goes through all pictures `PASSES` times, but the generator, which starts at once."""
+    """Return the implementations by name.
+
+    Each passes over all pictures `PASSES` times; the generator, which has no start-up to spread, passes once.
+    """
     files = sorted(str(file) for file in pictures.folder.glob("*/*.jpg"))
     in_graph = {"ours": _ours, "keras_layers": _keras_layers(), "projective": _projective, "decode": None}
     datasets = {name: _dataset(files, size, batch_size, change) for name, change in in_graph.items()}
@@ -89,7 +101,7 @@ def _timed(make: Callable[[], Iterable[Any]], count: int) -> Timed:
     start, processor = time.perf_counter(), time.process_time()
     seen = sum(len(batch) for batch in make())
     if seen != count:
-        raise AssertionError(f"{seen} pictures came of {count}")
+        raise AssertionError(f"{seen} of {count} pictures came out")
     return Timed(seen, time.perf_counter() - start, (time.process_time() - processor) / seen)
 
 
@@ -112,7 +124,7 @@ def _ours(step: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
 
 
 def _projective(step: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """The same changes, but for the precision: this op takes float32 matrices, columns first."""
+    """Apply the same changes with less precision: this op takes float32 matrices, columns first."""
     size = images.shape[1]
     draws = AUGMENTATION.draw(tf.stack([0, step]), tf.shape(images)[0], size, size)
     row, column = tf.unstack(tf.cast(matrices(draws, size, size), tf.float32), axis=1)
@@ -130,7 +142,7 @@ def _projective(step: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
 
 
 def _keras_layers() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """As near as Keras' own layers come: each resamples, and the shear is 0.2 degrees as a slope."""
+    """Come as close as Keras' own layers allow: each layer resamples, and the shear of 0.2 degrees is a slope."""
     slope = float(np.tan(np.deg2rad(ARGUMENTS["shear_range"])))
     chain = [
         keras.layers.RandomRotation(40 / 360, fill_mode="nearest"),
@@ -148,28 +160,31 @@ def _keras_layers() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     return change
 
 
-def _generator(pictures: Pictures, size: int, batch_size: int) -> Iterable[np.ndarray]:
+def _generator(pictures: Pictures, size: int, batch_size: int) -> Iterable[NDArray[Any]]:
     flow = ImageDataGenerator(**ARGUMENTS).flow_from_directory(
         str(pictures.folder), target_size=(size, size), batch_size=batch_size, class_mode=None, shuffle=False
     )
     return (flow[number] for number in range(len(flow)))
 
 
-def _opencv(files: list[str], size: int, batch_size: int) -> Iterable[np.ndarray]:
-    """Threads over pictures; OpenCV's own are off, they would only compete. Two batches are made ahead, as by ours."""
+def _opencv(files: list[str], size: int, batch_size: int) -> Iterable[NDArray[Any]]:
+    """Augment pictures in a pool of threads.
+
+    OpenCV's own threads are off, because they would compete with the pool.
+    """
     cv2.setNumThreads(1)
     files = files * PASSES
     draws = AUGMENTATION.draw((0, 0), len(files), size, size)
     affine = matrices(draws, size, size).numpy()[:, ::-1][:, :, [1, 0, 2]]
     flips = draws.flip_horizontal.numpy()
 
-    def one(number: int) -> np.ndarray:
+    def augmented(number: int) -> NDArray[Any]:
         image = cv2.imdecode(np.frombuffer(Path(files[number]).read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
         options = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         moved = cv2.warpAffine(image, affine[number], (size, size), flags=options, borderMode=cv2.BORDER_REPLICATE)
         return cv2.flip(moved, 1) if flips[number] else moved
 
     with ThreadPoolExecutor(CORES) as pool:
-        made = pool.map(one, range(len(files)))
+        results = pool.map(augmented, range(len(files)))
         for start in range(0, len(files), batch_size):
-            yield np.stack([next(made) for _ in range(start, min(start + batch_size, len(files)))])
+            yield np.stack([next(results) for _ in range(start, min(start + batch_size, len(files)))])

@@ -1,10 +1,11 @@
-"""What the skew gate costs, and what it finds that naive clients would have changed, on models that are really trained.
+"""Measure what the skew gate costs, and the client skew that it finds, on models that are really trained.
 
     python -m benchmarks.gate --data DIR [--task NAME ...]
 
-DIR holds `fashion-mnist`, `horse-or-human` and `cifar10-jpg` (a folder per class) or `cifar10-jpg.tar`, and
-`keras-weights`. Each task is a `skewless run` of its own on an empty root; the gate's share is its seconds of the whole
-run's, without the imports before it. horse_or_human has 20 of its 100 epochs, which makes the share larger.
+DIR contains `fashion-mnist`, `horse-or-human`, `cifar10-jpg` (one folder per class) or `cifar10-jpg.tar`, and
+`keras-weights`. Each task is a separate `skewless run` with an empty root. The gate's share is its seconds divided by
+those of the whole run; imports before the run do not count. horse_or_human trains for 20 of its 100 epochs, which
+makes the share larger.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import Terminal, Verdict, quiet
+from benchmarks.report import Terminal, Verdict, judge, quiet
 from data.errors import SkewlessError, UsageError
-from pipeline.cli import reported
+from pipeline.cli import report_errors
 from pipeline.report.record import RunRecord, read_record
 from pipeline.report.skew import format_number, format_points, worst_first
 
@@ -43,11 +44,15 @@ TASKS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 @click.command(help=__doc__)
-@click.option("--data", metavar="DIR", required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--task", "names", multiple=True, type=click.Choice(list(TASKS)), help="Only these.")
+@click.option(
+    "--data", metavar="DIR", required=True, type=click.Path(path_type=Path, exists=True), help="Folder with the data."
+)
+@click.option(
+    "--task", "names", multiple=True, type=click.Choice(list(TASKS)), help="Measure only this task; repeatable."
+)
 def main(data: Path, names: tuple[str, ...]) -> None:
-    """Runs the tasks one after the other."""
-    with reported(), quiet("gate") as (terminal, scratch):
+    """Run the tasks one after the other."""
+    with report_errors(), quiet("gate") as (terminal, scratch):
         records = {}
         for name in names or TASKS:
             with terminal.console.status(name):
@@ -56,10 +61,10 @@ def main(data: Path, names: tuple[str, ...]) -> None:
 
 
 def _run(name: str, data: Path, scratch: Path) -> RunRecord:
-    """The record of a run.
+    """Run a task and return its record.
 
     Raises:
-      SkewlessError: it did not push.
+      SkewlessError: If the run fails or does not push.
     """
     below, settings = TASKS[name]
     command = [sys.executable, "-m", "pipeline.cli", "run", name, "--root", str(scratch / name)]
@@ -71,19 +76,19 @@ def _run(name: str, data: Path, scratch: Path) -> RunRecord:
     command += [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SkewlessError(f"{name} ended with status {done.returncode}: {done.stderr.strip().splitlines()[-2:]}")
+        raise SkewlessError(f"{name} exited with status {done.returncode}: {done.stderr.strip().splitlines()[-2:]}")
     return read_record(str(scratch / name / name / "run.json"))
 
 
 def _folder(path: Path, scratch: Path) -> Path:
-    """The folder, or what its archive holds."""
+    """Return the folder, or unpack its archive and return that folder."""
     archive = path.with_suffix(".tar")
     if not path.is_dir() and archive.exists():
         with tarfile.open(archive) as file:
             file.extractall(scratch / "unpacked", filter="data")
         return scratch / "unpacked" / path.name
     if not path.is_dir():
-        raise UsageError(f"no {path}", hint="See python -m benchmarks.gate --help for what --data must hold.")
+        raise UsageError(f"no folder {path}", hint="`python -m benchmarks.gate --help` lists what --data must contain.")
     return path
 
 
@@ -102,11 +107,10 @@ def _report(records: Mapping[str, RunRecord], terminal: Terminal) -> Verdict:
             points = f"{format_points(cost)} points"
             changed.append((f"{name}: {cost.client}", flipped, points, format_number(cost.largest)))
     columns = ("task", "run", "gate", "share", "records", "largest difference", "allowed")
-    terminal.table(f"the gate's share of a run, goal at most {GOAL:.0%}", columns, rows)
+    terminal.table(f"the gate's share of a run (goal: at most {GOAL:.0%})", columns, rows)
     terminal.table("client skew", ("a client with", "answers changed", "accuracy", "score"), changed)
     ratios = {name: round(share, 3) for name, share in shares.items()}
-    goals = dict.fromkeys(shares, f"<= {GOAL}")
-    return Verdict("gate", ratios, goals, all(share <= GOAL for share in shares.values()))
+    return judge("gate", ratios, dict.fromkeys(shares, ("<=", GOAL)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Pictures per second into shards, against the stock ExampleGen and a bare loop.
+"""Measure pictures per second into shards, against the stock ExampleGen and a bare loop.
 
     python -m benchmarks.ingest --data DIR
 
-DIR is a folder of pictures per class, a folder of MNIST-family IDX files, or one that holds such folders (and tar
-files of them). All ways run in this process, in turn, from the page cache; imports are not counted. The stock way
-gets at most `--stock-limit` pictures: enough for its start-up to weigh little in its rate.
+DIR contains one folder of pictures per class, MNIST-family IDX files, or such folders (and tar files of them). All
+implementations run in this process, in turn, from the page cache; imports do not count. The stock ExampleGen gets at
+most `--stock-limit` pictures, enough for its start-up to weigh little in its rate.
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.report import Terminal, Verdict, alternate, median, quiet
-from pipeline.cli import reported
+from benchmarks.report import Goal, Terminal, alternate, judge, median, quiet
+from pipeline.cli import report_errors
 
 if TYPE_CHECKING:
     from benchmarks.ingest_ways import Timed
     from benchmarks.pictures import Pictures
 
-GOALS = {"ours/stock": 10.0, "ours/bare_checked": 1.0}
+GOALS: dict[str, Goal] = {"ours/stock": (">=", 10.0), "ours/bare_checked": (">=", 1.0)}
 ABOUT = {
-    "ours": "components.prepare.example_gen, whole",
+    "ours": "components.prepare.example_gen, the whole component",
     "stock": "stock ExampleGen, one example per Beam element",
-    "bare_checked": "bare loop, decodes each file",
-    "bare_unchecked": "bare loop, no checks",
+    "bare_checked": "bare loop that decodes each file",
+    "bare_unchecked": "bare loop without checks",
 }
 
 
 @click.command(help=__doc__)
-@click.option("--data", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the data.")
-@click.option("--rounds", default=3, show_default=True, help="How often each way runs; medians count.")
-@click.option("--limit", type=int, help="Take at most so many pictures of each set.")
-@click.option("--stock-limit", default=20000, show_default=True, help="At most so many for the stock way.")
+@click.option("--data", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder with the data.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each implementation; the medians count.")
+@click.option("--limit", type=int, help="Largest number of pictures of each data set.")
+@click.option(
+    "--stock-limit", default=20000, show_default=True, help="Largest number of pictures for the stock ExampleGen."
+)
 def main(data: Path, rounds: int, limit: int | None, stock_limit: int) -> None:
-    """Measures every set of pictures in the folder."""
-    with reported(), quiet("ingest") as (terminal, scratch):
+    """Measure every data set in the folder."""
+    with report_errors(), quiet("ingest") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow and TFX"):
             from benchmarks.pictures import discover
         ratios = {}
         for found in discover(data, scratch):
             with terminal.console.status(f"{found.name}: {found.count:,} pictures"):
                 ratios[found.name] = _measure(found, rounds, limit, stock_limit, scratch, terminal)
-        met = all(one[name] >= goal for one in ratios.values() for name, goal in GOALS.items())
-        goals = {name: f">= {goal:g}" for name, goal in GOALS.items()}
-        terminal.finish(Verdict("ingest", ratios, goals, met, {"rounds": rounds}))
+        terminal.finish(judge("ingest", ratios, GOALS, {"rounds": rounds}))
 
 
 def _measure(
     found: Pictures, rounds: int, limit: int | None, stock_limit: int, scratch: Path, terminal: Terminal
 ) -> dict[str, float]:
-    """The ratios of one set; prints its table."""
+    """Print the table of one data set and return its ratios."""
     from benchmarks.ingest_ways import ways
     from benchmarks.pictures import limited, warm
 
@@ -63,7 +63,7 @@ def _measure(
     kind = "IDX" if pictures.is_idx else "folder"
     terminal.table(
         f"{found.name} ({kind}, {pictures.count:,} pictures), median of {rounds}",
-        ["way", "pictures", "pictures/s", "first run", "ours is"],
+        ["implementation", "pictures", "pictures/s", "first run", "ours is"],
         [_row(name, timed, rates, pictures.is_idx) for name, timed in results.items()],
     )
     return {f"ours/{name}": round(rates["ours"] / rate, 3) for name, rate in rates.items() if name != "ours"}
@@ -71,7 +71,7 @@ def _measure(
 
 def _row(name: str, timed: list[Timed], rates: dict[str, float], is_idx: bool) -> list[str]:
     share = "" if name == "ours" else f"{rates['ours'] / rates[name]:.2f} x"
-    about = "the same: rows are encoded here, no file to check" if is_idx and name == "bare_checked" else ABOUT[name]
+    about = "the same loop (IDX rows need no check)" if is_idx and name == "bare_checked" else ABOUT[name]
     return [about, f"{timed[0].pictures:,}", f"{rates[name]:,.0f}", f"{timed[0].rate:,.0f}", share]
 
 

@@ -1,4 +1,4 @@
-"""Four ways from pictures to shards of `tf.train.Example`s."""
+"""Four implementations of ingestion: pictures to shards of `tf.train.Example`s."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OURS, STOCK, CHECKED, BARE = "ours", "stock", "bare_checked", "bare_unchecked"
 
 @dataclass(frozen=True)
 class Timed:
-    """Pictures that entered a shard, and the seconds it took."""
+    """The number of pictures that entered a shard, and the seconds of the run."""
 
     pictures: int
     seconds: float
@@ -39,7 +39,7 @@ class Timed:
 
 
 def ways(pictures: Pictures, few: Pictures, scratch: Path) -> dict[str, Callable[[], Timed]]:
-    """The four ways by name; `few` of the pictures for the stock way."""
+    """Return the four implementations by name; the stock ExampleGen gets only `few`."""
     return {
         OURS: lambda: _timed(_ours, pictures, scratch),
         STOCK: lambda: _timed(_stock, few, scratch),
@@ -49,7 +49,7 @@ def ways(pictures: Pictures, few: Pictures, scratch: Path) -> dict[str, Callable
 
 
 def _timed(way: Callable[[Pictures, Path], Callable[[], int]], pictures: Pictures, scratch: Path) -> Timed:
-    """Runs a way into a folder of its own; it returns how to count what it wrote, which is not timed."""
+    """Time one implementation in a new folder. Counting what it wrote is not timed."""
     fresh = unseen(pictures, scratch)
     target = Path(tempfile.mkdtemp(dir=scratch))
     start = time.perf_counter()
@@ -63,7 +63,7 @@ def _timed(way: Callable[[Pictures, Path], Callable[[], int]], pictures: Picture
 
 
 def _run(component: Any, target: Path) -> None:
-    """An ExampleGen's executor with the properties and Beam arguments that the local runner gives it."""
+    """Run an ExampleGen's executor with the properties and Beam arguments that the local runner passes."""
     examples = standard_artifacts.Examples()
     examples.uri = str(target)
     executor = component.executor_spec.executor_class
@@ -72,7 +72,7 @@ def _run(component: Any, target: Path) -> None:
 
 
 def _ours(pictures: Pictures, target: Path) -> Callable[[], int]:
-    """The pipeline's own component, whole: plan, decode checks, hashes, shards, checksums, manifest."""
+    """Run the pipeline's own component: plan, decode checks, hashes, shards, checksums, manifest."""
     settings = {"source.eval": ""} if pictures.is_idx and len(idx_pairs(pictures.folder)) == 1 else {}
     reference = TaskReference(f"benchmarks.tasks:{'IDX' if pictures.is_idx else 'FOLDER'}", settings)
     task = reference.load()
@@ -82,17 +82,17 @@ def _ours(pictures: Pictures, target: Path) -> Callable[[], int]:
 
 
 def _stock(pictures: Pictures, target: Path) -> Callable[[], int]:
-    """One example per Beam element; TFX splits, reshuffles and writes gzipped records."""
+    """Run the stock ExampleGen: one example per Beam element; TFX splits, reshuffles and writes gzipped records."""
     _run(stock_examples.example_gen(str(pictures.folder), pictures.depth), target)
     files = [str(file) for file in target.rglob("*.gz")]
     return lambda: sum(1 for _ in tf.data.TFRecordDataset(files, compression_type="GZIP"))
 
 
 def _bare(pictures: Pictures, target: Path, *, check: bool) -> Callable[[], int]:
-    """A Python loop without splits, facts, hashes, checksums or a manifest: read, build, write.
+    """Read, build and write in a Python loop, without splits, facts, hashes, checksums or a manifest.
 
-    With `check`, each file is decoded as TensorFlow's guide shows it. Rows of IDX files are encoded right here: there
-    is no file that could be broken, and neither side decodes them again.
+    With `check`, each file is decoded as in TensorFlow's guide. Rows of IDX files are encoded here: no file can be
+    broken, and neither side decodes them again.
     """
     path, count = str(target / "data.tfrecord"), 0
     with tf.io.TFRecordWriter(path) as writer:
@@ -108,7 +108,7 @@ def _bare(pictures: Pictures, target: Path, *, check: bool) -> Callable[[], int]
 
 
 def _files(pictures: Pictures) -> Iterator[tuple[bytes, bytes]]:
-    """Contents and class of each picture of a folder."""
+    """Yield the contents and the class of each picture of a folder."""
     for root, _, names in os.walk(pictures.folder):
         label = os.path.basename(root).encode()
         for name in names:
@@ -117,7 +117,7 @@ def _files(pictures: Pictures) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _idx(pictures: Pictures) -> Iterator[tuple[bytes, bytes]]:
-    """Each row as PNG, and its label."""
+    """Yield each row as PNG, and its label."""
     for pair in idx_pairs(pictures.folder):
         images, labels = idx_arrays(pair)
         for row, label in zip(images, labels.tolist(), strict=True):

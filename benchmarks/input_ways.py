@@ -1,4 +1,4 @@
-"""JPEGs, and the ways from them to batches; each way gives the seconds of one pass."""
+"""JPEGs, and the implementations that turn them into batches; each returns the seconds of one pass."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Way = Callable[[], float]
 
 @dataclass(frozen=True)
 class Jpegs:
-    """JPEGs in a folder per class, and the size they are wanted in."""
+    """JPEGs in one folder per class, and the size to resize them to."""
 
     folder: Path
     count: int
@@ -41,7 +41,7 @@ def _files(pictures: Pictures) -> list[Path]:
 
 
 def as_jpegs(pictures: Pictures, scratch: Path) -> Jpegs:
-    """All of them in one folder per class, in their own size; what is no JPEG is encoded at quality 90."""
+    """Copy the pictures into one folder per class, in their own size; encode other formats as JPEG at quality 90."""
     target, count, size = Path(tempfile.mkdtemp(dir=scratch)), 0, (0, 0)
     for file in _files(pictures):
         out = target / file.parent.name / f"{count:06d}.jpg"
@@ -57,7 +57,7 @@ def as_jpegs(pictures: Pictures, scratch: Path) -> Jpegs:
 
 
 def photographs(pictures: Pictures, count: int, scratch: Path) -> Jpegs:
-    """Pictures enlarged to 4000x3000, with the grain of a sensor: JPEG, quality 90."""
+    """Enlarge pictures to 4000x3000 and add a sensor's grain: JPEG, quality 90."""
     target, rng = Path(tempfile.mkdtemp(dir=scratch)), np.random.default_rng(0)
     grain = rng.normal(0, 4, (3000, 4000, 1))
     files = _files(pictures)
@@ -73,7 +73,7 @@ def photographs(pictures: Pictures, count: int, scratch: Path) -> Jpegs:
 
 @functools.cache
 def _prepared(jpegs: Jpegs, scratch: Path, shrink_on_load: bool) -> Prepared:
-    """Ingested with all pictures in the training split but one."""
+    """Ingest the pictures, all of them but one in the training split."""
     feature = replace(jpegs.feature, shrink_on_load=shrink_on_load)
     settings = {f"feature.{name}": str(getattr(feature, name)).lower() for name in ("height", "width")}
     settings["feature.shrink_on_load"] = str(shrink_on_load).lower()
@@ -89,9 +89,10 @@ def _timed(batches: Callable[[], Iterable[object]]) -> float:
 
 
 def _steady(endless: tf.data.Dataset, size: Callable[[Any], int], window: float) -> float:
-    """Seconds a picture, from the first element of a new iterator on, for `window` seconds.
+    """Measure the seconds per picture for `window` seconds, after the first element of a new iterator.
 
-    Its start is left out, which weighs little in a training; and nothing was read ahead while other ways ran.
+    The iterator's start, which weighs little in a training, does not count. The iterator is new, so that it cannot
+    read ahead while others run.
     """
     rows = iter(endless)
     next(rows)
@@ -102,14 +103,17 @@ def _steady(endless: tf.data.Dataset, size: Callable[[Any], int], window: float)
 
 
 def ours(jpegs: Jpegs, scratch: Path, window: float, *, shrink_on_load: bool = False) -> Way:
-    """The reader, nothing cached; of the training split, scaled to all pictures."""
+    """Read the training split with the reader, without a cache; scale the seconds to all pictures."""
     reading = _prepared(jpegs, scratch, shrink_on_load).reading("train", BATCH)
-    dataset = reader.batches(reading, cache_bytes=0, seed=0).passes()
+    dataset = reader.read_batches(reading, cache_bytes=0, seed=0).passes()
     return lambda: jpegs.count * _steady(dataset, lambda batch: len(batch[1]), window)
 
 
 def ways(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
-    """Ours; the bare decoding, in parallel, of files held in memory, in two ways; and Keras' two readers."""
+    """Return the implementations by name.
+
+    They are ours, two kinds of bare parallel decoding of files in memory, and Keras' two directory readers.
+    """
     size = (jpegs.feature.height, jpegs.feature.width)
     contents = tf.constant([file.read_bytes() for file in sorted(jpegs.folder.rglob("*.jpg"))])
     files = tf.data.Dataset.from_tensor_slices(contents)
@@ -138,7 +142,7 @@ def ways(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
 
 
 def stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
-    """The reader's stages, each with all those before it."""
+    """Return the reader's stages; each includes all stages before it."""
     reading = _prepared(jpegs, scratch, shrink_on_load=False).reading("train", BATCH)
     spec = parse_spec(reading.feature, reading.label)
     feature = jpegs.feature
@@ -161,5 +165,5 @@ def stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
         "parse": until(lambda serialized: tf.io.parse_example(serialized, spec)),
         "decode": until(sizes),
         "resize": until(resized),
-        "batch": until(reading.chunk),
+        "batch": until(reading.parse_and_transform),
     }

@@ -1,4 +1,4 @@
-"""The data that ingestion is measured on: what lies in a folder, and smaller copies of it."""
+"""The data of the benchmarks: data sets found in a folder, and smaller copies of them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import DataError
 from data.files.array_files import open_array
 from data.sources import ImageFolder
 from data.spec import Image
 
-FEATURE = Image(height=64, width=64, channels=3)  # of the tasks measured; ingestion keeps the files as they are
+FEATURE = Image(height=64, width=64, channels=3)  # of the measured tasks; ingestion does not change the files
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 PREFIXES = ("train", "t10k")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """One set of pictures.
+    """One data set of pictures.
 
     Attributes:
-      name: for the table.
-      folder: where it lies.
-      count: number of pictures.
-      depth: folders between `folder` and a picture: 1 class, 2 split and class; 0 for IDX files.
+      name: Name in the tables.
+      folder: Folder of the files.
+      count: Number of pictures.
+      depth: Folders between `folder` and a picture: 1 for class, 2 for split and class, 0 for IDX files.
     """
 
     name: str
@@ -41,22 +42,22 @@ class Pictures:
 
     @property
     def is_idx(self) -> bool:
-        """IDX files, else a folder per class."""
+        """Whether the pictures are in IDX files, not in one folder per class."""
         return self.depth == 0
 
 
 def discover(folder: Path, scratch: Path) -> list[Pictures]:
-    """The sets in the folder, or in the folders and tar files directly below it.
+    """Find the data sets in a folder, or in the folders and tar files directly below it.
 
     Args:
-      folder: given by the user.
-      scratch: gets the contents of tar files.
+      folder: The folder to search.
+      scratch: Folder to unpack tar files into.
 
     Raises:
-      DataError: there are none.
+      DataError: If there is no data set.
     """
     if not folder.is_dir():
-        raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
+        raise DataError(f"no data folder at {folder}", hint="Pass the folder with the data: --data DIR.")
     whole = recognise(folder)
     found = [whole] if whole else [one for one in map(recognise, _below(folder, scratch)) if one]
     if not found:
@@ -77,7 +78,7 @@ def _below(folder: Path, scratch: Path) -> Iterator[Path]:
 
 
 def recognise(folder: Path) -> Pictures | None:
-    """The set that lies in the folder itself, if any."""
+    """Return the data set of which this is the folder, or None."""
     name = folder.resolve().name
     pairs = idx_pairs(folder)
     if pairs:
@@ -91,7 +92,7 @@ def recognise(folder: Path) -> Pictures | None:
 
 
 def idx_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """The files of pictures and of labels, training first; none where the folder holds none."""
+    """Return the pairs of image and label files in a folder, the training pair first."""
     pairs = []
     for prefix in PREFIXES:
         found = [
@@ -110,8 +111,8 @@ def idx_pairs(folder: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def idx_arrays(pair: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 [N, h, w] and labels uint8 [N], as notebooks read them: whole, into memory."""
+def idx_arrays(pair: tuple[Path, Path]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read pictures, uint8 [N, h, w], and labels, uint8 [N], into memory, as notebooks do."""
     contents = [gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes() for file in pair]
     shape = np.frombuffer(contents[0], ">i4", 3, 4)
     return np.frombuffer(contents[0], np.uint8, offset=16).reshape(shape), np.frombuffer(
@@ -120,7 +121,7 @@ def idx_arrays(pair: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def limited(pictures: Pictures, limit: int, scratch: Path) -> Pictures:
-    """At most about `limit` of them, evenly taken from all classes, in a folder of its own; all if so few."""
+    """Return about `limit` pictures, evenly chosen from all classes, in a new folder; all if there are no more."""
     if pictures.count <= limit:
         return pictures
     target = Path(tempfile.mkdtemp(dir=scratch))
@@ -130,7 +131,7 @@ def limited(pictures: Pictures, limit: int, scratch: Path) -> Pictures:
 
 
 def _thin_folder(pictures: Pictures, target: Path, step: int) -> int:
-    """Every `step`-th picture of each class, as a link."""
+    """Link every `step`-th picture of each class; return their number."""
     count = 0
     plan = ImageFolder().plan(str(pictures.folder), FEATURE)
     for items in plan.splits.values():
@@ -144,7 +145,7 @@ def _thin_folder(pictures: Pictures, target: Path, step: int) -> int:
 
 
 def _thin_idx(pictures: Pictures, target: Path, step: int) -> int:
-    """Every `step`-th row of each file, gzipped where it was."""
+    """Write every `step`-th row of each file, gzipped if the file was; return the number of pictures."""
     count = 0
     for pair in idx_pairs(pictures.folder):
         for file, rows in zip(pair, (one[::step] for one in idx_arrays(pair)), strict=True):
@@ -156,7 +157,7 @@ def _thin_idx(pictures: Pictures, target: Path, step: int) -> int:
 
 
 def unseen(pictures: Pictures, scratch: Path) -> Pictures:
-    """IDX files under another name: what this process keeps of those that it unpacked before must not help it."""
+    """Copy IDX files to a new folder, so that this process cannot use what it cached of files unpacked before."""
     if not pictures.is_idx:
         return pictures
     target = Path(tempfile.mkdtemp(dir=scratch))
@@ -166,7 +167,7 @@ def unseen(pictures: Pictures, scratch: Path) -> Pictures:
 
 
 def warm(pictures: Pictures) -> None:
-    """Reads every file once, so that the first way measured does not pay for the disk alone."""
+    """Read every file once, so that the first measurement does not include the disk."""
     for file in pictures.folder.rglob("*"):
         if file.is_file():
             file.read_bytes()

@@ -1,4 +1,4 @@
-"""Data as a run has them when training begins: shards and a TransformGraph, made by the pipeline's own components."""
+"""The artifacts that a run has before training: shards and a TransformGraph, from the pipeline's own components."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from components.prepare.statistics import statistics_gen
 from components.prepare.transform import Preprocessing, Transform
 from components.task.reference import TaskReference
 from data.ingest.manifest import Manifest
-from data.ingest.shards import shard_files
-from data.input.reader import Reading
+from data.ingest.shards import shard_paths
+from data.input.reader import ReadConfig
 from pipeline.runners.beam import DIRECT
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run's Trainer is given.
+    """Inputs of a run's Trainer.
 
     Attributes:
-      reference: the task.
-      examples, transform_graph: folders of the artifacts.
-      classes: names, in the model's order.
+      reference: Reference to the task.
+      examples: Folder of the Examples artifact.
+      transform_graph: Folder of the TransformGraph artifact.
+      classes: Class names, in the model's order.
     """
 
     reference: TaskReference
@@ -33,21 +34,21 @@ class Prepared:
     transform_graph: str
     classes: tuple[str, ...]
 
-    def reading(self, split: str, batch_size: int) -> Reading:
-        """How the Trainer reads the split."""
+    def reading(self, split: str, batch_size: int) -> ReadConfig:
+        """Return the configuration with which the Trainer reads a split."""
         task, shards = self.reference.load(), Manifest.load(self.examples)
-        files = shard_files(self.examples, shards.splits[split])
+        files = shard_paths(self.examples, shards.splits[split])
         transform = Preprocessing(self.transform_graph)
-        return Reading(files, shards.examples(split), task.feature, task.label, transform, batch_size)
+        return ReadConfig(files, shards.examples(split), task.feature, task.label, transform, batch_size)
 
 
 def prepare(reference: TaskReference, data: Path, root: Path) -> Prepared:
-    """Runs the components up to the Transform, as `pipeline.graph` wires them.
+    """Run the components up to the Transform, wired as in `pipeline.graph`.
 
     Args:
-      reference: to the task.
-      data: folder of its data.
-      root: gets the artifacts.
+      reference: Reference to the task.
+      data: Folder with the task's data.
+      root: Folder for the artifacts.
     """
     task = reference.load()
     config = reference.config("feature", "label")
@@ -67,13 +68,13 @@ def prepare(reference: TaskReference, data: Path, root: Path) -> Prepared:
     )
     tfx.orchestration.LocalDagRunner().run(pipeline)
 
-    def made(component: str, key: str) -> str:
+    def artifact(component: str, key: str) -> str:
         (folder,) = (root / "artifacts" / component / key).iterdir()
         return str(folder)
 
     return Prepared(
         reference,
-        made(examples.id, "examples"),
-        made(transform.id, "transform_graph"),
-        tuple(classes_of(read_schema(made(schema.id, "schema") + "/schema.pbtxt"))),
+        artifact(examples.id, "examples"),
+        artifact(transform.id, "transform_graph"),
+        tuple(classes_of(read_schema(artifact(schema.id, "schema") + "/schema.pbtxt"))),
     )

@@ -1,17 +1,18 @@
-"""What the benchmarks share: rounds in turn, medians, tables, and the verdict as the last line."""
+"""Shared parts of the benchmarks: rounds, medians, tables, and the verdict on the last line."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import json
+import operator
 import os
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, Literal, TextIO, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
 T = TypeVar("T")
+Goal = tuple[Literal[">=", "<="], float]
+_COMPARE = {">=": operator.ge, "<=": operator.le}
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,11 @@ class Verdict:
     """The last line of a benchmark.
 
     Attributes:
-      benchmark: its name.
-      ratios: what was measured, side by side in this run.
-      goals: the limit of each ratio that has one, as ">= 10" or "<= 0.5".
-      goal_met: whether all of them hold.
-      facts: what else a reader of the ratios should know.
+      benchmark: Name of the benchmark.
+      ratios: The measured ratios, by name, or by data set and name.
+      goals: Limit of each ratio that has one, such as ">= 10" or "<= 0.5".
+      goal_met: Whether all measured ratios keep their limits.
+      facts: Further facts that help to read the ratios.
     """
 
     benchmark: str
@@ -41,8 +44,35 @@ class Verdict:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+def judge(
+    benchmark: str,
+    ratios: Mapping[str, float] | Mapping[str, Mapping[str, float]],
+    goals: Mapping[str, Goal],
+    facts: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """Compare the ratios with the goals.
+
+    Args:
+      benchmark: Name of the benchmark.
+      ratios: Ratios by name, or by data set and name.
+      goals: Limit by name of the ratio. A goal that was not measured does not count.
+      facts: Further facts for the verdict.
+    """
+    named = [(name, ratio) for one in _data_sets(ratios) for name, ratio in one.items() if name in goals]
+    met = all(_COMPARE[goals[name][0]](ratio, goals[name][1]) for name, ratio in named)
+    return Verdict(
+        benchmark, ratios, {name: f"{sign} {limit:g}" for name, (sign, limit) in goals.items()}, met, facts or {}
+    )
+
+
+def _data_sets(ratios: Mapping[str, float] | Mapping[str, Mapping[str, float]]) -> list[Mapping[str, float]]:
+    nested = [one for one in ratios.values() if isinstance(one, Mapping)]
+    flat = {name: one for name, one in ratios.items() if not isinstance(one, Mapping)}
+    return [*nested, flat]
+
+
 class Terminal:
-    """The benchmark's own lines; everything else goes to a log."""
+    """Output of the benchmark's own lines; everything else goes to a log."""
 
     def __init__(self, stream: TextIO, log: Path) -> None:
         self._stream = stream
@@ -50,7 +80,7 @@ class Terminal:
         self.console.print(f"[dim]log  {log}[/]")
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Prints a table; the first column is text, the others are numbers."""
+        """Print a table. The first column is text, the others are numbers."""
         table = Table(title=title, title_justify="left")
         for number, column in enumerate(columns):
             table.add_column(column, justify="right" if number else "left")
@@ -59,16 +89,17 @@ class Terminal:
         self.console.print(table)
 
     def finish(self, verdict: Verdict) -> None:
-        """Prints the verdict as one line of JSON, past the console, which would break it."""
+        """Print the verdict as one line of JSON, without the console, which would wrap it."""
         self._stream.write(json.dumps(asdict(verdict)) + "\n")
         self._stream.flush()
 
 
 @contextlib.contextmanager
 def quiet(name: str) -> Iterator[tuple[Terminal, Path]]:
-    """A terminal of its own for a benchmark, and a temporary folder that goes with it.
+    """Send the output of TensorFlow, TFX and Beam to a log, which stays; its path is printed first.
 
-    The log of TensorFlow, TFX and Beam stays; its name is printed first.
+    Yields:
+      The terminal for the benchmark's own lines, and a temporary folder, removed at the end.
     """
     from pipeline.report.quiet import logged_to
 
@@ -79,10 +110,12 @@ def quiet(name: str) -> Iterator[tuple[Terminal, Path]]:
 
 
 def alternate(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Runs every way once a round, each round beginning with another: what slows the machine slows all of them.
+    """Run every implementation once per round.
+
+    Each round begins with another one, so that a slow phase of the machine slows all of them.
 
     Returns:
-      The results of each way, by round.
+      The results of each implementation, by round.
     """
     names = list(ways)
     results: dict[str, list[T]] = {name: [] for name in names}
@@ -95,5 +128,5 @@ def alternate(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, lis
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one; of an even number the mean of the two in the middle."""
+    """Return the median; of an even number of values, the mean of the two in the middle."""
     return statistics.median(values)

@@ -1,10 +1,10 @@
-"""The whole of `skewless run digits`, component by component, against the same components wired the stock way.
+"""Measure `skewless run digits`, component by component, against TFX's own components in a stock pipeline.
 
     python -m benchmarks.run [--data DIR]
 
-Each run is a process of its own with an empty root; the two sides take turns at beginning. The stock side
+Each run is a separate process with an empty root; the two sides take turns to start. The stock pipeline
 (`benchmarks.stock`) trains the same model for as many epochs on the same pictures, and has the same metrics, slices
-and limits. DIR is another folder of pictures per class; accuracy then has no limit.
+and limits. DIR contains other pictures, one folder per class; accuracy then has no limit.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any
 
 import click
 
-from benchmarks.report import Terminal, Verdict, alternate, median, quiet
+from benchmarks.report import Goal, Terminal, Verdict, alternate, judge, median, quiet
 from data.errors import SkewlessError
-from pipeline.cli import reported
+from pipeline.cli import report_errors
 
-GOAL = 0.5
+GOALS: dict[str, Goal] = {"total": ("<=", 0.5)}
 MIN_ACCURACY = 0.95
 
 
 @click.command(help=__doc__)
-@click.option("--data", metavar="DIR", type=click.Path(path_type=Path), help="Pictures other than the digits.")
-@click.option("--rounds", default=3, show_default=True, help="How often each side runs; medians count.")
+@click.option("--data", metavar="DIR", type=click.Path(path_type=Path), help="Pictures to use instead of the digits.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each side; the medians count.")
 def main(data: Path | None, rounds: int) -> None:
-    """Measures both sides."""
-    with reported(), quiet("run") as (terminal, scratch):
+    """Measure both sides."""
+    with report_errors(), quiet("run") as (terminal, scratch):
         if data is None:
             folder, min_accuracy = scratch / "digits", MIN_ACCURACY
             _run("fetch", folder, scratch, 0.0)
@@ -47,10 +47,10 @@ def main(data: Path | None, rounds: int) -> None:
 
 
 def _run(side: str, data: Path, scratch: Path, min_accuracy: float) -> dict[str, Any]:
-    """What `benchmarks.run_sides` measured, in an empty root.
+    """Return what `benchmarks.run_sides` measures with an empty root.
 
     Raises:
-      SkewlessError: the run failed.
+      SkewlessError: If the run fails.
     """
     root = tempfile.mkdtemp(prefix=f"{side}-", dir=scratch)
     command = [sys.executable, "-m", "benchmarks.run_sides", side, str(data), root, str(min_accuracy)]
@@ -59,13 +59,14 @@ def _run(side: str, data: Path, scratch: Path, min_accuracy: float) -> dict[str,
         kept = Path(tempfile.mkdtemp(prefix="skewless-benchmark-")) / f"{side}.log"
         shutil.copy(Path(root, f"{side}.log"), kept)
         lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise SkewlessError(f"the run of {side} failed: {lines[-1]}", hint=f"log: {kept}")
+        raise SkewlessError(f"the run of `{side}` failed: {lines[-1]}", hint=f"Log: {kept}")
     shutil.rmtree(root)
-    return json.loads(done.stdout.splitlines()[-1])
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def _report(results: dict[str, list[dict[str, Any]]], rounds: int, terminal: Terminal) -> Verdict:
-    """Prints the table of medians and judges the totals."""
+    """Print the table of medians and compare the totals with the goal."""
     seconds = {side: _medians(runs) for side, runs in results.items()}
     ours, stock = seconds["ours"], seconds["stock"]
     ratios = {name: round(ours[name] / stock[name], 3) for name in ours if stock.get(name, 0) >= 0.1}
@@ -79,12 +80,11 @@ def _report(results: dict[str, list[dict[str, Any]]], rounds: int, terminal: Ter
         "accuracy": {side: [round(run["accuracy"], 4) for run in runs] for side, runs in results.items()},
         "pushed": {side: [run["pushed"] for run in runs] for side, runs in results.items()},
     }
-    goal_met = ratios["total"] <= GOAL
-    return Verdict("run", ratios, {"total": f"<= {GOAL:g}"}, goal_met, facts)
+    return judge("run", ratios, GOALS, facts)
 
 
 def _medians(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Median seconds of each component, of what lies between them, of the total, and of the imports before."""
+    """Return the median seconds of each component, between them, in total, and of the imports before."""
     found = {name: median([run["components"][name] for run in runs]) for name in runs[0]["components"]}
     found["between them"] = median([run["total"] - sum(run["components"].values()) for run in runs])
     found["total"] = median([run["total"] for run in runs])

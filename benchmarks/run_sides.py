@@ -1,6 +1,6 @@
-"""One whole run in a process of its own, ours or the stock one: `python -m benchmarks.run_sides SIDE DATA ROOT`.
+"""One whole run, ours or the stock one: `python -m benchmarks.run_sides SIDE DATA ROOT MIN_ACCURACY`.
 
-The last line printed is what `benchmarks.run` reads.
+`benchmarks.run` starts it as a process and reads the last line that it prints.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
 @dataclass
 class Measured:
-    """What a run took and gave.
+    """Times and results of a run.
 
     Attributes:
-      imports: seconds before the run began.
-      total: seconds of the run.
-      components: seconds by component.
-      accuracy: of the exported model, on its evaluation split.
-      pushed: versions in the served folder.
+      imports: Seconds before the run began.
+      total: Seconds of the run.
+      components: Seconds by component.
+      accuracy: Accuracy of the exported model on its evaluation split.
+      pushed: Number of versions in the served folder.
     """
 
     imports: float
@@ -49,7 +49,7 @@ class Measured:
 
 
 def fetch(data: str, root: str, min_accuracy: float) -> Measured:
-    """Writes the digits, so that neither run has to."""
+    """Write the digits before the runs, so that neither run does it."""
     from pipeline.tasks.digits import TASK
 
     assert TASK.fetch is not None
@@ -58,7 +58,7 @@ def fetch(data: str, root: str, min_accuracy: float) -> Measured:
 
 
 def ours(data: str, root: str, min_accuracy: float) -> Measured:
-    """`skewless run digits --data DATA --root ROOT`."""
+    """Run `skewless run digits --data DATA --root ROOT`."""
     start = time.perf_counter()
     from rich.console import Console
 
@@ -85,7 +85,7 @@ def ours(data: str, root: str, min_accuracy: float) -> Measured:
 
 
 def stock(data: str, root: str, min_accuracy: float) -> Measured:
-    """The same components as TFX's templates wire them."""
+    """Run the same components as TFX's templates wire them."""
     start = time.perf_counter()
     from benchmarks.pictures import recognise
     from benchmarks.stock import create_pipeline
@@ -101,7 +101,7 @@ def stock(data: str, root: str, min_accuracy: float) -> Measured:
 
 
 def _with_results(measured: Measured, evaluator: str, serving: str) -> Measured:
-    """Adds what came of the run."""
+    """Add the accuracy and the number of pushed versions."""
     from components.release.evaluation import ACCURACY, Evaluation
 
     (folder,) = glob.glob(f"{evaluator}/evaluation/*")
@@ -114,7 +114,7 @@ SIDES: dict[str, Callable[[str, str, float], Measured]] = {"fetch": fetch, "ours
 
 
 def main(side: str, data: str, root: str, min_accuracy: str) -> None:
-    """Runs one side and prints its `Measured` as JSON."""
+    """Run one side and print its `Measured` as JSON."""
     from pipeline.report.quiet import logged_to
 
     with logged_to(Path(root, f"{side}.log")) as stream:

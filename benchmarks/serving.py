@@ -1,13 +1,13 @@
-"""Our server beside the one that people write, the model in its own process, and the real server where there is one.
+"""Measure our server against a plain grpcio servicer, the model without a server, and TensorFlow Serving if installed.
 
     python -m benchmarks.serving [--quick]
 
-Each server is a process; the callers are another (`benchmarks.serving_load`), the same for all: 1, 16 and 48
-connections with one request of one row under way each. They take turns, in rounds, and medians count. `plain` is a
-grpcio servicer around the same session (`benchmarks.serving_sides`); `ours` has batching off, `ours batched` on, and
-`tensorflow_model_server`, if it is on PATH, the same two ways with the same parameters. `in process` is the model
-alone, called by one thread: with one row beside the one caller, else with batches of the size that the servers may
-form. The heavy model shows what batching is for: its goal is a share of that rate.
+Each server is a process. The callers are another process (`benchmarks.serving_load`), the same for all servers: 1, 16
+and 48 connections, each with one request of one row at a time. The servers take turns, in rounds; the medians count.
+`plain` is a grpcio servicer around the same session (`benchmarks.serving_sides`). `ours` runs without batching, `ours
+batched` with it; so does `tensorflow_model_server`, if it is on PATH, with the same parameters. `in process` is the
+model without a server, called by one thread: with one row for the single caller, else with batches of the largest size
+that the servers form. The goal of the heavy model, which shows what batching gains, is a share of that rate.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import Terminal, Verdict, alternate, median, quiet
+from benchmarks.report import Goal, Terminal, Verdict, alternate, judge, median, quiet
 from data.errors import SkewlessError
-from pipeline.cli import reported
+from pipeline.cli import report_errors
 
 METHOD = "tensorflow.serving.PredictionService/Predict"
 CALLERS = (1, 16, 48)
 THREADS = 64
 BATCH = {"small": 16, "heavy": 24}
-BATCHES_AT_A_TIME = {"small": 1, "heavy": os.cpu_count() or 1}  # the second is the server's own default
+BATCHES_AT_A_TIME = {"small": 1, "heavy": os.cpu_count() or 1}  # the second is the server's default
 WAIT_MICROS = {"small": 5_000, "heavy": 300_000}
 ANNOUNCED = re.compile(r"Running gRPC ModelServer at (\S+) \.\.\.")
 INSIDE = "in process"
 COLUMNS = (("requests_s", 0), ("p50_ms", 2), ("p99_ms", 2))
 START_S = 180
-GOALS = {
+GOALS: dict[str, Goal] = {
     "small, 16 callers, ours batched/plain": (">=", 1.5),
     "small, 16 callers, p99, ours batched/plain": ("<=", 1.0),
     "heavy, 48 callers, ours batched/in process": (">=", 0.9),
     "memory after/before": ("<=", 1.03),
 }
 Load = dict[str, float]
-Found = dict[tuple[str, int, str], list[Load]]  # by model, callers and side; one for each round
+Found = dict[tuple[str, int, str], list[Load]]  # by model, callers and server; one for each round
 
 
 @click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="One short round of a few callers: does it run, not how fast.")
+@click.option("--quick", is_flag=True, help="One short round with few callers, to check that the benchmark works.")
 def main(quick: bool) -> None:
-    """Measures all sides."""
+    """Measure all servers."""
     seconds, rounds, requests = (0.5, 1, 1_000) if quick else (3.0, 5, 100_000)
-    with reported(), quiet("serving") as (terminal, scratch), contextlib.ExitStack() as running:
+    with report_errors(), quiet("serving") as (terminal, scratch), contextlib.ExitStack() as running:
         with terminal.console.status("writing two models"):
             _output("models", str(scratch))
         with terminal.console.status("starting the servers"):
@@ -83,10 +83,10 @@ class _Server:
         self.address = ""
 
     def wait(self) -> None:
-        """Until it listens.
+        """Wait until the server listens.
 
         Raises:
-          SkewlessError: it ended, or did not start in time.
+          SkewlessError: If the server ends, or does not start in time.
         """
         end = time.monotonic() + START_S
         while not (found := ANNOUNCED.search(self._log.read_text(errors="replace"))):
@@ -97,18 +97,18 @@ class _Server:
         self.address = found[1].replace("0.0.0.0", "127.0.0.1")
 
     def memory_mb(self) -> float:
-        """Resident memory."""
+        """Return the resident memory in MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def stop(self) -> None:
-        """Ends it."""
+        """Kill the server."""
         self.process.kill()
         self.process.wait()
 
 
 def _servers(name: str, scratch: Path, running: contextlib.ExitStack, only: Collection[str] = ()) -> dict[str, _Server]:
-    """The servers of one model by side, all listening."""
+    """Start the servers of one model; return them by name when all listen."""
     base, parameters = scratch / name, scratch / f"{name}.pbtxt"
     parameters.write_text(
         f"max_batch_size {{ value: {BATCH[name]} }} batch_timeout_micros {{ value: {WAIT_MICROS[name]} }} "
@@ -141,7 +141,7 @@ def _measure(
     rounds: int,
     found: Found,
 ) -> None:
-    """Adds to `found` what each round of each server, and of the model in its own process, gave."""
+    """Add the loads of each round to `found`, for each server and for the model without one."""
     ways: dict[str, Callable[[], Load]] = {
         side: lambda server=server: _load(server, scratch / f"{name}.request", callers, seconds)  # type: ignore[misc]
         for side, server in servers.items()
@@ -152,12 +152,17 @@ def _measure(
 
 
 def _inside(base: Path, rows: int, seconds: float) -> Load:
-    """The rate of the model without a server, in batches of so many rows."""
-    return json.loads(_output("inside", str(base), str(rows), f"{seconds:g}").splitlines()[-1])
+    """Return the rate of the model without a server, in batches of `rows` rows."""
+    load: Load = json.loads(_output("inside", str(base), str(rows), f"{seconds:g}").splitlines()[-1])
+    return load
 
 
 def _load(server: _Server, request: Path, callers: int, seconds: float) -> Load:
-    """Raises SkewlessError where a request had no answer."""
+    """Call a server from `callers` connections.
+
+    Raises:
+      SkewlessError: If a request got no answer.
+    """
     command = [sys.executable, "-m", "benchmarks.serving_load", server.address, METHOD, str(callers), f"{seconds:g}"]
     with request.open("rb") as file:
         done = subprocess.run([*command, f"{seconds / 3:g}"], stdin=file, capture_output=True, check=False)
@@ -165,12 +170,12 @@ def _load(server: _Server, request: Path, callers: int, seconds: float) -> Load:
         raise SkewlessError(f"the callers failed: {done.stderr.decode().strip().splitlines()[-1]}")
     load: Load = json.loads(done.stdout)
     if load["failed"]:
-        raise SkewlessError(f"{load['failed']} of {load['requests'] + load['failed']} requests had no answer")
+        raise SkewlessError(f"{load['failed']} of {load['requests'] + load['failed']} requests got no answer")
     return load
 
 
 def _memory(server: _Server, scratch: Path, requests: int) -> dict[str, float]:
-    """Resident memory before and after so many requests; a tenth of them come first, uncounted."""
+    """Return the resident memory before and after `requests` requests; a tenth of them warm the server up before."""
     request, sent = scratch / "small.request", 0.0
     _load(server, request, 16, max(0.5, requests / 10 / 3000))
     before = server.memory_mb()
@@ -190,15 +195,15 @@ def _output(*arguments: str) -> str:
 
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+        return int(listener.getsockname()[1])
 
 
 def _report(found: Found, memory: Mapping[str, float], terminal: Terminal) -> Verdict:
-    """Prints the table and judges the goals that were measured."""
+    """Print the table and compare the measured ratios with the goals."""
     middle = {case: {key: median([load[key] for load in loads]) for key in loads[0]} for case, loads in found.items()}
     terminal.table(
         "one-row requests, median of the rounds",
-        ["model, callers, side", "rows/s", "p50 ms", "p99 ms"],
+        ["model, callers, server", "rows/s", "p50 ms", "p99 ms"],
         [
             [
                 f"{name}, {callers}, {side}",
@@ -209,11 +214,6 @@ def _report(found: Found, memory: Mapping[str, float], terminal: Terminal) -> Ve
     )
     ratios = {name: round(ratio, 3) for name, ratio in _ratios(middle)}
     ratios["memory after/before"] = round(memory["after_mb"] / memory["before_mb"], 3)
-    met = all(
-        ratios[name] >= goal if way == ">=" else ratios[name] <= goal
-        for name, (way, goal) in GOALS.items()
-        if name in ratios
-    )
     facts = {
         "memory": memory,
         "callers' share of a core": round(max(one.get("cpu", 0.0) for one in middle.values()), 3),
@@ -225,11 +225,11 @@ def _report(found: Found, memory: Mapping[str, float], terminal: Terminal) -> Ve
             ", ".join(map(str, case)): round(one["p99_ms"], 2) for case, one in middle.items() if "p99_ms" in one
         },
     }
-    return Verdict("serving", ratios, {name: f"{way} {goal:g}" for name, (way, goal) in GOALS.items()}, met, facts)
+    return judge("serving", ratios, GOALS, facts)
 
 
 def _ratios(middle: Mapping[tuple[str, int, str], Load]) -> Iterator[tuple[str, float]]:
-    """Of every server over the plain servicer, and of the heavy model's over the model in its own process."""
+    """Yield each server's ratios to the plain servicer, and the heavy model's to the model without a server."""
     for (name, callers, side), one in middle.items():
         plain, inside = middle[name, callers, "plain"], middle[name, callers, INSIDE]
         if side not in ("plain", INSIDE):

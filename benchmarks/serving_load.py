@@ -1,11 +1,11 @@
-"""The callers of `benchmarks.serving`: one process that asks a gRPC server as fast as it answers.
+"""The callers of `benchmarks.serving`: one process that calls a gRPC server as fast as it answers.
 
     python -m benchmarks.serving_load HOST:PORT METHOD CALLERS SECONDS < REQUEST
 
-METHOD is `package.Service/Method`; the serialized request comes on stdin; one line of JSON goes out. Each caller is a
-connection of its own with one request under way. A gRPC client in Python costs as much CPU as the servers it would
-measure, on the same cores; so this one writes HTTP/2's frames itself, prepared once, and reads of an answer only
-its frames' heads (RFC 9113, section 4.1): some 20 us a call, the same for every server.
+METHOD is `package.Service/Method`. The serialized request is read from stdin; the result is one line of JSON. Each
+caller is a separate connection with one request at a time. A gRPC client in Python costs as much CPU as the servers
+that it measures, on the same cores. So this client writes HTTP/2 frames itself, prepared once, and reads only the frame
+headers of an answer (RFC 9113, section 4.1): about 20 us per call, the same for every server.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6
 ACK = END_STREAM = 1
 END_HEADERS = 4
 WINDOW = 2**30
-LONGEST = 16_384 - 5  # bytes of a request: one DATA frame
+MAX_REQUEST = 16_384 - 5  # bytes: one DATA frame
+FRAME_HEADER = 9  # bytes
+MESSAGE_HEADER = 5  # bytes: gRPC's flag and length
 
 
 @dataclass
 class Tally:
-    """What the callers saw.
+    """The callers' results.
 
     Attributes:
-      latencies: seconds of each answer.
-      failed: requests without an answer.
+      latencies: Seconds until each answer.
+      failed: Number of requests without an answer.
     """
 
     latencies: list[float] = field(default_factory=list)
@@ -40,7 +42,7 @@ class Tally:
 
 
 class Caller:
-    """One connection, one request at a time."""
+    """One connection with one request at a time."""
 
     def __init__(self, address: str, method: str, request: bytes) -> None:
         host, port = address.rsplit(":", 1)
@@ -51,85 +53,90 @@ class Caller:
         self._stream = -1
         self._buffer = b""
         self._answered = False
-        self._asked = 0.0
+        self._started = 0.0
         self.socket.sendall(
             PREFACE
             + _frame(SETTINGS, 0, 0, struct.pack(">HI", 4, WINDOW))
             + _frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW))
         )
 
-    def ask(self) -> None:
-        """Sends the next request."""
+    def send(self) -> None:
+        """Send the next request."""
         self._stream += 2
         self._answered = False
-        self._asked = time.perf_counter()
+        self._started = time.perf_counter()
         self.socket.sendall(
             _frame(HEADERS, END_HEADERS, self._stream, self._head) + _frame(DATA, END_STREAM, self._stream, self._body)
         )
 
     def read(self, tally: Tally) -> bool:
-        """Reads what has come.
+        """Read the available bytes.
 
         Returns:
-          Whether the request is over.
+          Whether the request has ended.
 
         Raises:
-          ConnectionError: the server closed the connection.
+          ConnectionError: If the server closes the connection.
         """
         got = self.socket.recv(1 << 16)
         if not got:
             raise ConnectionError("the server closed the connection")
         buffer = self._buffer + got if self._buffer else got
-        place, over = 0, False
-        while len(buffer) - place >= 9:
-            length = int.from_bytes(buffer[place : place + 3], "big")
-            if len(buffer) - place < 9 + length:
+        place, ended = 0, False
+        while len(buffer) - place >= FRAME_HEADER:
+            end = place + FRAME_HEADER + int.from_bytes(buffer[place : place + 3], "big")
+            if len(buffer) < end:
                 break
-            kind, flags = buffer[place + 3], buffer[place + 4]
-            if kind == DATA:
-                self._answered = self._answered or length > 5
-            elif kind == PING and not flags & ACK:
-                self.socket.sendall(_frame(PING, ACK, 0, buffer[place + 9 : place + 9 + length]))
-            elif kind == SETTINGS and not flags & ACK:
-                self.socket.sendall(_frame(SETTINGS, ACK, 0, b""))
-            elif kind == GOAWAY:
-                raise ConnectionError("the server sent GOAWAY")
-            if kind == RST_STREAM or (kind in (DATA, HEADERS) and flags & END_STREAM):
-                over = True
-            place += 9 + length
+            ended |= self._handle(buffer[place + 3], buffer[place + 4], buffer[place + FRAME_HEADER : end])
+            place = end
         self._buffer = buffer[place:]
-        if over and self._answered:
-            tally.latencies.append(time.perf_counter() - self._asked)
-        elif over:
+        if ended and self._answered:
+            tally.latencies.append(time.perf_counter() - self._started)
+        elif ended:
             tally.failed += 1
-        return over
+        return ended
+
+    def _handle(self, kind: int, flags: int, payload: bytes) -> bool:
+        """Handle one frame; return whether it ends the request."""
+        if kind == GOAWAY:
+            raise ConnectionError("the server sent GOAWAY")
+        if kind in (PING, SETTINGS) and not flags & ACK:
+            self.socket.sendall(_frame(kind, ACK, 0, payload if kind == PING else b""))
+        if kind == DATA and len(payload) > MESSAGE_HEADER:
+            self._answered = True
+        return kind == RST_STREAM or (kind in (DATA, HEADERS) and bool(flags & END_STREAM))
 
 
-def load(address: str, method: str, request: bytes, callers: int, seconds: float, warm_s: float) -> dict[str, float]:
-    """Asks for some seconds, after a start that does not count.
+def measure_load(
+    address: str, method: str, request: bytes, callers: int, seconds: float, warm_s: float
+) -> dict[str, float]:
+    """Call a server for some seconds, after a warm-up that does not count.
 
     Args:
-      address: host:port.
+      address: host:port of the server.
       method: package.Service/Method.
-      request: serialized, at most 16 KB.
-      callers: connections.
-      seconds: to measure.
-      warm_s: seconds before that.
+      request: Serialized request, at most `MAX_REQUEST` bytes.
+      callers: Number of connections.
+      seconds: Seconds to measure.
+      warm_s: Seconds of the warm-up.
 
     Returns:
-      requests_s, p50_ms, p99_ms, requests, failed, and cpu: the share of one core that the callers themselves took.
+      requests_s, p50_ms, p99_ms, requests, failed, and cpu: the share of one core that the callers themselves use.
+
+    Raises:
+      ValueError: If the request is too long for one frame.
     """
-    if len(request) > LONGEST:
-        raise ValueError(f"request of {len(request)} bytes: at most {LONGEST}")
+    if len(request) > MAX_REQUEST:
+        raise ValueError(f"the request has {len(request)} bytes; at most {MAX_REQUEST} are allowed")
     tally = Tally()
     selector = selectors.DefaultSelector()
     for _ in range(callers):
         caller = Caller(address, method, request)
         selector.register(caller.socket, selectors.EVENT_READ, caller)
-        caller.ask()
-    _ask_until(time.perf_counter() + warm_s, selector, Tally())
+        caller.send()
+    _call_until(time.perf_counter() + warm_s, selector, Tally())
     start, cpu = time.perf_counter(), time.process_time()
-    _ask_until(start + seconds, selector, tally)
+    _call_until(start + seconds, selector, tally)
     took, cpu = time.perf_counter() - start, time.process_time() - cpu
     times = sorted(tally.latencies) or [0.0]
     return {
@@ -142,11 +149,11 @@ def load(address: str, method: str, request: bytes, callers: int, seconds: float
     }
 
 
-def _ask_until(end: float, selector: selectors.BaseSelector, tally: Tally) -> None:
+def _call_until(end: float, selector: selectors.BaseSelector, tally: Tally) -> None:
     while time.perf_counter() < end:
         for key, _ in selector.select(timeout=max(0.0, end - time.perf_counter())):
             if key.data.read(tally):
-                key.data.ask()
+                key.data.send()
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -154,7 +161,7 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _headers(path: str, authority: str) -> bytes:
-    """A gRPC request's headers in HPACK (RFC 7541), by the static table and plain literals: the same for each call."""
+    """Return a gRPC request's headers in HPACK (RFC 7541): static table and plain literals, the same for each call."""
 
     def text(value: str) -> bytes:
         raw = value.encode()
@@ -174,4 +181,8 @@ def _headers(path: str, authority: str) -> bytes:
 
 if __name__ == "__main__":
     _address, _method, _callers, _seconds, _warm = sys.argv[1:6]
-    print(json.dumps(load(_address, _method, sys.stdin.buffer.read(), int(_callers), float(_seconds), float(_warm))))
+    print(
+        json.dumps(
+            measure_load(_address, _method, sys.stdin.buffer.read(), int(_callers), float(_seconds), float(_warm))
+        )
+    )

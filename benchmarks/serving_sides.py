@@ -1,11 +1,11 @@
-"""The models of `benchmarks.serving`, the server that people write, and the model called in its own process.
+"""The models of `benchmarks.serving`, a plain servicer around them, and the model without a server.
 
     python -m benchmarks.serving_sides models DIR
     python -m benchmarks.serving_sides plain BASE THREADS
     python -m benchmarks.serving_sides inside BASE ROWS SECONDS
 
-`plain` is the servicer of the tutorials around the session of the newest version below BASE; it announces its port as
-our server does. `inside` prints one line of JSON: the rows/s that the model gives in batches of ROWS.
+`plain` is the servicer of the tutorials around a session of version 1 below BASE; it announces its port as our server
+does. `inside` prints one line of JSON: the rows/s of the model in batches of ROWS.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class _Small(tf.Module):
 
 
 class _Heavy(tf.Module):
-    """1.1 billion operations a row (MobileNetV2 0.6, InceptionV3 11) over 16 MB of weights, again and again.
+    """A network of 1.1 billion operations per row that uses the same 16 MB of weights in each layer.
 
-    A row alone waits for memory, a batch computes.
+    MobileNetV2 has 0.6 billion, InceptionV3 11. A single row waits for memory, a batch computes.
     """
 
     def __init__(self) -> None:
@@ -73,12 +73,12 @@ class _Plain(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def request(name: str) -> bytes:
-    """A PredictRequest for one row of a model, serialized."""
+    """Return a serialized PredictRequest for one row of a model."""
     message = predict_pb2.PredictRequest()
     message.model_spec.name = name
     row = np.random.default_rng(1).random([1, WIDTHS[name]], np.float32)
     message.inputs["x"].CopyFrom(tf.make_tensor_proto(row))
-    return message.SerializeToString()
+    return bytes(message.SerializeToString())
 
 
 def _write(folder: Path) -> None:

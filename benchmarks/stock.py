@@ -1,4 +1,4 @@
-"""The digits the ordinary way: TFX's own components, wired as its templates and the penguin example wire them."""
+"""The digits in a stock pipeline: TFX's own components, wired as in its templates and the penguin example."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ IMAGE, LABEL = "image", "label"
 
 
 def transformed_name(key: str) -> str:
-    """Name of a feature after the transform."""
+    """Return the name of a feature after the transform."""
     return f"{key}_xf"
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Decodes and resizes the pictures, float32 0..255, and maps the labels by a vocabulary.
+    """Decode and resize the pictures, float32 0..255, and map the labels by a vocabulary.
 
     Args:
-      inputs: `image` and `label`, string [N, 1], as the inferred schema has them.
+      inputs: `image` and `label`, string [N, 1], as in the inferred schema.
     """
     feature = TASK.feature
 
@@ -45,7 +45,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 def _input_fn(
     files: list[str], data_accessor: tfx.components.DataAccessor, output: tft.TFTransformOutput, batch_size: int
 ) -> tf.data.Dataset:
-    """One pass over the materialised examples: (features, label)."""
+    """Return one pass over the materialised examples: (features, label)."""
     options = tfxio.TensorFlowDatasetOptions(
         batch_size=batch_size, num_epochs=1, label_key=transformed_name(LABEL), shuffle=True
     )
@@ -54,7 +54,7 @@ def _input_fn(
 
 
 def _signatures(model: keras.Model, output: tft.TFTransformOutput) -> dict[str, tf.types.experimental.GenericFunction]:
-    """`serving_default` and, for the Evaluator, `transform_features`; both take serialized examples."""
+    """Return `serving_default` and, for the Evaluator, `transform_features`; both take serialized examples."""
     model.tft_layer = output.transform_features_layer()
     examples = [tf.TensorSpec([None], tf.string, name="examples")]
 
@@ -73,7 +73,7 @@ def _signatures(model: keras.Model, output: tft.TFTransformOutput) -> dict[str, 
 
 
 def run_fn(fn_args: tfx.components.FnArgs) -> None:
-    """TFX's entry point: the task's own model, epochs and batch size, on the materialised examples."""
+    """Train the task's own model, epochs and batch size on the materialised examples (TFX's entry point)."""
     settings = TASK.train
     output = tft.TFTransformOutput(fn_args.transform_output)
     keras.utils.set_random_seed(settings.seed)
@@ -90,7 +90,7 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
 
 
 def eval_config(min_accuracy: float) -> tfma.EvalConfig:
-    """The same metrics, slices and limits as the task's own."""
+    """Return the metrics, slices and limits of the task, as TFMA's configuration."""
     threshold = tfma.MetricThreshold(
         value_threshold=tfma.GenericValueThreshold(lower_bound={"value": min_accuracy}),
         change_threshold=tfma.GenericChangeThreshold(
@@ -116,13 +116,13 @@ def eval_config(min_accuracy: float) -> tfma.EvalConfig:
 
 
 def create_pipeline(data: str, depth: int, root: str, min_accuracy: float) -> tfx.dsl.Pipeline:
-    """The pipeline.
+    """Return the pipeline.
 
     Args:
-      data: a folder of pictures per class.
-      depth: folders between it and a picture.
-      root: gets everything.
-      min_accuracy: the Evaluator's limit.
+      data: Folder that contains one folder of pictures per class.
+      depth: Folders between `data` and a picture.
+      root: Folder for all that the pipeline writes.
+      min_accuracy: The Evaluator's lower limit.
     """
     examples = stock_examples.example_gen(data, depth).with_id("ExampleGen")
     statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])

@@ -1,4 +1,4 @@
-"""Stock ExampleGens, as TFX's guide on custom executors has them: one `tf.train.Example` per Beam element."""
+"""Stock ExampleGens as in TFX's guide on custom executors: one `tf.train.Example` per Beam element."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tfx import v1 as tfx
 from tfx.components.example_gen import base_example_gen_executor
 from tfx.components.example_gen.component import FileBasedExampleGen
@@ -19,7 +20,7 @@ from benchmarks.pictures import IMAGES, LABELS, idx_arrays
 
 
 def make_example(contents: bytes, label: bytes) -> tf.train.Example:
-    """The least that a model needs: the encoded picture and its label."""
+    """Return an example with the least that a model needs: the encoded picture and its label."""
     feature = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[contents])),
         "label": tf.train.Feature(bytes_list=tf.train.BytesList(value=[label])),
@@ -40,12 +41,12 @@ def _pictures_to_examples(pipeline: beam.Pipeline, exec_properties: dict[str, An
     return pipeline | beam.Create(tf.io.gfile.glob(pattern)) | beam.Map(_read_picture)
 
 
-def _idx_rows(path: str) -> Iterator[tuple[np.ndarray, int]]:
+def _idx_rows(path: str) -> Iterator[tuple[NDArray[np.uint8], int]]:
     images, labels = idx_arrays((Path(path), Path(path.replace(IMAGES, LABELS))))
     yield from zip(images, labels.tolist(), strict=True)
 
 
-def _encode_row(row: tuple[np.ndarray, int]) -> tf.train.Example:
+def _encode_row(row: tuple[NDArray[np.uint8], int]) -> tf.train.Example:
     pixels, label = row
     return make_example(tf.io.encode_png(pixels[..., np.newaxis]).numpy(), str(label).encode())
 
@@ -59,7 +60,7 @@ def _idx_to_examples(pipeline: beam.Pipeline, exec_properties: dict[str, Any], s
 
 
 class PictureExecutor(base_example_gen_executor.BaseExampleGenExecutor):
-    """Files to examples."""
+    """Executor that turns picture files into examples."""
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802
         """See the base class."""
@@ -67,7 +68,7 @@ class PictureExecutor(base_example_gen_executor.BaseExampleGenExecutor):
 
 
 class IdxExecutor(base_example_gen_executor.BaseExampleGenExecutor):
-    """Rows of IDX files to examples."""
+    """Executor that turns rows of IDX files into examples."""
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802
         """See the base class."""
@@ -75,11 +76,11 @@ class IdxExecutor(base_example_gen_executor.BaseExampleGenExecutor):
 
 
 def example_gen(folder: str, depth: int) -> FileBasedExampleGen:
-    """The component over a folder of pictures or of IDX files; TFX splits by hash, 4 to 1.
+    """Return the component for a folder of pictures or IDX files; TFX splits by hash, 4 to 1.
 
     Args:
-      folder: the data.
-      depth: folders between it and a picture; 0 for IDX files.
+      folder: Folder with the data.
+      depth: Folders between `folder` and a picture; 0 for IDX files.
     """
     pattern = "/".join(["*"] * (depth + 1)) if depth else f"*-{IMAGES}*"
     splits = [

@@ -1,11 +1,11 @@
-"""An epoch of a dense network streaming Fashion-MNIST from TFRecords, against `fit` on arrays in memory.
+"""Measure epochs of a dense network on Fashion-MNIST from TFRecords, against `fit` on arrays in memory.
 
     python -m benchmarks.streaming --data DIR
 
-DIR is a folder of MNIST-family IDX files, or one that holds it. The pipeline's own components ingest it and build the
-TransformGraph, which is not counted; then the same model is fitted to the same pictures in three ways, in turn: from
-arrays in memory; through the reader; and through the reader with memory capped at nothing, so that every epoch reads
-and decodes again. The first epoch of each includes the tracing of the step, and of ours all loading.
+DIR contains MNIST-family IDX files, or a folder with them. The pipeline's own components ingest them and build the
+TransformGraph; this does not count. Then the same model is fitted to the same pictures, in turn: from arrays in memory;
+through the reader; and through the reader without a cache, so that every epoch reads and decodes again. The first epoch
+of each includes the tracing of the training step; that of the reader includes all loading.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.report import Terminal, Verdict, alternate, median, quiet
+from benchmarks.report import Goal, Terminal, alternate, judge, median, quiet
 from data.errors import DataError
-from pipeline.cli import reported
+from pipeline.cli import report_errors
 
 if TYPE_CHECKING:
     from benchmarks.streaming_ways import Ways
 
 BATCHES = (32, 128, 512)
-GOALS = {"first": 1.25, "later": 1.0, "capped": 1.25}
+GOALS: dict[str, Goal] = {"first": ("<=", 1.25), "later": ("<=", 1.0), "capped": ("<=", 1.25)}
 
 
 @click.command(help=__doc__)
-@click.option("--data", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the data.")
-@click.option("--rounds", default=2, show_default=True, help="How often each way runs; medians count.")
-@click.option("--epochs", default=3, show_default=True, help="Epochs of each way, at least 2.")
-@click.option("--limit", type=int, help="Take at most about so many pictures.")
+@click.option("--data", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder with the data.")
+@click.option("--rounds", default=2, show_default=True, help="Runs of each input; the medians count.")
+@click.option("--epochs", default=3, show_default=True, help="Epochs per run, at least 2.")
+@click.option("--limit", type=int, help="Approximate largest number of pictures.")
 def main(data: Path, rounds: int, epochs: int, limit: int | None) -> None:
-    """Measures each batch size."""
-    with reported(), quiet("streaming") as (terminal, scratch):
+    """Measure each batch size."""
+    with report_errors(), quiet("streaming") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow and TFX"):
             from benchmarks.pictures import discover, limited
             from benchmarks.streaming_ways import Ways
@@ -46,13 +46,11 @@ def main(data: Path, rounds: int, epochs: int, limit: int | None) -> None:
         for batch_size in BATCHES:
             with terminal.console.status(f"batches of {batch_size}"):
                 ratios[str(batch_size)] = _measure(ways, batch_size, rounds, max(2, epochs), terminal)
-        met = all(one[name] <= goal for one in ratios.values() for name, goal in GOALS.items())
-        goals = {name: f"<= {goal:g}" for name, goal in GOALS.items()}
-        terminal.finish(Verdict("streaming", ratios, goals, met, {"pictures": ways.count, "rounds": rounds}))
+        terminal.finish(judge("streaming", ratios, GOALS, {"pictures": ways.count, "rounds": rounds}))
 
 
 def _measure(ways: Ways, batch_size: int, rounds: int, epochs: int, terminal: Terminal) -> dict[str, float]:
-    """The ratios of one batch size; prints its table."""
+    """Print the table of one batch size and return its ratios."""
     results = alternate(
         {
             "arrays in memory": lambda: ways.arrays(batch_size, epochs),
@@ -65,7 +63,7 @@ def _measure(ways: Ways, batch_size: int, rounds: int, epochs: int, terminal: Te
     later = {name: median([second for run in runs for second in run.seconds[1:]]) for name, runs in results.items()}
     terminal.table(
         f"{ways.count:,} pictures in batches of {batch_size}, median of {rounds} rounds",
-        ["way", "first epoch s", "later s", "later pictures/s", "waited for input"],
+        ["input", "first epoch s", "later s", "later pictures/s", "waited for input"],
         [
             [
                 name,

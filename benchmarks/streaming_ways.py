@@ -1,4 +1,4 @@
-"""The ways to feed one epoch after the other, and what each epoch took."""
+"""Inputs that feed one epoch after the other, and the seconds of each epoch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from data.input import reader
 
 @dataclass(frozen=True)
 class Epochs:
-    """Seconds of each epoch; the share of all of them spent waiting for input, None where nobody looked."""
+    """Seconds of each epoch, and the share of all of them spent waiting for input; None if not measured."""
 
     seconds: list[float]
     waiting_share: float | None = None
 
 
 class _Clock(keras.callbacks.Callback):
-    """Seconds of each epoch; the first begins when `fit` is called, as its tracing and loading do."""
+    """Callback that records the seconds of each epoch; the first includes tracing and loading."""
 
     def __init__(self, before: float = 0.0) -> None:
         super().__init__()
@@ -40,12 +40,14 @@ class _Clock(keras.callbacks.Callback):
 
 
 class Ways:
-    """Fashion-MNIST's model, fitted to the same pictures as arrays and as shards."""
+    """Fits Fashion-MNIST's model to the same pictures, as arrays and as shards."""
 
     def __init__(self, pictures: Pictures, scratch: Path) -> None:
-        """Args:
-        pictures: IDX files; the first pair of them is the training split.
-        scratch: gets the shards and the TransformGraph.
+        """Ingest the pictures.
+
+        Args:
+          pictures: IDX files; the first pair is the training split.
+          scratch: Folder for the shards and the TransformGraph.
         """
         pairs = idx_pairs(pictures.folder)
         images, labels = idx_arrays(pairs[0])
@@ -58,11 +60,11 @@ class Ways:
 
     @property
     def count(self) -> int:
-        """Pictures in an epoch."""
+        """Number of pictures in an epoch."""
         return self._reading.examples
 
     def arrays(self, batch_size: int, epochs: int) -> Epochs:
-        """Keras' own way."""
+        """Fit on arrays in memory, as Keras' guides do."""
         model, count = self._model(), self.count
         clock = _Clock()
         model.fit(
@@ -76,11 +78,11 @@ class Ways:
         return Epochs(clock.seconds)
 
     def reader(self, batch_size: int, epochs: int, cache_bytes: int) -> Epochs:
-        """As `components.training.trainer` reads."""
+        """Fit through the reader, as `components.training.trainer` does."""
         model = self._model()
         started = time.perf_counter()
         reading = replace(self._reading, batch_size=batch_size)
-        train = reader.batches(reading, cache_bytes=cache_bytes, seed=0)
+        train = reader.read_batches(reading, cache_bytes=cache_bytes, seed=0)
         meter = InputMeter(train.load_seconds)
         clock = _Clock(time.perf_counter() - started)
         model.fit(
@@ -90,4 +92,4 @@ class Ways:
 
     def _model(self) -> keras.Model:
         keras.utils.set_random_seed(0)
-        return build.built(self._task, len(self._prepared.classes))
+        return build.build_for_training(self._task, len(self._prepared.classes))

@@ -1,4 +1,4 @@
-"""The tasks whose input is measured."""
+"""The tasks whose input the benchmarks measure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _no_model(feature: Feature, classes: int) -> keras.Model:
-    raise NotImplementedError("these tasks are only ingested")
+    raise NotImplementedError("the benchmarks only ingest the data of these tasks")
 
 
 FOLDER = Task(name="folder", source=ImageFolder(), feature=FEATURE, model=_no_model)

@@ -1,4 +1,4 @@
-"""The augmentation's benchmark runs all its ways and ends with a verdict, whether or not the goal is met."""
+"""The benchmark of the augmentation measures all implementations, and its verdict follows from its figures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.verdict import follows
+
 
 @pytest.mark.slow
 def test_augment_ends_with_its_verdict(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
@@ -19,14 +21,14 @@ def test_augment_ends_with_its_verdict(tmp_path: Path, picture_folder: Callable[
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout.splitlines()[-1])
     assert verdict["benchmark"] == "augment"
-    assert verdict["goal_met"] in (True, False)
+    assert verdict["goal_met"] is follows(verdict)
     assert set(verdict["goals"]) == {"ours/generator", "ours/keras_layers", "ours/projective", "ours/opencv"}
     assert set(verdict["goals"]) | {"ours/decode"} == set(verdict["ratios"])
     assert all(ratio > 0 for ratio in verdict["ratios"].values())
 
 
 @pytest.mark.slow
-def test_a_folder_without_pictures_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_rejected(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.augment", "--data", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3

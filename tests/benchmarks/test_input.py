@@ -1,4 +1,4 @@
-"""The benchmarks of the input end with a verdict that a script can read."""
+"""The benchmarks of the input end with a verdict that a script can read and that follows from its figures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.benchmarks.verdict import follows
+
 
 def verdict(name: str, *options: str) -> dict[str, Any]:
     command = [sys.executable, "-m", f"benchmarks.{name}", *options]
@@ -19,7 +21,7 @@ def verdict(name: str, *options: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["benchmark"] == name
-    assert found["goal_met"] in (True, False)
+    assert found["goal_met"] is follows(found)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The benchmark of the server runs, and its callers tell an answer from a refusal."""
+"""The benchmark of the server: callers distinguish answers from rejections, and the verdict follows from figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from benchmarks.serving_load import load
+from benchmarks.serving_load import measure_load
+from tests.benchmarks.verdict import follows
 
 
 def _serve(behaviour: Any) -> tuple[grpc.Server, str]:
@@ -23,7 +24,7 @@ def _serve(behaviour: Any) -> tuple[grpc.Server, str]:
     return server, f"127.0.0.1:{port}"
 
 
-def test_callers_send_the_request_and_count_answers_and_refusals() -> None:
+def test_callers_send_the_request_and_count_answers_and_rejections() -> None:
     seen: list[bytes] = []
 
     def answer(request: bytes, context: Any) -> bytes:
@@ -32,7 +33,7 @@ def test_callers_send_the_request_and_count_answers_and_refusals() -> None:
 
     server, address = _serve(answer)
     request = bytes(range(256)) * 50
-    found = load(address, "a.B/C", request, callers=1, seconds=0.5, warm_s=0.0)
+    found = measure_load(address, "a.B/C", request, callers=1, seconds=0.5, warm_s=0.0)
     server.stop(1).wait()
     assert set(seen) == {request}
     assert found["requests"] > 5 and abs(found["requests"] - found["failed"]) <= 1
@@ -41,9 +42,9 @@ def test_callers_send_the_request_and_count_answers_and_refusals() -> None:
     assert found["requests_s"] == pytest.approx(found["requests"] / 0.5, rel=0.2)
 
 
-def test_a_request_too_long_for_one_frame_is_told() -> None:
-    with pytest.raises(ValueError, match="at most 16379"):
-        load("127.0.0.1:1", "a.B/C", b"x" * 16_380, callers=1, seconds=0.1, warm_s=0.0)
+def test_a_request_too_long_for_one_frame_is_rejected() -> None:
+    with pytest.raises(ValueError, match="at most 16379 are allowed"):
+        measure_load("127.0.0.1:1", "a.B/C", b"x" * 16_380, callers=1, seconds=0.1, warm_s=0.0)
 
 
 @pytest.mark.slow
@@ -53,7 +54,7 @@ def test_quick() -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["benchmark"] == "serving"
-    assert found["goal_met"] in (True, False)
+    assert found["goal_met"] is follows(found)
     assert set(found["ratios"]) == {
         "small, 16 callers, ours batched/plain",
         "small, 16 callers, p99, ours batched/plain",
