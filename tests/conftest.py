@@ -1,4 +1,4 @@
-"""What the tests of all folders share: the real data, and small pictures made on the spot."""
+"""Fixtures of all tests: the real data, and small pictures."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.typing import NDArray
 from PIL import Image
 
 SHARED_DATA = "SKEWLESS_SHARED_DATA"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no process is left with a long one when the others have finished."""
+    """Run the files with slow tests first, so that no worker is left with a slow one when the others have finished."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
 
 def shared_data_folder() -> Path:
-    """The folder named by the environment, else `../shared/data` beside the checkout."""
-    beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-    return Path(os.environ.get(SHARED_DATA, beside))
+    """Return the folder that the environment names, else `../shared/data` next to the checkout."""
+    default = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    return Path(os.environ.get(SHARED_DATA, default))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The real data; the test is skipped where they are absent."""
+    """Folder of the real data; without it, the test is skipped."""
     folder = shared_data_folder()
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}: set {SHARED_DATA} to their folder")
+        pytest.skip(f"no real data at {folder}: set {SHARED_DATA} to the folder")
     return folder
 
 
-def smooth_pixels(seed: int, height: int = 23, width: int = 37) -> np.ndarray:
-    """Colour pixels with smooth areas and edges, as photographs have: uint8 [height, width, 3]."""
+def smooth_pixels(seed: int, height: int = 23, width: int = 37) -> NDArray[np.uint8]:
+    """Return colour pixels with smooth areas and edges, like a photograph: uint8 [height, width, 3]."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def encode_picture(pixels: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
-    """The file that PIL makes of the pixels."""
+def encode_picture(pixels: NDArray[Any] | Image.Image, kind: str, **options: Any) -> bytes:
+    """Encode the pixels with PIL in a format such as "PNG"."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     out = io.BytesIO()
     image.save(out, kind, **options)
@@ -55,18 +56,23 @@ def encode_picture(pixels: np.ndarray | Image.Image, kind: str, **options: Any) 
 
 
 @pytest.fixture(scope="session")
-def smooth() -> Callable[..., np.ndarray]:
+def smooth() -> Callable[..., NDArray[np.uint8]]:
+    """See `smooth_pixels`."""
     return smooth_pixels
 
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., bytes]:
+    """See `encode_picture`."""
     return encode_picture
 
 
 @pytest.fixture(scope="session")
 def picture_folder() -> Callable[..., Path]:
-    """Makes `{"cats": 3, "train/dogs": 2}` below a folder: that many different small pictures, JPEG and PNG in turn."""
+    """Function that writes small pictures, all different, JPEG and PNG in turn.
+
+    `picture_folder(root, {"cats": 3, "train/dogs": 2})` writes three and two pictures below `root` and returns `root`.
+    """
 
     def make(root: Path, counts: Mapping[str, int], seed: int = 0) -> Path:
         for below, count in counts.items():
@@ -82,11 +88,11 @@ def picture_folder() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def in_both() -> Callable[..., np.ndarray]:
-    """Runs a graph op eagerly and inside tf.data; gives the result if both are the same."""
+def in_both() -> Callable[..., NDArray[Any]]:
+    """Function that runs an op eagerly and inside tf.data, checks that the results are equal, and returns them."""
 
-    def run(op: Callable[[tf.Tensor], tf.Tensor], value: Any) -> np.ndarray:
-        eager = op(tf.constant(value)).numpy()
+    def run(op: Callable[[tf.Tensor], tf.Tensor], value: Any) -> NDArray[Any]:
+        eager: NDArray[Any] = op(tf.constant(value)).numpy()
         (mapped,) = tf.data.Dataset.from_tensors(value).map(op).as_numpy_iterator()
         assert getattr(eager, "dtype", bytes) == getattr(mapped, "dtype", bytes)
         np.testing.assert_array_equal(eager, mapped)
@@ -96,23 +102,23 @@ def in_both() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def read_all() -> Callable[..., dict[str, list[Any]]]:
-    """Plans and reads a source: the outcomes by split, and under "plan" the plan."""
+def read_all() -> Callable[..., dict[str, Any]]:
+    """Function that plans and reads a source; returns the outcomes by split, and the plan as "plan"."""
 
     def read(source: Any, folder: Path, feature: Any, label: Any, seed: int = 0) -> dict[str, Any]:
         plan = source.plan(str(folder), feature)
         rng = np.random.default_rng(seed)
-        found = {
+        outcomes = {
             split: list(source.read(str(folder), items, feature, label, rng)) for split, items in plan.splits.items()
         }
-        return {**found, "plan": plan}
+        return {**outcomes, "plan": plan}
 
     return read
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ca.pem, server.pem and server.key for localhost, client.pem and client.key."""
+    """Folder with ca.pem, server.pem and server.key for localhost, client.pem and client.key."""
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""SavedModels as the Trainer writes them, with weights that nobody trained."""
+"""SavedModels like the Trainer's, with untrained weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.export import saved_model
 
 
 class _Decode(tf.Module):
-    """Stands for the TransformGraph."""
+    """Stand-in for the TransformGraph."""
 
     def __init__(self, feature: Image) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class _Decode(tf.Module):
 
 
 def export_pictures(folder: Path, feature: Image, names: tuple[str, ...]) -> str:
-    """Writes a linear model of pictures that knows these classes; returns the folder."""
+    """Write a linear model of pictures with these classes; return the folder."""
     dense = keras.layers.Dense(len(names), "softmax")
     model = keras.Sequential([keras.Input(feature.shape), keras.layers.Flatten(), dense])
     saved_model.write(saved_model.ModelExport(model, _Decode(feature), feature, Classes(), names), str(folder))

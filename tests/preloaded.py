@@ -1,7 +1,7 @@
-"""`python -m MODULE` in a fork of a process that has TensorFlow and TFX loaded: Python's own forkserver.
+"""Run `python -m MODULE` in a fork of a process that has TensorFlow and TFX loaded (Python's forkserver).
 
-An import takes 5 to 15 seconds of a processor, and the tests start some two hundred processes. What a process prints
-while it imports is not seen here: a test of that starts Python itself.
+The imports take 5 to 15 seconds of CPU, and the tests start about two hundred processes. The output of the imports is
+not visible here: tests of it start Python itself.
 """
 
 from __future__ import annotations
@@ -31,25 +31,28 @@ _forks.set_forkserver_preload(
 
 
 class Process:
-    """As much of `subprocess.Popen` as the tests call.
+    """The part of `subprocess.Popen` that the tests call.
 
     Attributes:
-      args: the command line that it stands for.
-      stdout, stderr: what it prints, as text.
-      pid: the process's.
+      args: Equivalent command line.
+      stdout: Text stream of its output.
+      stderr: Text stream of its error output.
+      pid: Process id.
     """
 
     def __init__(
         self, module: str, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
     ) -> None:
         self.args = [sys.executable, "-m", module, *arguments]
-        (out, its_out), (err, its_err) = _forks.Pipe(duplex=False), _forks.Pipe(duplex=False)
-        place = str(cwd or Path.cwd()), dict(os.environ if env is None else env)
-        self._process = _forks.Process(target=_become, args=(module, arguments, *place, its_out, its_err), daemon=False)
+        (out, child_out), (err, child_err) = _forks.Pipe(duplex=False), _forks.Pipe(duplex=False)
+        folder, variables = str(cwd or Path.cwd()), dict(os.environ if env is None else env)
+        self._process = _forks.Process(
+            target=_run_module, args=(module, arguments, folder, variables, child_out, child_err), daemon=False
+        )
         self._process.start()
-        self.stdout, self.stderr = _text(out), _text(err)
-        its_out.close()
-        its_err.close()
+        self.stdout, self.stderr = _open_text(out), _open_text(err)
+        child_out.close()
+        child_err.close()
         assert self._process.pid is not None
         self.pid = self._process.pid
 
@@ -76,10 +79,10 @@ class Process:
         self._process.kill()
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """All that it prints; a process that lasts longer is killed.
+        """Wait for the end and return the output; kill the process after the timeout.
 
         Raises:
-          TimeoutExpired: it lasted longer.
+          TimeoutExpired: If the process takes longer.
         """
         with ThreadPoolExecutor(2) as threads:
             streams = [threads.submit(stream.read) for stream in (self.stdout, self.stderr)]
@@ -92,13 +95,13 @@ class Process:
         return out, err
 
 
-def _text(connection: Connection) -> TextIO:
+def _open_text(connection: Connection) -> TextIO:
     stream = os.fdopen(os.dup(connection.fileno()), encoding="utf-8", errors="replace")
     connection.close()
     return stream
 
 
-def _become(
+def _run_module(
     module: str, arguments: tuple[str, ...], cwd: str, env: Mapping[str, str], out: Connection, err: Connection
 ) -> None:
     for connection, descriptor in ((out, 1), (err, 2)):

@@ -1,4 +1,4 @@
-"""The examples, run as their READMEs say."""
+"""Run the examples as their READMEs describe."""
 
 from __future__ import annotations
 

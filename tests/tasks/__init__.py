@@ -1,1 +1,1 @@
-"""Tasks made for the tests."""
+"""Tasks of the tests."""

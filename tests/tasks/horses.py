@@ -8,7 +8,7 @@ from skewless import Evaluate, Feature, Image, ImageFolder, Task, Train
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:
-    """uint8 [N, 64, 64, 3] to one sigmoid [N, 1]: the probability of the second class."""
+    """Build a network: uint8 [N, 64, 64, 3] to one sigmoid [N, 1], the probability of the second class."""
     return keras.Sequential(
         [
             keras.Input(feature.shape, dtype="uint8"),

@@ -1,4 +1,4 @@
-"""A line, y = 2x + 1.2, from a CSV: numbers in, a number out."""
+"""A regression task: a line, y = 2x + 1.2, from a CSV."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from skewless import Csv, Evaluate, Feature, Number, Task, Train, Vector
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:
-    """float32 [N, 1] to a number [N, 1]."""
+    """Build a linear model: float32 [N, 1] to a number [N, 1]."""
     return keras.Sequential([keras.Input(feature.shape), keras.layers.Dense(1)])
 
 

@@ -1,4 +1,4 @@
-"""Rows of numbers from a CSV, with labels and features of several kinds: tasks that follow one another in one root."""
+"""Tasks on rows of numbers from a CSV, with different labels and features, to run one after another in one root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skewless import Csv, Evaluate, Feature, Number, Task, Train, Vector
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:
-    """float32 [N, size] to probabilities [N, classes], or to a number [N, 1]."""
+    """Build a linear model: float32 [N, size] to probabilities [N, classes], or to a number [N, 1]."""
     dense = keras.layers.Dense(classes or 1, activation="softmax" if classes else None)
     return keras.Sequential([keras.Input(feature.shape), dense])
 

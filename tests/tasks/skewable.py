@@ -1,4 +1,4 @@
-"""A small task in which every skew can be planted: normalisation, batch norm, augmentation, one sigmoid."""
+"""A small task for planted skews of every kind: it has normalisation, batch norm, augmentation and one sigmoid."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ MEAN, STD = [0.4, 0.5, 0.6], [0.25, 0.3, 0.2]
 
 
 def build_model(feature: Feature, classes: int, unit: float = 1 / 255, is_swapped: bool = False) -> keras.Model:
-    """uint8 [N, 20, 24, 3] to one sigmoid [N, 1].
+    """Build a network: uint8 [N, 20, 24, 3] to one sigmoid [N, 1].
 
     Args:
-      feature, classes: of the task.
-      unit, is_swapped: skews: the factor of the pixels, and the mean in the place of the standard deviation.
+      feature: Feature of the task.
+      classes: Number of classes.
+      unit: Factor of the pixels; another one than 1/255 is a skew.
+      is_swapped: Whether mean and standard deviation are swapped, which is a skew.
     """
     mean, std = (STD, MEAN) if is_swapped else (MEAN, STD)
     inputs = keras.Input(feature.shape, dtype="uint8")

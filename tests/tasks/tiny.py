@@ -1,4 +1,4 @@
-"""The smallest task: a linear model on pictures of 8x8 pixels, proved on few records; trains in a second."""
+"""The smallest task: a linear model on pictures of 8x8 pixels. It trains in a second; the gate compares few records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skewless import Feature, Gate, Image, ImageFolder, Task, TFRecords, Train
 
 
 def build_model(feature: Feature, classes: int) -> keras.Model:
-    """uint8 [N, 8, 8, 3] to probabilities [N, classes]."""
+    """Build a linear model: uint8 [N, 8, 8, 3] to probabilities [N, classes]."""
     return keras.Sequential(
         [
             keras.Input(feature.shape, dtype="uint8"),
@@ -33,14 +33,14 @@ TASK = Task(
 
 
 class _AlwaysDropout(keras.layers.Layer):
-    """Drops in serving, too, as a dropout that forgets to ask for `training`."""
+    """Dropout that is active in serving, too: it ignores `training`."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.dropout(inputs, 0.5)
 
 
 def build_dropping(feature: Feature, classes: int) -> keras.Model:
-    """As `build_model`, with a layer that answers by chance."""
+    """Build the linear model with a dropout that is active in serving."""
     inputs = keras.Input(feature.shape, dtype="uint8")
     hidden = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
     return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(_AlwaysDropout()(hidden)))

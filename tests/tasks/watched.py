@@ -1,4 +1,4 @@
-"""The tiny task, whose trainings leave their weights in the folder that the environment names, each by its worker."""
+"""The tiny task with a callback: each worker writes its weights to the folder that the environment names."""
 
 from __future__ import annotations
 
