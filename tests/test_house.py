@@ -23,7 +23,7 @@ FLOORS = {
     "serving.server": [
         *["saved_model", "config", "inference", "batching", "lifecycle", "services", "rpc", "rest", "serve", "__main__"]
     ],
-    "components": ["task", "models", "prepare", "training", "release"],
+    "components": ["task", "executor", "models", "prepare", "training", "release"],
     "pipeline": ["report", "runners", "scaffold", "commands", "api", "cli"],
     "pipeline.runners": ["compiler", "remote", "simulator", "local"],
 }
