@@ -158,7 +158,7 @@ def _is_ours(module: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _is_users(module: str) -> bool:
-    """Return whether a module is neither Skewless's, nor of an installed package, nor Python's own."""
+    """Return whether a module is the user's: not Skewless's, not of an installed package, not Python's own."""
     top = module.partition(".")[0]
     if not top or _is_ours(module) or top in sys.stdlib_module_names:
         return False

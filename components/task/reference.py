@@ -41,9 +41,9 @@ class TaskReference:
     def load(self) -> Task:
         """Return the task with the settings applied; build it once per process.
 
-        The result is kept for each combination of task object and settings. The module's object is looked up again on
-        every call: a module that was imported anew defines another object, so its task is built anew. A component
-        whose reference holds only the settings of its own parts gets a task of its own.
+        The result is cached by task object and settings. The object is looked up in its module on every call: a
+        module that was imported again defines another object, so its task is built again. A component's reference has
+        only the settings of the component's parts; if these are fewer than the run's, its task is another one.
 
         Raises:
           UsageError: If the module or the name does not exist, if it is not a Task, or if a setting is unknown.

@@ -1,4 +1,4 @@
-"""The augmentation layer: draws go on after a restart, and nothing of it shows outside training."""
+"""The augmentation layer: a resumed training continues its draws, and it is inactive outside training."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_a_restored_training_goes_on_with_the_draws_it_would_have_had(tmp_path: 
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_fit_draws_anew_each_step_as_eager_calls_do(jit_compile: bool) -> None:
-    """The loss is the mean of the augmented pixels, so it tells which pictures the model saw."""
+def test_fit_draws_new_changes_each_step_as_eager_calls_do(jit_compile: bool) -> None:
+    """The loss is the mean of the augmented pixels, so it shows which pictures the model saw."""
     pictures = keras.Input((12, 16, 3), dtype="uint8")
     shrunk = keras.layers.Rescaling(1 / 255)(Augment(AUGMENTATION, 7)(pictures))
     model = keras.Model(pictures, keras.layers.Reshape((1,))(keras.layers.GlobalAveragePooling2D()(shrunk[..., :1])))

@@ -47,7 +47,9 @@ def _task(task: Task, width: int, activation: str | None) -> Task:
         (TASK, 1, "sigmoid", 2),
     ],
 )
-def test_a_model_that_keeps_it_tells_its_width(task: Task, width: int, activation: str | None, classes: int) -> None:
+def test_a_model_that_keeps_the_contract_is_accepted(
+    task: Task, width: int, activation: str | None, classes: int
+) -> None:
     task = _task(task, width, activation)
     assert compiling.build_for_training(task, classes).output_shape == (None, width)
 
@@ -66,7 +68,7 @@ def test_a_model_that_keeps_it_tells_its_width(task: Task, width: int, activatio
     ],
 )
 @pytest.mark.parametrize("task", [ROWS, TASK], ids=["numbers", "pictures"])
-def test_a_model_that_breaks_it_is_told_in_one_line(
+def test_a_model_that_breaks_the_contract_is_rejected_in_one_line(
     task: Task, width: int, activation: str | None, classes: int, words: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -78,8 +80,8 @@ def test_a_model_that_breaks_it_is_told_in_one_line(
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("task", [ROWS, TASK], ids=["numbers", "pictures"])
-def test_one_logit_of_two_classes_is_found_whatever_the_weights(task: Task, seed: int) -> None:
-    """On blank examples it is 0, and would pass for a probability."""
+def test_one_logit_for_two_classes_is_found_with_any_weights(task: Task, seed: int) -> None:
+    """On blank examples the logit is 0, which is a valid probability."""
     keras.utils.set_random_seed(seed)
     hidden = _ends_with(lambda: keras.layers.Dense(5, "relu"), lambda: keras.layers.Dense(1))
     with pytest.raises(UsageError, match="does not give probabilities"):
@@ -87,14 +89,14 @@ def test_one_logit_of_two_classes_is_found_whatever_the_weights(task: Task, seed
 
 
 @pytest.mark.parametrize("task", [ROWS, TASK], ids=["numbers", "pictures"])
-def test_one_logit_is_found_even_where_it_lies_between_0_and_1(task: Task) -> None:
+def test_one_logit_is_found_even_if_it_is_between_0_and_1(task: Task) -> None:
     faint = keras.initializers.Constant(1e-6)
     model = _ends_with(lambda: keras.layers.Dense(1, kernel_initializer=faint))
     with pytest.raises(UsageError, match="does not give probabilities"):
         compiling.build_for_training(dataclasses.replace(task, model=model), 2)
 
 
-def test_an_output_of_another_rank_is_told() -> None:
+def test_an_output_of_another_rank_is_rejected() -> None:
     task = dataclasses.replace(ROWS, model=_ends_with(lambda: keras.layers.Reshape((2, 2))))
     with pytest.raises(UsageError, match=r"gives \('N', 2, 2\) for 3 classes, expected \[N, 3\]"):
         compiling.build_for_training(task, 3)
@@ -160,7 +162,7 @@ def test_the_augmentation_is_in_training_only_and_never_in_what_is_served() -> N
 
 
 def test_a_model_without_it_is_served_as_it_is() -> None:
-    """Also one whose author put the layer into it."""
+    """Also a model that contains the augmentation layer itself."""
     own = _ends_with(lambda: keras.layers.Dense(2, "softmax"))(TASK.feature, 2)
     assert compiling.without_augmentation(own) is own
     inputs = keras.Input(TASK.feature.shape, dtype="uint8")

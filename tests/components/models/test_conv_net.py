@@ -10,7 +10,7 @@ from data.spec import Image
 
 
 def test_it_is_the_notebooks_network() -> None:
-    """Against the network as the notebook writes it, with the same weights."""
+    """Compare with the network of the notebook, with the same weights."""
     theirs = keras.Sequential(
         [
             keras.Input((300, 300, 3)),
@@ -42,7 +42,7 @@ def test_several_classes_get_a_softmax_and_dropout() -> None:
     np.testing.assert_allclose(np.sum(model(np.zeros((2, 32, 32, 1), np.uint8)), axis=1), 1, rtol=1e-5)
 
 
-def test_wrong_settings_and_too_small_pictures_are_told() -> None:
+def test_wrong_settings_and_too_small_pictures_are_rejected() -> None:
     with pytest.raises(UsageError, match="28x28 are too small for 5 blocks"):
         ConvNet()(Image(28, 28), 2)
     for wrong in ({"filters": ()}, {"dense": 0}, {"dropout": 1.0}):

@@ -1,4 +1,4 @@
-"""Scalings against what their layers are documented to compute."""
+"""Scalings, compared with what the layers are documented to compute."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_scaling_is_that_of_the_layers(first, scale, offset) -> None:
     np.testing.assert_allclose(found.offset, np.broadcast_to(offset, 3), rtol=1e-5, atol=1e-6)
 
 
-def test_what_mixes_channels_or_bends_is_no_scaling() -> None:
+def test_operations_that_mix_channels_or_are_not_linear_are_no_scaling() -> None:
     assert scaling_of(ending(lambda inputs: keras.ops.cast(inputs, "float32")[..., ::-1])) is not None  # the cast is
     bent = scaling_of(ending(lambda inputs: keras.ops.square(keras.layers.Rescaling(0.5)(inputs))))
     assert bent is not None and bent.scale == pytest.approx(0.5)
@@ -50,7 +50,7 @@ def test_what_mixes_channels_or_bends_is_no_scaling() -> None:
 
 
 @pytest.mark.parametrize("first", [keras.layers.Rescaling(1 / 255), inception, normalized])
-def test_with_float_input_is_the_same_model_but_for_the_cut(first) -> None:
+def test_with_float_input_gives_the_same_model_without_truncation(first) -> None:
     model = ending(first)
     pixels = np.random.default_rng(1).integers(0, 256, (3, 6, 5, 3))
     floats = with_float_input(model)

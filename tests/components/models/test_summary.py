@@ -1,4 +1,4 @@
-"""A model in words, against what Keras counts, and against models whose shapes are worked out by hand."""
+"""The summary of a model, compared with what Keras counts, and with shapes that were computed by hand."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_parameters_are_those_that_keras_counts_and_json_takes_them(make: An
     assert json.loads(json.dumps(entries)) == entries
 
 
-def test_a_chain_is_told_layer_by_layer_and_a_backbone_as_one() -> None:
+def test_a_chain_is_described_layer_by_layer_and_a_backbone_as_one() -> None:
     found = describe_layers(_transfer())
     assert [(entry["kind"], entry["detail"], entry["output"]) for entry in found] == [
         ("Input", "uint8", [28, 30, 3]),
@@ -87,7 +87,7 @@ def test_a_chain_is_told_layer_by_layer_and_a_backbone_as_one() -> None:
     assert [entry["name"] for entry in found if not entry["trainable"]] == ["backbone"]
 
 
-def test_a_backbone_that_is_partly_frozen_says_how_far() -> None:
+def test_a_partly_frozen_backbone_has_the_number_of_frozen_layers() -> None:
     backbone = _backbone(name="backbone")
     for layer in backbone.layers[:100]:
         layer.trainable = False

@@ -39,8 +39,8 @@ def test_the_cifar10_task_has_the_notebooks_parameters() -> None:
         ("EfficientNetB0", lambda rgb: rgb),  # scales itself
     ],
 )
-def test_pixels_are_scaled_as_the_backbone_wants_them(backbone: str, scale: object) -> None:
-    """By the published formulas; what enters the backbone is read out of the model."""
+def test_pixels_are_scaled_as_the_backbone_expects_them(backbone: str, scale: object) -> None:
+    """Compare the input of the backbone with the published formulas."""
     model = Transfer(backbone, "none", dense=0, pooling="average")(Image(64, 64), 3)
     inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     entering = keras.Model(model.inputs, inner._inbound_nodes[-1].input_tensors)
@@ -49,7 +49,7 @@ def test_pixels_are_scaled_as_the_backbone_wants_them(backbone: str, scale: obje
     np.testing.assert_allclose(found, scale(pixels.astype("float32")), rtol=1e-4, atol=1e-3)  # type: ignore[operator]
 
 
-def test_the_backbone_is_frozen_and_can_thaw() -> None:
+def test_the_backbone_is_frozen_and_can_be_unfrozen() -> None:
     model = SMALL(Image(64, 64), 3)
     assert trainable(model) == 1280 * 3 + 3
     unfreeze(model, "block_16_expand")
@@ -98,7 +98,7 @@ def test_the_pretrained_weights_load(shared_data: Path) -> None:
         ({"backbone": "ResNet50"}, 64, "model.alpha: ResNet50 has no width multiplier"),
     ],
 )
-def test_what_does_not_fit_the_backbone_is_told(change: dict[str, object], side: int, words: str) -> None:
+def test_settings_that_do_not_fit_the_backbone_are_rejected(change: dict[str, object], side: int, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         dataclasses.replace(SMALL, **change)(Image(side, side), 3)  # type: ignore[arg-type]
     assert words in str(caught.value) and "\n" not in str(caught.value)
@@ -106,7 +106,7 @@ def test_what_does_not_fit_the_backbone_is_told(change: dict[str, object], side:
         assert "block_6_expand" in caught.value.hint
 
 
-def test_weights_that_do_not_fit_are_told_with_name_and_shapes(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_reported_with_name_and_shapes(tmp_path: Path) -> None:
     file = str(tmp_path / "other.weights.h5")
     keras.applications.MobileNetV2(alpha=0.5, include_top=False, weights=None, input_shape=(64, 64, 3)).save_weights(
         file
@@ -118,11 +118,11 @@ def test_weights_that_do_not_fit_are_told_with_name_and_shapes(tmp_path: Path) -
         dataclasses.replace(SMALL, weights=str(tmp_path / "text.weights.h5"))(Image(64, 64), 3)
 
 
-def test_a_file_that_is_not_there_is_told_before_the_run() -> None:
+def test_a_missing_file_is_reported_before_the_run() -> None:
     with pytest.raises(UsageError, match="no weights at /nowhere"):
         dataclasses.replace(SMALL, weights="/nowhere").depends()
 
 
-def test_an_unknown_backbone_is_told() -> None:
+def test_an_unknown_backbone_is_rejected() -> None:
     with pytest.raises(UsageError, match="no backbone 'InceptionV4'. Did you mean 'InceptionV3'?"):
         Transfer("InceptionV4")

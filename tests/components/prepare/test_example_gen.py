@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import apache_beam as beam
 import pytest
@@ -43,7 +44,7 @@ def _sources(examples: str) -> Counter[str]:
 # The artifact
 
 
-def test_the_artifact_says_what_it_holds(digit_named: SimpleNamespace) -> None:
+def test_the_artifact_describes_its_examples(digit_named: SimpleNamespace) -> None:
     artifact = digit_named.artifacts["Examples"]
     assert artifact_utils.decode_split_names(artifact.properties["split_names"].string_value) == ["train", "eval"]
     properties = artifact.custom_properties
@@ -55,7 +56,7 @@ def test_the_artifact_says_what_it_holds(digit_named: SimpleNamespace) -> None:
     assert not Path(artifact.uri, ".partial").exists()
 
 
-def test_each_picture_is_one_record_with_the_files_own_bytes(digit_named: SimpleNamespace) -> None:
+def test_each_picture_is_one_record_with_the_bytes_of_its_file(digit_named: SimpleNamespace) -> None:
     expected = {str(path.relative_to(digit_named.data)): path.read_bytes() for path in digit_named.data.glob("*/*")}
     assert len(expected) == sum(DIGIT_NAMES.values())
     files = tf.io.gfile.glob(f"{digit_named.examples}/Split-*/*")
@@ -82,7 +83,7 @@ def test_tfx_bsls_reader_gives_each_record_once(digit_named: SimpleNamespace) ->
     factory = tfxio_utils.get_tfxio_factory_from_artifact(examples=[examples], telemetry_descriptors=["test"])
     truth = [str(path.relative_to(digit_named.data)) for path in digit_named.data.glob("10/*")]
 
-    def tenths(batch: object) -> list[str]:
+    def tenths(batch: Any) -> list[str]:
         sources = batch.column(batch.schema.get_field_index("image/source")).to_pylist()
         return [one[0].decode() for one in sources if one[0].startswith(b"10/")]
 
@@ -145,7 +146,7 @@ def test_the_latest_span_and_version_are_taken(
         ("v{VERSION}", UsageError, "source.folder: Version spec provided, but Span or Date spec is not present"),
     ],
 )
-def test_a_pattern_that_fits_nothing_is_one_clear_line(
+def test_a_pattern_without_a_match_is_reported_in_one_line(
     tmp_path: Path, picture_folder: Callable[..., Path], pattern: str, kind: type[SkewlessError], words: str
 ) -> None:
     data = picture_folder(tmp_path / "data", {"span-007/cats": 1, "span-006/cats": 1})
@@ -157,7 +158,7 @@ def test_a_pattern_that_fits_nothing_is_one_clear_line(
         assert str(data) in str(caught.value) and caught.value.hint
 
 
-def test_a_folder_beside_the_spans_that_has_no_number_is_named(tmp_path: Path) -> None:
+def test_a_folder_among_the_spans_without_a_number_is_named(tmp_path: Path) -> None:
     for name in ("span-1", "span-old"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").touch()
@@ -211,7 +212,7 @@ def test_any_change_of_a_file_changes_it(pictures: Path, change: Callable[[Path]
     assert _fingerprint(pictures) != before
 
 
-def test_a_dangling_link_beside_the_classes_stops_nothing(pictures: Path) -> None:
+def test_a_dangling_link_among_the_classes_is_ignored(pictures: Path) -> None:
     (pictures / "link").symlink_to("/no/such/file")
     assert _processor(pictures).resolve_span_and_version() == (0, None)
     assert _fingerprint(pictures).startswith("files:3,")

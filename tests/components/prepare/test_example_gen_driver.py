@@ -16,7 +16,7 @@ Driver = Callable[[argparse.Namespace], None]
 
 
 def _fingerprint(run: Driver, data: Path, output: Path, pattern: str = "*") -> dict[str, object]:
-    """What a driver writes for a folder of data."""
+    """Return what a driver writes for a folder of data."""
     config = json.dumps({"splits": [{"name": "all", "pattern": pattern}]})
     given = {
         "inputs": {"parameterValues": {"input_base": str(data), "input_config": config}},
@@ -35,11 +35,13 @@ def _fingerprint(run: Driver, data: Path, output: Path, pattern: str = "*") -> d
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver swaps TFX's class for the rest of its process, which here is the tests'."""
+    """Restore TFX's class, which the driver replaces for the rest of its process."""
     monkeypatch.setattr(input_processor, "FileBasedInputProcessor", STOCK)
 
 
-def test_a_picture_replaced_within_a_folder_is_seen(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
+def test_a_picture_replaced_within_a_folder_changes_the_fingerprint(
+    tmp_path: Path, picture_folder: Callable[..., Path]
+) -> None:
     data, output = picture_folder(tmp_path / "data", {"cats": 2}), tmp_path / "out" / "output.json"
     runs: tuple[Driver, ...] = (stock.main, example_gen_driver.main)
     before = [_fingerprint(run, data, output)["input_fingerprint"] for run in runs]

@@ -30,7 +30,7 @@ def _manifest(examples: int, **quarantined: int) -> Manifest:
 @pytest.mark.parametrize(
     ("examples", "broken", "limit", "stops"),
     [
-        (95, 5, 0.05, False),  # just at the limit
+        (95, 5, 0.05, False),  # exactly the limit
         (94, 6, 0.05, True),
         (949, 51, 0.05, True),  # just above
         (100, 0, 0.0, False),
@@ -39,7 +39,7 @@ def _manifest(examples: int, **quarantined: int) -> Manifest:
         (0, 0, 0.0, False),
     ],
 )
-def test_the_share_may_reach_the_limit_and_not_pass_it(examples: int, broken: int, limit: float, stops: bool) -> None:
+def test_the_share_may_reach_the_limit_but_not_exceed_it(examples: int, broken: int, limit: float, stops: bool) -> None:
     found = _manifest(examples, **({"not_decodable": broken} if broken else {}))
     if not stops:
         example_validator.check_quarantine(found, limit, "/x")
@@ -76,7 +76,7 @@ Validate = Callable[..., Path]
 
 @pytest.fixture
 def validate(digit_named: SimpleNamespace, tmp_path: Path) -> Validate:
-    """Calls the executor; gives the folder of its anomalies."""
+    """Return a function that runs the executor and returns the folder of its anomalies."""
 
     def call(schema: str | None = None, examples: str | None = None, split: str = "eval") -> Path:
         inputs = {}
@@ -116,13 +116,13 @@ def test_an_anomaly_stops_the_run_in_one_line(validate: Validate, digit_named: S
     assert "10" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_split_that_the_data_lack_stops_the_run_before_the_training(validate: Validate, tmp_path: Path) -> None:
+def test_a_missing_split_stops_the_run_before_the_training(validate: Validate, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="^evaluate.split is test, but the data have only the splits eval, train$"):
         validate(split="test")
     assert not (tmp_path / "anomalies").exists()
 
 
-def test_the_quarantine_is_judged_before_the_statistics(
+def test_the_quarantine_is_checked_before_the_statistics(
     validate: Validate, digit_named: SimpleNamespace, tmp_path: Path
 ) -> None:
     examples = tmp_path / "examples"

@@ -17,9 +17,10 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.prepare import schema
 from components.task.task import Task
 from data.families import IS_NEW
-from data.records import FACTS, parse_spec, vector_record
+from data.records import FACTS, parse_spec
 from data.sources import Csv
 from data.spec import Classes, Number, Vector
+from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 NUMBERS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Number())
@@ -32,18 +33,18 @@ def _feature(found: schema_pb2.Schema, name: str) -> schema_pb2.Feature:
 
 
 def _spec(found: schema_pb2.Schema) -> dict[str, tf.io.FixedLenFeature]:
-    """What Transform and TFMA's readers make of it."""
+    """Return the feature specs that Transform and TFMA's readers derive from the schema."""
     return schema_utils.schema_as_feature_spec(found).feature_spec
 
 
 # Pictures, from a real run on folders named 1, 2 and 10
 
 
-def test_digit_named_classes_stay_texts_in_the_order_of_their_value(digit_named: SimpleNamespace) -> None:
+def test_classes_named_by_digits_stay_texts_in_numeric_order(digit_named: SimpleNamespace) -> None:
     found = schema.read_schema(digit_named.schema)
     statistics = tfdv.load_stats_binary(f"{digit_named.statistics}/Split-train/FeatureStats.pb")
     guessed = _feature(tfdv.infer_schema(statistics), "label")
-    assert guessed.HasField("int_domain")  # what the curation is for
+    assert guessed.HasField("int_domain")  # the reason for the curation
     assert _feature(found, "label").type == schema_pb2.BYTES
     assert schema.classes_of(found) == ("1", "2", "10")
 
@@ -66,7 +67,7 @@ def test_it_parses_every_record_as_scalars(digit_named: SimpleNamespace) -> None
     assert (parsed["image/width"].numpy() == 12).all() and (parsed["image/height"].numpy() == 9).all()
 
 
-def test_what_it_says_of_the_picture(digit_named: SimpleNamespace) -> None:
+def test_the_entries_for_the_picture(digit_named: SimpleNamespace) -> None:
     found = schema.read_schema(digit_named.schema)
     assert _feature(found, "image").WhichOneof("domain_info") == "image_domain"
     formats = {"bmp", "gif", "jpeg", "png", *(("jxl", "webp") if IS_NEW else ())}
@@ -86,11 +87,11 @@ def _curated(task: Task, classes: tuple[str, ...] = ()) -> schema_pb2.Schema:
     return schema.curate(schema_pb2.Schema(), task, classes)
 
 
-def test_a_vector_and_a_number_parse_as_the_reader_wants_them() -> None:
+def test_a_vector_and_a_number_parse_as_the_reader_expects_them() -> None:
     found = _curated(NUMBERS)
     assert _spec(found) == parse_spec(Vector(3), Number())
     assert schema.classes_of(found) == ()
-    record = vector_record([1.5, -2.0, 3.0], 0.25, "row")
+    record = vector_row([1.5, -2.0, 3.0], 0.25)
     parsed = tf.io.parse_single_example(record.example, _spec(found))
     assert parsed["features"].numpy().tolist() == [1.5, -2.0, 3.0] and parsed["label"].numpy() == 0.25
 
@@ -113,7 +114,7 @@ def test_the_order_of_the_classes_is_the_one_given() -> None:
 def test_tfdv_finds_what_does_not_fit(
     task: Task, classes: tuple[str, ...], spoil: Callable[[Any], object], name: str
 ) -> None:
-    """Statistics of ten good records have no anomaly; with one bad among them, there is one, of that feature."""
+    """Statistics of ten good records have no anomaly; a bad record adds one, of its feature."""
     found = _curated(task, classes)
 
     def anomalies(records: list[bytes]) -> set[str]:
@@ -122,7 +123,7 @@ def test_tfdv_finds_what_does_not_fit(
         return set(tfdv.validate_statistics(statistics, found).anomaly_info)
 
     labels = classes or (0.5, 1.5)
-    good = [vector_record([number, 1.0, 2.0], labels[number % 2], "row").example for number in range(10)]
+    good = [vector_row([number, 1.0, 2.0], labels[number % 2]).example for number in range(10)]
     assert anomalies(good) == set()
     bad = tf.train.Example.FromString(good[3])
     spoil(bad.features.feature)

@@ -16,7 +16,7 @@ from components.prepare.transform import Preprocessing, class_index, preprocessi
 from components.task.reference import TaskReference
 from data.images import ops
 from data.sources import Csv
-from data.spec import Classes, Number, Vector
+from data.spec import Classes, Image, Number, Vector
 from tests.tasks.tiny import TASK
 
 NUMBERS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Number())
@@ -36,14 +36,14 @@ def _config(path: str, classes: tuple[str, ...] = (), **settings: str) -> dict[s
     ("labels", "classes", "expected"),
     [
         (["b", "a", "c", "b"], ["a", "b", "c"], [1, 0, 2, 1]),
-        (["b", "a"], ["b", "a"], [0, 1]),  # the order given, not the alphabet's
+        (["b", "a"], ["b", "a"], [0, 1]),  # the given order, not the alphabetical one
         (["10", "2", "1"], ["1", "2", "10"], [2, 1, 0]),
         (["été", "猫", "ete"], ["ete", "été", "猫"], [1, 2, 0]),
         (["d", "", "A", "a "], ["a", "b"], [-1, -1, -1, -1]),
         ([], ["a", "b"], []),
     ],
 )
-def test_a_label_becomes_its_place_among_the_classes(
+def test_a_label_becomes_its_index_in_the_classes(
     in_both: Callable[..., np.ndarray], labels: list[str], classes: list[str], expected: list[int]
 ) -> None:
     raw = np.array([label.encode() for label in labels], dtype=object)
@@ -69,6 +69,7 @@ def test_pictures_are_decoded_and_resized_by_image_ops(files: list[bytes], in_bo
 
     found = in_both(run, files)
     assert found.dtype == np.float32 and found.shape == (4, 8, 8, 3)
+    assert isinstance(TASK.feature, Image)
     expected = [ops.decode_and_resize(tf.constant(one), TASK.feature).numpy() for one in files]
     np.testing.assert_array_equal(found, np.stack(expected))
     assert (found == np.round(found)).all() and found.min() >= 0 and found.max() <= 255
@@ -81,7 +82,7 @@ def test_pictures_are_decoded_and_resized_by_image_ops(files: list[bytes], in_bo
 def test_pixels_are_those_that_pil_finds(
     encode: Callable[..., bytes], smooth: Callable[..., np.ndarray], size: int, kind: str, resize: str, tolerance: int
 ) -> None:
-    """Where both define the same: the picture's own size, and enlargements (PIL rounds its weights)."""
+    """Compare the cases that both define equally: the original size, and enlargements (PIL rounds its weights)."""
     contents = encode(smooth(4, size, size), kind)
     picture = PIL.Image.open(io.BytesIO(contents)).convert("RGB")
     expected = np.asarray(picture.resize((8, 8), PIL.Image.Resampling[resize.upper()]))
@@ -107,7 +108,7 @@ def test_labels_go_with_their_pictures_and_the_facts_are_dropped(files: list[byt
         ("NAMED_ROWS", ["b", "a"], [1, 0]),
     ],
 )
-def test_numbers_pass_as_they_are(name: str, labels: list[Any], expected: list[float]) -> None:
+def test_numbers_pass_unchanged(name: str, labels: list[Any], expected: list[float]) -> None:
     rows = np.array([[1.5, -2, 3e30], [0, 0.1, 5]], np.float32)
     config = _config(f"{HERE}:{name}", ("a", "b"))
     found = preprocessing_fn({"features": tf.constant(rows), "label": tf.constant(labels)}, config)
@@ -133,6 +134,7 @@ def test_the_graph_gives_bit_for_bit_what_image_ops_gives(
 ) -> None:
     found = Preprocessing(digit_named.transform)(raw)
     assert found["image"].dtype == tf.uint8 and found["image"].shape == (42, 8, 8, 3)
+    assert isinstance(TASK.feature, Image)
     np.testing.assert_array_equal(found["image"], ops.decode_batch(raw["image"], TASK.feature))
     index = {b"1": 0, b"2": 1, b"10": 2}
     assert found["label"].dtype == tf.int64
@@ -147,7 +149,7 @@ def test_the_graph_is_the_same_eagerly_and_in_a_pipeline(
     np.testing.assert_array_equal(found, preprocessing(raw)["image"])
 
 
-def test_the_graph_needs_no_label_and_knows_no_strange_one(
+def test_the_graph_needs_no_label_and_maps_an_unknown_one_to_minus_one(
     digit_named: SimpleNamespace, raw: dict[str, tf.Tensor]
 ) -> None:
     preprocessing = Preprocessing(digit_named.transform)
@@ -163,4 +165,4 @@ def test_the_graph_keeps_the_limit_on_pixels(digit_named: SimpleNamespace, encod
 
 
 def test_nothing_was_materialised(digit_named: SimpleNamespace) -> None:
-    assert "/ExampleGen/" in digit_named.artifacts["Examples"].uri  # the newest: the Transform made none
+    assert "/ExampleGen/" in digit_named.artifacts["Examples"].uri  # the newest: Transform wrote no examples

@@ -36,7 +36,7 @@ def build(x):
 
 @pytest.fixture
 def module(tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
-    """Makes a user's module of a source; each time a new one of the same name."""
+    """Return a function that creates a user's module from a source; each time a new one of the same name."""
 
     def make(source: str) -> ModuleType:
         path = tmp_path / "users_own.py"
@@ -99,7 +99,7 @@ def test_it_is_the_same_in_another_process() -> None:
 
 
 def test_it_is_the_same_in_another_python(module: Callable[[str], ModuleType]) -> None:
-    """Syntax trees have other empty fields in 3.10 than in 3.13, and other bytecode."""
+    """Syntax trees of 3.10 and 3.13 have different empty fields, and the bytecode differs."""
     assert fingerprint.code_hash(module(SOURCE).build) == "f5b7779afac65051"
 
 

@@ -111,7 +111,7 @@ def test_two_values_for_one_setting_are_refused() -> None:
 
 
 BAD = ("nan", "inf", "-inf", "1e400", "-1", "1.5", "10000000000000000000000", "a,,b", ",", "\0", "caf\udce9")
-TEXTS = ("source.folder", "source.first.folder", "source.second.folder", "source.second.eval", "data")
+TEXTS: tuple[str, ...] = ("source.folder", "source.first.folder", "source.second.folder", "source.second.eval", "data")
 TEXTS += ("source.label", "source.columns", "model.weights", "model.cut", "train.fine_tune.from_layer")
 FINE = {  # what some setting takes, for a reason
     "-1": ("augment.cval",),

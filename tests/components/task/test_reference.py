@@ -14,7 +14,6 @@ import pytest
 from components.task.reference import TaskReference, task_of
 from components.task.task import Task
 from data.errors import UsageError
-from pipeline.paths import Paths
 from tests.tasks import tiny
 
 MODULE = "skewless_reference_test_task"
@@ -87,14 +86,12 @@ def test_a_component_builds_its_task_once(write_module: Callable[[str], None], b
     assert builds == ["mine"]
 
 
-def test_a_whole_pipeline_is_assembled_from_one_task(
-    write_module: Callable[[str], None], builds: list[str], tmp_path: Path
-) -> None:
-    from pipeline.graph import build_pipeline
-    from pipeline.runners.beam import DIRECT
+def test_a_pipeline_is_compiled_from_one_task(write_module: Callable[[str], None], builds: list[str]) -> None:
+    from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 
-    build_pipeline(TaskReference(MODULE, SETTINGS), str(tmp_path), Paths(str(tmp_path), "mine"), list(DIRECT))
+    job = compile_pipeline(TaskReference(MODULE, SETTINGS), PlatformOptions("vertex", "host/image:1", "gs://b/root"))
     assert builds == ["mine", "mine"]
+    assert job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"]["train_epochs"]["defaultValue"] == "3"
 
 
 @pytest.mark.parametrize(

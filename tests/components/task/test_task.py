@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,20 +23,20 @@ ROWS = dataclasses.replace(LINE, label=Classes())
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Evaluate(slices="label"), "evaluate.slices must be a tuple of texts, got 'label'"),
+        (lambda: Evaluate(slices=cast(Any, "label")), "evaluate.slices must be a tuple of texts, got 'label'"),
         (lambda: Evaluate(min_accuracy=float("nan")), "evaluate.min_accuracy must be a number that is finite, got nan"),
         (lambda: Evaluate(max_error=-1), "evaluate.max_error must not be below 0, got -1"),
         (lambda: Train(stop_when="accuracy > 1e999"), "train.stop_when must be a metric, a sign and a number"),
         (lambda: Train(seed=-1), "train.seed must not be below 0, got -1"),
-        (lambda: Train(epochs="3"), "train.epochs must be a whole number, got '3'"),
+        (lambda: Train(epochs=cast(Any, "3")), "train.epochs must be a whole number, got '3'"),
         (lambda: Train(schedule=((5, float("nan")),)), "train.schedule must be "),
-        (lambda: Image(height=8.0, width=8), "feature.height must be a whole number, got 8.0"),
+        (lambda: Image(height=cast(Any, 8.0), width=8), "feature.height must be a whole number, got 8.0"),
         (lambda: Image(2**16, 2**16), "must be at most 67108864 pixels, got 65536x65536"),
-        (lambda: Classes("ab"), "label.names must be a tuple of texts, got 'ab'"),
-        (lambda: Classes(("a", 1)), "label.names must be a tuple of texts, got ('a', 1)"),
-        (lambda: Classes(("a", "")), "label.names must be two names or more, none of them empty"),
-        (lambda: Classes(("a",)), "label.names must be two names or more"),
-        (lambda: Gate(sample=1.5), "gate.sample must be a whole number, got 1.5"),
+        (lambda: Classes(cast(Any, "ab")), "label.names must be a tuple of texts, got 'ab'"),
+        (lambda: Classes(cast(Any, ("a", 1))), "label.names must be a tuple of texts, got ('a', 1)"),
+        (lambda: Classes(("a", "")), "label.names must be two or more names that are not empty"),
+        (lambda: Classes(("a",)), "label.names must be two or more names"),
+        (lambda: Gate(sample=cast(Any, 1.5)), "gate.sample must be a whole number, got 1.5"),
         (lambda: Augmentation(rotation_range=1e30), "augment.rotation_range must be a number of at most 1e+06"),
         (lambda: Transfer("InceptionV3", alpha=0.5), "model.alpha: InceptionV3 has no width multiplier"),
         (lambda: Transfer("InceptionV3", weights=""), "model.weights is empty"),
