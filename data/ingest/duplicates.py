@@ -1,4 +1,4 @@
-"""Pictures with equal content: in training and in another split, or under two labels."""
+"""Find records with equal content: in training and in another split, or with two labels."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from data.files.atomic import atomic_path
 from data.ingest.shards import ShardFile, ShardReport, checksum
 from data.names import from_bytes
 
-NAMED = 20  # of each kind, with their paths
-_HELD_OUT = 1  # rank of the splits that are not training
+NAMED = 20  # duplicates of each kind that a report names by their paths
+_HELD_OUT = 1  # ranks from here on are splits other than training
 
 
 @dataclass
 class DuplicatePair:
-    """A record with the content of another: both places, as (split, number of the record in the split)."""
+    """Two records with equal content.
+
+    Attributes:
+      first: place of one record, as (split, number of the record in the split).
+      second: place of the other record.
+    """
 
     first: tuple[str, int]
     second: tuple[str, int]
 
 
 class ContentIndex:
-    """The contents of all records of all splits.
+    """The contents of all records of all splits, grouped by equal content.
 
     Attributes:
-      splits: their names, training first.
+      splits: names of the splits, training first.
+
+    Args:
+      reports: the reports of all shards, in the order of the shards.
     """
 
     def __init__(self, reports: Sequence[ShardReport]) -> None:
-        """Args:
-        reports: in the order of the shards.
-        """
         found = {split for report in reports for split in report.files}
         self.splits = sorted(found, key=("train", "eval", "test").index)
         self._names = sorted({name for report in reports for file in report.files.values() for name in file.labels})
@@ -57,7 +63,7 @@ class ContentIndex:
         self._labels = np.concatenate(labels or [np.empty(0, np.int64)])
         self._splits = np.concatenate(splits or [np.empty(0, np.int64)])
         self._places = np.concatenate(places or [np.empty((0, 2), np.int64)])
-        # Equal contents side by side: by label, then training first, then in the order of the records.
+        # Equal contents become neighbours: sorted by label, then training first, then in the order of the records.
         order = np.lexsort((np.arange(len(self._digests)), self._splits, self._labels, self._digests))
         ordered = self._digests[order]
         bounds = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
@@ -65,7 +71,11 @@ class ContentIndex:
         self._groups = [order[bounds[index] : bounds[index + 1]] for index in several]
 
     def across(self) -> tuple[int, list[DuplicatePair]]:
-        """How many records outside of training have a content of training; the first of them, with their twins."""
+        """Find records outside of training with the content of a training record.
+
+        Returns:
+          The number of such records, and the first `NAMED` of them, each with its training record first.
+        """
         count, found = 0, []
         for group in self._groups:
             held_out = group[self._splits[group] >= _HELD_OUT] if self.splits[:1] == ["train"] else group[:0]
@@ -77,7 +87,11 @@ class ContentIndex:
         return count, [DuplicatePair(self._at(train), self._at(one)) for one, train in found[:NAMED]]
 
     def contradictions(self) -> tuple[int, list[DuplicatePair]]:
-        """How many records have a content that also stands under another label; the first pairs."""
+        """Find records whose content also has another label.
+
+        Returns:
+          The number of such records, and the first `NAMED` pairs with different labels.
+        """
         count, found = 0, []
         for group in self._groups:
             labels = self._labels[group]
@@ -88,55 +102,62 @@ class ContentIndex:
         return count, [DuplicatePair(self._at(one), self._at(other)) for one, other in found[:NAMED]]
 
     def label_at(self, place: tuple[str, int]) -> str:
-        """The class of a record."""
+        """Return the class of the record at a place, (split, number of the record in the split)."""
         index = int(np.flatnonzero(self._splits == self.splits.index(place[0]))[place[1]])
-        return self._names[self._labels[index]]
+        name: str = self._names[self._labels[index]]
+        return name
 
-    def superfluous(self) -> dict[str, np.ndarray]:
-        """The records to remove, by file, their positions in it.
+    def redundant(self) -> dict[str, NDArray[np.int64]]:
+        """Return the positions of the records to remove, by file.
 
-        Of a content under two labels all: which is right is not known. Of one in training and in another split those
-        of training: the measurement stays comparable. Of one several times in a split all but the first.
+        If a content has two labels, all its records are redundant, because it is not known which label is right. If it
+        is in training and in another split, those of training are, so that evaluations stay comparable. If it is
+        several times in a split, all but the first are.
         """
-        out: list[int] = []
+        redundant: list[int] = []
         for group in self._groups:
             labels, splits = self._labels[group], self._splits[group]
             if labels[0] != labels[-1]:
-                out += group.tolist()
+                redundant += group.tolist()
                 continue
             seen: set[int] = {0} if splits.max() >= _HELD_OUT and self.splits[0] == "train" else set()
             for index, split in zip(group.tolist(), splits.tolist(), strict=True):
                 if split in seen:
-                    out.append(index)
+                    redundant.append(index)
                 seen.add(split)
         by_file: dict[str, list[int]] = {}
-        for file, position in self._places[sorted(out)].tolist():
+        for file, position in self._places[sorted(redundant)].tolist():
             by_file.setdefault(self._files[file][1].file, []).append(position)
         return {file: np.array(positions) for file, positions in by_file.items()}
 
     def _at(self, index: int) -> tuple[str, int]:
-        """Split, and number within it, of a record."""
+        """Return the place of a record: its split, and its number in the split."""
         rank = self._splits[index]
         return self.splits[rank], int(index - np.searchsorted(self._splits, rank))
 
 
-def remove_records(file: ShardFile, positions: np.ndarray, label_ids: np.ndarray, folder: str) -> ShardFile | None:
-    """Rewrites a shard without the records at the positions; None where nothing is left, and the file is gone.
+def remove_records(
+    file: ShardFile, positions: NDArray[np.int64], label_ids: NDArray[np.int32], folder: str
+) -> ShardFile | None:
+    """Rewrite a shard without the records at the positions.
 
     Args:
-      file: as its report has it.
-      positions: of records, from 0.
-      label_ids: of all records of the file, indices into its labels.
-      folder: that the file's name is relative to.
+      file: the shard, from its report.
+      positions: positions of the records to remove, int64, from 0.
+      label_ids: labels of all records of the file, int32, as indices into `file.labels`.
+      folder: the folder of the shards.
+
+    Returns:
+      The new file; None if no record remains, and the file is deleted.
 
     Raises:
-      RuntimeError: the file is not what the report says, as after an attempt that was broken off.
+      RuntimeError: If the file has changed since its report, for example in an earlier attempt that was interrupted.
     """
     path = posixpath.join(folder, file.file)
     if checksum(path)[0] != file.sha256:
         raise RuntimeError(f"{path} has changed since it was written: run again")
-    gone = set(positions.tolist())
-    if len(gone) == file.examples:
+    removed = set(positions.tolist())
+    if len(removed) == file.examples:
         tf.io.gfile.remove(path)
         return None
     aside = posixpath.join(folder, ".partial", file.file.replace("/", "-"))
@@ -144,17 +165,23 @@ def remove_records(file: ShardFile, positions: np.ndarray, label_ids: np.ndarray
     with atomic_path(path, aside):
         with tf.io.TFRecordWriter(aside) as writer:
             for number, record in enumerate(tf.data.TFRecordDataset(path).as_numpy_iterator()):
-                if number not in gone:
+                if number not in removed:
                     writer.write(record)
         sha256, size = checksum(aside)
     names = list(file.labels)
     lost = Counter(names[code] for code in label_ids[positions].tolist()) if names else Counter()
     left = {name: count - lost[name] for name, count in file.labels.items() if count > lost[name]}
-    return dataclasses.replace(file, examples=file.examples - len(gone), bytes=size, sha256=sha256, labels=left)
+    return dataclasses.replace(file, examples=file.examples - len(removed), bytes=size, sha256=sha256, labels=left)
 
 
 def read_source(files: Sequence[ShardFile], number: int, folder: str) -> str:
-    """`image/source` of a split's record number `number`; its shard and place where it has none."""
+    """Return the `image/source` of a record, or its shard and position if it has none.
+
+    Args:
+      files: the shards of the split.
+      number: number of the record in the split.
+      folder: the folder of the shards.
+    """
     for file in files:
         if number < file.examples:
             dataset = tf.data.TFRecordDataset(posixpath.join(folder, file.file)).skip(number)

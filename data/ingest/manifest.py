@@ -1,4 +1,4 @@
-"""The manifest: what a folder of shards holds, and what was left out of it and why."""
+"""The manifest of a folder of shards: what the shards hold, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -13,37 +13,40 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from data.errors import DataError
 from data.files.atomic import write_aside
 from data.ingest.duplicates import ContentIndex, read_source, remove_records
 from data.ingest.shards import ShardFile, ShardReport
-from data.names import listed
+from data.names import list_names
 from data.sources.base import Plan
 from data.sources.labels import InvalidLabel, label_order, resolve_class
 from data.spec import Classes, Label
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
+_MORE_DATA_HINT = "Add data, or change the share with --set ingest.eval_buckets=N."
 
 
 @dataclass
 class Manifest:
-    """What lies beside it.
+    """The contents of a folder of shards.
 
     Attributes:
       splits: the shards of each split.
-      quarantined: number of pictures left out, by reason; `quarantine.jsonl` beside the manifest names each.
-      not_pictures: files passed over, by kind.
-      unused: pictures and data files passed over, by where they lie.
-      layout: which folder or files each split was read from, where names told it.
-      notes: what else a user should know of how the data were understood.
-      duplicates: pictures that lie in training and in another split, both paths, the first twenty.
-      duplicate_count: number of pictures outside of training whose content lies in training too.
-      contradictions: pictures with equal content under two labels, the path by label, the first twenty.
-      contradiction_count: number of pictures whose content lies under another label, too.
-      removed: records that were removed because their content lies elsewhere, too.
-      remarks: pictures by what decoding passes over in silence, in training and in serving: `headers.REMARKS`.
+      quarantined: number of images or rows left out, by reason; `quarantine.jsonl` in the same folder names each.
+      not_pictures: number of ignored files that are not images, by kind.
+      unused: number of ignored images and data files, by their place.
+      layout: the folder or files that each split was read from, if their names decided the splits.
+      notes: how the source interpreted unusual data, a sentence each.
+      duplicates: images that are in training and in another split: path by split, the first twenty.
+      duplicate_count: number of images outside of training whose content is in training, too.
+      contradictions: images with equal content and two labels: path by label, the first twenty.
+      contradiction_count: number of images whose content has another label, too.
+      removed: number of records removed as duplicates.
+      remarks: number of images by the property that decoding ignores silently, in training and in serving; the keys
+        of `headers.REMARKS`.
     """
 
     splits: dict[str, list[ShardFile]]
@@ -60,24 +63,28 @@ class Manifest:
     remarks: dict[str, int] = field(default_factory=dict)
 
     def examples(self, split: str | None = None) -> int:
-        """Number of records in a split, or in all."""
+        """Return the number of records in a split, or in all splits."""
         return sum(shard.examples for shard in self._shards(split))
 
     def bytes(self, split: str | None = None) -> int:
-        """Size of the shards of a split, or of all."""
+        """Return the size in bytes of the shards of a split, or of all splits."""
         return sum(shard.bytes for shard in self._shards(split))
 
     def labels(self, split: str | None = None) -> dict[str, int]:
-        """Number of records by label, in a split or in all, in the labels' order."""
+        """Return the number of records by label, in a split or in all splits, in the order of `label_order`."""
         counts: Counter[str] = Counter()
         for shard in self._shards(split):
             counts.update(shard.labels)
         return {name: counts[name] for name in label_order(counts)}
 
     def quarantine_share(self) -> float:
-        """Share of the pictures that were left out, 0..1."""
-        out = sum(self.quarantined.values())
-        return out / max(1, out + self.examples())
+        """Return the share of the images or rows that were left out, 0..1."""
+        return self.quarantine_count / max(1, self.quarantine_count + self.examples())
+
+    @property
+    def quarantine_count(self) -> int:
+        """Number of images or rows left out."""
+        return sum(self.quarantined.values())
 
     def _shards(self, split: str | None) -> list[ShardFile]:
         if split is not None:
@@ -85,19 +92,19 @@ class Manifest:
         return list(itertools.chain.from_iterable(self.splits.values()))
 
     def save(self, folder: str) -> None:
-        """Writes it into the folder of the shards, aside first."""
+        """Write the manifest into the folder of the shards, atomically."""
         text = json.dumps(dataclasses.asdict(self), indent=1)
         write_aside(posixpath.join(folder, MANIFEST), text)
 
     @classmethod
     def load(cls, folder: str) -> Manifest:
-        """Reads the manifest of a folder of shards."""
+        """Read the manifest of a folder of shards."""
         with tf.io.gfile.GFile(posixpath.join(folder, MANIFEST)) as file:
             values: dict[str, Any] = json.load(file)
         values["splits"] = {
             split: [ShardFile(**shard) for shard in shards] for split, shards in values["splits"].items()
         }
-        known = {one.name for one in dataclasses.fields(cls)}  # another version may have written others
+        known = {one.name for one in dataclasses.fields(cls)}  # another version may have written other fields
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
@@ -108,13 +115,13 @@ def merge_reports(
     *,
     remove_duplicates: bool = False,
 ) -> Manifest:
-    """Makes the manifest of a folder out of its shards' reports, and writes it and the quarantine report there.
+    """Make the manifest of a folder from the reports of its shards; write it and the quarantine report there.
 
     Args:
-      reports: of all shards, in any order.
-      plan: what they were made of; its items do not count.
-      folder: of the shards.
-      remove_duplicates: rewrite shards without the records that `Contents.superfluous` names.
+      reports: the reports of all shards, in any order.
+      plan: the plan that the shards were made from; its items are not used.
+      folder: the folder of the shards.
+      remove_duplicates: rewrite the shards without the records that `ContentIndex.redundant` names.
     """
     ordered = sorted(reports, key=lambda report: report.index)
     manifest = Manifest(
@@ -135,13 +142,13 @@ def merge_reports(
     contents = ContentIndex(ordered)
     _name_duplicates(manifest, contents, folder)
     if remove_duplicates:
-        _remove_duplicates(manifest, contents.superfluous(), ordered, folder)
+        _remove_duplicates(manifest, contents.redundant(), ordered, folder)
     manifest.save(folder)
     return manifest
 
 
 def _name_duplicates(manifest: Manifest, contents: ContentIndex, folder: str) -> None:
-    """Fills in the contents that lie in training and in another split, and those under two labels."""
+    """Fill in the records that are in training and in another split, and those with two labels."""
     manifest.duplicate_count, twins = contents.across()
     for twin in twins:
         places = (twin.first, twin.second)
@@ -157,94 +164,129 @@ def _name_duplicates(manifest: Manifest, contents: ContentIndex, folder: str) ->
 
 
 def _remove_duplicates(
-    manifest: Manifest, superfluous: dict[str, np.ndarray], reports: Sequence[ShardReport], folder: str
+    manifest: Manifest, redundant: dict[str, NDArray[np.int64]], reports: Sequence[ShardReport], folder: str
 ) -> None:
-    """Rewrites the shards that hold superfluous records."""
+    """Rewrite the shards that hold redundant records."""
     label_ids = {file.file: report.label_ids[split] for report in reports for split, file in report.files.items()}
     for split, files in manifest.splits.items():
-        left = []
+        remaining = []
         for file in files:
             kept: ShardFile | None = file
-            if file.file in superfluous:
-                kept = remove_records(file, superfluous[file.file], label_ids[file.file], folder)
-                manifest.removed += len(superfluous[file.file])
-            left += [kept] if kept else []
-        manifest.splits[split] = left
+            if file.file in redundant:
+                kept = remove_records(file, redundant[file.file], label_ids[file.file], folder)
+                manifest.removed += len(redundant[file.file])
+            remaining += [kept] if kept else []
+        manifest.splits[split] = remaining
 
 
 def check_manifest(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tuple[str, ...]:
-    """The classes, in the order of the model's outputs; none for a number.
+    """Check that a model can be trained on the shards, and return the classes.
 
     Args:
-      manifest: of all splits.
-      label: the task's.
-      planned: folders of classes that the source knew of.
+      manifest: the manifest of all splits.
+      label: the task's label.
+      planned: names of the class folders that the source has found.
+
+    Returns:
+      The classes, in the order of the model's outputs; none if the label is a number.
 
     Raises:
-      DataError: a planned class of which no picture can be decoded, nothing to train on or to evaluate on, one class
-        only, a class that training never sees, or a name of `label.names` without a training example.
+      DataError: If no image of a class folder can be decoded, there is nothing to train on or to evaluate on, there is
+        only one class, training has no example of a class, or a label is not in `label.names`.
     """
-    expected = {name: _expected_class(name, label) for name in sorted(planned)}
-    out = sum(manifest.quarantined.values())
-    for split in ("train", "eval"):
-        if not manifest.examples(split):
-            raise DataError(
-                f"no examples for {'training' if split == 'train' else 'evaluation'}"
-                f" ({manifest.examples()} in all, {out} in quarantine)",
-                hint=_quarantine_hint(manifest) if out > manifest.examples() else _MORE,
-            )
-    lost = [folder for folder, name in expected.items() if name not in manifest.labels()]
+    classes = {name: _expected_class(name, label) for name in sorted(planned)}
+    _check_splits(manifest)
+    lost = [folder for folder, name in classes.items() if name not in manifest.labels()]
     if lost:
-        raise DataError(f"class '{lost[0]}' has no picture that can be decoded", hint="Mend them or remove the folder.")
+        raise DataError(
+            f"class '{lost[0]}' has no picture that can be decoded", hint="Repair the pictures or remove the folder."
+        )
     if not isinstance(label, Classes):
         return ()
+    _check_known_labels(manifest, label)
+    _check_trained_labels(manifest, label)
+    return label.names or tuple(manifest.labels("train"))
+
+
+def _check_splits(manifest: Manifest) -> None:
+    """Check that there are examples for training and for evaluation.
+
+    Raises:
+      DataError: If there are none for one of them.
+    """
+    for split, purpose in (("train", "training"), ("eval", "evaluation")):
+        if not manifest.examples(split):
+            total, rejected = manifest.examples(), manifest.quarantine_count
+            raise DataError(
+                f"no examples for {purpose} ({total} in all, {rejected} in quarantine)",
+                hint=_quarantine_hint(manifest) if rejected > total else _MORE_DATA_HINT,
+            )
+
+
+def _check_known_labels(manifest: Manifest, label: Classes) -> None:
+    """Check that all labels are in `label.names`, and that training has examples of all labels of other splits.
+
+    Raises:
+      DataError: If a label is not.
+    """
+    unknown = [name for name in manifest.labels() if label.names and name not in label.names]
+    if unknown:
+        raise DataError(
+            f"label '{unknown[0]}' is not among the task's label.names: {_list_names(label)}",
+            hint="Add it to label.names, or remove its examples.",
+        )
     train = manifest.labels("train")
-    names = label.names or tuple(train)
-    strange = [name for name in manifest.labels() if name not in names]
-    if strange and label.names:
-        raise DataError(f"label '{strange[0]}' is not among the task's label.names: {listed(label.names, 12)}")
     unseen = [name for name in manifest.labels() if name not in train]
     if unseen:
         raise DataError(
-            f"label '{unseen[0]}' is seen only in evaluation: the model cannot learn it",
-            hint="Add training examples of it, or take it out.",
+            f"label '{unseen[0]}' occurs only in evaluation: the model cannot learn it",
+            hint="Add training examples of it, or remove its examples from evaluation.",
         )
+
+
+def _check_trained_labels(manifest: Manifest, label: Classes) -> None:
+    """Check that training has several classes, and an example of each of `label.names`.
+
+    Raises:
+      DataError: If it has not; a class of `label.names` may lack examples if `label.allow_untrained` is set.
+    """
+    train = manifest.labels("train")
     if len(train) < 2:
-        hint = _quarantine_hint(manifest) if out else "Add a second."
-        raise DataError(f"only one class, '{next(iter(train))}': there is nothing to tell apart", hint=hint)
-    untrained = [name for name in names if name not in train]
-    if untrained and not (isinstance(label, Classes) and label.allow_untrained):
-        begins_at_1 = untrained == [names[0]] and "unknown label" in manifest.quarantined
-        raise DataError(
-            f"no training example of '{untrained[0]}'"
-            + (f" and {len(untrained) - 1} more" if len(untrained) > 1 else "")
-            + ", which label.names lists",
-            hint="Do the labels begin at 1? The first of label.names is 0: subtract 1."
-            if begins_at_1
-            else "Add examples, take it out of label.names, or allow it with --set label.allow_untrained=true",
-        )
-    return names
-
-
-_MORE = "Give more data, or another share with --set ingest.eval_buckets=N."
+        hint = _quarantine_hint(manifest) if manifest.quarantine_count else "Add pictures or rows of a second class."
+        raise DataError(f"only one class, '{next(iter(train))}': a classifier needs at least two", hint=hint)
+    untrained = [name for name in label.names if name not in train]
+    if not untrained or label.allow_untrained:
+        return
+    more = f" and {len(untrained) - 1} more" if len(untrained) > 1 else ""
+    starts_at_1 = untrained == [label.names[0]] and "unknown label" in manifest.quarantined
+    raise DataError(
+        f"no training example of '{untrained[0]}'{more}, which label.names lists",
+        hint="Do the labels begin at 1? The first of label.names has index 0: subtract 1."
+        if starts_at_1
+        else "Add examples, remove it from label.names, or allow it with --set label.allow_untrained=true",
+    )
 
 
 def _quarantine_hint(manifest: Manifest) -> str:
-    """What to do where most examples are in quarantine: look at the commonest reason."""
+    """Return a hint that names the most frequent reason for quarantine."""
     reason, count = max(manifest.quarantined.items(), key=lambda pair: pair[1])
-    return f"{count} of {sum(manifest.quarantined.values())} in quarantine for one reason: {reason}. Mend that first."
+    return f"{count} of {manifest.quarantine_count} in quarantine have the same reason: {reason}. Fix that first."
+
+
+def _list_names(label: Classes) -> str:
+    return list_names(label.names, 12)
 
 
 def _expected_class(folder: str, label: Label) -> str:
-    """The class that a folder stands for.
+    """Return the class that the name of a folder means.
 
     Raises:
-      DataError: `label.names` does not have it.
+      DataError: If the class is not in `label.names`.
     """
     if not isinstance(label, Classes):
         return folder
     try:
         return resolve_class(folder, label)
     except InvalidLabel as error:
-        hint = f"label.names: {listed(label.names, 12)}. Add it there, or take the folder out."
+        hint = f"label.names: {_list_names(label)}. Add it there, or remove the folder."
         raise DataError(f"the folder {error}", hint=hint) from None

@@ -1,4 +1,4 @@
-"""Shards: how the work is cut, and how one worker writes its part so that nothing half-written is ever read."""
+"""Cut a plan into shards, and write the records of one shard so that no reader sees a partial file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from data.errors import UsageError
 from data.fields import check_fields
@@ -21,22 +22,23 @@ from data.sources.base import Plan, Source
 from data.spec import Feature, Label
 
 RECORDS_PER_SHARD = 4096
-MIN_SHARDS = 8  # enough for a few workers, where there are enough records
+MIN_SHARDS = 8  # if there are enough records; enough shards for a few workers
 RECORDS_PER_SMALL_SHARD = 128
-MAX_BUCKETS = 2**30 - 1  # TFX adds them up as int32
+MAX_BUCKETS = 2**30 - 1  # TFX adds the buckets as int32
 
 
 @dataclass(frozen=True)
 class Ingest:
-    """How data are read into shards.
+    """Settings for reading data into shards.
 
     Attributes:
-      train_buckets, eval_buckets: where no folders say it, the content's hash decides the split; so many of
-        `train_buckets + eval_buckets` parts go to training, as in TFX's `SplitConfig`.
-      seed: of the order in which examples come to lie in the shards.
-      max_quarantine: share of the pictures that may be broken, 0..1; above it the run stops before training.
-      duplicates: "keep": equal pictures are told, and stay; "remove": of those under two labels all go, of those in
-        training and in another split those of training, of repeated ones all but the first.
+      train_buckets: if no folders show the splits, the hash of the content decides: `train_buckets` of
+        `train_buckets + eval_buckets` equal parts go to training, as in TFX's `SplitConfig`.
+      eval_buckets: number of these parts that go to evaluation.
+      seed: seed of the order of the examples in the shards.
+      max_quarantine: share of the images that may be broken, 0..1; if more are, the run stops before training.
+      duplicates: "keep" only reports equal images. "remove" drops all copies of an image that has two labels, the
+        training copy of an image that is in training and in another split, and all but the first of other copies.
     """
 
     train_buckets: int = 4
@@ -51,20 +53,21 @@ class Ingest:
             if not 1 <= getattr(self, name) <= MAX_BUCKETS:
                 raise UsageError(f"ingest.{name} must be 1 to {MAX_BUCKETS}, got {getattr(self, name)}")
         if self.seed < 0:
-            raise UsageError(f"ingest.seed must not be below 0, got {self.seed}")
+            raise UsageError(f"ingest.seed must be at least 0, got {self.seed}")
         if not 0 <= self.max_quarantine <= 1:
-            raise UsageError(f"ingest.max_quarantine is a share, 0 to 1, got {self.max_quarantine}")
+            raise UsageError(f"ingest.max_quarantine must be a share, 0 to 1, got {self.max_quarantine}")
         if self.duplicates not in ("keep", "remove"):
             raise UsageError(f"ingest.duplicates must be keep or remove, got '{self.duplicates}'")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The part of a plan that one worker reads in one go.
+    """The part of a plan that one worker reads at a time.
 
     Attributes:
-      index, count: this is number `index` of `count`; they name the files written.
-      split: the split of all its records; "" where their content decides.
+      index: number of the shard, 0..count - 1; part of the names of the files written.
+      count: number of shards; part of the names of the files written.
+      split: the split of all its records; "" if their content decides.
       items: the source's items, in the order to read them.
     """
 
@@ -76,7 +79,15 @@ class Shard:
 
 @dataclass
 class ShardFile:
-    """One written file: records of one split. `labels` counts them by class, and is empty for numbers."""
+    """A written file with records of one split.
+
+    Attributes:
+      file: path below the folder of the shards.
+      examples: number of records.
+      bytes: size of the file.
+      sha256: checksum of the file, hex.
+      labels: number of records by class; empty if the label is a number.
+    """
 
     file: str
     examples: int
@@ -87,33 +98,39 @@ class ShardFile:
 
 @dataclass
 class ShardReport:
-    """What became of one shard.
+    """The result of one shard.
 
     Attributes:
-      files: the file written for each split that got records.
-      digests: per split, the records' content digests, uint64, in the order written.
-      label_ids: per split, the records' labels, int32, as indices into the labels of the file; 0 for numbers.
-      rejected: what did not go in.
-      remarks: pictures by what decoding passes over in silence, the keys of `headers.REMARKS`.
+      index: number of the shard.
+      files: by split, the file written; only splits that have records.
+      digests: by split, the content digests of the records, uint64, in the order written.
+      label_ids: by split, the labels of the records, int32, as indices into the labels of the file; 0 for numbers.
+      rejected: the inputs that are in no file.
+      remarks: number of images by the property that decoding ignores silently, a key of `headers.REMARKS`.
     """
 
     index: int
     files: dict[str, ShardFile] = field(default_factory=dict)
-    digests: dict[str, np.ndarray] = field(default_factory=dict)
-    label_ids: dict[str, np.ndarray] = field(default_factory=dict)
+    digests: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
+    label_ids: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
 
 
 def make_shards(plan: Plan, seed: int) -> list[Shard]:
-    """Cuts a plan into shards, after one shuffle of its items with the seed; the same on every machine."""
-    found: list[tuple[str, tuple[Any, ...]]] = []
+    """Cut a plan into shards, after one shuffle of its items.
+
+    Args:
+      plan: the work, from `Source.plan`.
+      seed: seed of the shuffle; the same seed gives the same shards on every machine.
+    """
+    parts: list[tuple[str, tuple[Any, ...]]] = []
     for number, (split, items) in enumerate(sorted(plan.splits.items())):
         order = np.random.default_rng((seed, number)).permutation(len(items))
         per_shard = _items_per_shard(len(items), plan.records_per_item)
         for start in range(0, len(items), per_shard):
-            found.append((split, tuple(items[index] for index in order[start : start + per_shard])))
-    return [Shard(index, len(found), split, items) for index, (split, items) in enumerate(found)]
+            parts.append((split, tuple(items[index] for index in order[start : start + per_shard])))
+    return [Shard(index, len(parts), split, items) for index, (split, items) in enumerate(parts)]
 
 
 def _items_per_shard(items: int, records_per_item: int) -> int:
@@ -131,28 +148,31 @@ def write_shard(
     label: Label,
     ingest: Ingest,
 ) -> ShardReport:
-    """Reads a shard's items and writes their records, one file per split.
+    """Read the items of a shard and write their records, one file per split.
 
-    A file is written aside and renamed when whole; a shard that is done again replaces its own files.
+    A file is renamed to its final path when it is complete; writing a shard again replaces its files.
 
     Args:
-      shard: what to read.
-      folder: where the source's files lie.
-      target: folder that gets `Split-<split>/data_tfrecord-<index>-of-<count>`.
-      source, feature, label, ingest: the task's.
+      shard: the items to read.
+      folder: the data folder.
+      target: the folder of the shards; the files are `Split-<split>/data_tfrecord-<index>-of-<count>` in it.
+      source: the task's source.
+      feature: the task's feature.
+      label: the task's label.
+      ingest: the task's settings.
     """
     report = ShardReport(shard.index)
     buckets = {"train": ingest.train_buckets, "eval": ingest.eval_buckets}
-    writers: dict[str, _Writer] = {}
+    writers: dict[str, _ShardWriter] = {}
     rng = np.random.default_rng((ingest.seed, shard.index))
     try:
         for outcome in source.read(folder, shard.items, feature, label, rng):
             if isinstance(outcome, Rejected):
                 report.rejected.append(outcome)
                 continue
-            split = shard.split or split_of(outcome.digest, buckets)
+            split = shard.split or assign_split(outcome.digest, buckets)
             if split not in writers:
-                writers[split] = _Writer(target, split, shard)
+                writers[split] = _ShardWriter(target, split, shard)
             writers[split].write(outcome)
             report.remarks.update(outcome.remarks)
         for split, writer in sorted(writers.items()):
@@ -163,20 +183,25 @@ def write_shard(
     return report
 
 
-def split_of(digest: int, buckets: Mapping[str, int]) -> str:
-    """The split of a content digest: equal content, equal split. The scheme is that of TFX's ExampleGen."""
+def assign_split(digest: int, buckets: Mapping[str, int]) -> str:
+    """Return the split of a content digest, as TFX's ExampleGen does; equal content is in the same split.
+
+    Args:
+      digest: `Record.digest`.
+      buckets: number of buckets of each split.
+    """
     bounds = np.cumsum(list(buckets.values())).tolist()
     return list(buckets)[bisect.bisect(bounds, digest % bounds[-1])]
 
 
-class _Writer:
-    """One file of records, invisible to the readers of the split until it is whole."""
+class _ShardWriter:
+    """Writes one file of records, which readers of the split do not see before it is complete."""
 
     def __init__(self, target: str, split: str, shard: Shard) -> None:
         name = f"data_tfrecord-{shard.index:05d}-of-{shard.count:05d}"
         self._file = posixpath.join(f"Split-{split}", name)
         self._path = posixpath.join(target, self._file)
-        # Its own name: a runner may try a shard on two workers at once.
+        # A unique name: a runner may try a shard on two workers at once.
         self._aside = posixpath.join(target, ".partial", f"{split}-{name}-{uuid.uuid4().hex}")
         tf.io.gfile.makedirs(posixpath.dirname(self._path))
         tf.io.gfile.makedirs(posixpath.dirname(self._aside))
@@ -193,7 +218,8 @@ class _Writer:
         if record.label:
             self._labels[record.label] += 1
 
-    def finish(self) -> tuple[ShardFile, np.ndarray, np.ndarray]:
+    def finish(self) -> tuple[ShardFile, NDArray[np.uint64], NDArray[np.int32]]:
+        """Rename the file to its final path; return it, and the digests and label indices of its records."""
         self._writer.close()
         sha256, size = checksum(self._aside)
         tf.io.gfile.rename(self._aside, self._path, overwrite=True)
@@ -201,27 +227,32 @@ class _Writer:
         return file, np.array(self._digests, np.uint64), np.array(self._label_ids, np.int32)
 
     def discard(self) -> None:
-        """Removes what was not finished."""
+        """Remove the file if it was not finished."""
         self._writer.close()
         if tf.io.gfile.exists(self._aside):
             tf.io.gfile.remove(self._aside)
 
 
 def checksum(path: str) -> tuple[str, int]:
-    """SHA-256 (hex) and size of a file, read in pieces."""
-    found, size = hashlib.sha256(), 0
-    for piece in _pieces(path):
-        found.update(piece)
+    """Return the SHA-256 (hex) and the size in bytes of a file, which is read in pieces."""
+    sha256, size = hashlib.sha256(), 0
+    for piece in _read_pieces(path):
+        sha256.update(piece)
         size += len(piece)
-    return found.hexdigest(), size
+    return sha256.hexdigest(), size
 
 
-def _pieces(path: str, size: int = 1 << 20) -> Iterator[bytes]:
+def _read_pieces(path: str, size: int = 1 << 20) -> Iterator[bytes]:
     with tf.io.gfile.GFile(path, "rb") as file:
         while piece := file.read(size):
             yield piece
 
 
-def shard_files(target: str, files: Sequence[ShardFile]) -> list[str]:
-    """Full paths of shards below the folder that holds the manifest."""
+def shard_paths(target: str, files: Sequence[ShardFile]) -> list[str]:
+    """Return the full paths of shards.
+
+    Args:
+      target: the folder of the shards, which holds the manifest.
+      files: the shards, from the manifest.
+    """
     return [posixpath.join(target, shard.file) for shard in files]

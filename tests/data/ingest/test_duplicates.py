@@ -1,4 +1,4 @@
-"""Equal pictures: found against a plain count in Python, and removed from the shards."""
+"""Equal images: found, against a count in plain Python, and removed from the shards."""
 
 from __future__ import annotations
 
@@ -9,23 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.ingest.manifest import Manifest, merge
-from data.ingest.shards import Ingest, make_shards, write_shard
-from data.sources import Arrays, ImageFolder
-from data.spec import Classes, Image
-
-
-def ingest(folder: Path, target: Path, source=ImageFolder(), feature=Image(4, 4), remove=False) -> Manifest:  # noqa: B008
-    plan = source.plan(str(folder), feature)
-    parts = [
-        write_shard(shard, str(folder), str(target), source, feature, Classes(), Ingest())
-        for shard in make_shards(plan, 0)
-    ]
-    return merge(parts, plan, str(target), remove_duplicates=remove)
+from data.ingest.manifest import Manifest
+from data.sources import Arrays
+from data.spec import Image
+from tests.data.ingest.ingest_folder import ingest_folder
 
 
 def sources(target: Path, split: str) -> list[str]:
-    """`image/source` of what lies in the shards of a split."""
+    """`image/source` of the records in the shards of a split."""
     files = sorted(map(str, (target / f"Split-{split}").glob("data_tfrecord-*")))
     return sorted(
         tf.train.Example.FromString(record).features.feature["image/source"].bytes_list.value[0].decode()
@@ -48,8 +39,8 @@ def folder(picture_folder, tmp_path) -> Path:
     return made
 
 
-def test_they_are_told(folder, tmp_path):
-    manifest = ingest(folder, tmp_path / "out")
+def test_equal_images_are_reported(folder, tmp_path):
+    manifest = ingest_folder(folder, tmp_path / "out")
     assert manifest.duplicate_count == 1
     assert manifest.duplicates == [{"train": "train/a/0001.png", "eval": "val/a/across.png"}]
     assert manifest.contradiction_count == 4
@@ -60,8 +51,8 @@ def test_they_are_told(folder, tmp_path):
     assert manifest.removed == 0 and manifest.examples() == 16 + 5
 
 
-def test_they_are_removed(folder, tmp_path):
-    manifest = ingest(folder, tmp_path / "out", remove=True)
+def test_equal_images_are_removed(folder, tmp_path):
+    manifest = ingest_folder(folder, tmp_path / "out", remove_duplicates=True)
     train = sources(tmp_path / "out", "train")
     # Which of three equal ones stays is the order in the shards; the other names are certain.
     of_three = {"train/b/0002.jpg", "train/b/again.jpg", "train/b/and_again.jpg"}
@@ -77,7 +68,7 @@ def test_they_are_removed(folder, tmp_path):
     assert manifest.labels("train") == {"a": 2, "b": 4} and manifest.labels("eval") == {"a": 5, "b": 3}
     assert manifest.removed == 21 - 14 == 16 + 5 - manifest.examples()
     assert Manifest.load(str(tmp_path / "out")) == manifest
-    again = ingest(folder, tmp_path / "again", remove=True)
+    again = ingest_folder(folder, tmp_path / "again", remove_duplicates=True)
     for shard in manifest.splits["train"]:  # the counts and checksums are those of the new files
         path = tmp_path / "out" / shard.file
         assert shard.bytes == path.stat().st_size
@@ -95,7 +86,7 @@ def test_a_shard_of_copies_alone_goes(tmp_path):
         x_test=other[:5],
         y_test=np.zeros(5),
     )
-    manifest = ingest(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1), remove=True)
+    manifest = ingest_folder(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1), remove_duplicates=True)
     assert manifest.examples("train") == 1 + 35 and manifest.examples("eval") == 5
     assert manifest.removed == 199 + 5
 
@@ -107,13 +98,13 @@ def test_counts_against_plain_python(seed, tmp_path):
     picks, labels = rng.integers(0, 12, 60), rng.integers(0, 2, 60)
     test_picks, test_labels = rng.integers(0, 12, 20), rng.integers(0, 2, 20)
     np.savez(tmp_path / "d.npz", x_train=pixels[picks], y_train=labels, x_test=pixels[test_picks], y_test=test_labels)
-    manifest = ingest(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1))
+    manifest = ingest_folder(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1))
     seen: dict[int, set[int]] = {}
     for pick, label in zip([*picks, *test_picks], [*labels, *test_labels], strict=True):
         seen.setdefault(int(pick), set()).add(int(label))
     assert manifest.contradiction_count == sum(len(seen[int(pick)]) > 1 for pick in [*picks, *test_picks])
     assert manifest.duplicate_count == sum(pick in picks for pick in test_picks)
-    removed = ingest(tmp_path, tmp_path / "removed", Arrays(), Image(4, 4, 1), remove=True)
+    removed = ingest_folder(tmp_path, tmp_path / "removed", Arrays(), Image(4, 4, 1), remove_duplicates=True)
     sure = {pick for pick, found in seen.items() if len(found) == 1}
     assert removed.examples("eval") == len(sure & set(test_picks.tolist()))
     assert removed.examples("train") == len((sure & set(picks.tolist())) - set(test_picks.tolist()))

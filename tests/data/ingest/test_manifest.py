@@ -1,34 +1,27 @@
-"""The manifest: its counts, the quarantine report, the duplicates, and every error of `check`."""
+"""The manifest: its counts, the quarantine report, the duplicates, and every error of `check_manifest`."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.errors import DataError
-from data.ingest.manifest import MANIFEST, QUARANTINE, Manifest, check, label_order, merge
-from data.ingest.shards import Ingest, ShardFile, make_shards, write_shard
-from data.sources import Arrays, ImageFolder
+from data.ingest.manifest import MANIFEST, QUARANTINE, Manifest, check_manifest
+from data.ingest.shards import ShardFile
+from data.sources import Arrays
+from data.sources.labels import label_order
 from data.spec import Classes, Image, Number, Vector
+from tests.data.ingest.ingest_folder import ingest_folder
 
 
-def ingest(folder: Path, target: Path, source=ImageFolder(), feature=Image(4, 4), label=Classes()) -> Manifest:  # noqa: B008
-    plan = source.plan(str(folder), feature)
-    reports = [
-        write_shard(shard, str(folder), str(target), source, feature, label, Ingest()) for shard in make_shards(plan, 0)
-    ]
-    return merge(reports[::-1], plan, str(target))
-
-
-def test_it_tells_what_lies_in_the_folder(picture_folder, tmp_path):
+def test_it_counts_the_contents_of_the_folder(picture_folder, tmp_path):
     counts = {"train/a": 7, "train/b": 5, "val/a": 2, "val/b": 3, "test/a": 1, "test/b": 1}
     folder = picture_folder(tmp_path / "in", counts)
     (folder / "train/a/.DS_Store").touch()
-    manifest = ingest(folder, tmp_path / "out")
+    manifest = ingest_folder(folder, tmp_path / "out")
     assert manifest.labels("train") == {"a": 7, "b": 5} and manifest.labels("eval") == {"a": 2, "b": 3}
     assert manifest.labels() == {"a": 10, "b": 9} and manifest.labels("absent") == {}
     assert [manifest.examples(split) for split in ("train", "eval", "test", None, "absent")] == [12, 5, 2, 19, 0]
@@ -45,15 +38,15 @@ def test_it_is_read_back_as_it_was_written(picture_folder, tmp_path):
     folder = picture_folder(tmp_path / "in", {"train/a": 3, "train/b": 2, "val/a": 1, "val/b": 1})
     (folder / "val/b/again.jpg").write_bytes((folder / "train/a/0000.jpg").read_bytes())
     (folder / "val/b/broken.jpg").write_bytes(b"text")
-    manifest = ingest(folder, tmp_path / "out")
+    manifest = ingest_folder(folder, tmp_path / "out")
     assert Manifest.load(str(tmp_path / "out")) == manifest
     assert json.loads((tmp_path / "out" / MANIFEST).read_text())["duplicate_count"] == 1
     assert not list((tmp_path / "out").rglob("*.partial/*"))
 
 
 def test_a_manifest_of_another_version_is_read(picture_folder, tmp_path):
-    """Its fields that are not known here are passed over: `rotated` was one."""
-    manifest = ingest(picture_folder(tmp_path / "in", {"a": 6, "b": 6}), tmp_path / "out")
+    """Unknown fields are ignored: `rotated` was one."""
+    manifest = ingest_folder(picture_folder(tmp_path / "in", {"a": 6, "b": 6}), tmp_path / "out")
     file = tmp_path / "out" / MANIFEST
     values = json.loads(file.read_text())
     del values["remarks"]
@@ -65,7 +58,7 @@ def test_the_quarantine_names_each_file_with_its_reason(picture_folder, tmp_path
     folder = picture_folder(tmp_path / "in", {"a": 6, "b": 6})
     for name, contents in (("b/z.jpg", b"text"), ("a/é\n.jpg", b"text"), ("a/y.png", b"")):
         (folder / name).write_bytes(contents)
-    manifest = ingest(folder, tmp_path / "out")
+    manifest = ingest_folder(folder, tmp_path / "out")
     assert manifest.quarantined == {"not decodable": 2, "empty file": 1}
     assert manifest.quarantine_share() == 3 / 15
     lines = [json.loads(line) for line in (tmp_path / "out" / QUARANTINE).read_text().splitlines()]
@@ -83,7 +76,7 @@ def test_duplicates_across_given_splits_are_named_with_both_paths(picture_folder
         (folder / copy).write_bytes((folder / original).read_bytes())
     (folder / "train/b/within.jpg").write_bytes((folder / "train/a/0000.jpg").read_bytes())  # not across
     (folder / "test/b/aside.jpg").write_bytes((folder / "val/a/0000.jpg").read_bytes())  # not with training
-    manifest = ingest(folder, tmp_path / "out")
+    manifest = ingest_folder(folder, tmp_path / "out")
     assert manifest.duplicate_count == 2
     assert manifest.duplicates == [
         {"train": "train/a/0001.png", "eval": "val/b/copy.png"},
@@ -95,7 +88,7 @@ def test_of_many_duplicates_twenty_are_named_and_all_counted(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (300, 4, 4), np.uint8)
     arrays = {"x_train": x, "y_train": np.arange(300) % 2, "x_test": x[::-1][:25], "y_test": np.arange(25) % 2}
     np.savez(tmp_path / "d.npz", **arrays)
-    manifest = ingest(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1))
+    manifest = ingest_folder(tmp_path, tmp_path / "out", Arrays(), Image(4, 4, 1))
     assert manifest.duplicate_count == 25 and len(manifest.duplicates) == 20
     for pair in manifest.duplicates:
         train, other = (int(pair[split].split("[")[1][:-1]) for split in ("train", "eval"))
@@ -106,7 +99,7 @@ def test_of_many_duplicates_twenty_are_named_and_all_counted(tmp_path):
 def test_a_duplicate_row_of_numbers_is_named_by_its_shard(tmp_path):
     x = np.arange(10.0).reshape(5, 2)
     np.savez(tmp_path / "d.npz", x_train=x, y_train=np.arange(5), x_test=x[3:4], y_test=np.arange(1))
-    manifest = ingest(tmp_path, tmp_path / "out", Arrays(), Vector(2), Number())
+    manifest = ingest_folder(tmp_path, tmp_path / "out", Arrays(), Vector(2), Number())
     (pair,) = manifest.duplicates
     assert pair["eval"] == "Split-eval/data_tfrecord-00000-of-00002[0]"
     assert pair["train"].startswith("Split-train/data_tfrecord-00001-of-00002[")
@@ -116,7 +109,7 @@ def test_where_content_decides_there_are_no_duplicates(picture_folder, tmp_path)
     folder = picture_folder(tmp_path / "in", {"a": 20, "b": 0})
     for path in list((folder / "a").iterdir()):
         (folder / "b" / path.name).write_bytes(path.read_bytes())
-    manifest = ingest(folder, tmp_path / "out")
+    manifest = ingest_folder(folder, tmp_path / "out")
     assert manifest.examples("train") and manifest.examples("eval") and manifest.duplicate_count == 0
 
 
@@ -142,12 +135,12 @@ def a_manifest(train: dict[str, int], held_out: dict[str, int], **more) -> Manif
 
 
 def test_the_classes():
-    assert check(a_manifest({"10": 1, "9": 2}, {"9": 1}), Classes()) == ("9", "10")
-    assert check(a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes()) == ("a", "b")
-    assert check(a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes(("b", "a"))) == ("b", "a")
+    assert check_manifest(a_manifest({"10": 1, "9": 2}, {"9": 1}), Classes()) == ("9", "10")
+    assert check_manifest(a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes()) == ("a", "b")
+    assert check_manifest(a_manifest({"b": 1, "a": 2}, {"a": 1}), Classes(("b", "a"))) == ("b", "a")
     allowing = Classes(("c", "b", "a"), allow_untrained=True)
-    assert check(a_manifest({"b": 1, "a": 2}, {"a": 1}), allowing) == ("c", "b", "a")
-    assert check(a_manifest({"1.5": 1}, {"9.5": 1}), Number()) == ()
+    assert check_manifest(a_manifest({"b": 1, "a": 2}, {"a": 1}), allowing) == ("c", "b", "a")
+    assert check_manifest(a_manifest({"1.5": 1}, {"9.5": 1}), Number()) == ()
 
 
 @pytest.mark.parametrize(
@@ -160,8 +153,8 @@ def test_the_classes():
             r"no examples for evaluation \(2 in all, 3 in quarantine\)",
         ),
         (a_manifest({}, {}), Number(), "no examples for training"),
-        (a_manifest({"a": 1, "b": 1}, {"c": 1}), Classes(), "label 'c' is seen only in evaluation"),
-        (a_manifest({"a": 1, "b": 1}, {"c": 1}), Classes(("a", "b", "c")), "label 'c' is seen only in evaluation"),
+        (a_manifest({"a": 1, "b": 1}, {"c": 1}), Classes(), "label 'c' occurs only in evaluation"),
+        (a_manifest({"a": 1, "b": 1}, {"c": 1}), Classes(("a", "b", "c")), "label 'c' occurs only in evaluation"),
         (
             a_manifest({"a": 1, "x": 1}, {"a": 1}),
             Classes(("a", "b")),
@@ -179,4 +172,4 @@ def test_the_classes():
 )
 def test_what_cannot_be_trained_on(manifest, label, said):
     with pytest.raises(DataError, match=said):
-        check(manifest, label)
+        check_manifest(manifest, label)

@@ -1,4 +1,4 @@
-"""Shards: every record once, the order by the seed, the split by the content, and nothing half-written."""
+"""Shards: every record once, the order by the seed, the split by the content, and no partial files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from data.ingest.shards import (
     RECORDS_PER_SHARD,
     Ingest,
     Shard,
+    assign_split,
     make_shards,
-    shard_files,
-    split_of,
+    shard_paths,
     write_shard,
 )
 from data.records import Rejected
@@ -98,7 +98,7 @@ def test_every_record_once(folder, tmp_path):
     assert len(reports) > 1
     names = {file.file for report in reports for file in report.files.values()}
     assert f"Split-train/data_tfrecord-00000-of-{len(reports):05d}" in names
-    assert shard_files("/there", [reports[0].files["train"]]) == [f"/there/{reports[0].files['train'].file}"]
+    assert shard_paths("/there", [reports[0].files["train"]]) == [f"/there/{reports[0].files['train'].file}"]
     assert set(contents(tmp_path / "out")) == names
 
 
@@ -109,7 +109,7 @@ def test_the_same_seed_writes_the_same_bytes_wherever_shards_are_written(folder,
     assert [report.files for report in first] == [report.files for report in again]
 
 
-def test_another_seed_orders_anew_and_splits_alike(folder, tmp_path):
+def test_another_seed_gives_another_order_and_the_same_splits(folder, tmp_path):
     for seed in (0, 1):
         write_all(folder, tmp_path / str(seed), Ingest(seed=seed))
     for split in ("train", "eval"):
@@ -124,7 +124,7 @@ def test_equal_content_is_on_one_side(folder, tmp_path):
     write_all(folder, tmp_path / "out")
     train, held_out = (Counter(stored(tmp_path / "out", split)) for split in ("train", "eval"))
     assert not set(train) & set(held_out)
-    assert max(train.values()) == max(held_out.values()) == 2  # the copies are there, each beside its twin
+    assert max(train.values()) == max(held_out.values()) == 2  # each copy is in the same split as its original
 
 
 @pytest.mark.parametrize("buckets", [(4, 1), (1, 1), (9, 1)])
@@ -136,8 +136,8 @@ def test_the_share_of_the_split(buckets, folder, tmp_path):
 
 def test_the_split_of_a_digest_by_hand():
     buckets = {"train": 4, "eval": 1}
-    assert [split_of(digest, buckets) for digest in range(10)] == (["train"] * 4 + ["eval"]) * 2
-    assert split_of(2**64 - 1, buckets) == "train"  # 18446744073709551615 ends in 5: a multiple of 5
+    assert [assign_split(digest, buckets) for digest in range(10)] == (["train"] * 4 + ["eval"]) * 2
+    assert assign_split(2**64 - 1, buckets) == "train"  # 18446744073709551615 ends in 5: a multiple of 5
 
 
 def test_a_split_that_is_given_is_kept(folder, tmp_path):
@@ -147,7 +147,7 @@ def test_a_split_that_is_given_is_kept(folder, tmp_path):
     assert Counter(stored(tmp_path / "out", "train")) == Counter(stored(tmp_path / "out", "eval")) == rows
 
 
-def test_a_report_tells_the_truth(folder, tmp_path):
+def test_a_report_matches_its_files(folder, tmp_path):
     for report in write_all(folder, tmp_path / "out"):
         for split, file in report.files.items():
             path = tmp_path / "out" / file.file
@@ -163,7 +163,7 @@ def test_a_report_tells_the_truth(folder, tmp_path):
             assert report.digests[split].dtype == np.uint64
 
 
-def test_rejected_pictures_and_remarks_are_told(picture_folder, encode, smooth, tmp_path):
+def test_rejected_images_and_remarks_are_reported(picture_folder, encode, smooth, tmp_path):
     from PIL import Image as Pil
 
     folder = picture_folder(tmp_path / "in", {"a": 3, "b": 2})
@@ -179,7 +179,7 @@ def test_rejected_pictures_and_remarks_are_told(picture_folder, encode, smooth, 
 
 @dataclasses.dataclass(frozen=True)
 class Dying(Arrays):
-    """Ends as a killed worker does, after some records; then a whole read tells that it began anew."""
+    """Ends after some records, as a worker does that is killed."""
 
     def read(self, folder, items, feature, label, rng):
         for number, outcome in enumerate(super().read(folder, items, feature, label, rng)):
@@ -198,8 +198,8 @@ def test_a_crash_leaves_no_visible_file_and_the_shard_can_be_done_again(folder, 
     assert contents(target) == contents(tmp_path / "undisturbed")
 
 
-def test_nothing_is_visible_before_it_is_whole(folder, tmp_path):
-    """Looked at from within the source, while the shard is being written."""
+def test_no_file_is_visible_before_it_is_complete(folder, tmp_path):
+    """The source looks at the folder while the shard is being written."""
     seen = []
 
     class Watched(Arrays):

@@ -12,19 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from data.images import ops
-from data.ingest.manifest import QUARANTINE, Manifest, check_manifest, merge_reports
-from data.ingest.shards import Ingest, make_shards, write_shard
-from data.sources import Idx, ImageFolder, Source
+from data.ingest.manifest import QUARANTINE, Manifest, check_manifest
+from data.sources import Idx, ImageFolder
 from data.spec import Classes, Image
-
-
-def ingest(source: Source, folder: Path, target: Path, feature: Image) -> Manifest:
-    plan = source.plan(str(folder), feature)
-    reports = [
-        write_shard(shard, str(folder), str(target), source, feature, Classes(), Ingest())
-        for shard in make_shards(plan, 0)
-    ]
-    return merge_reports(reports, plan, str(target))
+from tests.data.ingest.ingest_folder import ingest_folder
 
 
 def examples(manifest: Manifest, target: Path, split: str):
@@ -35,7 +26,7 @@ def examples(manifest: Manifest, target: Path, split: str):
 
 def test_fashion_mnist(shared_data, tmp_path):
     folder = shared_data / "fashion-mnist"
-    manifest = ingest(Idx(), folder, tmp_path, Image(28, 28, 1))
+    manifest = ingest_folder(folder, tmp_path, Idx(), Image(28, 28, 1))
     assert (manifest.examples("train"), manifest.examples("eval")) == (60_000, 10_000)
     assert manifest.labels("train") == {str(label): 6_000 for label in range(10)}
     assert manifest.labels("eval") == {str(label): 1_000 for label in range(10)}
@@ -57,7 +48,7 @@ def test_fashion_mnist(shared_data, tmp_path):
 
 def test_horse_or_human(shared_data, tmp_path):
     folder = shared_data / "horse-or-human"
-    manifest = ingest(ImageFolder(), folder, tmp_path, Image(150, 150))
+    manifest = ingest_folder(folder, tmp_path, ImageFolder(), Image(150, 150))
     assert (manifest.examples("train"), manifest.examples("eval")) == (505, 256)
     assert manifest.labels("train") == {"horses": 250, "humans": 255}
     assert manifest.labels("eval") == {"horses": 128, "humans": 128}
@@ -82,7 +73,7 @@ def test_the_odd_pictures(shared_data, picture_folder, tmp_path):
     folder = picture_folder(tmp_path / "in", {"odd": 4, "plain": 4})
     for path in (shared_data / "odd-images").iterdir():
         shutil.copy(path, folder / "odd")
-    manifest = ingest(ImageFolder(), folder, tmp_path / "out", Image(32, 32))
+    manifest = ingest_folder(folder, tmp_path / "out", ImageFolder(), Image(32, 32))
     (line,) = (tmp_path / "out" / QUARANTINE).read_text().splitlines()
     rejected = json.loads(line)
     assert (rejected["source"], rejected["reason"]) == ("odd/truncated_jpeg.jpg", "not decodable")
