@@ -55,6 +55,11 @@ def encode_picture(pixels: NDArray[Any] | Image.Image, kind: str, **options: Any
     return out.getvalue()
 
 
+def frame_count(contents: bytes) -> int:
+    """Return the number of frames that PIL finds in a file."""
+    return getattr(Image.open(io.BytesIO(contents)), "n_frames", 1)
+
+
 @pytest.fixture(scope="session")
 def smooth() -> Callable[..., NDArray[np.uint8]]:
     """See `smooth_pixels`."""

@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from data.images.formats import read_header
 from data.images.headers import ALPHA, FLAT, SIXTEEN_BITS, Header
-from data.records import FACTS, digest, image_record, parse_spec, vector_record
+from data.records import FACTS, digest, image_record, parse_spec
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Image, Number, Vector
+from tests.records import vector_row
 
 
 def as_built(contents: bytes, size: tuple[int, int], header: Header, label: str | float, source: str):
@@ -34,7 +35,7 @@ def as_built(contents: bytes, size: tuple[int, int], header: Header, label: str 
         "image/bytes": whole(len(contents)),
         "image/format": text(header.format.encode()),
         "image/source": text(source.encode()),
-        "label": number or text(label.encode()),
+        "label": number or text(str(label).encode()),
     }
     return tf.train.Example(features=tf.train.Features(feature=features))
 
@@ -88,16 +89,16 @@ def test_a_number_as_a_pictures_label(in_both):
     serialized = [image_record(b"x", (1, 1), Header("png", 1), value, "s").example for value in (1.5, -2.0, 0.1)]
     spec = parse_spec(Image(1, 1), Number())
     labels = in_both(lambda batch: tf.io.parse_example(batch, spec)[LABEL], serialized)
-    np.testing.assert_array_equal(labels, np.float32([1.5, -2.0, 0.1]))
+    np.testing.assert_array_equal(labels, np.array([1.5, -2.0, 0.1], np.float32))
 
 
 @pytest.mark.parametrize(("label", "spec"), [("cat", Classes()), (2.5, Number())])
 def test_vectors(label, spec, in_both):
-    record = vector_record([0.1, -3, 1e30], label, "file.csv:7")
+    record = vector_row([0.1, -3, 1e30], label, "file.csv:7")
     parsing = parse_spec(Vector(3), spec)
     values = in_both(lambda one: tf.io.parse_single_example(one, parsing)[VECTOR], record.example)
     found = in_both(lambda one: tf.io.parse_single_example(one, parsing)[LABEL], record.example)
-    np.testing.assert_array_equal(values, np.float32([0.1, -3, 1e30]))
+    np.testing.assert_array_equal(values, np.array([0.1, -3, 1e30], np.float32))
     assert found == (b"cat" if label == "cat" else np.float32(2.5))
     assert (record.label, record.source, record.remarks) == ("cat" if label == "cat" else "", "file.csv:7", ())
 
@@ -113,8 +114,8 @@ def test_equal_content_has_an_equal_digest_whatever_is_around_it():
     encoded_here = image_record(b"encoded", (1, 2), Header("png", 1), "a", "z", content=b"same")
     assert one.digest == other.digest == encoded_here.digest == digest(b"same")
     assert image_record(b"other", (1, 2), Header("png", 1), "a", "x.png").digest != one.digest
-    assert vector_record([1.0, 2.0], "a", "x").digest == vector_record([1.0, 2.0], "b", "y").digest
-    assert vector_record([1.0, 2.0], "a", "x").digest != vector_record([2.0, 1.0], "a", "x").digest
+    assert vector_row([1.0, 2.0], "a", "x").digest == vector_row([1.0, 2.0], "b", "y").digest
+    assert vector_row([1.0, 2.0], "a", "x").digest != vector_row([2.0, 1.0], "a", "x").digest
 
 
 def test_a_record_has_the_headers_remarks():
@@ -141,5 +142,5 @@ def test_names_that_are_no_utf8(in_both):
     assert features["image/source"].bytes_list.value[:] == [b"caf\xe9/1.png"]
     assert features[LABEL].bytes_list.value[:] == [rb"caf\xe9"] and record.label == r"caf\xe9"
     assert json.loads(json.dumps(record.source)) == record.source == f"{name}/1.png"
-    numbers = vector_record([1.0], name, "s")
+    numbers = vector_row([1.0], name, "s")
     assert tf.train.Example.FromString(numbers.example).features.feature[LABEL].bytes_list.value[:] == [rb"caf\xe9"]

@@ -18,17 +18,17 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from components.prepare.schema import curate
 from components.release.comparable import accuracies_on_common, check_comparable
 from components.task.task import Task
-from data.records import vector_record
 from data.sources import Csv
 from data.spec import Classes, Image, Number, Vector
 from serving.export import saved_model
 from tests.conftest import encode_picture, smooth_pixels
 from tests.exported import export_pictures
+from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3))
 NUMBERS = dataclasses.replace(ROWS, label=Number())
-RECORD = vector_record([1.0, 2.0, 3.0], "cats", "row").example
+RECORD = vector_row([1.0, 2.0, 3.0], "cats").example
 
 
 def _picture(content: bytes) -> bytes:
@@ -84,7 +84,7 @@ def test_models_with_other_classes_on_the_common_ones(cats_and_dogs: str, tmp_pa
     rng = np.random.default_rng(1)
     values = rng.normal(size=(100, 3)).astype(np.float32)
     labels = [("cats", "dogs", "owls")[number % 3] for number in range(100)]
-    records = [vector_record(row, label, "row").example for row, label in zip(values.tolist(), labels, strict=True)]
+    records = [vector_row(row, label).example for row, label in zip(values.tolist(), labels, strict=True)]
     count, found = accuracies_on_common([cats_and_dogs, other], ["cats", "dogs"], iter(records))
     expected = []
     for model in (cats_and_dogs, other):
@@ -125,7 +125,7 @@ def test_another_kind_of_label(cats_and_dogs: str, tmp_path: Path) -> None:
 def test_another_feature(cats_and_dogs: str) -> None:
     names = ("cats", "dogs")
     other = dataclasses.replace(ROWS, feature=Vector(2))
-    found = check_comparable(cats_and_dogs, _schema(other, names), [vector_record([1.0, 2.0], "cats", "row").example])
+    found = check_comparable(cats_and_dogs, _schema(other, names), [vector_row([1.0, 2.0], "cats").example])
     assert found.reason == "the last model takes 3 numbers"
     picture = _picture(encode_picture(smooth_pixels(0), "PNG"))
     assert check_comparable(cats_and_dogs, _schema(TASK, names), [picture]).reason == "the last model takes 3 numbers"

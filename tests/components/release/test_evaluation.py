@@ -21,11 +21,11 @@ from components.prepare.schema import curate
 from components.release.evaluation import ACCURACY, ERROR, Evaluation, metric_of
 from components.release.evaluator import NO_BASELINE, Evaluator, eval_config
 from components.task.task import Evaluate, Task
-from data.records import vector_record
 from data.sources import Csv
 from data.spec import Classes, Number, Vector
 from pipeline.runners.beam import DIRECT
 from serving.export import saved_model
+from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 CLASSES = ("1", "2", "10")
@@ -82,7 +82,7 @@ def _examples(folder: Path, features: np.ndarray, labels: list[Any]) -> standard
     path.parent.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for row, label in zip(features.tolist(), labels, strict=True):
-            writer.write(vector_record(row, label, "row").example)
+            writer.write(vector_row(row, label).example)
     artifact = _artifact("Examples", folder)
     artifact.split_names = '["eval"]'
     artifact.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")

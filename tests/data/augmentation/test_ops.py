@@ -105,7 +105,7 @@ def fixed(**given: Any) -> Draws:
 def test_borders_and_halves_fall_on_the_side_of_scipy(fill_mode: str, order: int) -> None:
     shifts = np.array([0.0, 0.5, -0.5, 3.0, -2.5, 7.0, -7.0, 6.5, -8.0, 14.0, -14.0, 23.5])
     images = np.random.default_rng(1).integers(0, 256, (len(shifts), 8, 8, 1), np.uint8)
-    arguments = {"fill_mode": fill_mode, "cval": 9.0, "interpolation_order": order}
+    arguments: dict[str, Any] = {"fill_mode": fill_mode, "cval": 9.0, "interpolation_order": order}
     for draws in (fixed(tx=shifts), fixed(tx=-shifts, ty=shifts, zy=0.5), fixed(tx=shifts, zx=2.0, flip_vertical=True)):
         want = old(arguments, images, draws)
         np.testing.assert_array_equal(Augmentation(**arguments).apply(images, draws), want)

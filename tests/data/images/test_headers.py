@@ -51,7 +51,7 @@ def test_format_and_channels_are_pils(kind, mode, smooth, encode):
     contents = encode(image.quantize(16) if mode == "P" else image.convert(mode), kind)
     seen = Pil.open(io.BytesIO(contents))
     remarks = {"CMYK": (CMYK,), "LA": (ALPHA,), "RGBA": (ALPHA,)}.get(mode, ())
-    assert read_header(contents) == Header(seen.format.lower(), CHANNELS[seen.mode], 1, remarks)
+    assert read_header(contents) == Header(str(seen.format).lower(), CHANNELS[seen.mode], 1, remarks)
 
 
 def test_a_32_bit_bmp(smooth, encode):
@@ -114,7 +114,7 @@ def test_the_odd_pictures_are_as_pil_sees_them(name, shared_data):
     seen = Pil.open(io.BytesIO(contents))
     orientation = seen.getexif().get(0x0112, 1)
     remarks = (EXIF_ROTATION,) * (orientation > 1) + (CMYK,) * (seen.mode == "CMYK")
-    expected = Header(seen.format.lower(), CHANNELS[seen.mode], orientation, remarks)
+    expected = Header(str(seen.format).lower(), CHANNELS[seen.mode], orientation, remarks)
     assert read_header(contents) == expected
     assert (expected.orientation == 6) == (name == "Landscape_6.jpg")
 

@@ -12,6 +12,7 @@ from PIL import Image as Pil
 
 from data.images import ops
 from data.spec import RESIZE_METHODS, Image
+from tests.conftest import frame_count
 
 
 def pil(contents: bytes, mode: str) -> np.ndarray:
@@ -111,7 +112,7 @@ def test_grey_is_the_weighted_sum(encode, in_both):
 def test_of_an_animated_gif_the_first_frame(smooth, encode, in_both):
     frames = [Pil.fromarray(smooth(seed)).quantize(32) for seed in (9, 10, 11)]
     contents = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert Pil.open(io.BytesIO(contents)).n_frames == 3
+    assert frame_count(contents) == 3
     np.testing.assert_array_equal(in_both(decode(3), contents), np.asarray(frames[0].convert("RGB")))
 
 
@@ -127,7 +128,7 @@ def test_what_is_no_picture_raises(contents):
 @pytest.mark.parametrize("method", RESIZE_METHODS)
 @pytest.mark.parametrize("size", [(5, 8), (50, 41), (23, 37)])
 def test_resizing_is_tensorflows_rounded(method, antialias, size, smooth, in_both):
-    spec = Image(*size, resize=method, antialias=antialias)
+    spec = Image(size[0], size[1], resize=method, antialias=antialias)
     pixels = smooth(12)
     got = in_both(lambda image: ops.resize(image, spec), pixels)
     exact = tf.image.resize(pixels.astype(np.float32), size, method=method, antialias=antialias).numpy()
@@ -188,7 +189,7 @@ def shrunk(contents: bytes, spec: Image, ratio: int) -> np.ndarray:
 )
 def test_shrunk_on_load_by_the_largest_ratio_that_leaves_enough(size, ratio, antialias, smooth, encode, in_both):
     contents = encode(smooth(30, 17, 37), "JPEG", quality=95)
-    spec = Image(*size, antialias=antialias, shrink_on_load=True)
+    spec = Image(size[0], size[1], antialias=antialias, shrink_on_load=True)
     got = in_both(lambda one: ops.decode_and_resize(one, spec), contents)
     np.testing.assert_array_equal(got, shrunk(contents, spec, ratio))
     np.testing.assert_array_equal(in_both(lambda some: ops.decode_batch(some, spec), [contents] * 3)[2], got)

@@ -117,7 +117,7 @@ def test_read_as_pil_reads_it(name):
     make, told = READ[name]
     contents = make()
     got = ops.decode(tf.constant(contents), 3).numpy()
-    np.testing.assert_array_equal(got, Pil.open(io.BytesIO(contents)).convert("RGB"))
+    np.testing.assert_array_equal(got, np.asarray(Pil.open(io.BytesIO(contents)).convert("RGB")))
     found = image_record(contents, got.shape[:2], read_header(contents), "a", "s")
     assert set(found.remarks) == set(told)
 
@@ -154,7 +154,7 @@ def test_cmyk_without_adobes_mark_is_taken_as_it_is_and_told():
     """PIL inverts all CMYK; TensorFlow that with the mark."""
     contents = without(encode_picture(PICTURE.convert("CMYK"), "JPEG"), 0xEE)
     inverted = Pil.fromarray(255 - np.asarray(Pil.open(io.BytesIO(contents))), "CMYK").convert("RGB")
-    np.testing.assert_allclose(ops.decode(tf.constant(contents), 3), inverted, atol=1, rtol=0)
+    np.testing.assert_allclose(ops.decode(tf.constant(contents), 3), np.asarray(inverted), atol=1, rtol=0)
     assert read_header(contents).remarks == (INKS,)
 
 

@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,10 @@ from PIL import Image
 
 from pipeline.report import plots
 from pipeline.report.record import EvaluationSummary, RunRecord, TrainingSummary
-from tests.pipeline.conftest import PROJECT
+from tests import PROJECT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HISTORY = {
     "loss": [1.0, 0.5, 0.25],
@@ -59,6 +62,12 @@ def _record(training: dict[str, Any] | None = None, slices: dict[str, Any] | Non
     )
 
 
+def _drawn(figure: Figure | None) -> Any:
+    """Return the figure, which must exist; untyped, because artists of several kinds are read."""
+    assert figure is not None
+    return figure
+
+
 def _lines(axes: Any) -> dict[str, Any]:
     return {line.get_label().partition(":")[0]: line for line in axes.lines if not line.get_label().startswith("_")}
 
@@ -80,7 +89,7 @@ def _pngs(folder: Path) -> dict[str, np.ndarray]:
 
 
 def test_the_lines_are_the_history_with_epochs_from_1() -> None:
-    figure = plots.draw_history(_record({"history": HISTORY}))
+    figure = _drawn(plots.draw_history(_record({"history": HISTORY})))
     accuracy, loss = figure.axes
     for axes, name in ((accuracy, "accuracy"), (loss, "loss")):
         lines = _lines(axes)
@@ -101,7 +110,7 @@ def test_the_lines_are_the_history_with_epochs_from_1() -> None:
 def test_the_exported_epoch_and_a_second_phase_are_marked() -> None:
     phases = [{"epoch": 1, "name": "head"}, {"epoch": 3, "name": "fine-tuning"}]
     history = {**HISTORY, "learning_rate": [0.1, 0.1, 0.01]}
-    figure = plots.draw_history(_record({"history": history, "best_epoch": 2, "phases": phases}))
+    figure = _drawn(plots.draw_history(_record({"history": history, "best_epoch": 2, "phases": phases})))
     *panels, rate = figure.axes
     for axes in panels:
         marks = [list(line.get_xdata()) for line in axes.lines if line.get_label().startswith("_")]
@@ -112,13 +121,13 @@ def test_the_exported_epoch_and_a_second_phase_are_marked() -> None:
 
 def test_numbers_have_their_error_on_a_log_scale_where_it_falls_far() -> None:
     falling = [10.0 / 2**n for n in range(20)]
-    mae, loss = plots.draw_history(_record({"history": {"loss": falling, "mae": [2.0] * 20}})).axes
+    mae, loss = _drawn(plots.draw_history(_record({"history": {"loss": falling, "mae": [2.0] * 20}}))).axes
     assert (mae.get_yscale(), loss.get_yscale()) == ("linear", "log")
     assert mae.get_title(loc="left") == "mean absolute error"
 
 
 def test_values_that_are_no_numbers_are_told_and_not_drawn() -> None:
-    (loss,) = plots.draw_history(_record({"history": {"loss": [2.0, float("inf"), float("nan")]}})).axes
+    (loss,) = _drawn(plots.draw_history(_record({"history": {"loss": [2.0, float("inf"), float("nan")]}}))).axes
     np.testing.assert_array_equal(_lines(loss)["training"].get_ydata(), [2.0, np.nan, np.nan])
     assert loss.get_legend().texts[0].get_text() == "training: last not a number, best 2.0000 (epoch 1)"
 
@@ -132,7 +141,7 @@ def _seen(rgb: np.ndarray) -> np.ndarray:
 def test_the_lines_differ_for_the_colour_blind_and_without_any_colour() -> None:
     from matplotlib.colors import to_rgb
 
-    lines = _lines(plots.draw_history(_record({"history": HISTORY})).axes[0])
+    lines = _lines(_drawn(plots.draw_history(_record({"history": HISTORY}))).axes[0])
     training, validation = lines["training"], lines["validation"]
     assert training.get_linestyle() != validation.get_linestyle() and training.get_marker() != validation.get_marker()
     colours = [np.array(to_rgb(line.get_color())) for line in (training, validation)]
@@ -146,7 +155,7 @@ def test_the_lines_differ_for_the_colour_blind_and_without_any_colour() -> None:
 
 @pytest.mark.parametrize(("count", "shown"), [(2, 2), (100, 40)])
 def test_the_bars_are_the_worst_classes_first(count: int, shown: int) -> None:
-    figure = plots.draw_classes(_record(slices=_slices(count)))
+    figure = _drawn(plots.draw_classes(_record(slices=_slices(count))))
     (axes,) = figure.axes
     assert [bar.get_width() for bar in axes.patches] == [n / count for n in range(shown)]
     rows = [bar.get_y() for bar in axes.patches]
@@ -160,7 +169,7 @@ def test_the_bars_are_the_worst_classes_first(count: int, shown: int) -> None:
 
 
 def test_the_drawing_tells_each_layer_and_the_totals() -> None:
-    figure = plots.draw_model(_record({"layers": _layers(4)}))
+    figure = _drawn(plots.draw_model(_record({"layers": _layers(4)})))
     texts = _texts(figure.axes[0])
     assert figure.get_suptitle() == "my_task: the model, 4 layers\n1,792 parameters, 896 of them trainable"
     assert [text for text in texts if text.startswith("conv2d_")] == [f"conv2d_{n}" for n in range(4)]
@@ -170,7 +179,7 @@ def test_the_drawing_tells_each_layer_and_the_totals() -> None:
 
 
 def test_the_middle_of_a_long_model_is_one_box() -> None:
-    figure = plots.draw_model(_record({"layers": _layers(300)}))
+    figure = _drawn(plots.draw_model(_record({"layers": _layers(300)})))
     texts = _texts(figure.axes[0])
     assert f"{300 - plots.SHOWN_LAYERS + 1} more layers" in texts and texts.count("Conv2D") == plots.SHOWN_LAYERS - 1
     assert f"{257 * 448:,} parameters" in texts and "134,400 parameters" in figure.get_suptitle()
@@ -180,7 +189,7 @@ def test_what_feeds_a_layer_is_told_where_it_is_not_the_one_above() -> None:
     layers = _layers(3)
     for layer, inputs in zip(layers, ([], ["conv2d_0"], ["conv2d_0", "conv2d_1"]), strict=True):
         layer["inputs"] = inputs
-    texts = _texts(plots.draw_model(_record({"layers": layers})).axes[0])
+    texts = _texts(_drawn(plots.draw_model(_record({"layers": layers}))).axes[0])
     assert "conv2d_1" in texts and "conv2d_2, from conv2d_0 + conv2d_1" in texts
 
 

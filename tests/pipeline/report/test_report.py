@@ -282,6 +282,8 @@ def test_the_record_is_its_fields_as_json_and_never_half_written(tmp_path: Path)
         {"name": "ExampleGen", "state": "executed", "why": "first run", "seconds": 1.5, "execution": 1}
     ]
     assert found[0]["schema"] == 1
+    assert record.data is not None
+    assert record.data is not None
     assert found[0]["data"] == dataclasses.asdict(record.data) and found[0]["exit_code"] is None
     assert not list(tmp_path.rglob("*.partial"))
 

@@ -227,9 +227,11 @@ def _texts(axes: Any) -> list[str]:
 def test_the_bars_are_the_changed_shares_worst_first_with_the_accuracy_beside() -> None:
     figure = draw_client_skew(_record(COSTS))
     assert figure is not None
-    (axes,) = figure.axes
-    assert [bar.get_width() for bar in axes.patches] == [31 / 256, 1 / 256, 1 / 256, 0]
-    rows = [bar.get_y() for bar in axes.patches]
+    axes: Any = figure.axes[0]
+    assert len(figure.axes) == 1
+    bars: list[Any] = list(axes.patches)
+    assert [bar.get_width() for bar in bars] == [31 / 256, 1 / 256, 1 / 256, 0]
+    rows = [bar.get_y() for bar in bars]
     assert rows == sorted(rows) and axes.yaxis_inverted()
     texts = _texts(axes)
     assert [text for text in texts if text in WORST_FIRST] == WORST_FIRST

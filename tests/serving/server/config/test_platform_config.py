@@ -1,8 +1,9 @@
-"""What flags and their files say of sessions, batching, tags and warm-up."""
+"""Sessions, batching, tags and warm-up from flags and their files."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
@@ -37,12 +38,12 @@ def test_defaults() -> None:
         ({"tensorflow_intra_op_parallelism": 2, "tensorflow_session_parallelism": 3}, (2, 0)),
     ],
 )
-def test_threads_of_a_session(flags: dict[str, int], threads: tuple[int, int]) -> None:
+def test_threads_of_a_session(flags: dict[str, Any], threads: tuple[int, int]) -> None:
     session = platform_from_flags(Flags(**flags)).session
     assert (session.intra_op_parallelism_threads, session.inter_op_parallelism_threads) == threads
 
 
-def test_all_three_kinds_of_threads_are_refused() -> None:
+def test_all_three_kinds_of_threads_are_rejected() -> None:
     with pytest.raises(Fault, match="You cannot configure all."):
         platform_from_flags(
             Flags(
@@ -51,7 +52,7 @@ def test_all_three_kinds_of_threads_are_refused() -> None:
         )
 
 
-def test_flags_go_over_the_session_s_file(tmp_path: Path) -> None:
+def test_flags_override_the_session_file(tmp_path: Path) -> None:
     path = file(tmp_path, "intra_op_parallelism_threads: 5 inter_op_parallelism_threads: 6 allow_soft_placement: true")
     session = platform_from_flags(
         Flags(
@@ -87,11 +88,11 @@ def test_batching(tmp_path: Path) -> None:
         ({"num_request_iterations_for_warmup": 3, "enable_model_warmup": False}, 0),
     ],
 )
-def test_warm_up(flags: dict[str, int], times: int) -> None:
+def test_warm_up(flags: dict[str, Any], times: int) -> None:
     assert platform_from_flags(Flags(**flags)).warm_up_times == times
 
 
-def test_platform_s_file_is_used_instead_of_flags(tmp_path: Path) -> None:
+def test_the_platform_file_replaces_flags(tmp_path: Path) -> None:
     any_of = "[type.googleapis.com/tensorflow.serving.SavedModelBundleSourceAdapterConfig]"
     bundle = f"""legacy_config {{
       session_config {{ intra_op_parallelism_threads: 5 gpu_options {{ allow_growth: true }} }}
@@ -117,7 +118,7 @@ def test_platform_s_file_is_used_instead_of_flags(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", 'platform_configs { key: "other" }', 'platform_configs { key: "tensorflow" }', "x"]
 )
-def test_platform_s_file_without_tensorflow(tmp_path: Path, text: str) -> None:
+def test_platform_file_without_tensorflow(tmp_path: Path, text: str) -> None:
     with pytest.raises(Fault, match="PlatformConfigMap has no entry for platform tensorflow|Invalid protobuf file"):
         platform_from_flags(Flags(platform_config_file=file(tmp_path, text)))
 
