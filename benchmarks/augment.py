@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import Goal, alternate, judge, median, quiet
+from benchmarks.report import Goal, judge, median, quiet, run_alternately
 from pipeline.cli import report_errors
 
 GOALS: dict[str, Goal] = {
@@ -42,12 +42,12 @@ def main(data: Path, rounds: int, limit: int, size: int, batch_size: int) -> Non
     """Measure all implementations on one set of pictures."""
     with report_errors(), quiet("augment") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow"):
-            from benchmarks.augment_ways import copies, ways
-        pictures = copies(data, limit, size, scratch)
-        all_ways = ways(pictures, size, batch_size)
+            from benchmarks.augment_ways import implementations, write_jpegs
+        pictures = write_jpegs(data, limit, size, scratch)
+        candidates = implementations(pictures, size, batch_size)
         with terminal.console.status(f"{pictures.count} pictures"):
-            alternate(all_ways, 1)
-            results = alternate(all_ways, rounds)
+            run_alternately(candidates, 1)
+            results = run_alternately(candidates, rounds)
         rates = {name: median([one.rate for one in timed]) for name, timed in results.items()}
         processor = {name: median([one.processor for one in timed]) for name, timed in results.items()}
         terminal.table(

@@ -19,7 +19,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 from numpy.typing import NDArray
 from PIL import Image as PilImage
 
-from benchmarks.pictures import FEATURE, Pictures, limited, recognise
+from benchmarks.pictures import FEATURE, Pictures, recognise_data_set, take_pictures
 from data.augmentation.config import Augmentation
 from data.augmentation.ops import matrices
 from data.errors import DataError
@@ -60,18 +60,20 @@ class Timed:
         return self.pictures / self.seconds
 
 
-def copies(data: Path, limit: int, size: int, scratch: Path) -> Pictures:
+def write_jpegs(data: Path, limit: int, size: int, scratch: Path) -> Pictures:
     """Write about `limit` of the pictures as JPEGs, in one folder per class.
 
     Raises:
       DataError: If neither `data` nor `data/horse-or-human` contains one folder of pictures per class.
     """
-    found = next((one for one in map(recognise, (data, data / "horse-or-human")) if one and not one.is_idx), None)
+    found = next(
+        (one for one in map(recognise_data_set, (data, data / "horse-or-human")) if one and not one.is_idx), None
+    )
     if not found:
         raise DataError(
             f"no folder of pictures per class at {data}", hint="Pass the folder of horse-or-human with --data."
         )
-    few = limited(found, limit, scratch)
+    few = take_pictures(found, limit, scratch)
     target = scratch / "jpeg"
     plan = ImageFolder().plan(str(few.folder), FEATURE)
     for number, (path, label) in enumerate(item for items in plan.splits.values() for item in items):
@@ -81,7 +83,7 @@ def copies(data: Path, limit: int, size: int, scratch: Path) -> Pictures:
     return Pictures(found.name, target, few.count, 1)
 
 
-def ways(pictures: Pictures, size: int, batch_size: int) -> dict[str, Callable[[], Timed]]:
+def implementations(pictures: Pictures, size: int, batch_size: int) -> dict[str, Callable[[], Timed]]:
     """Return the implementations by name.
 
     Each passes over all pictures `PASSES` times; the generator, which has no start-up to spread, passes once.

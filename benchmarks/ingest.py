@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.report import Goal, Terminal, alternate, judge, median, quiet
+from benchmarks.report import Goal, Terminal, judge, median, quiet, run_alternately
 from pipeline.cli import report_errors
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def main(data: Path, rounds: int, limit: int | None, stock_limit: int) -> None:
     """Measure every data set in the folder."""
     with report_errors(), quiet("ingest") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow and TFX"):
-            from benchmarks.pictures import discover
+            from benchmarks.pictures import find_data_sets
         ratios = {}
-        for found in discover(data, scratch):
+        for found in find_data_sets(data, scratch):
             with terminal.console.status(f"{found.name}: {found.count:,} pictures"):
                 ratios[found.name] = _measure(found, rounds, limit, stock_limit, scratch, terminal)
         terminal.finish(judge("ingest", ratios, GOALS, {"rounds": rounds}))
@@ -53,12 +53,12 @@ def _measure(
     found: Pictures, rounds: int, limit: int | None, stock_limit: int, scratch: Path, terminal: Terminal
 ) -> dict[str, float]:
     """Print the table of one data set and return its ratios."""
-    from benchmarks.ingest_ways import ways
-    from benchmarks.pictures import limited, warm
+    from benchmarks.ingest_ways import implementations
+    from benchmarks.pictures import fill_page_cache, take_pictures
 
-    pictures = limited(found, limit, scratch) if limit else found
-    warm(pictures)
-    results = alternate(ways(pictures, limited(pictures, stock_limit, scratch), scratch), rounds)
+    pictures = take_pictures(found, limit, scratch) if limit else found
+    fill_page_cache(pictures)
+    results = run_alternately(implementations(pictures, take_pictures(pictures, stock_limit, scratch), scratch), rounds)
     rates = {name: median([one.rate for one in timed]) for name, timed in results.items()}
     kind = "IDX" if pictures.is_idx else "folder"
     terminal.table(

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tfx.types import standard_artifacts
 
 from benchmarks import stock_examples
-from benchmarks.pictures import FEATURE, Pictures, idx_arrays, idx_pairs, unseen
+from benchmarks.pictures import FEATURE, Pictures, copy_idx_files, idx_arrays, idx_pairs
 from components.prepare.example_gen import ExampleGen
 from components.task.reference import TaskReference
 from data.ingest.manifest import Manifest
@@ -38,7 +38,7 @@ class Timed:
         return self.pictures / self.seconds
 
 
-def ways(pictures: Pictures, few: Pictures, scratch: Path) -> dict[str, Callable[[], Timed]]:
+def implementations(pictures: Pictures, few: Pictures, scratch: Path) -> dict[str, Callable[[], Timed]]:
     """Return the four implementations by name; the stock ExampleGen gets only `few`."""
     return {
         OURS: lambda: _timed(_ours, pictures, scratch),
@@ -50,7 +50,7 @@ def ways(pictures: Pictures, few: Pictures, scratch: Path) -> dict[str, Callable
 
 def _timed(way: Callable[[Pictures, Path], Callable[[], int]], pictures: Pictures, scratch: Path) -> Timed:
     """Time one implementation in a new folder. Counting what it wrote is not timed."""
-    fresh = unseen(pictures, scratch)
+    fresh = copy_idx_files(pictures, scratch)
     target = Path(tempfile.mkdtemp(dir=scratch))
     start = time.perf_counter()
     count = way(fresh, target)

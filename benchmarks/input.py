@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.report import Goal, Terminal, alternate, judge, median, quiet
+from benchmarks.report import Goal, Terminal, judge, median, quiet, run_alternately
 from pipeline.cli import report_errors
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ def main(data: Path, rounds: int, limit: int, photographs: int, window: float) -
     with report_errors(), quiet("input") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow and TFX"):
             from benchmarks import input_ways
-            from benchmarks.pictures import discover, limited
-        ratios, found = {}, [one for one in discover(data, scratch) if not one.is_idx]
+            from benchmarks.pictures import find_data_sets, take_pictures
+        ratios, found = {}, [one for one in find_data_sets(data, scratch) if not one.is_idx]
         for one in found:
             with terminal.console.status(f"{one.name}: {min(limit, one.count):,} pictures"):
-                jpegs = input_ways.as_jpegs(limited(one, limit, scratch), scratch)
+                jpegs = input_ways.convert_to_jpegs(take_pictures(one, limit, scratch), scratch)
                 ratios[one.name] = _measure(jpegs, one.name, rounds, window, scratch, terminal)
         with terminal.console.status(f"{photographs} photographs of 12 megapixels"):
-            large = input_ways.photographs(found[-1], photographs, scratch)
+            large = input_ways.make_photographs(found[-1], photographs, scratch)
             ratios["photographs"] = _shrunk(large, rounds, window, scratch, terminal)
         terminal.finish(judge("input", ratios, GOALS, {"rounds": rounds}))
 
@@ -54,8 +54,8 @@ def _measure(
     """Print the tables of one data set and return its ratios."""
     from benchmarks import input_ways
 
-    ways = input_ways.ways(jpegs, scratch, window)
-    seconds = {way: median(taken) for way, taken in alternate(ways, rounds).items()}
+    ways = input_ways.implementations(jpegs, scratch, window)
+    seconds = {way: median(taken) for way, taken in run_alternately(ways, rounds).items()}
     count = jpegs.count
     terminal.table(
         f"{name}: {count:,} JPEGs of {jpegs.feature.height}x{jpegs.feature.width}, median of {rounds}",
@@ -72,7 +72,9 @@ def _stages(jpegs: Jpegs, scratch: Path, terminal: Terminal, rounds: int) -> Non
     """Print the share of the time that each stage adds to the ones before it."""
     from benchmarks import input_ways
 
-    ends = {way: median(taken) for way, taken in alternate(input_ways.stages(jpegs, scratch), rounds).items()}
+    ends = {
+        way: median(taken) for way, taken in run_alternately(input_ways.reader_stages(jpegs, scratch), rounds).items()
+    }
     added, before = {}, 0.0
     for stage, until in ends.items():
         added[stage], before = max(0.0, until - before), max(before, until)
@@ -86,10 +88,10 @@ def _shrunk(jpegs: Jpegs, rounds: int, window: float, scratch: Path, terminal: T
     from benchmarks import input_ways
 
     ways = {
-        name: input_ways.ours(jpegs, scratch, window, shrink_on_load=shrink)
+        name: input_ways.reader_run(jpegs, scratch, window, shrink_on_load=shrink)
         for name, shrink in (("whole", False), ("shrunk", True))
     }
-    seconds = {way: median(taken) for way, taken in alternate(ways, rounds).items()}
+    seconds = {way: median(taken) for way, taken in run_alternately(ways, rounds).items()}
     terminal.table(
         f"{jpegs.count} photographs of 4000x3000 to 224x224, median of {rounds}",
         ["decoded", "pictures/s"],

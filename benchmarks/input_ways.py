@@ -40,7 +40,7 @@ def _files(pictures: Pictures) -> list[Path]:
     return sorted(file for file in pictures.folder.rglob("*.*") if file.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
-def as_jpegs(pictures: Pictures, scratch: Path) -> Jpegs:
+def convert_to_jpegs(pictures: Pictures, scratch: Path) -> Jpegs:
     """Copy the pictures into one folder per class, in their own size; encode other formats as JPEG at quality 90."""
     target, count, size = Path(tempfile.mkdtemp(dir=scratch)), 0, (0, 0)
     for file in _files(pictures):
@@ -56,7 +56,7 @@ def as_jpegs(pictures: Pictures, scratch: Path) -> Jpegs:
     return Jpegs(target, count, Image(size[1], size[0]))
 
 
-def photographs(pictures: Pictures, count: int, scratch: Path) -> Jpegs:
+def make_photographs(pictures: Pictures, count: int, scratch: Path) -> Jpegs:
     """Enlarge pictures to 4000x3000 and add a sensor's grain: JPEG, quality 90."""
     target, rng = Path(tempfile.mkdtemp(dir=scratch)), np.random.default_rng(0)
     grain = rng.normal(0, 4, (3000, 4000, 1))
@@ -102,14 +102,14 @@ def _steady(endless: tf.data.Dataset, size: Callable[[Any], int], window: float)
     return (time.perf_counter() - start) / count
 
 
-def ours(jpegs: Jpegs, scratch: Path, window: float, *, shrink_on_load: bool = False) -> Way:
+def reader_run(jpegs: Jpegs, scratch: Path, window: float, *, shrink_on_load: bool = False) -> Way:
     """Read the training split with the reader, without a cache; scale the seconds to all pictures."""
     reading = _prepared(jpegs, scratch, shrink_on_load).reading("train", BATCH)
     dataset = reader.read_batches(reading, cache_bytes=0, seed=0).passes()
     return lambda: jpegs.count * _steady(dataset, lambda batch: len(batch[1]), window)
 
 
-def ways(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
+def implementations(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
     """Return the implementations by name.
 
     They are ours, two kinds of bare parallel decoding of files in memory, and Keras' two directory readers.
@@ -133,7 +133,7 @@ def ways(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
         str(jpegs.folder), target_size=size, batch_size=BATCH
     )
     return {
-        "ours": ours(jpegs, scratch, window),
+        "ours": reader_run(jpegs, scratch, window),
         "bare, file by file": lambda: jpegs.count * _steady(one_by_one, lambda _: 1, window),
         "bare, 32 in a call": lambda: jpegs.count * _steady(at_once, lambda _: BATCH, window),
         "image_dataset_from_directory": lambda: _timed(lambda: directory),
@@ -141,7 +141,7 @@ def ways(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
     }
 
 
-def stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
+def reader_stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
     """Return the reader's stages; each includes all stages before it."""
     reading = _prepared(jpegs, scratch, shrink_on_load=False).reading("train", BATCH)
     spec = parse_spec(reading.feature, reading.label)

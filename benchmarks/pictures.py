@@ -46,7 +46,7 @@ class Pictures:
         return self.depth == 0
 
 
-def discover(folder: Path, scratch: Path) -> list[Pictures]:
+def find_data_sets(folder: Path, scratch: Path) -> list[Pictures]:
     """Find the data sets in a folder, or in the folders and tar files directly below it.
 
     Args:
@@ -58,8 +58,8 @@ def discover(folder: Path, scratch: Path) -> list[Pictures]:
     """
     if not folder.is_dir():
         raise DataError(f"no data folder at {folder}", hint="Pass the folder with the data: --data DIR.")
-    whole = recognise(folder)
-    found = [whole] if whole else [one for one in map(recognise, _below(folder, scratch)) if one]
+    whole = recognise_data_set(folder)
+    found = [whole] if whole else [one for one in map(recognise_data_set, _below(folder, scratch)) if one]
     if not found:
         raise DataError(f"neither IDX files nor a folder of pictures per class in {folder} or directly below it")
     return found
@@ -77,7 +77,7 @@ def _below(folder: Path, scratch: Path) -> Iterator[Path]:
             yield inner[0] if len(inner) == 1 and inner[0].is_dir() else target
 
 
-def recognise(folder: Path) -> Pictures | None:
+def recognise_data_set(folder: Path) -> Pictures | None:
     """Return the data set of which this is the folder, or None."""
     name = folder.resolve().name
     pairs = idx_pairs(folder)
@@ -120,7 +120,7 @@ def idx_arrays(pair: tuple[Path, Path]) -> tuple[NDArray[np.uint8], NDArray[np.u
     )
 
 
-def limited(pictures: Pictures, limit: int, scratch: Path) -> Pictures:
+def take_pictures(pictures: Pictures, limit: int, scratch: Path) -> Pictures:
     """Return about `limit` pictures, evenly chosen from all classes, in a new folder; all if there are no more."""
     if pictures.count <= limit:
         return pictures
@@ -156,7 +156,7 @@ def _thin_idx(pictures: Pictures, target: Path, step: int) -> int:
     return count
 
 
-def unseen(pictures: Pictures, scratch: Path) -> Pictures:
+def copy_idx_files(pictures: Pictures, scratch: Path) -> Pictures:
     """Copy IDX files to a new folder, so that this process cannot use what it cached of files unpacked before."""
     if not pictures.is_idx:
         return pictures
@@ -166,7 +166,7 @@ def unseen(pictures: Pictures, scratch: Path) -> Pictures:
     return replace(pictures, folder=target)
 
 
-def warm(pictures: Pictures) -> None:
+def fill_page_cache(pictures: Pictures) -> None:
     """Read every file once, so that the first measurement does not include the disk."""
     for file in pictures.folder.rglob("*"):
         if file.is_file():

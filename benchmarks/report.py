@@ -109,7 +109,7 @@ def quiet(name: str) -> Iterator[tuple[Terminal, Path]]:
         yield Terminal(stream, log), Path(scratch)
 
 
-def alternate(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+def run_alternately(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Run every implementation once per round.
 
     Each round begins with another one, so that a slow phase of the machine slows all of them.

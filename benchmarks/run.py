@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from benchmarks.report import Goal, Terminal, Verdict, alternate, judge, median, quiet
+from benchmarks.report import Goal, Terminal, Verdict, judge, median, quiet, run_alternately
 from data.errors import SkewlessError
 from pipeline.cli import report_errors
 
@@ -39,7 +39,7 @@ def main(data: Path | None, rounds: int) -> None:
         else:
             folder, min_accuracy = data.resolve(), 0.0
         with terminal.console.status(f"{rounds} runs of each side"):
-            results = alternate(
+            results = run_alternately(
                 {side: lambda side=side: _run(side, folder, scratch, min_accuracy) for side in ("ours", "stock")},  # type: ignore[misc]
                 rounds,
             )

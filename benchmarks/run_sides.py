@@ -87,11 +87,11 @@ def ours(data: str, root: str, min_accuracy: float) -> Measured:
 def stock(data: str, root: str, min_accuracy: float) -> Measured:
     """Run the same components as TFX's templates wire them."""
     start = time.perf_counter()
-    from benchmarks.pictures import recognise
+    from benchmarks.pictures import recognise_data_set
     from benchmarks.stock import create_pipeline
     from pipeline.runners.local import dag_runner
 
-    found = recognise(Path(data))
+    found = recognise_data_set(Path(data))
     assert found is not None
     measured = Measured(time.perf_counter() - start)
     start = time.perf_counter()

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import Goal, Terminal, Verdict, alternate, judge, median, quiet
+from benchmarks.report import Goal, Terminal, Verdict, judge, median, quiet, run_alternately
 from data.errors import SkewlessError
 from pipeline.cli import report_errors
 
@@ -147,7 +147,7 @@ def _measure(
         for side, server in servers.items()
     }
     ways[INSIDE] = lambda: _inside(scratch / name, callers if callers == 1 else BATCH[name], seconds)
-    for side, loads in alternate(ways, rounds).items():
+    for side, loads in run_alternately(ways, rounds).items():
         found[name, callers, side] = loads
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.report import Goal, Terminal, alternate, judge, median, quiet
+from benchmarks.report import Goal, Terminal, judge, median, quiet, run_alternately
 from data.errors import DataError
 from pipeline.cli import report_errors
 
@@ -35,13 +35,13 @@ def main(data: Path, rounds: int, epochs: int, limit: int | None) -> None:
     """Measure each batch size."""
     with report_errors(), quiet("streaming") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow and TFX"):
-            from benchmarks.pictures import discover, limited
+            from benchmarks.pictures import find_data_sets, take_pictures
             from benchmarks.streaming_ways import Ways
-        found = next((one for one in discover(data, scratch) if one.is_idx), None)
+        found = next((one for one in find_data_sets(data, scratch) if one.is_idx), None)
         if found is None:
             raise DataError(f"no IDX files in {data} or directly below it")
         with terminal.console.status("ingesting and building the TransformGraph"):
-            ways = Ways(limited(found, limit, scratch) if limit else found, scratch)
+            ways = Ways(take_pictures(found, limit, scratch) if limit else found, scratch)
         ratios = {}
         for batch_size in BATCHES:
             with terminal.console.status(f"batches of {batch_size}"):
@@ -51,7 +51,7 @@ def main(data: Path, rounds: int, epochs: int, limit: int | None) -> None:
 
 def _measure(ways: Ways, batch_size: int, rounds: int, epochs: int, terminal: Terminal) -> dict[str, float]:
     """Print the table of one batch size and return its ratios."""
-    results = alternate(
+    results = run_alternately(
         {
             "arrays in memory": lambda: ways.arrays(batch_size, epochs),
             "reader": lambda: ways.reader(batch_size, epochs, ways.everything),
