@@ -73,7 +73,7 @@ def test_another_version_of_a_package(tmp_path: Path, monkeypatch: pytest.Monkey
         tmp_path,
         doctor.check_packages,
         f"protobuf {found or 'not installed'}",
-        f"wanted is {doctor.pins()['protobuf']}",
+        f"Skewless needs {doctor.pins()['protobuf']}",
     )
 
 

@@ -175,7 +175,7 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
     for number in range(3):
         (folder / "train" / "dogs" / f"{number}.gif").write_bytes(b"GIF89a")
     assert "runs stop if more than 5% are broken" in write("pets_2", folder)[0]
-    assert "Who always says 'cats' is right in 75.0 %" in source
+    assert "A model that always answers 'cats' reaches 75.0 %" in source
     assert values(source)["evaluate.min_accuracy"] == "0.8"
 
 

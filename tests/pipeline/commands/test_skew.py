@@ -53,7 +53,7 @@ def test_a_faithful_model_passes(tmp_path: Path, shard: Path) -> None:
     done = skew("--model", save(tmp_path / "m", 2.0), "--examples", shard.parent)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("same") == 8
-    assert "5 records; allowed" in done.stdout and "graph      nothing found" in done.stdout
+    assert "5 records; tolerance" in done.stdout and "graph      no findings" in done.stdout
 
 
 def test_a_skewed_model_is_exit_5_with_the_first_route_and_record(tmp_path: Path, shard: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_task_that_never_ran_is_told(tmp_path: Path) -> None:
     done = skew("digits", "--root", tmp_path)
     assert (done.returncode, "no run of 'digits'" in done.stderr) == (2, True)
     neither = skew("digits", "--model", tmp_path)
-    assert (neither.returncode, "skew takes TASK, or --model DIR" in neither.stderr) == (2, True)
+    assert (neither.returncode, "skew needs TASK, or --model DIR" in neither.stderr) == (2, True)
 
 
 def test_bad_files_are_told(tmp_path: Path, shard: Path) -> None:

@@ -266,7 +266,7 @@ def test_without_labels_the_figure_tells_no_accuracy() -> None:
 )
 def test_the_file_clips_nothing_and_keeps_its_colour(tmp_path: Path, costs: list[ClientSkewCost]) -> None:
     (path,) = plots.draw_plots(_record(costs, "a_task_of_a_long_name" * 4), str(tmp_path))
-    assert path == str(tmp_path / "avoided.png")
+    assert path == str(tmp_path / "client_skew.png")
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     assert (border == 255).all()
