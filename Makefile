@@ -1,4 +1,4 @@
-# Each target does all its own set-up; a second call reinstalls nothing.
+# Each target installs what it needs; a second call installs nothing.
 .PHONY: demo test install lint lock protos clean
 .DEFAULT_GOAL := demo
 export VENV ?= .venv
@@ -19,7 +19,7 @@ install: $(VENV)/installed
 $(VENV)/installed: requirements.lock overrides.txt setup.py pyproject.toml scripts/install.sh
 	@bash scripts/install.sh
 
-# Another PYTHON than the one it was made with makes it anew.
+# Another PYTHON than that of the environment creates it again.
 ifdef PYTHON
 ifneq ($(shell $(PYTHON) -V 2>&1),$(shell $(VENV)/bin/python -V 2>&1))
 .PHONY: $(VENV)/installed

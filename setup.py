@@ -2,10 +2,10 @@
 
 from setuptools import find_packages, setup
 
-# A client that only asks a server for answers needs none of TensorFlow, so the base
-# installation is empty and each use is an extra. `requirements.lock` pins `pipeline,dev`.
+# The client does not need TensorFlow, so the base installation is empty and each use is an extra. `requirements.lock`
+# pins the extras pipeline and dev.
 CLIENT = ["grpcio>=1.60", "protobuf>=3.20.3", "pillow>=10", "urllib3>=1.26"]
-# Two families of TFX, and Python decides: 3.10 has the older one, for systems whose C library is older than 2.39.
+# Two families of packages; the version of Python decides. 3.10 has the older one, for C libraries older than 2.39.
 NEW, OLD = "; python_version >= '3.11'", "; python_version < '3.11'"
 FAMILIES = {
     "tfx": ("1.21.0", "1.16.0"),
@@ -24,7 +24,7 @@ FAMILIES = {
 
 
 def pinned(*names: str) -> list[str]:
-    """Requirements for both families; an extra may follow the name: "tfx[kfp]"."""
+    """Return the requirements of both families; a name can have an extra: "tfx[kfp]"."""
     found = []
     for name in names:
         newer, older = FAMILIES[name.partition("[")[0]]
@@ -35,7 +35,7 @@ def pinned(*names: str) -> list[str]:
 PIPELINE = [
     *CLIENT,
     *pinned(*FAMILIES),
-    f"tensorboard==2.21.0{NEW}",  # no dependency of TensorFlow any more
+    f"tensorboard==2.21.0{NEW}",  # TensorFlow no longer depends on it
     "scikit-learn>=1.5",
     "click>=8.1",
     "rich>=13",
@@ -50,10 +50,10 @@ KUBEFLOW = [
     *pinned("apache-beam[gcp]"),
     f"tfx[kfp]==1.16.0{OLD}",
     f"kfp==2.5.0{OLD}",
-    f"kfp==2.16.1{NEW}",  # TFX itself wants it below Python 3.12 alone
+    f"kfp==2.16.1{NEW}",  # TFX requires it only below Python 3.12
     f"kfp-pipeline-spec==2.16.1{NEW}",
 ]
-# To submit to Vertex AI from a machine without the pipeline; the client's REST transport is what was tested.
+# For machines that only submit to Vertex AI; the SDK's REST transport was tested.
 VERTEX = ["google-cloud-aiplatform==1.165.1", "google-cloud-storage>=2.19", "click>=8.1", "rich>=13", "pyyaml>=6"]
 DEV = [
     *KUBEFLOW,

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# The newer family of packages on a machine whose C library is too old for it: a Debian 13 in a folder.
+# Run the newer family of packages on a machine with an older C library: in a Debian 13 in a folder.
 #
-#   scripts/debian13.sh make DIR             # Debian and what the README asks for; needs root
-#   scripts/debian13.sh run DIR COMMAND...   # in it, in the checkout, with ../shared beside it
+#   scripts/debian13.sh make DIR             # install Debian and what the README requires; needs root
+#   scripts/debian13.sh run DIR COMMAND...   # run a command in it, in the checkout, with ../shared
 #
-# Its virtual environment is /opt/venv, in the folder, so that the checkout's own one stays. Everything comes from the
-# mirror in this machine's own apt sources and from its own index of Python packages.
+# The virtual environment is /opt/venv in the folder; the checkout's .venv stays as it is. Packages come from the mirror
+# in this machine's apt sources and from its index of Python packages.
 set -euo pipefail
 project=$(cd "$(dirname "$0")/.." && pwd)
 stop() { echo "debian13: $1" >&2; exit 3; }
 [ "$(id -u)" = 0 ] || stop "only root can make and enter a Debian in a folder"
 action=${1:?make or run}; root=${2:?a folder}; shift 2
 
-mirror() {  # the first one that apt knows, of either form of its sources
+mirror() {  # the first one in apt's sources, in either format
   { grep -hoE '^URIs: *[^ ]+' /etc/apt/sources.list.d/*.sources; grep -hoE '^deb +(\[[^]]*\] +)?[^ ]+' /etc/apt/sources.list; } \
     2>/dev/null | sed -E 's/^(URIs: *|deb +(\[[^]]*\] +)?)//' | head -n1
 }
 
-enter() {  # a private mount namespace: what is mounted goes with the command
+enter() {  # a private mount namespace: its mounts end with the command
   unshare --mount bash -euc '
     root=$1 project=$2; shift 2
     mkdir -p "$root/work/project" "$root/work/shared"
@@ -27,7 +27,7 @@ enter() {  # a private mount namespace: what is mounted goes with the command
     if [ -d "$project/../shared" ]; then mount --bind "$project/../shared" "$root/work/shared"; fi
     older=${SKEWLESS_OLDER_ROOT:-}
     if [ -d "$older" ]; then mkdir -p "$root$older"; mount --bind "$older" "$root$older"; fi
-    # How to reach the index; a folder of wheels on this machine is not seen from there.
+    # Settings of the package index; a local folder of wheels is not visible there.
     mapfile -t kept < <(env | grep -E "^(SKEWLESS_OLDER_ROOT|PYTEST_ARGS|PIP_|UV_|SSL_CERT|REQUESTS_CA|CURL_CA|http|HTTP|no_proxy|NO_PROXY)" |
       grep -v "^PIP_FIND_LINKS" || true)
     exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 VENV=/opt/venv PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "${kept[@]}" \

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes .venv, or VENV, from requirements.lock with the newest Python that fits, and installs the project into it.
-# PYTHON=python3.12 chooses another. "--choose" only prints the choice.
+# Create .venv, or VENV, from requirements.lock with the newest suitable Python, and install the project into it.
+# PYTHON=python3.12 chooses another Python. "--choose" only prints the choice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${VENV:-.venv}
 
-# The wheels of TFX 1.21's family want this C library; Python 3.10 has the older family, which takes any.
+# The wheels of TFX 1.21's family need this C library; Python 3.10 has the older family, which has no minimum.
 needed=2.39
 has=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2 || true)
 is_new() { [ -n "$has" ] && [ "$(printf '%s\n' "$needed" "$has" | sort -V | head -n1)" = "$needed" ]; }
@@ -26,7 +26,7 @@ if [ -n "${PYTHON:-}" ]; then
 else
   for version in $fitting; do
     if runs "python$version"; then python=python$version; break; fi
-    # pyenv's own command runs only where a file or a variable names the version.
+    # pyenv's command only runs if a file or a variable names the version.
     for found in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python"$version"; do
       if runs "$found"; then python=$found; fi
     done
@@ -41,7 +41,7 @@ if [ "$version" = 3.10 ]; then family="TFX 1.16"; else family="TFX 1.21"; fi
 echo "Python $version, $family: $why."
 [ "${1:-}" != --choose ] || exit 0
 
-# What would otherwise end in a traceback after 3 GB of downloads.
+# Check this first: otherwise a traceback follows after 3 GB of downloads.
 "$python" -c 'import ensurepip, venv' 2>/dev/null || stop "Python $version lacks venv: apt-get install python$version-venv."
 if [ "$version" = 3.10 ]; then  # pyfarmhash has no wheel for it
   "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' ||

@@ -22,7 +22,7 @@ from components.release.baseline import saved_model
 from components.release.comparable import NAMED, Comparable, accuracies_on_common, check_comparable
 from components.release.evaluation import ROUNDING, quality_limit
 from components.task.task import Task
-from data.names import listed
+from data.names import list_names
 from data.spec import LABEL
 from serving import signatures
 from serving.parity.routes import RouteError
@@ -158,9 +158,8 @@ def _on_common(baseline: str, candidate: str, common: Sequence[str], records: It
         return f" (and rejects an example: {error})"
     if not count:
         return ""
-    return (
-        f" (on the {count:,} examples of {listed(common, NAMED)}: {accuracies[0]:.4f} before, {accuracies[1]:.4f} now)"
-    )
+    before, now = accuracies
+    return f" (on the {count:,} examples of {list_names(common, NAMED)}: {before:.4f} before, {now:.4f} now)"
 
 
 class Evaluator(TfxEvaluator):
