@@ -213,6 +213,20 @@ def test_a_container_that_fails_is_told_in_a_line(
     assert "\n" not in str(caught.value) and str(tmp_path / "log") in caught.value.hint
 
 
+def test_the_error_of_a_container_keeps_its_hint(tmp_path: Path) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(PROJECT)!r})
+from components.process_errors import printing_errors
+from data.errors import DataError
+with printing_errors():
+    raise DataError("few", hint="Add some.")
+"""
+    with pytest.raises(DataError, match="^few$") as caught:
+        _launch(code, tmp_path)
+    assert caught.value.hint == f"Add some.\nIts log: {tmp_path / 'log'}"
+
+
 @pytest.mark.parametrize(("title", "kind"), [("ModelBlessing", QualityError), ("InfraBlessing", SkewError)])
 def test_a_model_without_a_blessing_is_not_pushed(title: str, kind: type[SkewlessError]) -> None:
     blessing = {"uri": "/b", "type": {"instanceSchema": f"title: tfx.{title}\n"}, "metadata": {"blessed": 0.0}}
