@@ -259,7 +259,7 @@ GOOD = CompileOptions("digits", "vertex", "host/skewless:1", "gs://bucket/root")
         ({"data": "/data"}, "--data /data is a local path, which Vertex AI cannot reach", "gs://BUCKET"),
         ({"data": "./x", "target": "kubeflow"}, "--data ./x is a local path, which Kubeflow", "gs://BUCKET"),
         ({"baseline": "gs://b/m"}, "--baseline is for Kubeflow", "Leave it out"),
-        ({"labels": ("a=b",), "target": "kubeflow"}, "--label is for Vertex AI: Kubeflow's file has no labels", "name the run at submission"),
+        ({"labels": ("a=b",), "target": "kubeflow"}, "--label is for Vertex AI: ", "name the run at submission"),
         ({"labels": ("Team=b",)}, "--label Team=b: expected KEY=VALUE", "small letters"),
         ({"labels": ("team",)}, "--label team: expected KEY=VALUE", "small letters"),
     ],

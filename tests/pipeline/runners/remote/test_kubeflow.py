@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -206,13 +207,13 @@ def test_a_token_that_is_renewed_while_waiting(submit: Submit, service: Kubeflow
     service.token = "first"
     looks = service.look
 
-    def renewing(progress: object) -> None:
+    def renewing(progress: Any) -> None:
         if service.looks == 3:
             service.token = "second"
             file.write_text("second")
-        looks(progress)  # type: ignore[arg-type]
+        looks(progress)
 
-    service.look = renewing  # type: ignore[method-assign, assignment]
+    service.look = renewing  # type: ignore[method-assign]
     assert submit("--wait", "--token-file", str(file)).status == 0
     assert service.asked[-1].headers["authorization"] == "Bearer second"
 

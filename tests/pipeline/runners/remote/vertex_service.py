@@ -104,7 +104,7 @@ class Vertex(Service):
             spec = checked(job)
             name = asked.query["pipelineJobId"]
             if not re.fullmatch(r"[a-z][-a-z0-9]{0,127}", name):
-                raise Rejection(400, f"'{name}' is no ID")
+                raise Rejection(400, f"'{name}' is not an ID")
             if name in self.jobs:
                 raise Rejection(409, f"The PipelineJob {name} already exists")
             job.name = f"{parent}/pipelineJobs/{name}"
@@ -126,12 +126,12 @@ class Vertex(Service):
             if schedule.max_concurrent_run_count < 1:
                 raise Rejection(400, "max_concurrent_run_count is required")
             if len(schedule.cron.split()) - schedule.cron.startswith(("TZ=", "CRON_TZ=")) != 5:
-                raise Rejection(400, f"'{schedule.cron}' is no cron expression")
+                raise Rejection(400, f"'{schedule.cron}' is not a cron expression")
             name = str(len(self.schedules) + 1)
             schedule.name, schedule.state = f"{parent}/schedules/{name}", types.Schedule.State.ACTIVE
             self.schedules[name] = schedule
         elif verb == ":pause":
-            self.schedules[name].state = types.Schedule.State.PAUSED
+            self.schedules[name].state = types.Schedule.State.PAUSED  # type: ignore[assignment]
             return None
         return self.schedules[name]
 
@@ -155,7 +155,7 @@ def checked(job: types.PipelineJob) -> dict[str, Any]:
         raise Rejection(400, f"Unknown input parameters {set(values) - set(declared)}")
     for part in [part for label in job.labels.items() for part in label]:
         if not re.fullmatch(r"[a-z0-9_-]{0,63}", part):
-            raise Rejection(400, f"'{part}' is no label")
+            raise Rejection(400, f"'{part}' is not a label")
     return spec
 
 
@@ -174,7 +174,7 @@ def _seen(job: types.PipelineJob, progress: Progress) -> types.PipelineJob:
             one["error"] = {"code": 9, "message": progress.script.fails[name]}
         details.append(one)
     seen = types.PipelineJob(job)
-    seen.state = types.PipelineState[f"PIPELINE_STATE_{progress.state}"]
+    seen.state = types.PipelineState[f"PIPELINE_STATE_{progress.state}"]  # type: ignore[misc]
     seen.job_detail = types.PipelineJobDetail(task_details=details)
     if progress.state == "FAILED":
         seen.error = {"code": 9, "message": "The DAG failed because some tasks failed."}
