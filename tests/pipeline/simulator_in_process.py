@@ -1,4 +1,4 @@
-"""Runs in the tests' own process: no seconds of imports for each."""
+"""Runs in the tests' own process, which saves the imports."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Attempt:
 def attempt(
     data: Path | str | None, root: Path | str, path: str = TINY, metadata: str | None = None, **settings: str
 ) -> Attempt:
-    """Runs a task; the settings' names have `__` for the dot."""
+    """Run a task; the settings' names have `__` instead of the dot."""
     values = {key.replace("__", "."): value for key, value in settings.items()}
     paths, console = Paths(str(root), "tiny"), Console(file=io.StringIO(), width=200)
     log = Path(local_folder(str(root)), "log")
@@ -62,7 +62,7 @@ def attempt(
 
 
 def assert_told(error: SkewlessError | None, status: int, *words: str) -> None:
-    """One line with the words, and a hint where the next step is not plain."""
+    """Check the error: one line with the words, and a hint if the next step is not obvious."""
     assert error is not None and error.exit_code == status
     assert "\n" not in str(error) and len(str(error)) < 500
     for word in words:

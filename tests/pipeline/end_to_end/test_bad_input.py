@@ -1,4 +1,4 @@
-"""What users get wrong: each is one line that says what and where, with a hint, and an exit status."""
+"""Users' errors: each gives one line that says what is wrong and where, a hint, and an exit status."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_a_root_that_is_a_pattern(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def good_data(tmp_path_factory: pytest.TempPathFactory, picture_folder: Make) -> tuple[Path, Path]:
-    """Pictures, and a root: what the runs below have in common comes from the cache after the first."""
+    """Return pictures and a root: after the first run below, the common components come from the cache."""
     folder = tmp_path_factory.mktemp("good")
     return picture_folder(folder / "data", {"cats": 12, "dogs": 12, "cows": 12}), folder / "root"
 

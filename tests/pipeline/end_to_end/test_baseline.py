@@ -1,4 +1,4 @@
-"""What an earlier run left does not fit: the run says so, judges the new model alone, and pushes it.
+"""A baseline that does not fit the new model: the run reports it, evaluates the new model alone, and pushes it.
 
 The steps run in order on one root, each on what the one before left.
 """
@@ -49,7 +49,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _pushed(done: Attempt, no_baseline: str = "") -> dict[str, Any]:
-    """The entry `evaluation` of a run that must have pushed, and told why it had no baseline."""
+    """Return the entry `evaluation` of a run that must have pushed, and have reported why it had no baseline."""
     assert done.error is None, done.error
     assert done.record["status"] == "pushed"
     found = done.record["evaluation"]
@@ -72,13 +72,13 @@ def _versions(root: Path) -> list[int]:
 
 
 def _models(root: Path) -> list[Path]:
-    """The Trainer's SavedModels, oldest first."""
+    """Return the Trainer's SavedModels, the oldest first."""
     found = root.glob("tiny/artifacts/Trainer/model/*/Format-Serving")
     return sorted(found, key=lambda folder: int(folder.parent.name))
 
 
 def _accuracy(model: Path, pictures: Path, record: dict[str, Any], classes: Sequence[str]) -> float:
-    """Of a SavedModel on the held-out pictures of the classes, by the names that it answers with."""
+    """Return a SavedModel's accuracy on the held-out pictures of the classes, by the names in its answers."""
     files = tf.io.gfile.glob(record["data"]["folder"] + "/Split-eval/*")
     examples = map(tf.train.Example.FromString, tf.data.TFRecordDataset(files).as_numpy_iterator())
     sources = [one.features.feature["image/source"].bytes_list.value[0].decode() for one in examples]
@@ -117,7 +117,7 @@ def test_a_class_is_renamed(root: Path, pictures: Path) -> None:
 
 
 def test_nothing_changes(root: Path, pictures: Path) -> None:
-    """What was said before is said again: the evaluation comes from the cache."""
+    """The reason is reported again, although the evaluation comes from the cache."""
     before = _versions(root)
     done = attempt(pictures, root, **QUICK)
     assert done.error is None and done.record["status"] == "unchanged"
@@ -130,7 +130,7 @@ def test_nothing_changes(root: Path, pictures: Path) -> None:
 
 
 def test_another_order_of_the_classes_and_size_of_the_pictures_are_compared(root: Path, pictures: Path) -> None:
-    """The question is the same: classes go by their names, and the signature takes the pictures' bytes."""
+    """The models are comparable: classes have the same names, and the signature takes the pictures' bytes."""
     changed = {"label__names": "owls,cats", "feature__height": "16", "feature__width": "16"}
     before = _models(root)[-1]
     done = attempt(pictures, root, **QUICK, **changed)
@@ -166,7 +166,7 @@ class _ByHand(tf.Module):
 
 
 def _by_hand(folder: Path) -> None:
-    """A model that somebody made without Skewless."""
+    """Return a model that was made without Skewless."""
     shutil.rmtree(folder, ignore_errors=True)
     module = _ByHand()
     tf.saved_model.save(module, str(folder), {"serving_default": module.serve})
@@ -188,7 +188,7 @@ def test_more_numbers(root: Path, rows: Path) -> None:
 
 
 def test_models_made_by_hand(root: Path, rows: Path) -> None:
-    """One in the place of the last model, and one that is served, with a higher number than any."""
+    """One replaces the last model, and one is served with the highest number."""
     _by_hand(_models(root)[-1])
     newest = _versions(root)[-1] + 1_000_000
     _by_hand(root / "tiny" / "serving" / "tiny" / str(newest))

@@ -1,4 +1,4 @@
-"""A user's own module, edited between runs: exactly what depends on the edit is done again."""
+"""A user's module, edited between runs: exactly the components that depend on the edit run again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_an_edit_reruns_what_depends_on_it(
     module = tmp_path / "mine.py"
 
     def run(text: str) -> tuple[list[str], dict[str, str]]:
-        """What was executed, and why; the Baseline aside."""
+        """Return what was executed, without the Baseline, and why."""
         module.write_text(text)
         settings = ("--set", "evaluate.max_drop=1")
         outcome = skewless("run", "mine", "--data", str(data), *settings, root=tmp_path, task="tiny", cwd=tmp_path)

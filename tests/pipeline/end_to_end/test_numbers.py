@@ -1,4 +1,4 @@
-"""A regression from a CSV, end to end: the general path holds for numbers, too."""
+"""A regression from a CSV, end to end: the same pipeline works for numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_line_from_a_csv(skewless: Skewless, tmp_path: Path) -> None:
 
 
 def test_the_notebooks_line_from_an_npz(skewless: Skewless, tmp_path: Path) -> None:
-    """The built-in task, from arrays: slope and intercept as near as the notebook's 2.0050 and 1.2050, as served."""
+    """The built-in task, from arrays: served slope and intercept are as near as the notebook's 2.0050 and 1.2050."""
     data = tmp_path / "data"
     data.mkdir()
     x = np.arange(-4.0, 6.0)

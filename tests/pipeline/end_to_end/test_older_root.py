@@ -1,4 +1,4 @@
-"""A root that the older family of packages wrote goes on under the newer one.
+"""A root of the older family of packages works with the newer one.
 
 CI lets the older family run `digits` first and names its root in `SKEWLESS_OLDER_ROOT` (see .ci/run).
 """

@@ -1,4 +1,4 @@
-"""Broken pictures: left out and named one by one; too many of them stop the run before training."""
+"""Broken pictures are left out and listed; too many of them stop the run before training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_too_many_broken_pictures_stop_before_training(tmp_path: Path, picture_f
 
 
 def test_where_nothing_is_left_a_broken_picture_is_named(tmp_path: Path, picture_folder: Make) -> None:
-    """The report goes with the failed component's outputs."""
+    """The report is deleted with the failed component's outputs."""
     data = picture_folder(tmp_path / "data", {"cats": 2, "dogs": 2})
     for picture in data.glob("*/*"):
         _break(picture)
@@ -45,7 +45,7 @@ def test_where_nothing_is_left_a_broken_picture_is_named(tmp_path: Path, picture
 
 
 def test_a_class_that_is_lost_whole_is_named(tmp_path: Path, picture_folder: Make) -> None:
-    """Under the limit, the model would else be trained with a class less."""
+    """Otherwise the model would be trained without a class, although the quarantine is under the limit."""
     data = picture_folder(tmp_path / "data", {"birds": 1, "cats": 30, "dogs": 30})
     _break(data / "birds" / "0000.jpg")
     found = attempt(data, tmp_path / "root")
@@ -54,7 +54,7 @@ def test_a_class_that_is_lost_whole_is_named(tmp_path: Path, picture_folder: Mak
 
 @pytest.fixture(scope="module")
 def messy(tmp_path_factory: pytest.TempPathFactory, picture_folder: Make) -> tuple[Path, Attempt]:
-    """A run to the end on a folder that has a little of everything."""
+    """A complete run on a folder that has a bit of everything."""
     data = tmp_path_factory.mktemp("messy") / "data"
     picture_folder(data, {"train/cats": 30, "train/dogs": 30, "validation/cats": 8, "validation/dogs": 8})
     _break(data / "train" / "cats" / "0000.jpg")

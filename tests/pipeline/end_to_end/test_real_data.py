@@ -1,4 +1,4 @@
-"""Whole runs on real pictures, of tasks made for the test; skipped where the data are not there."""
+"""Whole runs of tasks made for the test on real pictures; skipped if the data are not there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_horses_and_humans_with_odd_files_among_them(shared_data: Path, skewless: Skewless, tmp_path: Path) -> None:
-    """Explicit splits, a sigmoid for two classes; a truncated JPEG goes to quarantine, all other odd files in."""
+    """Explicit splits, a sigmoid for two classes; a truncated JPEG is quarantined, other unusual files are read."""
     data = tmp_path / "data"
     shutil.copytree(shared_data / "horse-or-human", data)
     for path in [data, *data.rglob("*")]:

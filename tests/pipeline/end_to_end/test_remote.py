@@ -1,4 +1,4 @@
-"""A run whose data and root lie on a file system that is no disk: TensorFlow's `ram://`, which renames no folders.
+"""A run whose data and root are not on a disk: TensorFlow's in-memory `ram://`, which cannot rename folders.
 
 TensorFlow and, through it, TFX know the scheme; Beam is told of it here. Nothing but `tf.io.gfile` and Beam can reach
 what lies there, as with a bucket.
@@ -33,7 +33,7 @@ from tests.pipeline.simulator_in_process import TINY, attempt
 
 
 class RamFileSystem(filesystem.FileSystem):
-    """Beam's view of it, by `tf.io.gfile`; Beam finds its file systems among the subclasses."""
+    """Beam's access to it, through `tf.io.gfile`; Beam finds its file systems among the subclasses."""
 
     @classmethod
     def scheme(cls) -> str:
@@ -200,7 +200,7 @@ def test_a_root_and_data_out_of_reach(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_half_a_version_in_a_bucket_is_no_version() -> None:
-    """The graph comes last; what a push that broke off has left is cleared away by the next."""
+    """The graph is written last; the next push removes what an interrupted one has left."""
     base, model, copied = "ram://push/serving", "ram://push/model", []
     for name in ("saved_model.pb", "fingerprint.pb", "variables/variables.index"):
         write_aside(f"{model}/{name}", name)

@@ -1,4 +1,4 @@
-"""What each of Beam's runners is told, read by Beam's own options, and what is refused before anything runs."""
+"""The arguments of each of Beam's runners, parsed by Beam's options, and what is rejected before anything runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEEDED: dict[beam.Name, list[str]] = {
 
 @pytest.fixture(autouse=True)
 def java(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether this machine has it decides nothing here."""
+    """Pretend that Java is installed: the tests do not depend on this machine."""
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
 
 
@@ -128,7 +128,7 @@ def test_a_job_endpoint_that_nobody_listens_at() -> None:
 
 
 def test_what_a_worker_elsewhere_raised_is_told_in_a_line() -> None:
-    """As the job service gives it: the traceback of the service or of the worker, in the text of the error."""
+    """The job service puts the traceback of the service or of the worker into the text of the error."""
     head = (
         "Pipeline job-1 failed in state FAILED: Error running pipeline.\nTraceback (most recent call last):\n  File x\n"
     )

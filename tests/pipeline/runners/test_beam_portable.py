@@ -1,4 +1,4 @@
-"""The whole pipeline on Beam's PortableRunner: a job service, and a pool of workers that have Skewless as a wheel."""
+"""The whole pipeline on Beam's PortableRunner: a job service, and workers that have Skewless installed as a wheel."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ if "SdkHarness" in arguments:
 
 @pytest.fixture(scope="module")
 def counts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which workers write what they did."""
+    """Return the folder in which workers write what they processed."""
     folder = tmp_path_factory.mktemp("counts")
     (folder / "sitecustomize.py").write_text(_AT_START)
     return folder
@@ -66,7 +66,7 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def services(image: Image, counts: Path) -> Iterator[tuple[str, str]]:
-    """Addresses of a job service and of a worker pool, both from Beam's wheel."""
+    """Start a job service and a worker pool, both from Beam's wheel; yield their addresses."""
     ports = [free_port(), free_port()]
     modules = [
         ("apache_beam.runners.portability.local_job_service_main", "--port"),
@@ -100,7 +100,7 @@ def _wait(port: int) -> None:
 
 
 def _shares(counts: Path, *words: str) -> list[int]:
-    """How many elements each worker made in the step whose name has all the words; none of workers without it."""
+    """Return the number of elements of each worker in the step whose name has all the words."""
     found = []
     for file in sorted(counts.glob("*.jsonl")):
         made = [json.loads(line)[1] for line in file.read_text().splitlines()]
@@ -111,7 +111,7 @@ def _shares(counts: Path, *words: str) -> list[int]:
 def test_a_run_on_a_job_service_whose_two_workers_share_the_work(
     image: Image, services: tuple[str, str], counts: Path, tmp_path: Path
 ) -> None:
-    """Transform is missing here: where nothing is analysed, TFX builds its graph without Beam."""
+    """Transform is not among them: without an analysis, TFX builds its graph without Beam."""
     job, pool = services
     arguments = [f"--job_endpoint={job}", "--environment_type=EXTERNAL", f"--environment_config={pool}"]
     settings = ["--set", "train.epochs=1", "--set", "evaluate.min_accuracy=0.2"]

@@ -1,4 +1,4 @@
-"""What `skewless compile` writes: valid files, with each option where it belongs; and what it refuses."""
+"""`skewless compile` writes valid files, with each option in its place, and rejects wrong options."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_run_parameters_reach_the_components() -> None:
 
 
 def test_a_settings_text_gives_the_setting_back() -> None:
-    """Default values of run parameters are texts that `--set` would take."""
+    """The default values of run parameters have the format of `--set`."""
     reference = TaskReference(DIGITS, {"train.schedule": "25:0.01,50:0.001", "train.stop_when": "accuracy > 0.89"})
     names = ("train.schedule", "train.patience", "train.tensorboard", "train.stop_when", "augment.rotation_range")
     found = parameters.default_values(TaskReference(DIGITS), names)

@@ -1,4 +1,4 @@
-"""The API server of Kubeflow Pipelines 2, as far as `submit` asks it: its paths, its JSON, its checks, its errors."""
+"""The API server of Kubeflow Pipelines 2, as far as `submit` uses it: its paths, its JSON, its checks, its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _START, _END = "2026-01-01T00:00:00Z", "2026-01-01T00:00:07.5Z"
 
 
 class Kubeflow(Service):
-    """`token`: what every request must bear; `namespaces`: of a cluster with many users; `login`: a page before all."""
+    """`token`: required in every request; `namespaces`: of a cluster with several users; `login`: a login page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Kubeflow(Service):
 
 
 def _details(progress: Progress) -> dict[str, Any]:
-    """Beside each component its driver and its pod, as the workflow has them."""
+    """Return the details of each component and of its driver and its pod, as the workflow has them."""
     details: list[dict[str, Any]] = [{"display_name": "root", "state": "RUNNING"}]
     for name, state in progress.states.items():
         if state == "PENDING":

@@ -1,4 +1,4 @@
-"""A service on this machine that speaks JSON over HTTP, and runs that go on while they are looked at."""
+"""A service on this machine that speaks JSON over HTTP, and runs that progress with each request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Rejection(Exception):
-    """An answer that is none: its HTTP status and the reason."""
+    """An error answer: its HTTP status and the reason."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -22,7 +22,7 @@ class Rejection(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """A request."""
+    """A received request."""
 
     method: str
     path: str
@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass
 class Script:
-    """What happens to runs: which components fail, and why; are cached; or go on until somebody stops the run."""
+    """What happens to runs: components that fail, and why; that are cached; or that run until they are cancelled."""
 
     fails: Mapping[str, str] = field(default_factory=dict)
     cached: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Script:
 
 
 class Progress:
-    """A run of which one component more is done each time it is looked at."""
+    """A run in which one more component ends with each request for its status."""
 
     def __init__(self, spec: Mapping[str, Any], script: Script) -> None:
         depends = {}
@@ -78,7 +78,7 @@ class Progress:
 
 
 class Service:
-    """Answers requests by `answer`, which subclasses write; a context manager."""
+    """A context manager that answers requests with `answer`, which subclasses implement."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
@@ -97,7 +97,7 @@ class Service:
         self._server.server_close()
 
     def answer(self, asked: Asked) -> Any:
-        """JSON, or a text that is a page.
+        """Return JSON, or the text of a web page.
 
         Raises:
           Rejection: instead of an answer.
@@ -105,18 +105,18 @@ class Service:
         raise NotImplementedError
 
     def refused(self, refusal: Rejection) -> Any:
-        """JSON of an error, as this service writes it."""
+        """Return the JSON of an error in the format of the service."""
         raise NotImplementedError
 
     def look(self, progress: Progress) -> None:
-        """A run is looked at: it goes on, whether or not there is an answer."""
+        """Advance a run on a request for its status, even if there is no answer."""
         progress.advance()
         self.looks += 1
         if self.looks in self.refusals:
             raise self.refusals[self.looks]
 
     def bodies(self, method: str, ending: str) -> list[Any]:
-        """What was sent to paths of that ending."""
+        """Return what was sent to paths with that ending."""
         return [one.body for one in self.asked if one.method == method and one.path.endswith(ending)]
 
 

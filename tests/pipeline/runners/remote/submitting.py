@@ -1,4 +1,4 @@
-"""What the tests of `skewless submit` share: compiled files, and the command line in this process and in others."""
+"""Shared by the tests of `skewless submit`: compiled files, and the command line in this process and in others."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def _job(target: Any) -> str:
 
 
 def job_of(target: str) -> dict[str, Any]:
-    """What `skewless compile` makes of the linear regression; its `data` are to be given at submission."""
+    """Compile the linear regression; its `data` must be given at submission."""
     return json.loads(_job(target))
 
 
 def compiled_file(folder: Path, target: str, job: dict[str, Any] | None = None) -> str:
-    """Writes it, or a changed one, as `skewless compile` does."""
+    """Write it, or a changed one, as `skewless compile` does."""
     file = str(folder / f"line.{SUFFIXES[target]}")
     write_compiled(job or job_of(target), file, target)
     return file
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a user sees of a command."""
+class CommandResult:
+    """What a user sees of a command: exit status, stdout, stderr."""
 
     status: int
     out: str
     err: str
 
     def assert_error(self, status: int, words: str, hint: str = "") -> None:
-        """One line tells what is wrong, further ones what to do; no traceback."""
+        """Check the error: one line says what is wrong, the next ones what to do; no traceback."""
         first, _, rest = self.err.partition("\n")
         assert self.status == status, self
         assert first.startswith("error: ") and words in first and hint in rest, self
@@ -66,16 +66,16 @@ class Told:
 
 
 class Caller:
-    """Calls `skewless` in this process: no seconds of imports for each."""
+    """Return a function that calls `skewless` in this process, which saves the imports."""
 
     def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
         self._capture = capture
 
-    def __call__(self, *arguments: str) -> Told:
+    def __call__(self, *arguments: str) -> CommandResult:
         self._capture.readouterr()
         status = 0
         try:
-            # What is printed goes through file descriptors, as in a process of its own, not straight to pytest.
+            # The output goes through file descriptors, as in a separate process, not straight to pytest.
             with (
                 open(1, "w", closefd=False) as out,
                 open(2, "w", closefd=False) as err,
@@ -86,12 +86,12 @@ class Caller:
                 sys.exit(cli(list(arguments), standalone_mode=False) or 0)
         except SystemExit as end:
             status = int(end.code or 0)
-        return Told(status, *self._capture.readouterr())
+        return CommandResult(status, *self._capture.readouterr())
 
 
 @contextlib.contextmanager
 def started(*arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
-    """`skewless` in a process of its own, which hears Ctrl-C even where the tests run in the background."""
+    """Start `skewless` in a separate process, which gets Ctrl-C even if the tests run in the background."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         [*COMMAND, *arguments],
@@ -110,7 +110,7 @@ def started(*arguments: str, **more: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def interrupted(process: subprocess.Popen[str]) -> tuple[list[str], str]:
-    """Presses Ctrl-C once the SchemaGen is done.
+    """Press Ctrl-C after the SchemaGen has ended.
 
     Returns:
       The lines until then, and all of stderr.

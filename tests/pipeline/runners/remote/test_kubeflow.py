@@ -18,7 +18,7 @@ from pipeline.runners.remote import follow
 from tests.pipeline.conftest import COMMAND, environment
 from tests.pipeline.runners.remote.kubeflow_service import Kubeflow
 from tests.pipeline.runners.remote.local_service import Rejection, Script
-from tests.pipeline.runners.remote.submitting import Caller, Told, compiled_file, interrupted, job_of, started
+from tests.pipeline.runners.remote.submitting import Caller, CommandResult, compiled_file, interrupted, job_of, started
 
 VARIABLES = (
     "KFP_ENDPOINT",
@@ -42,7 +42,7 @@ def call(capfd: pytest.CaptureFixture[str]) -> Caller:
     return Caller(capfd)
 
 
-Submit = Callable[..., Told]
+Submit = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_without_wait_it_says_how_to_look_and_to_stop(submit: Submit, call: Call
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_waiting_and_not_the_run(service: Kubeflow, tmp_path: Path) -> None:
-    """In a process of its own, which shows that kfp's own words are not heard, too."""
+    """In a separate process, which also shows that nothing of kfp's output is printed."""
     service.script = Script(endless="Transform")
     arguments = ["--host", service.url, "--data", "s3://b/data", "--name", "line-1", "--wait", "--poll", "0.1"]
     with started("submit", compiled_file(tmp_path, "kubeflow"), *arguments, HOME=str(tmp_path)) as process:
@@ -124,7 +124,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(service: Kubeflow, tmp_path: Pa
 
 @pytest.mark.slow
 def test_on_a_terminal_it_shows_what_is_going_on_now(service: Kubeflow, tmp_path: Path) -> None:
-    """And nothing of what kfp prints, which a spinner would take to the terminal."""
+    """Nothing of kfp's output is printed, although a spinner could bring it to the terminal."""
     service.script = Script(cached=("ExampleGen",))
     ours, theirs = pty.openpty()
     arguments = ["submit", compiled_file(tmp_path, "kubeflow"), "--host", service.url, "--data", "s3://b/data"]
@@ -283,7 +283,7 @@ def test_the_host_from_the_environment(
 
 
 def test_a_file_that_the_cluster_rejects(submit: Submit, service: Kubeflow, tmp_path: Path) -> None:
-    """A file for Vertex AI, made to look like one for Kubeflow, has resolvers."""
+    """A file for Vertex AI that looks like one for Kubeflow has resolvers."""
     compiled_file(tmp_path, "kubeflow", job_of("vertex"))
     submit().assert_error(
         6, "rejects the request (400): InvalidInputError: resolvers are not supported", "Compile it again"

@@ -1,4 +1,4 @@
-"""`skewless submit`: what it sees to be wrong before anything is submitted, and what it makes of its options."""
+"""`skewless submit`: errors that it finds before anything is submitted, and the effect of its options."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_without_cache_no_component_takes_anything_from_earlier_runs(tmp_path: P
     ],
 )
 def test_five_fields_mean_the_same_on_both(text: str, vertex: str, kubeflow: str) -> None:
-    """Kubeflow's first field is the second: five fields as they stand would run each hour, not each day."""
+    """Kubeflow's first field is the seconds: five fields unchanged would run every hour, not every day."""
     assert translate_schedule(text, "vertex") == vertex
     assert translate_schedule(text, "kubeflow") == kubeflow
 

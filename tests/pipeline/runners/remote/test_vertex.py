@@ -1,4 +1,4 @@
-"""`skewless submit` and `skewless job` against Vertex AI's own messages over HTTP, with signed credentials."""
+"""`skewless submit` and `skewless job` against Vertex AI's message classes over HTTP, with signed credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from pipeline.runners.remote import follow
 from tests.pipeline import conftest
 from tests.pipeline.runners.remote.local_service import Rejection, Script
-from tests.pipeline.runners.remote.submitting import Caller, Told, compiled_file, interrupted, job_of, started
+from tests.pipeline.runners.remote.submitting import Caller, CommandResult, compiled_file, interrupted, job_of, started
 from tests.pipeline.runners.remote.vertex_service import NUMBER, PROJECT, Vertex
 
 PAGE = "https://console.cloud.google.com/vertex-ai/locations/europe-west4/pipelines"
@@ -43,7 +43,7 @@ def call(capfd: pytest.CaptureFixture[str]) -> Caller:
     return Caller(capfd)
 
 
-Submit = Callable[..., Told]
+Submit = Callable[..., CommandResult]
 
 
 def _arguments(service: Vertex, folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Vertex AI's pipeline and schedule services, Cloud Storage and Google's token service, as far as `submit` asks them.
+"""Vertex AI's pipeline and schedule services, Cloud Storage and Google's token service, as far as `submit` uses them.
 
 What comes in is read by the services' own messages and checked as they check it; credentials are signed and verified.
 """
@@ -31,7 +31,7 @@ _OBJECTS = re.compile(r"/storage/v1/b/([\w.-]+)/(o|iam/testPermissions)$")
 
 
 class Vertex(Service):
-    """`revoked`: the key was; `expired`: no token is taken; `forbidden`: the project is another's."""
+    """`revoked`: the key was revoked; `expired`: tokens are rejected; `forbidden`: the project belongs to others."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Vertex(Service):
         self.schedules: dict[str, types.Schedule] = {}
 
     def key_file(self, folder: Path) -> str:
-        """Writes the key of a service account of this project."""
+        """Write the key of a service account of this project."""
         pem = self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -137,7 +137,7 @@ class Vertex(Service):
 
 
 def checked(job: types.PipelineJob) -> dict[str, Any]:
-    """JSON of the job's PipelineSpec, which the pipelines' own message has read."""
+    """Return the JSON of the job's PipelineSpec, parsed by the message class of Kubeflow Pipelines."""
     fields = json_format.MessageToDict(types.PipelineJob.pb(job))
     spec = fields["pipelineSpec"]
     try:
@@ -160,7 +160,7 @@ def checked(job: types.PipelineJob) -> dict[str, Any]:
 
 
 def _seen(job: types.PipelineJob, progress: Progress) -> types.PipelineJob:
-    """The job as it is now, with an entry of its own beside those of its components."""
+    """Return the job in its current state; its details have an entry for the job itself, too."""
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
     details = [{"task_name": job.name.rpartition("/")[2], "state": "RUNNING", "start_time": start}]
     for number, (name, state) in enumerate(progress.states.items()):
@@ -183,7 +183,7 @@ def _seen(job: types.PipelineJob, progress: Progress) -> types.PipelineJob:
 
 @functools.cache
 def _key_and_certificate() -> tuple[rsa.RSAPrivateKey, bytes]:
-    """A service account's key, and a certificate of its public half, as Google publishes them."""
+    """Return a service account's key, and a certificate of its public key, as Google publishes them."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "me")])
     now = datetime.datetime.now(datetime.timezone.utc)

@@ -1,4 +1,4 @@
-"""A compiled file runs: container by container, in an environment where Skewless is installed as in the image."""
+"""A compiled file runs container by container, in an environment where Skewless is installed as in the image."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_file_of_another_kind(text: str, tmp_path: Path) -> None:
 
 
 def test_the_resolvers_find_the_latest_blessed_model(vertex: Path, tmp_path: Path) -> None:
-    """TFX's two queries: a blessing, then the model of the name that it holds."""
+    """TFX's two queries: a blessing, then the model whose name the blessing has."""
     spec, store = CompiledFile.load(str(vertex)), ArtifactStore(str(tmp_path / "below" / "store"))
 
     def baseline() -> list[dict[str, Any]]:
@@ -239,7 +239,7 @@ def test_a_model_without_a_blessing_is_not_pushed(title: str, kind: type[Skewles
 
 @pytest.fixture(scope="module")
 def root(image: Image) -> Path:
-    """The folder of a run: one epoch, of a model that hardly has to learn."""
+    """Return the folder of a run of one epoch, with a model that hardly has to learn."""
     options = ["--target", "vertex", "--image", "host/skewless:1", "--pipeline-root", "gs://bucket/root"]
     done = image.run("skewless", "compile", "digits", *options, "--set", "evaluate.min_accuracy=0.2")
     assert done.returncode == 0, done.stderr
@@ -254,7 +254,7 @@ def root(image: Image) -> Path:
 
 
 def _left(root: Path) -> dict[str, dict[str, Any]]:
-    """The outputs of the first run, by task."""
+    """Return the outputs of the first run by task."""
     found: dict[str, dict[str, Any]] = {}
     for line in (root / "digits" / run.STORE).read_text().splitlines():
         artifact = json.loads(line)
@@ -282,7 +282,7 @@ def test_a_compiled_file_runs_to_a_pushed_model(root: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_run_meets_a_blessed_baseline(image: Image, root: Path, tmp_path: Path) -> None:
-    """Its resolvers, and its Evaluator on the examples and the model of the first run."""
+    """The resolvers run, and the Evaluator with the examples and the model of the first run."""
     spec, outputs = CompiledFile.load(str(image.work / "digits.json")), _left(root)
     store, place = (
         ArtifactStore(str(root / "digits" / run.STORE)),
@@ -300,7 +300,7 @@ def test_a_second_run_meets_a_blessed_baseline(image: Image, root: Path, tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["served", "nothing", "other"])
 def test_an_imported_baseline_is_what_is_served(kind: str, root: Path, kubeflow: Path, tmp_path: Path) -> None:
-    """Kubeflow's Evaluator on the examples and the model of the first run, against the folder that servers watch."""
+    """Kubeflow's Evaluator compares the first run's model with the folder of the served versions."""
     spec, serving = CompiledFile.load(str(kubeflow)), root / "digits" / "serving" / "digits"
     folder = serving if kind == "served" else tmp_path / kind
     if kind == "other":
