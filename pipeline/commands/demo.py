@@ -15,8 +15,7 @@ from rich.table import Table
 
 from data.errors import ServingError
 from data.names import from_bytes, printable
-from data.records import IMAGE
-from data.spec import LABEL
+from data.spec import IMAGE, LABEL
 from pipeline.report.record import RunRecord
 from serving.client import Client
 
