@@ -8,7 +8,8 @@ from pathlib import Path
 
 from components.prepare.example_validator import check_split
 from components.task.task import Task
-from data.errors import DataError, UsageError
+from data.errors import UsageError
+from data.files.listing import no_folder
 from data.files.remote import is_remote
 from pipeline.paths import Paths, absolute_path, check_path, local_folder
 from pipeline.runners.local import storage
@@ -33,7 +34,7 @@ def resolve_data_folder(task: Task, data: str | None, paths: Paths) -> str:
         check_path("--data", data)
         folder = data.rstrip("/") if is_remote(data) else os.path.realpath(absolute_path(data))
         if not storage.is_folder(folder):
-            raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
+            raise no_folder(folder)
         return folder
     if task.fetch is None:
         raise UsageError(f"task '{task.name}' has no data of its own", hint="Give its folder with --data DIR.")
