@@ -1,4 +1,4 @@
-"""The files that flags name reach what they are for: keys, the platform with its batching and warm-up, health, tags."""
+"""The files that flags name take effect: keys, the platform with batching and warm-up, health, tags."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def request(rows: int) -> predict_pb2.PredictRequest:
 
 
 def key_and_certificate() -> tuple[bytes, bytes]:
-    """For localhost, signed by itself, good for a day; as PEM."""
+    """Return PEM texts for localhost, self-signed and valid for a day."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
@@ -82,7 +82,7 @@ def secured(
         yield server.address(), channel
 
 
-def test_keys_guard_the_port(secured: tuple[str, grpc.Channel]) -> None:
+def test_a_port_with_keys_takes_only_encrypted_calls(secured: tuple[str, grpc.Channel]) -> None:
     address, channel = secured
     answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request(1), timeout=20)
     assert list(answer.outputs["y"].float_val) == [3.0]
@@ -91,7 +91,7 @@ def test_keys_guard_the_port(secured: tuple[str, grpc.Channel]) -> None:
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_platform_says_how_requests_are_batched(secured: tuple[str, grpc.Channel]) -> None:
+def test_the_platform_file_sets_batching(secured: tuple[str, grpc.Channel]) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         prediction_service_pb2_grpc.PredictionServiceStub(secured[1]).Predict(request(5), timeout=20)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

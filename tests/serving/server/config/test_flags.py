@@ -1,4 +1,4 @@
-"""The flags: names and defaults as the reference has them, read as TensorFlow reads them.
+"""The flags: names and defaults of the reference, parsed as TensorFlow parses them.
 
 The reference is tensorflow_serving/model_servers/main.cc, its defaults model_servers/server.h.
 """
@@ -59,7 +59,7 @@ TABLE = {
 }
 
 
-def test_defaults_are_the_reference_s_and_the_only_flag_of_our_own_is_bind() -> None:
+def test_defaults_are_those_of_the_reference_and_only_bind_is_ours() -> None:
     assert vars(Flags()) == TABLE | {"bind": "127.0.0.1"}
 
 
@@ -86,8 +86,8 @@ def test_the_last_one_counts() -> None:
     assert parse_flags(["--port=1", "--port=2"])[0].port == 2
 
 
-# Experiments, TPUs, TFLite's pools and Google's own credentials.
-WITHOUT_A_PART_HERE = [
+# For experiments, TPUs, TFLite's pools and Google's own credentials.
+WITHOUT_COUNTERPART = [
     "mixed_precision",
     "num_tflite_interpreters_per_pool",
     "num_tflite_pools",
@@ -99,8 +99,8 @@ WITHOUT_A_PART_HERE = [
 ]
 
 
-def test_the_reference_s_other_flags_are_told_as_unknown() -> None:
-    sent = [f"--{name}=1" for name in WITHOUT_A_PART_HERE]
+def test_other_flags_of_the_reference_are_unknown() -> None:
+    sent = [f"--{name}=1" for name in WITHOUT_COUNTERPART]
     assert parse_flags(sent) == (Flags(), sent)
 
 
@@ -125,15 +125,15 @@ def test_a_value_of_another_type(argument: str, text: str) -> None:
     assert str(caught.value) == text
 
 
-def test_the_version_is_that_of_the_reference_which_the_readme_names_too() -> None:
-    told = subprocess.run([sys.executable, "-m", "serving.server", "--version"], capture_output=True, text=True)
-    assert told.returncode == 0
-    assert told.stdout.startswith(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: 2.")
+def test_the_version_is_that_of_the_reference_and_of_the_readme() -> None:
+    done = subprocess.run([sys.executable, "-m", "serving.server", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: 2.")
     readme = (PROJECT / "README.md").read_text()
     assert f"replaces TensorFlow Serving {REFERENCE.rpartition('.')[0]} on" in readme
 
 
-def test_usage_names_every_flag_and_owns_up_to_those_without_effect() -> None:
+def test_usage_has_every_flag_and_marks_those_without_effect() -> None:
     text = usage("server")
     assert all(f"--{name}=" in text for name in TABLE)
     idle = [line.split("=")[0].strip() for line in text.splitlines() if "does nothing here" in line]

@@ -1,8 +1,9 @@
-"""ModelServerConfig: what is refused, in which words and in which order."""
+"""ModelServerConfig: what is rejected, with which text and in which order."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import text_format
@@ -15,11 +16,11 @@ Config = model_server_config_pb2.ModelServerConfig
 GOOD = 'config { name: "a" base_path: "/a" model_platform: "tensorflow" }'
 
 
-def config(text: str) -> Config:
+def config(text: str) -> Any:
     return text_format.Parse(f"model_config_list {{ {text} }}", Config())
 
 
-def test_models_in_the_list_s_order() -> None:
+def test_models_keep_the_order_of_the_list() -> None:
     text = """
     config { name: "b" base_path: "gs://bucket/b" model_platform: "tensorflow" version_labels { key: "old" value: 3 } }
     config { name: "a" base_path: "/a" model_type: TENSORFLOW model_version_policy { specific { versions: [3, 5] } } }
@@ -95,11 +96,11 @@ def test_file_that_does_not_parse(
     with pytest.raises(Fault) as caught:
         read_text_proto(str(path), Config())
     assert str(caught.value) == f"INVALID_ARGUMENT: Invalid protobuf file: '{path}'"
-    told = capsys.readouterr().err
-    assert told.startswith(f"Error parsing text-format tensorflow.serving.ModelServerConfig: {where}")
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"Error parsing text-format tensorflow.serving.ModelServerConfig: {where}")
 
 
-def test_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(Fault) as caught:
         read_text_proto(str(tmp_path / "none"), Config())
     assert str(caught.value) == f"NOT_FOUND: {tmp_path}/none; No such file or directory"

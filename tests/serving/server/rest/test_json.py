@@ -1,6 +1,6 @@
-"""rapidjson's rules and texts: offsets counted by hand and seen at rapidjson 1.1, values against the standard library.
+"""RapidJSON's rules and texts: offsets as RapidJSON 1.1 prints them, values against the standard library.
 
-Which rules: tensorflow_serving/util/json_tensor.cc, ParseJson and JsonValueToDebugString.
+The rules are those of tensorflow_serving/util/json_tensor.cc, ParseJson and JsonValueToDebugString.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def test_a_zero_byte_ends_the_document() -> None:
     + [("18446744073709551615", 2**64 - 1), ("-9223372036854775808", -(2**63)), ("1E3", 1000.0), ("-0.0", 0.0)]
     + [("18446744073709551616", float(2**64)), ("1e-400", 0.0)],
 )
-def test_numbers_of_every_route(text: str, value: float) -> None:
+def test_numbers_with_every_parser(text: str, value: float) -> None:
     for body in (f'{{"a": {text}}}', f'{{"a": {text}, "b": NaN}}', f'{{"a": {text}, "b": -NaN}}'):
         found = load_body(body.encode())["a"]
         assert found == value
@@ -98,7 +98,7 @@ def _random_text(draw: random.Random) -> str:
     return "".join(chr(draw.choice((34, 92, 47, 9, 31, 65, 233, 0x20AC, 0x1F600))) for _ in range(draw.randrange(6)))
 
 
-def test_the_slow_parser_agrees_with_the_standard_library() -> None:
+def test_the_slow_reader_agrees_with_the_standard_library() -> None:
     draw = random.Random(4)
     for _ in range(500):
         document = {"a": _random_value(draw, 4)}
@@ -107,13 +107,13 @@ def test_the_slow_parser_agrees_with_the_standard_library() -> None:
             assert RapidJsonReader(body, 0).read_document() == load_body(body) == document
 
 
-def test_strings_that_are_no_utf8_pass_through() -> None:
+def test_strings_that_are_not_utf8_pass_through() -> None:
     for extra in (b"", b', "b": NaN', b', "b": -NaN'):
         found = load_body(b'{"a": "x\xff\xc3\xa9"' + extra + b"}")["a"]
         assert found.encode("utf-8", UTF8_ERRORS) == b"x\xff\xc3\xa9"
 
 
-def test_a_large_broken_document_is_told_soon() -> None:
+def test_a_large_broken_document_is_rejected_quickly() -> None:
     body = b'{"instances": [' + b"0.5," * (EXACT_BYTES // 2) + b"}"
     assert fault(body).startswith("Invalid value. at offset: ")
 
@@ -125,7 +125,7 @@ def test_what_follows_the_document_is_not_read(document: bytes, rest: bytes) -> 
 
 
 @pytest.mark.parametrize("depth", [300, 2000, 200_000])
-def test_a_document_may_be_nested_as_deep_as_it_likes(depth: int) -> None:
+def test_nesting_has_no_limit(depth: int) -> None:
     document = load_body(b'{"instances":[1],"nested":' + b"[" * depth + b"]" * depth + b"}")
     assert document["instances"] == [1]
     start = '{\n    "instances": [1],\n    "nested": '
@@ -133,15 +133,15 @@ def test_a_document_may_be_nested_as_deep_as_it_likes(depth: int) -> None:
     assert fault(b'{"a":' + b'{"b":' * depth).startswith("Invalid value.")
 
 
-def test_a_shown_value_breaks_off_after_so_many_bytes() -> None:
+def test_a_debug_string_is_cut_after_its_limit() -> None:
     assert debug_string({"a": [1, {"b": [2.5, "c"]}], "d": {}, "e": []}) == (
         '{\n    "a": [1, {\n            "b": [2.5, "c"]\n        }],\n    "d": {},\n    "e": []\n}'
     )
-    assert debug_string(["a" * 1000, 1]) == '["' + "a" * 1000 + '"'  # written whole, and nothing behind it
+    assert debug_string(["a" * 1000, 1]) == '["' + "a" * 1000 + '"'  # written whole, and nothing after it
     assert debug_string(["a" * (MAX_DEBUG_BYTES - 3)]) == '["' + "a" * (MAX_DEBUG_BYTES - 3) + '"'
     assert debug_string(["a" * (MAX_DEBUG_BYTES - 4)]) == '["' + "a" * (MAX_DEBUG_BYTES - 4) + '"]'
     assert debug_string({"a" * 300: 1}) == '{\n    "' + "a" * 300 + '"'
-    assert len(debug_string([[0.5] * 10] * 1_000_000)) == MAX_DEBUG_BYTES + 2  # a number that was begun
+    assert len(debug_string([[0.5] * 10] * 1_000_000)) == MAX_DEBUG_BYTES + 2  # a number that had begun
 
 
 @pytest.mark.parametrize(
@@ -154,5 +154,5 @@ def test_a_shown_value_breaks_off_after_so_many_bytes() -> None:
         *((1 / 3, "0.3333333333333333"), (123.456, "123.456"), (math.nan, ""), ([1, -math.inf, 2], "[1, ")),
     ],
 )
-def test_shown_values(value: Any, text: str) -> None:
+def test_debug_strings(value: Any, text: str) -> None:
     assert debug_string(value) == text

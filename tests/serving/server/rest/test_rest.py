@@ -1,10 +1,11 @@
-"""The REST port as a client sees it: bodies, texts, codes, compression, Prometheus' page."""
+"""The REST port as a client sees it: bodies, texts, codes, compression, and the metrics page for Prometheus."""
 
 from __future__ import annotations
 
 import gzip
 import http.client
 import json
+import os
 import re
 import socket
 import time
@@ -21,6 +22,7 @@ from tensorflow_serving.apis import predict_pb2
 from serving.server.lifecycle.model_manager import ModelManager
 from serving.server.rest import server as server_rest
 from serving.server.services.predictor import Predictor
+from tests.serving.server.helpers import wait_until
 
 MODEL = "/v1/models/half_plus_two"
 CLASSIFY, REGRESS = f"{MODEL}:classify", f"{MODEL}:regress"
@@ -30,7 +32,7 @@ CLASSIFY, REGRESS = f"{MODEL}:classify", f"{MODEL}:regress"
 def plain(
     serve_rest: Callable[..., Any], numbers: Callable[[float], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Any:
-    """A TF2-style model of a name that must be encoded, without CORS and Prometheus, and with a short timeout."""
+    """A TF2 model whose name must be percent-encoded, without CORS and Prometheus, and with a short timeout."""
     base = tmp_path_factory.mktemp("rest_numbers")
     (base / "7").symlink_to(numbers(1.0))
     return serve_rest(base, "my model", "--rest_api_timeout_in_ms=400")
@@ -155,7 +157,7 @@ def test_gzip_both_ways(rest: Any) -> None:
     assert rest.ask("POST", f"{MODEL}:predict", bomb, {"Content-Encoding": "gzip"}).error == empty
 
 
-def test_cors_where_it_is_enabled(rest: Any, plain: Any) -> None:
+def test_cors_if_enabled(rest: Any, plain: Any) -> None:
     wanted = {
         "Access-Control-Allow-Origin": "*",
         "Access-Control-Allow-Methods": "POST, GET",
@@ -173,7 +175,7 @@ def test_cors_where_it_is_enabled(rest: Any, plain: Any) -> None:
     assert not wanted.keys() & reply.headers.keys()
 
 
-def test_a_connection_is_kept_and_a_vanishing_client_does_no_harm(rest: Any) -> None:
+def test_connections_are_kept_alive_and_vanishing_clients_do_no_harm(rest: Any) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", rest.port, timeout=30)
     for value in (1.0, 2.0, 3.0):
         connection.request("POST", f"{MODEL}:predict", json.dumps({"instances": [value]}))
@@ -188,7 +190,7 @@ def test_a_connection_is_kept_and_a_vanishing_client_does_no_harm(rest: Any) -> 
     head = f"POST {MODEL}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", rest.port)) as client:
         client.sendall(head + body)
-        assert client.recv(9) == b"HTTP/1.1 "  # and never takes the rest of the answer
+        assert client.recv(9) == b"HTTP/1.1 "  # and never reads the rest of the answer
         assert rest.post({"instances": [1.0]}).status == 200
 
 
@@ -248,7 +250,7 @@ def test_the_page_of_metrics(rest: Any) -> None:
     assert (reply.status, reply.body) == (400, b"Unexpected path: /metrics?x=1. Should be /metrics")
 
 
-# --- what no client may bring down ---
+# --- robustness ---
 
 
 def test_mutated_requests_are_answered(rest: Any) -> None:
@@ -269,10 +271,10 @@ def test_mutated_requests_are_answered(rest: Any) -> None:
         assert rest.post(bytes(body), path).status in (200, 400, 501), bytes(body)
 
 
-def test_slow_clients_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_clients_are_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_rest, "IDLE_S", 0.3)
     monkeypatch.setattr(server_rest, "BODY_S", 0.6)
-    models = ModelManager({})
+    models: ModelManager[Any] = ModelManager(Path)  # loads nothing
     server = server_rest.RestServer(Predictor(models), models, 0, "127.0.0.1", 2, None)
     port = server.start()
     try:
@@ -286,19 +288,26 @@ def test_slow_clients_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
         socket.create_connection(("127.0.0.1", port))
 
 
-def test_a_request_under_way_ends_before_the_server_does(
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_request_in_progress_ends_before_the_server(
     serve_rest: Callable[..., Any], numbers: Callable[[float], Path], tmp_path: Path
 ) -> None:
     (tmp_path / "1").symlink_to(numbers(1.0))
     one = serve_rest(tmp_path, "m", "--rest_api_timeout_in_ms=1500")
     with ThreadPoolExecutor(1) as pool:
+        before = cpu_seconds(one.server.process.pid)
         asked = pool.submit(one.post, {"signature_name": "spin", "inputs": [10**12]}, "/v1/models/m:predict")
-        time.sleep(0.5)
+        wait_until(lambda: cpu_seconds(one.server.process.pid) > before + 0.2)  # the request runs
         assert one.server.stop() == 0
         assert asked.result().status == 504
 
 
-def test_a_taken_port_ends_the_start(serve: Callable[..., Any], half_plus_two: Path) -> None:
+def test_a_port_in_use_ends_the_start(serve: Callable[..., Any], half_plus_two: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         server = serve(half_plus_two, "m", f"--rest_api_port={taken.getsockname()[1]}")
         assert "Address already in use" in server.error_line("Failed to start server. Error: UNKNOWN: ")

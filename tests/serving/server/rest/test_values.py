@@ -1,4 +1,4 @@
-"""Values over REST: what JSON means for each dtype and what it is answered with, text by text."""
+"""Values over REST: the JSON of each dtype in requests and answers, and the text of each fault."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_several_names_are_objects(rest: Any) -> None:
     assert columns.json == {"outputs": {"a_bytes": [{"b64": "eA=="}], "total": [2.5]}}
 
 
-def test_strings_are_plain_but_where_the_alias_says_bytes(rest: Any) -> None:
+def test_strings_are_plain_unless_the_alias_ends_with_bytes(rest: Any) -> None:
     awkward = 'é "quoted" \\ / \t \x1f \x7f 😀'
     assert rest.predict("string", instances=[awkward]).json == {"predictions": [awkward]}
     reply = rest.post(b'{"signature_name": "string", "instances": ["a\\u001f\\u00e9"]}')
     assert reply.body == '{\n    "predictions": ["a\\u001Fé"\n    ]\n}'.encode()
-    raw = rest.post(b'{"signature_name": "string", "instances": ["\xff"]}')  # no UTF-8: passes through
+    raw = rest.post(b'{"signature_name": "string", "instances": ["\xff"]}')  # not UTF-8: passes through
     assert raw.body == b'{\n    "predictions": ["\xff"\n    ]\n}'
     content = bytes(range(256))
     sent = [{"b64": base64.b64encode(content).decode()}, {"b64": ""}, {"b64": "YQ"}, "b"]
@@ -62,7 +62,7 @@ def test_numbers_are_written_as_tensorflow_serving_writes_them(rest: Any) -> Non
     texts = re.findall(r"[-+.e0-9]+(?=,?\n)", reply.body.decode())
     assert texts[:5] == ["3.0", "5e+09", "2.0", "2.05", "617285.5"]
     assert texts[-2:] == ["-1.5", "16777216.0"]
-    # Six digits where they give the float32 back, else nine, though eight would do: it is 2.12345671653...
+    # Six digits if they restore the float32, else nine, even if eight are enough: the value is 2.12345671653...
     assert b" 2.12345672\n" in rest.post({"inputs": (2.1234567 - 2.0) * 2.0}).body
     assert rest.predict("double", instances=[0.1, 1 / 3, 2]).body.decode().split("[")[1].split("\n")[0] == (
         "0.1, 0.33333333333333331, 2.0"
@@ -72,11 +72,11 @@ def test_numbers_are_written_as_tensorflow_serving_writes_them(rest: Any) -> Non
     assert math.isnan(rest.post('{"instances": [NaN]}').json["predictions"][0])
 
 
-def test_any_number_is_taken_for_a_float_and_rounded(rest: Any) -> None:
-    """As val.GetFloat() and val.GetDouble() do in AddValueToTensor of tensorflow_serving/util/json_tensor.cc."""
+def test_every_number_is_accepted_as_a_float_and_rounded(rest: Any) -> None:
+    """Like val.GetFloat() and val.GetDouble() in AddValueToTensor of tensorflow_serving/util/json_tensor.cc."""
     reply = rest.post('{"signature_name": "double", "instances": [9007199254740993, 18446744073709551615, 1e300]}')
     assert reply.json == {"predictions": [9007199254740992.0, 18446744073709551616.0, 1e300]}
-    # What follows the document is not read.
+    # The text after the document is not read.
     reply = rest.post('{"inputs": [16777217, 1e39, -1e39, 123456789012345678901234567890]}x')
     assert reply.json == {"outputs": [8388610.0, math.inf, -math.inf, 6.17283946e28]}
 
@@ -198,7 +198,7 @@ def test_a_dtype_without_json(rest: Any) -> None:
     assert (reply.status, reply.error) == (501, "Conversion of JSON Value: 1 to type: half")
 
 
-def test_nesting_without_end_is_an_answer(rest: Any) -> None:
+def test_deep_nesting_is_answered(rest: Any) -> None:
     for depth in (300, 1000, 100_000):
         assert rest.post(f'{{"inputs": {"[" * depth}{"]" * depth}}}').status == 400
     assert rest.post({"instances": [1]}).json == {"predictions": [2.5]}
@@ -219,7 +219,7 @@ def test_classify_and_regress(rest: Any) -> None:
     assert reply.body == b'{\n    "results": [7.0, 12.25]\n}'
 
 
-def test_a_context_is_for_all_examples(rest: Any) -> None:
+def test_a_context_applies_to_all_examples(rest: Any) -> None:
     body = {"signature_name": "regress_x_to_y", "context": {"x": 1.5}, "examples": [{}, {"x": 2.5}]}
     assert rest.post(body, REGRESS).json == {"results": [2.75, 3.25]}
 
@@ -258,13 +258,13 @@ def test_faults_of_classify_and_regress(rest: Any, body: str, text: str) -> None
 
 
 def test_the_kinds_of_features(rest: Any) -> None:
-    """Seen through the texts of the graph, which wants a float."""
+    """Seen in the texts of the graph, which requires a float."""
 
-    def told(value: Any) -> str:
+    def error_of(value: Any) -> str:
         body = {"signature_name": "regress_x_to_y", "examples": [{"x": value}]}
         return rest.post(body, REGRESS).error
 
-    assert "Data type: int64 but expected type: float" in told(1)
-    assert "Data type: int64 but expected type: float" in told([True])
-    assert "Data type: string but expected type: float" in told("1.0")
-    assert "Data type: string but expected type: float" in told({"b64": "YQ=="})
+    assert "Data type: int64 but expected type: float" in error_of(1)
+    assert "Data type: int64 but expected type: float" in error_of([True])
+    assert "Data type: string but expected type: float" in error_of("1.0")
+    assert "Data type: string but expected type: float" in error_of({"b64": "YQ=="})

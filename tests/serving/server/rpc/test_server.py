@@ -1,13 +1,15 @@
-"""The gRPC server around the services, asked through its ports: limits, sockets, keys, health, load."""
+"""The gRPC server around the services, called through its ports: limits, sockets, certificates, health and load."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,13 +26,14 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from serving.server.rpc import health
 from serving.server.rpc import server as transport
 from serving.server.rpc_error import Fault
+from tests.serving.server.helpers import publish, refused, wait_until
 
 Code = grpc.StatusCode
 EXHAUSTED = (Code.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
 
 
 class Slow(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Answers once it is let, and counts who is inside."""
+    """Counts the calls that have arrived, and answers them after `let` is set."""
 
     def __init__(self) -> None:
         self.inside = threading.Semaphore(0)
@@ -60,12 +63,6 @@ def start() -> Iterator[Callable[..., tuple[Slow, transport.RunningServer]]]:
     for slow, running in started:
         slow.let.set()
         running.stop(5)
-
-
-def refused(call: Callable[..., Any], *args: Any, **options: Any) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.RpcError) as caught:
-        call(*args, **options)
-    return caught.value.code(), caught.value.details()
 
 
 def stub(channel: grpc.Channel) -> Any:
@@ -106,13 +103,24 @@ def test_stopping_waits_for_the_calls_under_way_and_leaves_no_thread() -> None:
     with grpc.insecure_channel(running.addresses[0]) as channel:
         call = stub(channel).Predict.future(predict_pb2.PredictRequest(), timeout=20)
         assert slow.inside.acquire(timeout=10)
-        threading.Timer(0.3, slow.let.set).start()
-        running.stop(10)
+        with ThreadPoolExecutor(1) as stopping:
+            stopped = stopping.submit(running.stop, 10)
+            wait_until(lambda: _is_closed(running.addresses[0]))
+            assert not call.done() and not stopped.done()
+            slow.let.set()
+            stopped.result()
         assert call.result() is not None
-    end = time.monotonic() + 10
-    while left := set(threading.enumerate()) - before:
-        assert time.monotonic() < end, left
-        time.sleep(0.02)
+    wait_until(lambda: set(threading.enumerate()) <= before, threading.enumerate)
+
+
+def _is_closed(address: str) -> bool:
+    """Return whether a new connection gets no call through."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            channel.unary_unary("/no.Service/Method")(b"", timeout=5)
+        except grpc.RpcError as error:
+            return error.code() is Code.UNAVAILABLE
+    return False
 
 
 def test_unix_socket(start: Callable[..., Any], tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_unix_socket(start: Callable[..., Any], tmp_path: Path) -> None:
             assert stub(channel).Predict(predict_pb2.PredictRequest(), timeout=20) is not None
 
 
-def test_a_taken_port_is_told(start: Callable[..., Any]) -> None:
+def test_a_port_in_use_is_a_fault(start: Callable[..., Any]) -> None:
     _, running = start()
     with pytest.raises(Fault) as caught:
         transport.start_grpc_server([], transport.TransportOptions(running.addresses[0]))
@@ -151,7 +159,7 @@ def test_channel_arguments(start: Callable[..., Any]) -> None:
 
 
 def _certified(name: str, signer: tuple[Any, Any] | None = None) -> tuple[Any, Any]:
-    """A key and its certificate, signed by itself or by another."""
+    """Return a key and its certificate, self-signed or signed by another."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -201,7 +209,7 @@ def test_keys(start: Callable[..., Any], verify: bool) -> None:
         assert call(grpc.ssl_channel_credentials(root)) is not None
 
 
-def test_keys_that_make_no_sense_are_told() -> None:
+def test_invalid_keys_are_a_fault() -> None:
     config = SimpleNamespace(server_key="", server_cert="", custom_ca="", client_verify=True)
     with pytest.raises(Fault, match="ssl_config_file: "):
         transport.start_grpc_server([], transport.TransportOptions("127.0.0.1:0", ssl=config))
@@ -221,12 +229,12 @@ def test_health(start: Callable[..., Any]) -> None:
         unknown = health.HealthCheckRequest(service="m")
         assert refused(check, unknown, timeout=20) == (Code.NOT_FOUND, "service name unknown")
         watched = []
-        for _ in range(5):  # more than there are threads: a watcher holds none
+        for _ in range(5):  # more than the threads: a watcher needs none
             watched.append(watch(health.HealthCheckRequest(), timeout=20))
             assert next(watched[-1]).status == 1
         assert next(watch(unknown, timeout=20)).status == 3
         assert check(health.HealthCheckRequest(), timeout=20).status == 1
-        # what goes over the wire is grpc.health.v1's: a string in field 1, an enum in field 1
+        # the bytes are those of grpc.health.v1: a string in field 1, an enum in field 1
         raw = channel.unary_unary("/grpc.health.v1.Health/Check")
         assert raw(b"\x0a\x0cModelService", timeout=20) == b"\x08\x01"
 
@@ -240,18 +248,11 @@ def test_no_health_service_unless_asked_for(start: Callable[..., Any]) -> None:
 # --- the whole server ---
 
 
-def publish(model: Path, base: Path, number: int) -> None:
-    """As the pusher does: aside, then one rename."""
-    base.mkdir(exist_ok=True)
-    shutil.copytree(model, base / f".pushing-{number}")
-    (base / f".pushing-{number}").rename(base / str(number))
-
-
 def predict(value: float, rows: int = 1, **spec: str) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest(output_filter=["y"])
     request.model_spec.name = "m"
-    for key, given in spec.items():
-        setattr(request.model_spec, key, given)
+    for key, value_of_key in spec.items():
+        setattr(request.model_spec, key, value_of_key)
     request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.full([rows], value, np.float32)))
     return request
 
@@ -261,6 +262,22 @@ def spin(turns: int) -> predict_pb2.PredictRequest:
     request.model_spec.name, request.model_spec.signature_name = "m", "spin"
     request.inputs["turns"].CopyFrom(tf.make_tensor_proto(np.array([turns], np.int64)))
     return request
+
+
+def fill(prediction: Any) -> list[Any]:
+    """Send endless calls until the server holds two of them and has refused another one."""
+    calls: list[Any] = []
+    while not (any(call.done() for call in calls) and sum(not call.done() for call in calls) == 2):
+        assert len(calls) < 8
+        calls.append(prediction.Predict.future(spin(2**60), timeout=4))
+        with contextlib.suppress(grpc.FutureTimeoutError):
+            calls[-1].exception(timeout=0.5)
+    return calls
+
+
+def ends(calls: list[Any]) -> dict[grpc.StatusCode, int]:
+    """Wait for calls that fail, and count their codes."""
+    return dict(Counter(call.exception().code() for call in calls))
 
 
 @pytest.mark.parametrize("batching", [False, True])
@@ -289,13 +306,18 @@ def test_a_push_under_twenty_callers_loses_no_request(
             assert len(values) == 1 + number % 3
             seen.update((answer.model_spec.version.value, value - 2 * number) for value in values)
 
+    def is_seen(version: int) -> bool:
+        return version in {number for number, _ in list(seen)}
+
     with ThreadPoolExecutor(20) as callers:
         calls = [callers.submit(call, number) for number in range(20)]
         for version in (2, 3):
             publish(numbers(float(version)), base, version)
-            end = time.monotonic() + 30
-            while version not in {number for number, _ in list(seen)} and time.monotonic() < end:
-                time.sleep(0.02)
+            try:
+                wait_until(partial(is_seen, version), lambda: seen)
+            except AssertionError:
+                done.set()  # or the callers never end
+                raise
         done.set()
         for one in calls:
             one.result()
@@ -309,19 +331,19 @@ def test_overload_refuses_and_recovers(
     publish(numbers(1.0), tmp_path / "base", 1)
     prediction, _ = serve(tmp_path / "base", "m", "--grpc_max_threads=2").stubs()
     assert prediction.Predict(predict(2.0)).outputs["y"].float_val[:] == [5.0]  # without a deadline, too
-    busy = [prediction.Predict.future(spin(2**60), timeout=2) for _ in range(2)]
-    time.sleep(0.3)
+    calls = fill(prediction)
     assert refused(prediction.Predict, predict(1.0), timeout=20) == EXHAUSTED
-    assert [call.exception().code() for call in busy] == [Code.DEADLINE_EXCEEDED] * 2
-    end = time.monotonic() + 20
-    while True:  # the run ends a moment after its caller gave up
+    assert ends(calls) == {Code.DEADLINE_EXCEEDED: 2, Code.RESOURCE_EXHAUSTED: len(calls) - 2}
+
+    def is_refused() -> bool:
         try:
             assert prediction.Predict(predict(1.0), timeout=20).outputs["y"].float_val[:] == [3.0]
-            break
         except grpc.RpcError as error:
             assert (error.code(), error.details()) == EXHAUSTED
-            assert time.monotonic() < end
-            time.sleep(0.05)
+            return True
+        return False
+
+    wait_until(lambda: not is_refused())  # the run ends a moment after its caller gave up
 
 
 def test_a_full_batching_queue_refuses_and_recovers(
@@ -338,10 +360,7 @@ def test_a_full_batching_queue_refuses_and_recovers(
         "--enable_batching=true",
         f"--batching_parameters_file={tmp_path}/parameters",
     ).stubs()
-    busy = prediction.Predict.future(spin(2**60), timeout=3)
-    time.sleep(0.5)
-    waiting = prediction.Predict.future(spin(2**60), timeout=1)
-    time.sleep(0.5)
+    calls = fill(prediction)  # one runs, one waits
     assert refused(prediction.Predict, spin(1), timeout=20) == (
         Code.UNAVAILABLE,
         "The batch scheduling queue to which this task was submitted is full; currently 1 batches enqueued and "
@@ -351,5 +370,5 @@ def test_a_full_batching_queue_refuses_and_recovers(
         Code.INVALID_ARGUMENT,
         "Task size 2 is larger than maximum input batch size 1",
     )
-    assert {busy.exception().code(), waiting.exception().code()} == {Code.DEADLINE_EXCEEDED}
+    assert ends(calls) == {Code.DEADLINE_EXCEEDED: 2, Code.UNAVAILABLE: len(calls) - 2}
     assert prediction.Predict(predict(1.0), timeout=20).outputs["y"].float_val[:] == [3.0]
