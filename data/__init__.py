@@ -1,1 +1,1 @@
-"""From files to records to batches: numpy and TensorFlow only."""
+"""From files to records to batches; needs numpy and TensorFlow only."""

@@ -1,5 +1,8 @@
-"""The fields of a dataclass of settings, compared with their types. Python itself does not: a text where a tuple of
-texts is meant would become its letters, and a NaN passes every `<`."""
+"""Checks of the fields of a dataclass of settings against their types.
+
+Python itself does not check them: a text in place of a tuple of texts would become its letters, and a NaN passes
+comparisons such as `not value < 0`.
+"""
 
 from __future__ import annotations
 
@@ -13,61 +16,62 @@ from typing import Any
 
 from data.errors import UsageError
 
-LARGEST = 2**32 - 1  # of whole numbers: numpy's and Keras' seeds go up to here, and nothing else needs as much
-_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
+LARGEST = 2**32 - 1  # the largest whole number: that of numpy's and Keras' seeds; no other setting needs a larger one
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", type(None): "None"}
 
 
-class _Misfit(Exception):
+class _TypeMismatch(Exception):
     pass
 
 
 def check_fields(settings: Any, section: str) -> None:
-    """Checks a frozen dataclass, as the first thing in its `__post_init__`.
+    """Check a frozen dataclass; call this first in its `__post_init__`.
 
-    A list becomes the tuple that is meant, a number of numpy one of Python.
+    A list becomes a tuple, and a numpy number a Python number.
 
     Args:
       settings: the dataclass.
-      section: stands before the fields' names, as in `--set`: "train".
+      section: the prefix of the fields' names in errors, as in `--set`: "train".
 
     Raises:
-      UsageError: a value of another type, a number that is not finite, or a whole number of more than 32 bits.
+      UsageError: If a value has another type, a number is not finite, or a whole number has more than 32 bits.
     """
     for name, hint in types_of(type(settings)).items():
         value = getattr(settings, name)
         try:
-            object.__setattr__(settings, name, _fitting(value, hint))
-        except _Misfit:
+            object.__setattr__(settings, name, _convert(value, hint))
+        except _TypeMismatch:
             shown = repr(value)
             shown = shown if len(shown) <= 80 else f"{shown[:80]} ..."
-            raise UsageError(f"{section}.{name} must be {_words(hint)}{_limit(value)}, got {shown}") from None
+            expected = f"{_describe_type(hint)}{_describe_limit(value)}"
+            raise UsageError(f"{section}.{name} must be {expected}, got {shown}") from None
 
 
 def types_of(cls: type) -> dict[str, Any]:
-    """Type hints of a dataclass's fields by name, resolved."""
+    """Return the resolved type hints of a dataclass's fields by name."""
     hints = typing.get_type_hints(cls)
     return {one.name: hints[one.name] for one in fields(cls)}
 
 
 def is_finite(value: Any) -> bool:
-    """Whether it is a number that a float can hold; no NaN is."""
+    """Return whether a number is in the range of a float; a NaN is not."""
     return bool(abs(value) <= sys.float_info.max)
 
 
-def _fitting(value: Any, hint: Any) -> Any:
-    """The value as one of the type.
+def _convert(value: Any, hint: Any) -> Any:
+    """Return the value converted to the type.
 
     Raises:
-      _Misfit: it is none.
+      _TypeMismatch: If it has another type.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _fitting_one(value, arguments)
+        return _convert_to_one_of(value, arguments)
     if origin is tuple:
-        return _fitting_tuple(value, arguments)
+        return _convert_tuple(value, arguments)
     if _fits(value, origin, arguments, hint):
         return _plain(value, hint)
-    raise _Misfit
+    raise _TypeMismatch
 
 
 def _fits(value: Any, origin: Any, arguments: tuple[Any, ...], hint: Any) -> bool:
@@ -92,47 +96,48 @@ def _plain(value: Any, hint: Any) -> Any:
     return float(value) if hint is float and not isinstance(value, (int, float)) else value
 
 
-def _fitting_one(value: Any, hints: tuple[Any, ...]) -> Any:
+def _convert_to_one_of(value: Any, hints: tuple[Any, ...]) -> Any:
     for hint in hints:
         try:
-            return _fitting(value, hint)
-        except _Misfit:
+            return _convert(value, hint)
+        except _TypeMismatch:
             continue
-    raise _Misfit
+    raise _TypeMismatch
 
 
-def _fitting_tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
+def _convert_tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
     if not isinstance(value, (tuple, list)):
-        raise _Misfit
+        raise _TypeMismatch
     parts = [hints[0]] * len(value) if Ellipsis in hints else list(hints)
     if len(parts) != len(value):
-        raise _Misfit
-    return tuple(_fitting(one, hint) for one, hint in zip(value, parts, strict=True))
+        raise _TypeMismatch
+    return tuple(_convert(one, hint) for one, hint in zip(value, parts, strict=True))
 
 
 def _is_text(value: str) -> bool:
-    """Whether UTF-8, and so a protocol buffer, can hold it: names out of a file system need not be."""
+    """Return whether a protocol buffer can hold the text: it is UTF-8, which a file's name may not be."""
     try:
         return b"\0" not in value.encode()
     except UnicodeEncodeError:
         return False
 
 
-def _limit(value: Any) -> str:
+def _describe_limit(value: Any) -> str:
     if isinstance(value, int):
         return "" if abs(value) <= LARGEST else f" of at most {LARGEST}"
     return "" if not isinstance(value, Real) or is_finite(value) else " that is finite"
 
 
-def _words(hint: Any) -> str:
-    """The type, as a user would say it."""
+def _describe_type(hint: Any) -> str:
+    """Return the type for an error message: "a tuple of texts"."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(map(_words, arguments)))
+        return " or ".join(dict.fromkeys(map(_describe_type, arguments)))
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin is tuple and Ellipsis in arguments:
-        return f"a tuple of {_words(arguments[0]).removeprefix('a ')}{'s' if arguments[0] in _WORDS else ''}"
+        plural = "s" if arguments[0] in _TYPE_NAMES else ""
+        return f"a tuple of {_describe_type(arguments[0]).removeprefix('a ')}{plural}"
     if origin is tuple:
-        return f"({', '.join(map(_words, arguments))})"
-    return "a function" if origin is Callable else _WORDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"
+        return f"({', '.join(map(_describe_type, arguments))})"
+    return "a function" if origin is Callable else _TYPE_NAMES.get(hint) or f"a {getattr(hint, '__name__', hint)}"

@@ -1,18 +1,17 @@
-"""Records: `tf.train.Example`s of encoded pictures or of numbers, and the label.
+"""Records: `tf.train.Example`s of an encoded picture or of numbers, with a label.
 
-A picture's record holds `image` (the file's bytes, untouched) and small facts about it, so that data validation
-has something to say about pictures:
+The record of a picture has the unchanged bytes of the file and facts about it, which data validation checks:
 
     image             bytes    the encoded file
     image/width       int64    pixels
     image/height      int64    pixels
-    image/channels    int64    the file's own, before any conversion
+    image/channels    int64    channels in the file, before any conversion
     image/bytes       int64    size of the file
     image/format      bytes    "jpeg", "png", "gif", "bmp", "webp" or "jxl"
-    image/source      bytes    path below the data folder (as the file system has it), or "<file>[<row>]"
+    image/source      bytes    path below the data folder (the file system's bytes), or "<file>[<row>]"
     label             bytes    the class's name (UTF-8), or float for a number
 
-A record of numbers holds `features` (float [size]) and `label`.
+A record of numbers has `features` (float [size]) and `label`.
 """
 
 from __future__ import annotations
@@ -28,24 +27,24 @@ import numpy as np
 import tensorflow as tf
 
 from data.images.headers import FLAT, SIXTEEN_BITS, Header
-from data.names import printable, to_bytes
+from data.names import to_bytes, to_utf8
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
 
 FACTS = ("image/width", "image/height", "image/channels", "image/bytes", "image/format", "image/source")
 
 
-_FLAT_RANGE = 32  # of 256: what a camera of up to 13 bits leaves in the higher byte
+_FLAT_RANGE = 32  # of 256: the range that a camera of up to 13 bits uses in the upper byte
 
 
 @dataclass(frozen=True)
 class Record:
-    """One serialized example on its way into a shard.
+    """A serialized example for a shard.
 
     Attributes:
       example: the serialized `tf.train.Example`.
       digest: 64 bits of the content's SHA-256, unsigned; equal pictures have equal digests.
-      label: the class's name; empty where the label is a number.
-      source: where it came from, for reports.
+      label: the class's name; empty if the label is a number.
+      source: path or row, for reports.
       remarks: keys of `headers.REMARKS`.
     """
 
@@ -58,7 +57,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Rejected:
-    """One input that enters no shard: where, why in two words, and the decoder's own message."""
+    """An input that goes to quarantine.
+
+    Attributes:
+      source: path or row, for reports.
+      reason: why, in two words.
+      message: the reason in full, or the decoder's message.
+    """
 
     source: str
     reason: str
@@ -69,7 +74,7 @@ Outcome = Union[Record, Rejected]
 
 
 def digest(content: bytes) -> int:
-    """First 64 bits of SHA-256: decides the split, finds duplicates."""
+    """Return the first 64 bits of SHA-256, unsigned. It decides the split and identifies duplicates."""
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
 
 
@@ -82,15 +87,15 @@ def image_record(
     *,
     content: bytes | None = None,
 ) -> Record:
-    """Makes a picture's record.
+    """Return the record of a picture.
 
     Args:
       contents: the encoded file.
       size: height and width in pixels.
-      header: what `headers.read_header` found.
+      header: the result of `formats.read_header`.
       label: the class's name, or a number.
       source: the path or row, for reports.
-      content: what the digest is taken of, where it is not `contents` (pixels that were encoded here).
+      content: bytes to compute the digest of, if they are not `contents` (pixels that were encoded here).
     """
     height, width = size
     label = _text(label)
@@ -102,7 +107,7 @@ def image_record(
 
 
 def remarks(contents: bytes, header: Header) -> tuple[str, ...]:
-    """Keys of `headers.REMARKS`: the header's, and of a PNG with 16 bits whether the higher 8 hold a picture at all."""
+    """Return keys of `headers.REMARKS`: those of the header; for a PNG of 16 bits, `FLAT` if its upper 8 are flat."""
     if SIXTEEN_BITS not in header.remarks:
         return header.remarks
     colours = tf.io.decode_png(contents).numpy()[..., : 1 if header.channels <= 2 else 3]
@@ -111,9 +116,12 @@ def remarks(contents: bytes, header: Header) -> tuple[str, ...]:
 
 
 def vector_record(values: Sequence[float], label: str | float, source: str) -> Outcome:
-    """Makes a record of numbers; the label is a class's name (str) or a number.
+    """Return a record of numbers, or reject it if a value is not finite in float32: one NaN makes all weights NaN.
 
-    A value that float32 cannot hold, or that is none, is rejected: one NaN would turn every weight into NaN.
+    Args:
+      values: the numbers.
+      label: the class's name, or a number.
+      source: the path or row, for reports.
     """
     limit = float(np.finfo(np.float32).max)
     if not all(abs(value) <= limit for value in values):
@@ -126,13 +134,13 @@ def vector_record(values: Sequence[float], label: str | float, source: str) -> O
         feature[LABEL].bytes_list.value.append(label.encode())
     else:
         feature[LABEL].float_list.value.append(label)
-    serialized = example.SerializeToString(deterministic=True)  # a map's order is else another in each process
+    serialized = example.SerializeToString(deterministic=True)  # otherwise each process has another order of a map
     return Record(serialized, digest(repr(list(values)).encode()), _class(label), source)
 
 
 def _text(label: str | float) -> str | float:
-    """A class's name is UTF-8: it stands in schemas and in servers' answers."""
-    return printable(label) if isinstance(label, str) else label
+    """Return the label; the name of a class as UTF-8, which schemas and servers' answers require."""
+    return to_utf8(label) if isinstance(label, str) else label
 
 
 def _class(label: str | float) -> str:
@@ -140,7 +148,7 @@ def _class(label: str | float) -> str:
 
 
 def _varint(value: int) -> bytes:
-    """Protocol buffers' base-128 integer."""
+    """Encode a number as a base-128 integer of protocol buffers."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -150,35 +158,37 @@ def _varint(value: int) -> bytes:
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field."""
+    """Encode a length-delimited field."""
     return bytes((number << 3 | 2,)) + _varint(len(payload)) + payload
 
 
 def _bytes_entry(name: str, value: bytes) -> bytes:
-    """One entry of `Features.feature`, a map<string, Feature>, with a `bytes_list` of one value."""
+    """Encode an entry of `Features.feature`, a map<string, Feature>, with a `bytes_list` of one value."""
     return _field(1, _field(1, name.encode()) + _field(2, _field(1, _field(1, value))))
 
 
 @functools.lru_cache(maxsize=4096)
 def _int_entry(name: str, value: int) -> bytes:
-    """The same with an `int64_list`, packed."""
+    """Encode an entry with an `int64_list` of one value, packed."""
     return _field(1, _field(1, name.encode()) + _field(2, _field(3, _field(1, _varint(value)))))
 
 
 def _float_entry(name: str, value: float) -> bytes:
-    """The same with a `float_list`, packed."""
+    """Encode an entry with a `float_list` of one value, packed."""
     return _field(1, _field(1, name.encode()) + _field(2, _field(2, _field(1, struct.pack("<f", value)))))
 
 
-# What many pictures share (sizes, formats, labels) is encoded once.
+# Values that many pictures have (sizes, formats, labels) are encoded once.
 _shared_bytes_entry = functools.lru_cache(maxsize=4096)(_bytes_entry)
 
 
 def encode_image_example(
     contents: bytes, height: int, width: int, header: Header, label: bytes | float, source: bytes
 ) -> bytes:
-    """The wire form of a picture's `tf.train.Example`, written directly: building the message was the slowest part
-    of ingestion (30 of 70 us a picture). The tests parse it back."""
+    """Encode a picture's `tf.train.Example` directly in protobuf's wire format.
+
+    Building the message was the slowest part of ingestion (30 of 70 us a picture). The tests parse the result.
+    """
     return _field(
         1,
         b"".join(
@@ -197,7 +207,7 @@ def encode_image_example(
 
 
 def parse_spec(feature: Feature, label: Label | None) -> dict[str, tf.io.FixedLenFeature]:
-    """What `tf.io.parse_example` needs to read the feature and, if given, the label."""
+    """Return the specification with which `tf.io.parse_example` reads the feature and, if given, the label."""
     if isinstance(feature, Image):
         spec = {IMAGE: tf.io.FixedLenFeature([], tf.string)}
     else:

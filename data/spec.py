@@ -1,4 +1,4 @@
-"""What a record means: the feature that the model sees and the label it learns."""
+"""The specification of a task's records: the feature that the model sees and the label that it learns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal, Union
 from data.errors import UsageError
 from data.fields import check_fields
 
-IMAGE = "image"  # the feature's name in a record of pictures
-VECTOR = "features"  # and in a record of numbers
+IMAGE = "image"  # the feature's name in a record of a picture
+VECTOR = "features"  # the feature's name in a record of numbers
 LABEL = "label"
 MAX_PIXELS = 2**26
 
@@ -19,22 +19,23 @@ RESIZE_METHODS = ("nearest", "bilinear", "bicubic", "area", "lanczos3")
 
 @dataclass(frozen=True)
 class Image:
-    """Pictures as the model gets them: uint8 [height, width, channels], 0..255.
+    """A picture as the model gets it: uint8 [height, width, channels], 0..255.
 
     Attributes:
-      height, width: pixels after the resizing in the graph.
-      channels: 1 (grey) or 3 (RGB). An alpha channel is dropped, CMYK converted, as TensorFlow's decoders do.
+      height, width: pixels after resizing in the graph.
+      channels: 1 (grey) or 3 (RGB). An alpha channel is dropped and CMYK is converted, as TensorFlow's decoders do.
       resize: the method of `tf.image.resize`; results are rounded to whole pixel values.
-      antialias: low-pass filter when shrinking (bilinear, bicubic and lanczos3 only).
-      shrink_on_load: JPEGs much larger than wanted are scaled by 1/2, 1/4 or 1/8 while they decode, then resized; both
-        sides stay at least as long as wanted. Training, evaluation and serving do the same, by the file's own size.
-        The pixels differ from those of a full decode: the scaling averages, which takes fine detail (and, without
-        `antialias`, aliasing) away. Photographs of 12 megapixels to 224x224 were read 1.6 times as fast on two cores
-        (`benchmarks.input`); one decoded in 21 ms at 1/8 and 35 ms whole: what no scaling saves is the entropy code.
-      max_pixels: a file that claims more is refused before it is decoded: at ingestion it goes to quarantine, a server
-        answers INVALID_ARGUMENT. The default, 67 million, is above today's cameras; decoded it takes 200 MB, and 32
-        pictures of a batch may be under way at once. Where all pictures are small, a lower limit protects a server
-        better.
+      antialias: whether to apply a low-pass filter when shrinking (bilinear, bicubic and lanczos3 only).
+      shrink_on_load: whether to scale large JPEGs by 1/2, 1/4 or 1/8 while they are decoded, before resizing; both
+        sides stay at least as long as the result's. Training, evaluation and serving do the same, depending on the
+        file's size. The pixels differ from those of a full decode: the scaling averages, which removes fine detail
+        (and, without `antialias`, aliasing). Photographs of 12 megapixels to 224x224 were read 1.6 times as fast on
+        two cores (`benchmarks.input`); one was decoded in 21 ms at 1/8 and in 35 ms at full size: no scaling saves
+        the entropy decoding.
+      max_pixels: largest number of pixels that a file may claim. A larger file is rejected before it is decoded:
+        ingestion puts it into quarantine, a server answers INVALID_ARGUMENT. The default, 67 million, is above
+        today's cameras; such a picture takes 200 MB decoded, and up to 32 pictures of a batch are decoded at once. If
+        all pictures are small, a lower limit protects a server better.
     """
 
     height: int
@@ -108,9 +109,10 @@ class Classes:
     """A label that is one of several names; the model sees its index, int64 scalar.
 
     Attributes:
-      names: the names in the order of the model's outputs. Empty: those found in the data, sorted, as Keras'
-        directory readers do.
-      allow_untrained: whether a name may have no training example; its output learns only what it is not.
+      names: the names in the order of the model's outputs. Empty: the names in the data, sorted, as in Keras'
+        directory readers.
+      allow_untrained: whether a name may have no training example; its output then learns from negative examples
+        only.
     """
 
     names: tuple[str, ...] = ()
@@ -119,9 +121,9 @@ class Classes:
     def __post_init__(self) -> None:
         check_fields(self, "label")
         if len(set(self.names)) != len(self.names):
-            raise UsageError(f"label.names has a name twice: {', '.join(self.names)}")
+            raise UsageError(f"label.names contains a name twice: {', '.join(self.names)}")
         if len(self.names) == 1 or "" in self.names:
-            raise UsageError(f"label.names must be two names or more, none of them empty, got {self.names}")
+            raise UsageError(f"label.names must be two or more names that are not empty, got {self.names}")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tfx.utils import proto_utils
 from components.executor import ComponentExecutor, Execution
 from components.task.reference import task_of
 from data.errors import DataError, UsageError
-from data.files.listing import walk
+from data.files.listing import no_folder, walk
 from data.files.remote import is_remote
 from data.ingest import manifest
 from data.ingest.shards import Shard, ShardReport, make_shards, write_shard
@@ -215,7 +215,7 @@ def _folder(exec_properties: dict[str, Any]) -> str:
     base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
     folder = posixpath.dirname(posixpath.join(base, config.splits[0].pattern))
     if not tf.io.gfile.isdir(folder):
-        raise DataError(f"no data folder at {folder}", hint="Give the folder that holds the data with --data DIR.")
+        raise no_folder(folder)
     return folder
 
 

@@ -11,7 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.prepare.schema import classes_of
 from data.errors import UsageError
-from data.names import listed
+from data.names import list_names
 from data.sources.base import batched
 from data.spec import IMAGE, LABEL, VECTOR
 from serving.parity.compare import Answers
@@ -122,15 +122,15 @@ def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
     if not known and classes:
         return Comparable("the last model answers with a number")
     if known and not classes:
-        return Comparable(f"the last model answers with classes ({listed(known, NAMED)})")
+        return Comparable(f"the last model answers with classes ({list_names(known, NAMED)})")
     if set(known) == set(classes):
         return Comparable("", classes)
     common = tuple(name for name in classes if name in known)
     if len(known) <= NAMED:
-        return Comparable(f"the last model knew {listed(known, NAMED)}", common)
+        return Comparable(f"the last model knew {list_names(known, NAMED)}", common)
     added = [name for name in classes if name not in known]
     gone = [name for name in known if name not in classes]
-    changes = [f"not {listed(added, NAMED)}"] * bool(added) + [f"also {listed(gone, NAMED)}"] * bool(gone)
+    changes = [f"not {list_names(added, NAMED)}"] * bool(added) + [f"also {list_names(gone, NAMED)}"] * bool(gone)
     return Comparable(f"the last model knew {len(known)} classes: {'; '.join(changes)}", common)
 
 

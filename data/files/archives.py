@@ -1,4 +1,4 @@
-"""Archives of pictures: unpacked whole or not at all, and never outside of their folder."""
+"""Archives of pictures: unpacked completely or not at all, and never outside of their folder."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import IO
 
-from data.errors import DataError
+from data.errors import DataError, first_line
 from data.files.atomic import atomic_path
 from data.files.download import File, fetch
 
 
 def unpack(archive: str, folder: str) -> None:
-    """Unpacks a zip, tar or compressed tar; a folder that is already there is whole, and left as it is.
+    """Unpack a zip, tar or compressed tar file; a folder that exists is complete, and left unchanged.
 
-    Only folders and plain files come out; the archive's owners, dates and permissions do not count.
+    Only folders and plain files are unpacked; owners, dates and permissions in the archive are ignored.
 
     Args:
-      archive: path of the file; its content tells its kind.
-      folder: appears under this name when all is in it.
+      archive: path of the file; its format is recognised by its content.
+      folder: created when all files are unpacked.
 
     Raises:
-      DataError: no such archive, a broken or an empty one, or a member that is a link or leads out of the folder.
+      DataError: If there is no such archive, it is broken or empty, or a member is a link or leads out of the folder.
     """
     if os.path.isdir(folder):
         return
@@ -39,41 +39,41 @@ def unpack(archive: str, folder: str) -> None:
                 with content, open(target, "wb") as out:
                     shutil.copyfileobj(content, out)
             if not os.listdir(partial):
-                raise DataError(f"{archive} holds no file", hint="Delete it, and get it again.")
+                raise DataError(f"{archive} contains no file", hint="Delete it, and download it again.")
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, RuntimeError) as error:
         raise DataError(
-            f"cannot unpack {archive}: {error or type(error).__name__}", hint="Delete it, and get it again."
+            f"cannot unpack {archive}: {first_line(error)}", hint="Delete it, and download it again."
         ) from error
 
 
-def fetch_archives(archives: Mapping[str, File], folder: str, say: Callable[[str], None]) -> None:
-    """Downloads archives, and unpacks each into a folder of its own, in which the folders of the classes lie.
+def fetch_archives(archives: Mapping[str, File], folder: str, report: Callable[[str], None]) -> None:
+    """Download archives, and unpack each into its folder, which then contains the folders of the classes.
 
     Args:
-      archives: by the name of that folder.
-      folder: where they come to lie; an interrupted call goes on.
-      say: gets lines of progress.
+      archives: by the name of their folder.
+      folder: where to create these folders; an interrupted call resumes.
+      report: called with lines of progress.
 
     Raises:
-      DataError: as `fetch` and `unpack`.
+      DataError: If `fetch` or `unpack` fails.
     """
     wanted = f"the pictures, as {' and '.join(f'{name}/<class>/*' for name in archives)},"
     for name, archive in archives.items():
         target = os.path.join(folder, name)
         if os.path.isdir(target):
             continue
-        fetch([archive], folder, say, instead=wanted)
-        file, whole = os.path.join(folder, archive.name), f"{target}.whole"
-        unpack(file, whole)
-        inner = os.listdir(whole)  # some archives hold one folder, in which the classes' are
-        only = os.path.join(whole, inner[0])
-        os.rename(only if len(inner) == 1 and os.path.isdir(only) else whole, target)
-        shutil.rmtree(whole, ignore_errors=True)
+        fetch([archive], folder, report, instead=wanted)
+        file, unpacked = os.path.join(folder, archive.name), f"{target}.whole"
+        unpack(file, unpacked)
+        inner = os.listdir(unpacked)  # some archives contain one folder with the folders of the classes
+        only = os.path.join(unpacked, inner[0])
+        os.rename(only if len(inner) == 1 and os.path.isdir(only) else unpacked, target)
+        shutil.rmtree(unpacked, ignore_errors=True)
         os.remove(file)
 
 
 def _members(archive: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of each file in it."""
+    """Yield name and content of each file in an archive."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             for info in zipped.infolist():
@@ -86,16 +86,16 @@ def _members(archive: str) -> Iterator[tuple[str, IO[bytes]]]:
             if content is not None:
                 yield member.name, content
             elif not member.isdir():
-                raise DataError(f"{archive} holds '{member.name}', which is neither a file nor a folder")
+                raise DataError(f"{archive} contains '{member.name}', which is neither a file nor a folder")
 
 
 def _parts(name: str, archive: str) -> tuple[str, ...]:
-    """The parts of a member's path.
+    """Return the parts of a member's path.
 
     Raises:
-      DataError: it leads out of the folder.
+      DataError: If the path leads out of the folder.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
-        raise DataError(f"{archive} holds '{name}', which leads out of its folder")
+        raise DataError(f"{archive} contains '{name}', which leads out of its folder")
     return path.parts

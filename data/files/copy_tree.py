@@ -1,4 +1,4 @@
-"""Folders copied file by file, local or remote: a bucket renames no folder."""
+"""Copies of folders, file by file, local or remote: a bucket cannot rename a folder."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import tensorflow as tf
 
-_AT_ONCE = 16  # a small file is some tenths of a second of waiting for the bucket's answers
+_AT_ONCE = 16  # copying a small file is mostly waiting for the bucket: some tenths of a second
 
 
 def copy_tree(source: str, target: str, last: str = "") -> None:
-    """Copies all files below `source` to the same paths below `target`.
+    """Copy all files below `source` to the same paths below `target`.
 
     Args:
-      source, target: folders; files of the same name are replaced.
-      last: the file, by its path below `source`, that is copied after all others: who finds it finds everything.
+      source: a folder.
+      target: a folder; files of the same name are replaced.
+      last: path below `source` of the file to copy after all others: a reader that finds it finds everything.
     """
     source = source.rstrip("/")
     found = [posixpath.join(folder, name) for folder, _, names in tf.io.gfile.walk(source) for name in names]

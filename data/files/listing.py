@@ -1,4 +1,4 @@
-"""What lies in a folder, local or remote: names in any bytes, links in circles or to nowhere, pipes and devices."""
+"""The entries of a folder, local or remote: names of any bytes, circular and broken links, pipes and devices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data.errors import DataError
+from data.errors import DataError, describe_error
 from data.files.remote import is_remote
 from data.names import printable
 
@@ -28,13 +28,13 @@ _SPECIAL = {
 
 
 class Entry(NamedTuple):
-    """A name below a folder.
+    """An entry of a folder.
 
     Attributes:
-      path: below the folder listed, with "/" between its parts. Bytes that are not UTF-8 are kept as `os.fsdecode`
-        keeps them (surrogates), so that the file can be opened by this name; `printable` makes it fit for a terminal.
-      kind: `FOLDER`, `FILE`, or what else it is: "link to nowhere", "link to a folder above it", "pipe", "socket",
-        "device", "unreadable".
+      path: below the listed folder, with "/" between its parts. Bytes that are not UTF-8 are surrogates, as with
+        `os.fsdecode`, so that this name opens the file; print it with `data.names.printable`.
+      kind: `FOLDER`, `FILE`, "link to nowhere", "link to a folder above it", "pipe", "socket", "device" or
+        "unreadable".
     """
 
     path: str
@@ -47,21 +47,21 @@ class Entry(NamedTuple):
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder is neither hidden nor what macOS adds to archives."""
+    """Return whether a file or folder is neither hidden nor added to an archive by macOS."""
     return not name.startswith((".", "__MACOSX"))
 
 
 def entries(folder: str, is_file: Callable[[str], bool] = lambda name: False) -> list[Entry]:
-    """The files and folders directly in `folder`, sorted by name.
+    """Return the files and folders directly in `folder`, sorted by name.
 
-    A link to a folder above itself does not count as a folder: its kind is "link to a folder above it".
+    A link to a folder above itself has the kind "link to a folder above it" instead of `FOLDER`.
 
     Args:
       folder: local or remote.
-      is_file: names that are files in any case; on a remote file system this saves one request for each.
+      is_file: whether a name is certainly that of a file; this saves one request for each on a remote file system.
 
     Raises:
-      DataError: it does not exist, is not a folder, or cannot be read.
+      DataError: If the folder does not exist, is not a folder, or cannot be read.
     """
     if is_remote(folder):
         return _remote_entries(folder, is_file)
@@ -74,15 +74,13 @@ def entries(folder: str, is_file: Callable[[str], bool] = lambda name: False) ->
         raise no_folder(folder) from None
     except OSError as error:
         raise DataError(
-            f"cannot read the folder {printable(folder)}: {error.strerror}", hint="May this user read it?"
+            f"cannot read the folder {printable(folder)}: {describe_error(error)}", hint="May this user read it?"
         ) from None
 
 
 def no_folder(folder: str) -> DataError:
-    """The error for a data folder that does not exist."""
-    return DataError(
-        f"no data folder at {printable(folder)}", hint="Give the folder that holds the data with --data DIR."
-    )
+    """Return the error for a data folder that does not exist."""
+    return DataError(f"no data folder at {printable(folder)}", hint="Name the folder with the data: --data DIR.")
 
 
 def _remote_entries(folder: str, is_file: Callable[[str], bool]) -> list[Entry]:
@@ -96,7 +94,7 @@ def _remote_entries(folder: str, is_file: Callable[[str], bool]) -> list[Entry]:
 
 
 def _kind(entry: os.DirEntry[str], above: frozenset[tuple[int, int]]) -> str:
-    """What an entry is, links followed."""
+    """Return the kind of an entry; links are followed."""
     try:
         if entry.is_dir():
             return CIRCLE if entry.is_symlink() and _identity(entry) in above else FOLDER
@@ -115,16 +113,16 @@ def walk(
     enter: Callable[[str], bool] = lambda name: True,
     is_file: Callable[[str], bool] = lambda name: False,
 ) -> Iterator[Entry]:
-    """Everything below `root/below` that is no folder, and the folders that are not entered.
+    """Yield all entries below `root/below` that are not folders, and the folders that are not entered.
 
     Args:
       root: local or remote.
       below: a folder below it; the paths of the entries begin with it.
-      enter: whether to look into a folder of this name.
-      is_file: as in `entries`.
+      enter: whether to list a folder of this name.
+      is_file: see `entries`.
 
     Raises:
-      DataError: a folder cannot be read.
+      DataError: If a folder cannot be read.
     """
     for name, kind in entries(posixpath.join(root, below), is_file):
         path = posixpath.join(below, name)
@@ -135,15 +133,15 @@ def walk(
 
 
 def _and_above(folder: str) -> frozenset[tuple[int, int]]:
-    """A local folder and those above it: by its path, and by where the links in its path lead."""
+    """Return a local folder and those above it, by its path and by its path with all links resolved."""
     here, found = Path(folder).absolute(), set()
     for one in (here, *here.parents, *here.resolve().parents):
-        with contextlib.suppress(OSError):  # a folder on the way may be closed to this user
+        with contextlib.suppress(OSError):  # this user may not be allowed to read a folder above
             found.add(_identity(one))
     return frozenset(found)
 
 
 def _identity(folder: Path | os.DirEntry[str]) -> tuple[int, int]:
-    """What two paths of the same local folder have in common: device and inode."""
+    """Return device and inode, which two paths of the same local folder have in common."""
     found = folder.stat()
     return found.st_dev, found.st_ino

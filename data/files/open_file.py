@@ -9,37 +9,36 @@ from typing import Any, BinaryIO, cast
 
 import tensorflow as tf
 
-from data.errors import DataError
+from data.errors import DataError, describe_error
 from data.files.remote import is_remote
 from data.names import printable
 
 
 @contextmanager
 def opened(path: str) -> Iterator[BinaryIO]:
-    """A data file, open for reading.
+    """Open a data file for reading.
 
     Raises:
-      DataError: it cannot be opened or read.
+      DataError: If it cannot be opened, or the block cannot read it.
     """
     try:
         with _Remote.buffered(path) if is_remote(path) else open(path, "rb") as file:
             yield file
     except (OSError, tf.errors.OpError) as error:
-        words = error.strerror if isinstance(error, OSError) else error.message
         raise DataError(
-            f"cannot read {printable(path)}: {words or error}", hint="Is it there, and may this user read it?"
+            f"cannot read {printable(path)}: {describe_error(error)}", hint="Does it exist, and may this user read it?"
         ) from None
 
 
 class _Remote(io.RawIOBase):
-    """TensorFlow's file as one of Python's: `GFile` itself drops carriage returns and has no limit for a line."""
+    """TensorFlow's `GFile` as a Python file: `GFile` drops carriage returns, and cannot limit the length of a line."""
 
     def __init__(self, path: str) -> None:
         self._file = tf.io.gfile.GFile(path, "rb")
 
     @classmethod
     def buffered(cls, path: str) -> BinaryIO:
-        """Opened, and read in pieces of a megabyte."""
+        """Open a file that is read in pieces of a megabyte."""
         return cast(BinaryIO, io.BufferedReader(cls(path), 1 << 20))
 
     def readable(self) -> bool:

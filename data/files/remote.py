@@ -1,6 +1,6 @@
-"""Paths on this machine, and URIs elsewhere."""
+"""Local paths and remote URIs."""
 
 
 def is_remote(path: str) -> bool:
-    """Whether it is a URI, `gs://bucket/folder`, rather than a path on this machine."""
+    """Return whether a path is a URI such as `gs://bucket/folder`; otherwise it is local."""
     return "://" in path

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data.errors import UsageError
 from data.fields import check_fields
-from data.names import listed, printable
+from data.names import list_names, printable
 from data.records import Outcome
 from data.spec import Feature, Label
 
@@ -120,7 +120,7 @@ class Source(abc.ABC):
 
 def list_found(names: Iterable[str]) -> str:
     """Return the first eight names and the number of others, to tell the user what a folder holds."""
-    return listed([printable(name) for name in names], 8) or "nothing"
+    return list_names([printable(name) for name in names], 8) or "nothing"
 
 
 def blocks(count: int) -> list[tuple[int, int]]:

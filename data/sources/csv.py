@@ -14,10 +14,10 @@ import numpy as np
 
 from data.errors import DataError, UsageError
 from data.files.open_file import opened
-from data.names import listed, printable
+from data.names import list_names, printable
 from data.records import Outcome, Rejected, vector_record
 from data.sources.base import BLOCK
-from data.sources.labels import InvalidLabel, parse_label, parse_number, shorten
+from data.sources.labels import InvalidLabel, parse_label, parse_number, shorten_value
 from data.sources.split_files import FileSource
 from data.spec import Feature, Label, Vector
 
@@ -53,7 +53,7 @@ class Csv(FileSource):
     """
 
     KIND: ClassVar[str] = "*.csv"
-    NO_RECORDS: ClassVar[str] = "has only a header"
+    NO_RECORDS: ClassVar[str] = "only a header"
 
     label: str = "label"
     columns: tuple[str, ...] = ()
@@ -181,7 +181,7 @@ def _split_header(text: str) -> list[str]:
 
 
 def _list_columns(names: Sequence[str]) -> str:
-    return listed([shorten(name) for name in names], 8) or "no header"
+    return list_names([shorten_value(name) for name in names], 8) or "no header"
 
 
 def _parse_row(line: bytes, header: _Header, label: Label, source: str) -> Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from data.errors import DataError, UsageError
 from data.files.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
 from data.images.formats import SUFFIXES, UNSUPPORTED, read_header, suffix
 from data.images.validate import check_files
-from data.names import listed, printable
+from data.names import list_names, printable, to_utf8
 from data.records import Outcome, Rejected, image_record
 from data.sources.base import Plan, chunks, prefetch
 from data.sources.labels import InvalidLabel, resolve_class
@@ -256,7 +256,7 @@ def _list_classes(plan: Plan, folder: str, below: str) -> dict[str, _ClassFolder
         elif not _is_visible_folder(entry):
             _count_ignored(plan, entry, "in no class folder")
     for name in names:
-        if printable(name) != name:
+        if to_utf8(name) != name:
             raise DataError(
                 f"the folder '{printable(name)}' in {printable(here)} cannot be a class: its name is not UTF-8",
                 hint="Rename it, for example with convmv -f latin1 -t utf8.",
@@ -283,7 +283,7 @@ def _list_class(plan: Plan, folder: str, below: str) -> _ClassFolder:
     if not found.images:
         here = posixpath.join(folder, below)
         raise DataError(
-            f"class '{posixpath.basename(below)}' has no pictures in {printable(here)}",
+            f"class '{printable(posixpath.basename(below))}' has no pictures in {printable(here)}",
             hint=f"Add pictures ({', '.join(sorted(SUFFIXES))}) or remove the folder.",
         )
     return found
@@ -300,7 +300,7 @@ def _check_no_splits(folder: str, classes: Mapping[str, _ClassFolder]) -> None:
         groups = group_by_role(one.folders)
         if groups.get("train") and set(groups) > {"train"}:
             raise DataError(
-                f"the folder '{name}' in {printable(folder)} holds the folders {', '.join(sorted(one.folders))}:"
+                f"the folder '{printable(name)}' in {printable(folder)} holds the folders {_list_folders(one.folders)}:"
                 " splits below a class",
                 hint=f"Put the splits above the classes: {groups['train'][0]}/{name}. Or, if they are not splits:"
                 " --set source.splits=none",
@@ -309,11 +309,15 @@ def _check_no_splits(folder: str, classes: Mapping[str, _ClassFolder]) -> None:
         ((name, one),) = classes.items()
         if one.holds_only_folders:
             raise DataError(
-                f"only one class, '{name}', in {printable(folder)}: it holds the folders"
-                f" {listed(sorted(one.folders), 4)}",
+                f"only one class, '{printable(name)}', in {printable(folder)}: it holds the folders"
+                f" {_list_folders(one.folders)}",
                 hint=f"Are these the classes? --data {printable(posixpath.join(folder, name))}",
             )
     _check_different_folders(folder, classes)
+
+
+def _list_folders(names: Iterable[str]) -> str:
+    return list_names([printable(name) for name in sorted(names)], 4)
 
 
 def _check_different_folders(folder: str, classes: Mapping[str, _ClassFolder]) -> None:
@@ -327,8 +331,8 @@ def _check_different_folders(folder: str, classes: Mapping[str, _ClassFolder]) -
         common = folders & other_folders
         if len(common) >= 2 and len(common) >= _MIN_OVERLAP * len(folders | other_folders):
             raise DataError(
-                f"'{name}' and '{other}' in {printable(folder)} look like splits, not like classes: both hold the"
-                f" folders {listed(sorted(common), 4)}",
-                hint=f'Name the splits: --set source.splits="train={name},eval={other}"; or, if they are classes:'
-                " --set source.splits=none",
+                f"'{printable(name)}' and '{printable(other)}' in {printable(folder)} look like splits, not like"
+                f" classes: both hold the folders {_list_folders(common)}",
+                hint=f'Name the splits: --set source.splits="train={printable(name)},eval={printable(other)}"; or, if'
+                " they are classes: --set source.splits=none",
             )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from data.errors import UsageError
 from data.images.formats import read_header
 from data.images.validate import check_bytes
-from data.names import listed
+from data.names import list_names
 from data.records import Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, batched, chunks
 from data.sources.labels import ONE_HOT_HINT, InvalidLabel, parse_label
@@ -38,7 +38,7 @@ class TFRecords(FileSource):
     """
 
     KIND: ClassVar[str] = "*tfrecord* or *.tfrec"
-    NO_RECORDS: ClassVar[str] = "is empty"
+    NO_RECORDS: ClassVar[str] = "empty"
 
     feature: str = "image"
     label: str = "label"
@@ -111,7 +111,9 @@ class TFRecords(FileSource):
             return Rejected(source, "not a tf.Example", str(error))
         for key in (self.feature, self.label):
             if key not in values or values[key].WhichOneof("kind") is None:
-                return Rejected(source, "missing feature", f"no '{key}' among {listed(sorted(values), 8) or 'none'}")
+                return Rejected(
+                    source, "missing feature", f"no '{key}' among {list_names(sorted(values), 8) or 'none'}"
+                )
         labels = _values(values[self.label])
         try:
             name = parse_label(labels, label)

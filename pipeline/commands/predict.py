@@ -16,8 +16,9 @@ from rich.markup import escape
 
 from data.errors import UsageError
 from data.images.formats import SUFFIXES, suffix
+from data.names import printable
 from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePicture
-from serving.client.pictures import Picture, encode_picture, printable_path
+from serving.client.pictures import Picture, encode_picture
 
 STDIN = "-"
 MANY = 20  # pictures from which on a progress bar is shown
@@ -151,7 +152,7 @@ def _lines(name: str, answer: Prediction | InvalidPicture, options: PredictOptio
         yield json.dumps({"file": name, "label": answer.label, "score": answer.score, "scores": scores})
     elif isinstance(answer, Prediction):
         for label, score in answer.top(options.top or 1):
-            yield f"{label}\t{score:.4f}\t{printable_path(name)}"
+            yield f"{label}\t{score:.4f}\t{printable(name)}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Names of files of any bytes, against the file system's own coding."""
+"""Names of files of any bytes, compared with the file system's own encoding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from data.names import from_bytes, printable, to_bytes
+from data.names import from_bytes, list_names, printable, to_bytes, to_utf8
 
 
 @pytest.mark.parametrize("name", [b"a.jpg", "é花.jpg".encode(), b"caf\xe9.jpg", b"\xff\xfe", b"\xed\xb3\xa9"])
@@ -22,9 +22,23 @@ def test_any_bytes():
     for seed in range(300):
         name = np.random.default_rng(seed).bytes(9)
         assert to_bytes(from_bytes(name)) == name
-        printable(from_bytes(name)).encode()
+        for text in (printable(from_bytes(name)), to_utf8(from_bytes(name))):
+            text.encode()
+        assert printable(from_bytes(name)).isprintable()
 
 
-def test_printable():
-    assert printable(os.fsdecode(b"caf\xe9")) == r"caf\xe9" == printable(r"caf\xe9")
-    assert printable("é花 😀") == "é花 😀"
+@pytest.mark.parametrize("convert", [printable, to_utf8])
+def test_bytes_that_are_not_utf8_are_escaped(convert):
+    assert convert(os.fsdecode(b"caf\xe9")) == r"caf\xe9" == convert(r"caf\xe9")
+    assert convert("é花 😀") == "é花 😀"
+
+
+def test_control_characters_are_escaped_for_a_message_only():
+    name = "a\nb\x1b[31m\u202e"
+    assert printable(name) == r"a\nb\x1b[31m\u202e" and to_utf8(name) == name
+    assert printable("\ud800") == r"\ud800"
+
+
+def test_list_names():
+    assert list_names(["a", "b", "c"], 3) == "a, b, c"
+    assert list_names(["a", "b", "c"], 2) == "a, b and 1 more"

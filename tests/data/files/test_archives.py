@@ -79,7 +79,7 @@ def test_nothing_leads_out_of_the_folder(make: Callable[..., Path], name: str, t
 
 
 def test_links_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds 'link', which is neither a file nor a folder"):
+    with pytest.raises(DataError, match="contains 'link', which is neither a file nor a folder"):
         unpack(str(make_tar(tmp_path / "archive", link="/etc")), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
@@ -97,7 +97,7 @@ def test_half_an_archive_leaves_nothing(make: Callable[[Path], Path], tmp_path: 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_an_archive_without_files(make: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="archive holds no file"):
+    with pytest.raises(DataError, match="archive contains no file"):
         unpack(str(make(tmp_path / "archive", {})), str(tmp_path / "out"))
     assert [path.name for path in tmp_path.iterdir()] == ["archive"]
 

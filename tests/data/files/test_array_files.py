@@ -109,14 +109,14 @@ def test_npy_that_is_cut_off_absent_or_pickled(tmp_path):
     refused(tmp_path / "absent.npy", None, "cannot read")
     refused(tmp_path / "absent.gz", None, "cannot read")
     np.save(tmp_path / "objects.npy", np.array([{}, []], object))
-    refused(tmp_path / "objects.npy", None, "holds Python objects, not text or numbers")
+    refused(tmp_path / "objects.npy", None, "contains Python objects, not text or numbers")
 
 
 def test_npz_that_is_broken_or_lacks_the_member(tmp_path):
     np.savez(tmp_path / "d.npz", a=PIXELS, b=PIXELS)
     with pytest.raises(DataError, match="no array 'x' in .*d.npz") as raised:
         open_array(f"{tmp_path}/d.npz!x")
-    assert raised.value.hint == "It holds: a, b."
+    assert raised.value.hint == "It contains: a, b."
     whole = (tmp_path / "d.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     flipped = bytearray(whole)

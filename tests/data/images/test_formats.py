@@ -129,7 +129,7 @@ def test_suffixes_are_decoded_or_unsupported_and_belong_to_one_format():
     assert len(listed) == len(set(listed)) and set(listed) == SUFFIXES | UNSUPPORTED
     assert not SUFFIXES & UNSUPPORTED and all(suffix == suffix.lower() and suffix[0] == "." for suffix in listed)
     assert (".webp" in SUFFIXES) == (".jxl" in SUFFIXES) == IS_NEW
-    assert DECODED_TITLES == ("JPEG, PNG, GIF, BMP, WebP and JPEG XL" if IS_NEW else "JPEG, PNG, GIF and BMP")
+    assert ("JPEG, PNG, GIF, BMP, WebP and JPEG XL" if IS_NEW else "JPEG, PNG, GIF and BMP") == DECODED_TITLES
 
 
 def test_the_graph_recognises_the_same_bytes():

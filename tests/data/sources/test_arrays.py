@@ -148,16 +148,6 @@ def test_the_digest_is_the_pixels(read_all, tmp_path):
     assert {one.digest for one in outcomes} == {digest(picture.tobytes()) for picture in GREY[:3]}
 
 
-def test_the_order_of_rows_is_drawn(read_all, tmp_path):
-    save(tmp_path, "npy", x=GREY, y=LABELS)
-    source = Arrays(train=("x", "y"), eval=())
-    orders = [
-        [one.source for one in read_all(source, tmp_path, Image(6, 5, 1), Classes(), seed)[""]] for seed in (1, 1, 2)
-    ]
-    assert orders[0] == orders[1] != orders[2]
-    assert sorted(orders[0]) == sorted(orders[2]) == sorted(f"x.npy[{row}]" for row in range(150))
-
-
 @pytest.mark.parametrize(
     ("x", "y", "feature", "said"),
     [
@@ -184,7 +174,7 @@ def test_arrays_that_are_not_there(tmp_path):
     save(tmp_path, "npz", x=GREY, y=LABELS)
     with pytest.raises(DataError, match="no array 'x_train' in .*data.npz") as raised:
         Arrays().plan(str(tmp_path), Image(6, 5))
-    assert raised.value.hint == "It holds: x, y."
+    assert raised.value.hint == "It contains: x, y."
 
 
 def test_reading_holds_three_chunks_at_most(monkeypatch, tmp_path):
