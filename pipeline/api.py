@@ -40,8 +40,13 @@ def run(
 
 
 def _import_path(task: Task) -> str:
-    """Return `module:NAME` of a task: the components of a pipeline find it again by its name."""
-    for module, held in list(sys.modules.items()):
+    """Return `module:NAME` of a task: the components of a pipeline find it again by its name.
+
+    The main module comes last: a task that it imported can be found by other processes under its own module's name.
+    """
+    main = sys.modules["__main__"]  # `multiprocessing` has a second name for it
+    others = [(name, module) for name, module in sys.modules.items() if module is not main]
+    for module, held in [*others, ("__main__", main)]:
         for name, value in list(getattr(held, "__dict__", {}).items()):
             if value is task:
                 return f"{module}:{name}"

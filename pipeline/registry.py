@@ -51,6 +51,8 @@ def _is_own_module(name: str, installed: bool) -> bool:
       installed: Whether a module of an installed package counts. It does for `module:NAME`; a name alone is more
         likely a misspelt task than a package of that name.
     """
+    if name == "__main__":  # a script or notebook that calls `skewless.run`
+        return True
     if name.partition(".")[0] in sys.stdlib_module_names:
         return False
     try:

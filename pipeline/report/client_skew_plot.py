@@ -52,8 +52,8 @@ def _title(task: str, worst: ClientSkewCost) -> str:
     served = (
         "" if worst.accuracy_served is None else f", served with an accuracy of {format_share(worst.accuracy_served)}"
     )
-    changed = "answers that a naive client would have changed"
-    title = changed if worst.flipped else "no naive client would have changed an answer"
+    changed = "answers that a common client would have changed"
+    title = changed if worst.flipped else "no common client would have changed an answer"
     return f"{shorten(task, 40)}: {title}\n{worst.pictures:,} picture{'s' if worst.pictures != 1 else ''}{served}"
 
 

@@ -99,7 +99,7 @@ def summary_line(skew: SkewReport) -> str:
         return _agree(skew)
     worst, answers = costs[0], _count(costs[0].pictures, "answer")
     if not worst.flipped:
-        who = f"none of {len(costs)} naive clients" if len(costs) > 1 else f"a client with {worst.client}"
+        who = f"none of {len(costs)} common clients" if len(costs) > 1 else f"a client with {worst.client}"
         return f"{_agree(skew)}; {who} would {'' if len(costs) > 1 else 'not '}have changed any of {answers}"
     change = f" ({format_points(worst)} points)" if format_points(worst) else ""
     changed = f"would have changed {worst.flipped} of {answers}{change}"

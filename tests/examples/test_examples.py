@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,12 +43,13 @@ def test_the_readme_s_task_is_that_of_own_folder() -> None:
 
 @pytest.mark.slow
 def test_own_folder(tmp_path: Path, picture_folder) -> None:
+    """From Python; the command line runs the same in every other test of a run."""
     data = picture_folder(tmp_path / "data", {"daisy": 40, "rose": 40})
-    root = tmp_path / "root"
-    settings = ("--set", "train.epochs=1", "--set", "evaluate.min_accuracy=0")
-    done = _run("own_folder", *SKEWLESS, "run", "flowers", "--data", str(data), "--root", str(root), *settings)
+    work = shutil.copytree(EXAMPLES / "own_folder", tmp_path / "work")
+    done = _run(str(work), sys.executable, "run.py", str(data))
     assert done.returncode == 0, done.stderr
-    assert list((root / "flowers" / "serving" / "flowers").iterdir())
+    assert done.stdout.splitlines()[-1].startswith("pushed PushedVersion(version=")
+    assert list((work / "skewless-root" / "flowers" / "serving" / "flowers").iterdir())
 
 
 def test_the_client_is_tested_without_a_server() -> None:

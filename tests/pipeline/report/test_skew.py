@@ -173,7 +173,7 @@ def test_a_number_has_two_digits(value: float, text: str) -> None:
     [
         (COSTS, "; a client with PIL nearest would have changed 31 of 256 answers (-4.3 points)"),
         ([_cost("BGR", 3, None)], "; a client with BGR would have changed 3 of 256 answers"),
-        ([COSTS[0], _cost("BGR", 0, 0.9375)], "; none of 2 naive clients would have changed any of 256 answers"),
+        ([COSTS[0], _cost("BGR", 0, 0.9375)], "; none of 2 common clients would have changed any of 256 answers"),
         (COSTS[:1], "; a client with EXIF turned would not have changed any of 256 answers"),
         ([], ""),
     ],
@@ -237,7 +237,7 @@ def test_the_bars_are_the_changed_shares_worst_first_with_the_accuracy_beside() 
     assert [text for text in texts if text in WORST_FIRST] == WORST_FIRST
     assert texts[:3] == ["PIL nearest", "31 (12.1%)", "-4.3 points"]
     assert texts[9:12] == ["EXIF turned", "none", "0.0 points"]
-    title = "my_task: answers that a naive client would have changed\n256 pictures, served with an accuracy of 93.8%"
+    title = "my_task: answers that a common client would have changed\n256 pictures, served with an accuracy of 93.8%"
     assert figure.get_suptitle() == title
 
 
@@ -246,7 +246,7 @@ def test_little_looks_like_little_and_no_change_like_none() -> None:
     assert axes.get_xlim() == (0, LEAST_SCALE)
     figure = draw_client_skew(_record(COSTS[:1]))
     assert figure is not None and figure.axes[0].get_xlim() == (0, LEAST_SCALE)
-    assert "no naive client would have changed an answer" in figure.get_suptitle()
+    assert "no common client would have changed an answer" in figure.get_suptitle()
 
 
 def test_without_labels_the_figure_tells_no_accuracy() -> None:
