@@ -72,7 +72,7 @@ def resolve_class(name: str, label: Classes) -> str:
         return name
     index = int(name) if _WHOLE.fullmatch(name) else -1
     if not 0 <= index < len(label.names):
-        raise InvalidLabel(f"'{shorten(name)}' is not among the task's label.names, and not an index into them")
+        raise InvalidLabel(f"'{shorten_value(name)}' is not among the task's label.names, and not an index into them")
     return label.names[index]
 
 
@@ -85,13 +85,13 @@ def parse_number(value: Any) -> float:
     if isinstance(value, str) and not value.strip():
         raise InvalidLabel("empty")
     if isinstance(value, str) and "_" in value:  # Python's float() would ignore the underscore
-        raise InvalidLabel(f"'{shorten(value)}' is not a number")
+        raise InvalidLabel(f"'{shorten_value(value)}' is not a number")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidLabel(f"'{shorten(str(value))}' is not a number") from None
+        raise InvalidLabel(f"'{shorten_value(str(value))}' is not a number") from None
     if not abs(number) <= _LARGEST:
-        raise InvalidLabel(f"'{shorten(str(value))}' is not a finite number")
+        raise InvalidLabel(f"'{shorten_value(str(value))}' is not a finite number")
     return number
 
 
@@ -127,7 +127,7 @@ def _text_class(text: str) -> str:
     if whole and whole[2] is not None:
         return whole[1]
     if _FRACTION.fullmatch(text):
-        raise InvalidLabel(f"{shorten(text)} is not whole: a class is text or a whole number")
+        raise InvalidLabel(f"{shorten_value(text)} is not whole: a class is text or a whole number")
     return text
 
 
@@ -143,6 +143,6 @@ def label_order(names: Iterable[str]) -> list[str]:
     return sorted(names)
 
 
-def shorten(text: str) -> str:
-    """Cut a text to at most 60 characters, for a message."""
+def shorten_value(text: str) -> str:
+    """Return the text of a value, cut to at most 60 characters for a message."""
     return text if len(text) <= 60 else f"{text[:57]}..."

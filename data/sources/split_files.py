@@ -1,4 +1,4 @@
-"""What sources with many records in each file share: files for each split, and blocks of records in each file."""
+"""Base class of the sources with many records in each file, and the rule that assigns files to splits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FileSource(SplitSource):
 
     Attributes:
       KIND: how messages call its files: "*.csv".
-      NO_RECORDS: what messages say of files without a record.
+      NO_RECORDS: how messages describe a file without a record: "only a header".
     """
 
     KIND: ClassVar[str]
@@ -67,7 +67,7 @@ class FileSource(SplitSource):
             plan.splits[split] = [block for name in names for block in self.list_blocks(folder, name, feature)]
             if not plan.splits[split]:
                 raise DataError(
-                    f"no records: {describe_files(names)} in {printable(folder)} {self.NO_RECORDS}",
+                    f"no records in {printable(folder)}: {describe_files(names)} ({self.NO_RECORDS})",
                     hint="Write or fetch the data again.",
                 )
             if split:

@@ -1,7 +1,7 @@
-"""Whatever lies in the data folder: no traceback, no hang, and nothing lost without a count (hypothesis).
+"""Any content of the data folder: no traceback, no hang, and each input counted (hypothesis).
 
-What goes in equals what comes out: records, rejected ones, files that are no picture, pictures that are not used.
-`SKEWLESS_EXAMPLES=20000` asks more often.
+The inputs are the sum of the records, the rejected ones, the files that are not images, and the unused images.
+`SKEWLESS_EXAMPLES=20000` tries more examples.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ often = settings(
 
 @contextmanager
 def a_folder() -> Iterator[str]:
-    """A folder with nothing beside it, so that a link to its parent leads to it alone."""
+    """A folder alone in its parent, so that a link to the parent leads to nothing else."""
     made = tempfile.mkdtemp()
     folder = os.path.join(made, "data")
     os.mkdir(folder)
@@ -45,7 +45,7 @@ def a_folder() -> Iterator[str]:
 
 
 def read(source: Source, folder: str, feature: Feature, label: Label) -> tuple[int, int, int] | None:
-    """Records, rejected ones and those passed over; None where the source refuses the folder in one line."""
+    """Numbers of records, of rejected and of ignored inputs; None if the source rejects the folder with one line."""
     try:
         assert source.split_names(folder)
         plan = source.plan(folder, feature)
@@ -103,7 +103,7 @@ def build(root: bytes, tree: dict[tuple[bytes, ...], bytes | str]) -> None:
 
 
 def count(folder: bytes) -> int:
-    """All that is no folder, and hidden folders as one each; counted without the code under test."""
+    """Count everything but folders, and a hidden folder as one; without the code under test."""
     total = 0
     for entry in os.scandir(folder):
         hidden = entry.name.startswith((b".", b"__MACOSX"))

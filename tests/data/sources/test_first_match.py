@@ -28,7 +28,7 @@ def test_it_reads_what_the_fitting_source_reads(kind, read_all, tmp_path):
     assert found["plan"].records_per_item == alone["plan"].records_per_item
 
 
-def test_a_folder_that_fits_neither_is_told_with_what_each_misses(tmp_path):
+def test_a_folder_that_fits_neither_is_an_error_with_both_reasons(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(DataError) as caught:
         SOURCE.plan(str(tmp_path), Vector(1))

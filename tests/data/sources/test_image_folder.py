@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from data.errors import DataError, UsageError
 from data.families import IS_NEW
+from data.images.validate import check_files
 from data.records import Record, Rejected
 from data.sources import ImageFolder
-from data.sources import image_folder as module
 from data.spec import Classes, Image, Vector
 
 FEATURE = Image(8, 8)
@@ -82,7 +82,7 @@ def test_folders_below_a_class_belong_to_it(read, picture_folder, tmp_path):
     ]
 
 
-def test_other_files_are_counted_and_passed_over(read, picture_folder, tmp_path):
+def test_other_files_are_counted_and_ignored(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"a": 2, "b": 2, ".git/objects": 3})
     for name in (".DS_Store", "a/.DS_Store", "a/Thumbs.db", "b/notes.TXT", "b/README", "readme.md"):
         (tmp_path / name).write_bytes(b"x")
@@ -93,7 +93,7 @@ def test_other_files_are_counted_and_passed_over(read, picture_folder, tmp_path)
     assert found["plan"].not_pictures == Counter(expected)
 
 
-def test_loose_pictures_beside_split_folders_are_counted(read, picture_folder, tmp_path):
+def test_loose_pictures_next_to_split_folders_are_counted(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"train/a": 1, "train/b": 1, "test/a": 1, "test": 1, ".": 1})
     plan = read()["plan"]
     assert plan.unused == {"in no folder of a split": 1, "in no class folder": 1} and not plan.not_pictures
@@ -117,7 +117,7 @@ def test_what_cannot_be_decoded_goes_to_quarantine(read, picture_folder, encode,
     assert len(good) == 7 + IS_NEW and good["b/linked.jpg"] == whole
 
 
-def test_a_rotated_picture_is_kept_and_told(read, picture_folder, encode, smooth, tmp_path):
+def test_a_rotated_picture_is_kept_and_reported(read, picture_folder, encode, smooth, tmp_path):
     from PIL import Image as Pil
 
     picture_folder(tmp_path, {"a": 1, "b": 1})
@@ -133,11 +133,6 @@ def refused(read, *said: str) -> None:
     with pytest.raises(DataError) as raised:
         read()
     assert all(part in str(raised.value) + raised.value.hint for part in said), str(raised.value)
-
-
-def test_no_folder(read_all, tmp_path):
-    with pytest.raises(DataError, match=f"no data folder at {tmp_path}/gone"):
-        read_all(ImageFolder(), tmp_path / "gone", FEATURE, Classes())
 
 
 def test_an_empty_folder(read, tmp_path):
@@ -161,7 +156,7 @@ def test_an_empty_class(read, picture_folder, tmp_path):
 
 
 def test_one_class_is_planned(read, picture_folder, tmp_path):
-    """That one class is too few is said by `manifest.check_manifest`, once the labels of all splits are known."""
+    """`manifest.check_manifest` rejects a single class, when the labels of all splits are known."""
     picture_folder(tmp_path, {"only": 2})
     assert {one.label for one in read()[""]} == {"only"}
 
@@ -179,13 +174,13 @@ def test_names_with_spaces_and_other_scripts(read, picture_folder, tmp_path):
 def test_reading_holds_three_chunks_at_most(picture_folder, monkeypatch, tmp_path):
     """The first record comes when no more than three chunks were read, however long the shard."""
     picture_folder(tmp_path, {"a": 1})
-    sizes, check_files = [], module.check_files
+    sizes = []
 
     def counted(paths, *limits):
         sizes.append(len(paths))
         return check_files(paths, *limits)
 
-    monkeypatch.setattr(module, "check_files", counted)
+    monkeypatch.setattr("data.sources.image_folder.check_files", counted)
     items = [("a/0000.jpg", "a")] * 2000
     outcomes = ImageFolder().read(str(tmp_path), items, FEATURE, Classes(), np.random.default_rng(0))
     next(outcomes)

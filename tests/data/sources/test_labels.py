@@ -1,4 +1,4 @@
-"""The rule for labels, and that it is the same in every source."""
+"""The rule for labels; `test_contract` checks that it is the same in every source."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import unicodedata
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from data.records import Record, Rejected
-from data.sources import Arrays, Csv, TFRecords
 from data.sources.labels import InvalidLabel, label_order, parse_label, parse_number, resolve_class
-from data.spec import Classes, Number, Vector
+from data.spec import Classes, Number
 
 NAMES = ("zero", "one", "two")
 
@@ -105,40 +102,3 @@ def test_a_folder_is_its_name():
 )
 def test_the_order(names, expected):
     assert label_order(names) == label_order(iter(names)) == expected
-
-
-ROWS = [("cat", "cat"), ("", None), ("1", "1"), ("1.0", "1"), ("1.5", None), ("nan", None), (" x ", "x")]
-
-
-def _as_csv(folder, texts) -> Csv:
-    folder.joinpath("d.csv").write_text("a,label\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts)))
-    return Csv()
-
-
-def _as_tfrecord(folder, texts) -> TFRecords:
-    with tf.io.TFRecordWriter(str(folder / "d.tfrecord")) as writer:
-        for index, text in enumerate(texts):
-            example = tf.train.Example()
-            example.features.feature["a"].float_list.value.append(index)
-            example.features.feature["label"].bytes_list.value.append(text.encode())
-            writer.write(example.SerializeToString())
-    return TFRecords(feature="a")
-
-
-def _as_arrays(folder, texts) -> Arrays:
-    np.savez(folder / "d.npz", x_train=np.arange(len(texts), dtype=np.float32)[:, None], y_train=np.array(texts))
-    return Arrays(eval=())
-
-
-@pytest.mark.parametrize("make", [_as_csv, _as_tfrecord, _as_arrays])
-def test_the_same_text_is_the_same_label_in_every_source(make, read_all, tmp_path):
-    source = make(tmp_path, [text for text, _ in ROWS])
-    outcomes = read_all(source, tmp_path, Vector(1), Classes())[""]
-    found: dict[int, str | None] = {}
-    for one in outcomes:
-        if isinstance(one, Record):
-            features = tf.train.Example.FromString(one.example).features.feature
-            found[int(features["features"].float_list.value[0])] = one.label
-        else:
-            assert isinstance(one, Rejected) and one.reason == "unknown label" and one.message
-    assert [found.get(index) for index in range(len(ROWS))] == [label for _, label in ROWS]

@@ -1,4 +1,4 @@
-"""Settings of sources that cannot be meant are refused when the source is made."""
+"""Invalid settings of a source are rejected when it is created."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ from data.sources import Arrays, Csv, Idx, Source, TFRecords
         lambda: Idx(train=""),
     ],
 )
-def test_what_cannot_be_meant(make: Callable[[], Source]) -> None:
+def test_invalid_settings(make: Callable[[], Source]) -> None:
     with pytest.raises(UsageError, match="source."):
         make()

@@ -149,7 +149,7 @@ def test_a_test_set_without_labels_is_passed_over(tree):
         (both("flower_photos", classes=("daisy", "rose")), ["it holds the folders daisy, rose"]),
     ],
 )
-def test_what_is_not_plain_stops_and_says_what_to_do(names, said, tree):
+def test_ambiguous_splits_are_an_error_with_a_hint(names, said, tree):
     folder = tree(*names)
     with pytest.raises(DataError) as raised:
         ImageFolder().plan(folder, FEATURE)
@@ -231,7 +231,7 @@ def test_files_by_their_names(files, expected):
         (["x_test_train.csv", "y.csv"], "the name of y.csv in DIR shows no split"),
     ],
 )
-def test_files_that_are_not_plain(files, said):
+def test_ambiguous_files_are_an_error(files, said):
     with pytest.raises(DataError) as raised:
         group_files_by_split(files, "DIR")
     assert said in str(raised.value) and "source.splits" in raised.value.hint
@@ -279,7 +279,7 @@ def test_the_folder_above(tmp_path):
     assert f"--data {tmp_path}/cifar10/3.0.2" in raised.value.hint
 
 
-def test_a_file_beside_folders_for_the_splits(tmp_path):
+def test_a_file_next_to_folders_for_the_splits(tmp_path):
     for name in ("train/a.csv", "test/a.csv", "b.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("a,label\n1,x\n")
@@ -289,5 +289,5 @@ def test_a_file_beside_folders_for_the_splits(tmp_path):
     assert set(Csv().plan(str(tmp_path), Vector(1)).splits) == {"train", "eval"} == Csv().split_names(str(tmp_path))
 
 
-def test_names_of_two_splits_are_told_apart_from_one():
+def test_names_of_two_splits_are_a_group_of_their_own():
     assert group_by_role(["train", "x_test_train", "cats"]) == {"train": ["train"], "both": ["x_test_train"]}

@@ -140,12 +140,6 @@ def test_files_and_folders_for_the_splits(pictures, read_all, tmp_path):
         assert [one.label for one in found["eval"]] == [names[2]] * 2
 
 
-def test_hidden_files_are_left_out(pictures, read_all, tmp_path):
-    write(tmp_path / "d.tfrecord", [example(image=pictures[0], label=1)])
-    (tmp_path / "._d.tfrecord").write_bytes(b"\0\5\x16\7AppleDouble")
-    assert len(read_all(TFRecords(), tmp_path, FEATURE, Classes())[""]) == 1
-
-
 def test_files_that_are_cut_off_or_something_else(pictures, read_all, tmp_path):
     path = tmp_path / "d.tfrecord"
     write(path, [example(image=picture, label=1) for picture in pictures])
@@ -173,5 +167,3 @@ def test_no_records(tmp_path):
     (tmp_path / "readme.md").touch()
     with pytest.raises(DataError, match="no records: no file named"):
         TFRecords().plan(str(tmp_path), FEATURE)
-    with pytest.raises(DataError, match="no data folder"):
-        TFRecords().plan(str(tmp_path / "gone"), FEATURE)
