@@ -31,7 +31,7 @@ def scaling_of(model: keras.Model) -> Scaling | None:
         return None
     random = np.random.default_rng(0).integers(0, 256, (1, *shape))
     probes = np.concatenate([np.full((1, *shape), value) for value in _PROBES] + [random]).astype("uint8")
-    values = keras.Model(model.inputs, seen)(probes, training=False)
+    values = keras.Model(model.inputs, seen)([probes], training=False)
     for value in reversed(values if isinstance(values, list) else [values]):
         found = _affine(np.asarray(value, np.float64), random[0])
         if found is not None:

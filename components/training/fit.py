@@ -177,6 +177,7 @@ class _Fitting:
             initial_epoch=progress.epoch,
             epochs=last,
             callbacks=callbacks,
+            shuffle=False,  # the reader shuffles
             verbose=0,
         )
 

@@ -236,7 +236,7 @@ def _epoch_records(config: ReadConfig, seed: int | None, buffer: int, epoch: tf.
     names = tf.data.Dataset.from_tensor_slices(
         tf.random.experimental.stateless_shuffle(tf.constant(files), seed=_epoch_seed(seed, epoch))
     )
-    records = names.interleave(tf.data.TFRecordDataset, cycle_length=min(4, len(files)), deterministic=True)
+    records = names.interleave(tf.data.TFRecordDataset, cycle_length=min(4, len(files)))
     shuffle_seed = tf.random.stateless_uniform([], _epoch_seed(seed, epoch), minval=None, maxval=None, dtype=tf.int64)
     # This sets the seed of the enclosing function's graph only. Without it, the process's seed, which Keras sets, would
     # change the order; and a process seed of 0 fails, because `shuffle` then asks Python whether `shuffle_seed` is 0.

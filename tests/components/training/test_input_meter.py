@@ -31,10 +31,12 @@ def _dataset(delay: float) -> tf.data.Dataset:
 def test_every_example_is_counted_and_the_training_is_keras_own(steps_per_execution: int) -> None:
     keras.utils.set_random_seed(0)
     plain = _model(steps_per_execution)
-    expected = plain.fit(_dataset(0), epochs=EPOCHS, verbose=0).history["loss"]
+    expected = plain.fit(_dataset(0), epochs=EPOCHS, shuffle=False, verbose=0).history["loss"]
     keras.utils.set_random_seed(0)
     model, meter = _model(steps_per_execution), InputMeter()
-    found = model.fit(meter.timed(_dataset(0)), epochs=EPOCHS, verbose=0, callbacks=[meter]).history["loss"]
+    found = model.fit(meter.timed(_dataset(0)), epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[meter]).history[
+        "loss"
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert meter.examples == ROWS * EPOCHS
     assert meter.images_per_second == pytest.approx(ROWS * EPOCHS / meter.seconds)
@@ -43,7 +45,7 @@ def test_every_example_is_counted_and_the_training_is_keras_own(steps_per_execut
 def test_a_slow_input_is_seen_as_waiting() -> None:
     model, meter = _model(), InputMeter()
     delay = 0.05
-    model.fit(meter.timed(_dataset(delay)), epochs=EPOCHS, verbose=0, callbacks=[meter])
+    model.fit(meter.timed(_dataset(delay)), epochs=EPOCHS, shuffle=False, verbose=0, callbacks=[meter])
     asleep = delay * EPOCHS * ROWS / BATCH
     assert 0.8 * asleep <= meter.waited < asleep + 1  # tf.data itself reads a little ahead
     assert meter.waited <= meter.seconds
@@ -53,7 +55,7 @@ def test_a_fast_input_is_not_waited_for_and_validation_does_not_count() -> None:
     model, meter = _model(), InputMeter()
     quick = tf.data.Dataset.from_tensor_slices((np.ones((ROWS, 4), "float32"), np.ones(ROWS, "float32"))).batch(BATCH)
     start = time.perf_counter()
-    model.fit(meter.timed(quick), validation_data=_dataset(0.1), epochs=2, verbose=0, callbacks=[meter])
+    model.fit(meter.timed(quick), validation_data=_dataset(0.1), epochs=2, shuffle=False, verbose=0, callbacks=[meter])
     total = time.perf_counter() - start
     asleep = 0.1 * 2 * ROWS / BATCH
     assert meter.seconds < total - asleep
