@@ -86,7 +86,7 @@ def as_list(images: tf.Tensor) -> tf.Tensor:
     return tf.bitcast(tf.pad(tf.reshape(images, [-1, channels]), [[0, 0], [0, 4 - channels]]), tf.int32)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
 def _four_in_three(words: tf.Tensor) -> tf.Tensor:
     """Convert uint32 [n, 3], 4 pixels of 3 bytes each, to int32 [4 * n]; the highest byte of each is arbitrary.
 

@@ -49,7 +49,7 @@ def matrices(draws: Draws, height: int, width: int) -> tf.Tensor:
     return tf.stack([tf.stack([yy, yx, y], axis=1), tf.stack([xy, xx, x], axis=1)], axis=1)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
 def _terms(draws: Draws, height: int, width: int) -> Terms:
     return terms(matrices(draws, height, width), Flips(draws.flip_horizontal, draws.flip_vertical), height, width)
 
@@ -60,14 +60,14 @@ def _change_all(images: tf.Tensor, where: Terms, draws: Draws, augmentation: Aug
     return tf.ensure_shape(changed, images.shape)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
 def _change(source: tf.Tensor, where: Terms, draws: Draws, channels: int, augmentation: Augmentation) -> tf.Tensor:
     fill_mode, cval, order = augmentation.fill_mode, augmentation.cval, augmentation.interpolation_order
     moved = resample(source, where, channels, fill_mode, cval, order)
     return adjust(moved, draws.channel_shift_intensity, draws.brightness)
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
 def _draw(seed: tf.Tensor, n: tf.Tensor, height: int, width: int, augmentation: Augmentation) -> tuple[Draws, Terms]:
     draws = draw(augmentation, seed, n, height, width)
     return draws, _terms(draws, height, width)

@@ -45,9 +45,9 @@ def open_array(path: str) -> NDArray[Any]:
     file = is_member[1] if is_member else path
     try:
         if is_member:
-            return np.load(_unpacked(file, is_member[2]), mmap_mode="r", allow_pickle=False)
+            return _map_npy(_unpacked(file, is_member[2]))
         if file.lower().endswith(".npy"):
-            return np.load(_local(file), mmap_mode="r", allow_pickle=False)
+            return _map_npy(_local(file))
         return _map_idx(_unpacked(file, "") if file.endswith(".gz") else _local(file), file)
     except _BROKEN as error:
         if "Object arrays" in str(error) or "Python objects" in str(error):
@@ -72,6 +72,11 @@ def member_names(archive: str) -> list[str]:
 
 def _arrays_in(archive: zipfile.ZipFile) -> list[str]:
     return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+def _map_npy(local: Path) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(local, mmap_mode="r", allow_pickle=False)
+    return mapped
 
 
 def _map_idx(local: Path, name: str) -> NDArray[Any]:

@@ -137,7 +137,9 @@ def _open(file: File, have: int, by_hand: str) -> http.client.HTTPResponse:
     """
     headers = {"User-Agent": "skewless"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        return urllib.request.urlopen(urllib.request.Request(file.url, headers=headers), timeout=TIMEOUT)
+        request = urllib.request.Request(file.url, headers=headers)
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+        return response
     except urllib.error.HTTPError as error:
         if error.code in _BUSY:
             raise _TemporaryFailure(f"HTTP {error.code} {error.reason}") from error

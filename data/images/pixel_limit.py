@@ -41,7 +41,11 @@ def not_inlined(function: Callable[[tf.Tensor], tf.Tensor], spec: tf.TensorSpec)
 
     Inlined, each op of a branch costs time even if the branch is not taken.
     """
-    return tf.function(function, [spec], autograph=False, experimental_attributes={"_noinline": True})
+    attributes = {"_noinline": True}
+    called: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        function, [spec], autograph=False, experimental_attributes=attributes
+    )
+    return called
 
 
 @on_cpu

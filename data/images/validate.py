@@ -90,7 +90,7 @@ def _sizes(name: str, channels: int, max_pixels: int) -> Callable[[tf.Tensor], t
 
     One for each format, because the branches of `ops.decode` take a third of the time of small pictures.
     """
-    return tf.function(
+    decode_sizes: Callable[[tf.Tensor], tf.Tensor] = tf.function(
         lambda batch: tf.map_fn(
             lambda one: tf.shape(ops.decode_as(name, one, channels, max_pixels))[:2],
             batch,
@@ -99,6 +99,7 @@ def _sizes(name: str, channels: int, max_pixels: int) -> Callable[[tf.Tensor], t
         ),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
+    return decode_sizes
 
 
 def _read(path: str) -> bytes | Checked:
