@@ -123,15 +123,15 @@ def test_a_record_has_the_headers_remarks():
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-@pytest.mark.parametrize(("highest", "told"), [(255, FLAT), (8191, FLAT), (65535, SIXTEEN_BITS)])
-def test_of_16_bits_it_is_told_whether_the_higher_8_hold_a_picture(mode, highest, told):
+@pytest.mark.parametrize(("highest", "remark"), [(255, FLAT), (8191, FLAT), (65535, SIXTEEN_BITS)])
+def test_a_remark_on_16_bits_says_whether_the_upper_8_are_flat(mode, highest, remark):
     """8 bits stored in 16, a sensor's 13 bits, and the full range; an alpha of 65535 is no picture."""
     deep = np.linspace(0, highest, 6 * 5 * len(mode)).reshape(6, 5, len(mode)).astype(np.uint16)
     if "A" in mode:
         deep[..., -1] = 65535
     contents = tf.io.encode_png(deep).numpy()
     found = image_record(contents, (6, 5), read_header(contents), "a", "s").remarks
-    assert found == ((told, ALPHA) if "A" in mode else (told,))
+    assert found == ((remark, ALPHA) if "A" in mode else (remark,))
 
 
 def test_names_that_are_no_utf8(in_both):

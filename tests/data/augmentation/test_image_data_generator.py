@@ -1,4 +1,4 @@
-"""A notebook's `ImageDataGenerator(...)` is taken as it stands, or refused with what to do instead."""
+"""The arguments of a notebook's `ImageDataGenerator(...)` are used unchanged, or rejected with an alternative."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_notebooks_arguments_are_taken(caplog: pytest.LogCaptureFixture) -> 
     assert notes_on(**NOTEBOOK) == []
 
 
-def test_a_misspelt_argument_is_told_its_nearest() -> None:
+def test_an_unknown_argument_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="Did you mean 'rotation_range'"):
         from_image_data_generator(rotation_rnge=40)
 

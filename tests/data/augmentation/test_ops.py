@@ -1,4 +1,4 @@
-"""The augmentation is the old class's, given the same parameters; `ImageDataGenerator` itself is the answer."""
+"""The augmentation equals that of `ImageDataGenerator` itself, with the same parameters."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_seed_and_step_tell_the_batch_in_any_graph_and_process(smooth: Callable[
     mapped = tf.data.Dataset.from_tensors(images).repeat(3).enumerate().map(lambda i, x: augmentation(x, (5, i)))
     np.testing.assert_array_equal(eager, list(mapped.as_numpy_iterator()))
     np.testing.assert_array_equal(eager[1], tf.function(lambda x: augmentation(x, (5, 1)), jit_compile=True)(images))
-    np.testing.assert_array_equal(eager[0][:4], augmentation(images[:4], (5, 0)))  # whoever follows
+    np.testing.assert_array_equal(eager[0][:4], augmentation(images[:4], (5, 0)))  # whatever pictures follow
     program = (
         "import sys, zlib, numpy as np; from data.augmentation.config import Augmentation;"
         "x = np.arange(2 * 9 * 8 * 3).reshape(2, 9, 8, 3).astype('uint8');"

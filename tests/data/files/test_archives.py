@@ -18,7 +18,7 @@ FILES = {"cats/1.jpg": np.random.default_rng(1).bytes(5000), "dogs/big/2.jpg": b
 
 def make_zip(path: Path, files: dict[str, bytes] = FILES) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
-        out.writestr("cats/", b"")  # a folder of its own, as zip tools write it
+        out.writestr("cats/", b"")  # an entry for the folder, as zip tools write it
         for name, content in files.items():
             out.writestr(name, content)
     return path
@@ -111,6 +111,6 @@ def test_a_damaged_picture_in_a_zip_is_noticed(tmp_path: Path) -> None:
         unpack(str(archive), str(tmp_path / "out"))
 
 
-def test_no_archive_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot unpack .*none.zip: .*No such file"):
         unpack(str(tmp_path / "none.zip"), str(tmp_path / "out"))

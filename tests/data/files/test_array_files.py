@@ -1,4 +1,4 @@
-"""Arrays on disk against what numpy wrote, and against IDX files written byte by byte."""
+"""Arrays on disk, compared with numpy's own files and with IDX files written byte by byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a folder that nobody expected: names in any bytes, links in circles, pipes; and what becomes of it."""
+"""Unexpected entries of a folder: names of any bytes, circular links and pipes; and how sources handle them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_names_that_are_not_utf8(tmp_path):
 def test_a_folder_that_may_not_be_read(tmp_path):
     """As another user: root may read everything."""
     if os.getuid():
-        pytest.skip("wants root, to become another user")
+        pytest.skip("needs root, to become another user")
     (tmp_path / "closed").mkdir(mode=0o700)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Bitmaps of every layout, written byte by byte, against PIL; and by hand where PIL reads none."""
+"""Bitmaps of every layout, written byte by byte, compared with PIL; with known pixels if PIL cannot read them."""
 
 from __future__ import annotations
 

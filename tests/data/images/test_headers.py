@@ -1,4 +1,4 @@
-"""What is read from a picture's first bytes, against PIL, and that no bytes whatever raise."""
+"""The facts read from a picture's first bytes, compared with PIL; and no bytes raise an exception."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebP and JPEG XL: decoded in the graph as Pillow and the files' own pixels say, or refused with a reason."""
+"""WebP and JPEG XL: decoded in the graph as Pillow and the files' own pixels say, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_limit_is_read_from_the_header(make) -> None:
 
 
 @needs_new
-def test_a_header_that_lies_is_not_believed() -> None:
+def test_the_size_in_a_wrong_header_is_not_used() -> None:
     """VP8X's canvas says 1x1; the frame, which is decoded, counts."""
     contents = bytearray(webp(Image.fromarray(PIXELS), exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0"))
     assert contents[12:16] == b"VP8X"
@@ -132,7 +132,7 @@ def test_batches_of_all_kinds(encode: Callable[..., bytes]) -> None:
 
 
 @needs_new
-def test_a_rotation_is_told() -> None:
+def test_a_rotation_is_a_remark() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     header = read_header(webp(Image.fromarray(PIXELS), exif=exif.tobytes()))
@@ -140,7 +140,7 @@ def test_a_rotation_is_told() -> None:
 
 
 @needs_new
-def test_a_first_frame_that_is_a_part_of_the_canvas_is_told() -> None:
+def test_a_first_frame_that_fills_a_part_of_the_canvas_is_a_remark() -> None:
     contents = bytearray(webp(Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1]), lossless=True))
     contents[24] += 8  # the canvas's width
     assert set(read_header(bytes(contents)).remarks) == {ANIMATION, PART}
@@ -148,7 +148,7 @@ def test_a_first_frame_that_is_a_part_of_the_canvas_is_told() -> None:
 
 @needs_new
 @pytest.mark.parametrize("make", [lambda: webp(Image.fromarray(PIXELS)), lambda: jpeg_xl("in a container")])
-def test_whatever_is_cut_or_flipped_is_refused_or_read(make) -> None:
+def test_cut_or_flipped_files_are_rejected_or_read(make) -> None:
     """No crash, no foreign words; TensorFlow's own op is memory-unsafe for animations, so it never sees one."""
     whole = make()
     rng = np.random.default_rng(0)

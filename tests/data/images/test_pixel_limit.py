@@ -1,4 +1,4 @@
-"""Pictures that claim more pixels than allowed: refused by their header, at next to no cost in memory."""
+"""Pictures that claim more pixels than allowed: rejected by their header, at almost no cost in memory."""
 
 from __future__ import annotations
 

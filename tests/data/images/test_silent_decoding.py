@@ -1,4 +1,4 @@
-"""What decoders do in silence: each kind of file is read as PIL reads it, or refused, or counted and told."""
+"""What decoders ignore without an error: each kind of file is read as by PIL, rejected, or reported with a remark."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def on_canvas(left: int, top: int) -> bytes:
 
 QUANTIZED = PICTURE.quantize(16)
 WIDE = bytes(128) + b"Display P3"
-# Read as PIL reads them; with what is told of them.
+# Read as by PIL; with the remarks on them.
 READ: dict[str, tuple[Make, tuple[str, ...]]] = {
     "JPEG, progressive": (saved("JPEG", progressive=True), ()),
     "JPEG, grey": (saved("JPEG", PICTURE.convert("L")), ()),
@@ -114,12 +114,12 @@ READ: dict[str, tuple[Make, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("name", READ)
 def test_read_as_pil_reads_it(name):
-    make, told = READ[name]
+    make, remarks = READ[name]
     contents = make()
     got = ops.decode(tf.constant(contents), 3).numpy()
     np.testing.assert_array_equal(got, np.asarray(Pil.open(io.BytesIO(contents)).convert("RGB")))
     found = image_record(contents, got.shape[:2], read_header(contents), "a", "s")
-    assert set(found.remarks) == set(told)
+    assert set(found.remarks) == set(remarks)
 
 
 def test_a_grey_png_of_16_bits_is_its_high_bytes():
@@ -130,7 +130,7 @@ def test_a_grey_png_of_16_bits_is_its_high_bytes():
     assert image_record(contents, (23, 37), read_header(contents), "a", "s").remarks == (SIXTEEN_BITS,)
 
 
-def test_a_transparent_gif_is_black_there_and_told():
+def test_a_transparent_gif_is_black_there_with_a_remark():
     contents = encode_picture(QUANTIZED, "GIF", transparency=3)
     seen = Pil.open(io.BytesIO(contents))
     expected = np.array(seen.convert("RGB"))
@@ -140,7 +140,7 @@ def test_a_transparent_gif_is_black_there_and_told():
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (5, 7)])
-def test_a_gif_whose_frame_is_smaller_than_its_canvas_is_the_frame_and_told(corner):
+def test_a_gif_whose_frame_is_smaller_than_its_canvas_is_the_frame_with_a_remark(corner):
     contents = on_canvas(*corner)
     left, top = corner
     canvas = np.asarray(Pil.open(io.BytesIO(contents)).convert("RGB"))
@@ -150,7 +150,7 @@ def test_a_gif_whose_frame_is_smaller_than_its_canvas_is_the_frame_and_told(corn
     assert read_header(contents).remarks == (PART,)
 
 
-def test_cmyk_without_adobes_mark_is_taken_as_it_is_and_told():
+def test_cmyk_without_adobes_mark_is_taken_as_it_is_with_a_remark():
     """PIL inverts all CMYK; TensorFlow that with the mark."""
     contents = without(encode_picture(PICTURE.convert("CMYK"), "JPEG"), 0xEE)
     inverted = Pil.fromarray(255 - np.asarray(Pil.open(io.BytesIO(contents))), "CMYK").convert("RGB")

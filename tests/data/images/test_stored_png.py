@@ -1,4 +1,4 @@
-"""Stored PNG files: read by every decoder, and by slicing alike."""
+"""Stored PNG files: decoders and slicing read the same pixels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_slicing_gives_the_same(shape: tuple[int, int, int], in_both: Callable[.
     np.testing.assert_array_equal(decode_batch(tf.constant(files), Image(*shape)), pixels)
 
 
-def test_one_of_another_form_is_told_and_decoded(encode: Callable[..., bytes]) -> None:
+def test_a_png_of_another_form_is_recognised_and_decoded(encode: Callable[..., bytes]) -> None:
     pixels = pictures((28, 28, 1))
     files = stored_png.encode(pixels)
     head = len(stored_png._head(28, 28, 1))

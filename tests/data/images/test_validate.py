@@ -1,4 +1,4 @@
-"""Which files are refused, why, and that neighbours do not matter."""
+"""Which files are rejected, why, and that the other files of a batch do not matter."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_nothing():
     assert check_files([], 3) == check_bytes([], 3) == []
 
 
-def test_a_bad_one_is_told_and_its_neighbours_stay(good):
+def test_a_bad_file_is_reported_and_its_neighbours_are_kept(good):
     mixed = [good[0], good[1][: len(good[1]) // 2], good[2], b"", b"text", good[3]]
     checked = check_bytes(mixed, 3)
     assert [one.reason for one in checked] == ["", "not decodable", "", "empty file", "not decodable", ""]
@@ -78,7 +78,7 @@ def _patched(jpeg: bytes, **fields: int) -> bytes:
     return bytes(changed)
 
 
-def test_each_is_told_by_its_true_cause(smooth, encode):
+def test_each_message_names_the_actual_cause(smooth, encode):
     jpeg, png, gif, bmp = (encode(smooth(1), kind) for kind in ("JPEG", "PNG", "GIF", "BMP"))
     broken = bytearray(png)
     broken[len(png) // 2] ^= 0xFF
@@ -111,7 +111,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "dangling.jpg").symlink_to(tmp_path / "gone.jpg")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "looped.jpg").symlink_to(tmp_path / "looped.jpg")
-    os.mkfifo(tmp_path / "pipe.jpg")  # nobody writes to it
+    os.mkfifo(tmp_path / "pipe.jpg")  # without a writer
     (tmp_path / "endless.jpg").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listening:
         here = os.open(tmp_path, os.O_RDONLY)
@@ -155,16 +155,16 @@ def test_names_that_are_no_utf8(good, tmp_path):
 
 
 def test_a_format_that_tensorflow_does_not_decode(smooth, encode, tmp_path):
-    """Told by the bytes, whatever the name; by the name where the bytes tell nothing."""
+    """The format is that of the bytes, not of the name; that of the name if the bytes are unknown."""
     formats = {"TIFF": "a TIFF picture", "JPEG2000": "a JPEG 2000 picture"}
     if not IS_NEW:
         formats["WEBP"] = "a WebP picture"
     for name in ("a.jpg", "a.webp"):
-        for kind, told in formats.items():
+        for kind, message in formats.items():
             (tmp_path / name).write_bytes(encode(smooth(1), kind))
             (checked,) = check_files([str(tmp_path / name)], 3)
             assert checked.reason == "unsupported format"
-            assert checked.message == f"{told}: TensorFlow decodes {DECODED_TITLES}{FAMILY_HINT}"
+            assert checked.message == f"{message}: TensorFlow decodes {DECODED_TITLES}{FAMILY_HINT}"
     targa = tmp_path / "a.tga"
     targa.write_bytes(encode(smooth(1), "TGA"))
     (checked,) = check_files([str(targa)], 3)
@@ -173,24 +173,24 @@ def test_a_format_that_tensorflow_does_not_decode(smooth, encode, tmp_path):
 
 
 def test_the_verdict_on_a_file_does_not_hang_on_its_neighbours(good, tmp_path):
-    """A JPEG that is called .webp decodes; so it must beside a broken file too, which is checked one by one."""
+    """A JPEG named .webp decodes; also next to a broken file, with which files are checked one by one."""
     named_wrong, broken = tmp_path / "a.webp", tmp_path / "b.jpg"
     named_wrong.write_bytes(good[0])
     broken.write_bytes(b"text")
     (alone,) = check_files([str(named_wrong)], 3)
-    beside, other = check_files([str(named_wrong), str(broken)], 3)
-    assert alone == beside == Checked(good[0], sizes(good[:1])[0])
+    next_to_broken, other = check_files([str(named_wrong), str(broken)], 3)
+    assert alone == next_to_broken == Checked(good[0], sizes(good[:1])[0])
     assert other.reason == "not decodable"
 
 
 def test_cmyk_to_grey_is_refused_by_tensorflow(smooth, encode):
     contents = encode(Pil.fromarray(smooth(1)).convert("CMYK"), "JPEG")
-    told = "a CMYK JPEG, which TensorFlow does not convert to grey: save it as grey or RGB"
-    assert check_bytes([contents], 1)[0][2:] == ("not decodable", told)
+    message = "a CMYK JPEG, which TensorFlow does not convert to grey: save it as grey or RGB"
+    assert check_bytes([contents], 1)[0][2:] == ("not decodable", message)
     assert check_bytes([contents], 3)[0].reason == ""
     small, large = (functools.partial(ops.decode_batch, spec=Image(side, side, 1)) for side in (8, 200))
     for decode in (small, tf.function(small), large, tf.function(large)):  # in groups, one by one
-        with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             decode(tf.constant([contents] * 3))
 
 
