@@ -67,7 +67,7 @@ def fetch_archives(archives: Mapping[str, File], folder: str, report: Callable[[
         unpack(file, unpacked)
         inner = os.listdir(unpacked)  # some archives contain one folder with the folders of the classes
         only = os.path.join(unpacked, inner[0])
-        os.rename(only if len(inner) == 1 and os.path.isdir(only) else unpacked, target)
+        os.rename(only if len(inner) == 1 and os.path.isdir(only) else unpacked, target)  # `unpacked` is complete
         shutil.rmtree(unpacked, ignore_errors=True)
         os.remove(file)
 

@@ -195,7 +195,10 @@ def assign_split(digest: int, buckets: Mapping[str, int]) -> str:
 
 
 class _ShardWriter:
-    """Writes one file of records, which readers of the split do not see before it is complete."""
+    """Writes one file of records, which readers of the split do not see before it is complete.
+
+    Not `data.files.atomic`: the writers of several splits are open at once, and are finished or discarded together.
+    """
 
     def __init__(self, target: str, split: str, shard: Shard) -> None:
         name = f"data_tfrecord-{shard.index:05d}-of-{shard.count:05d}"
