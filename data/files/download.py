@@ -141,6 +141,7 @@ def _open(file: File, have: int, by_hand: str) -> http.client.HTTPResponse:
         response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
         return response
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         if error.code in _BUSY:
             raise _TemporaryFailure(f"HTTP {error.code} {error.reason}") from error
         raise DataError(f"{file.url}: HTTP {error.code} {error.reason}", hint=by_hand) from error
