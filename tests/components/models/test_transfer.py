@@ -45,7 +45,8 @@ def test_pixels_are_scaled_as_the_backbone_expects_them(backbone: str, scale: ob
     inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     entering = keras.Model(model.inputs, inner._inbound_nodes[-1].input_tensors)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    (found,) = entering(pixels) if isinstance(entering(pixels), list) else (entering(pixels),)
+    outputs = entering([pixels])
+    (found,) = outputs if isinstance(outputs, list) else (outputs,)
     np.testing.assert_allclose(found, scale(pixels.astype("float32")), rtol=1e-4, atol=1e-3)  # type: ignore[operator]
 
 
