@@ -1,4 +1,7 @@
-"""The main job, end to end, as a user calls it: `skewless demo digits`, offline. The tests run in order on one root."""
+"""The main job, end to end, as a user calls it: `skewless demo digits`, offline.
+
+The tests share one first run. Each of them finds the root as that run left it, so they run in any order.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tests.pipeline.conftest import COMMAND, Outcome, Skewless, environment
 
 pytestmark = pytest.mark.slow
 
-# A network namespace has a loopback that is down, and nothing else: IFF_UP by SIOCSIFFLAGS, for those without `ip`.
+# A new network namespace has only a loopback, which is down. SIOCSIFFLAGS sets IFF_UP, as `ip link set lo up` does.
 LOOPBACK_UP = """
 import fcntl, os, socket, struct, sys
 with socket.socket() as any_socket:
@@ -41,11 +44,19 @@ COMPONENTS = [
 
 @dataclass(frozen=True)
 class Digits:
-    """A finished first run of `digits`: its root and outcome, and whether the network was cut off."""
+    """A finished first run of `digits`.
+
+    Attributes:
+      root: Its root.
+      outcome: Its outcome.
+      offline: Whether it had no network.
+      copy: A copy of the root.
+    """
 
     root: Path
     outcome: Outcome
     offline: bool
+    copy: Path
 
     @property
     def versions(self) -> list[str]:
@@ -53,22 +64,33 @@ class Digits:
 
 
 @pytest.fixture(scope="module")
-def digits(skewless: Skewless, tmp_path_factory: pytest.TempPathFactory) -> Digits:
-    """`skewless demo digits` on an empty root, in a namespace without a network where one can be made."""
+def first_run(skewless: Skewless, tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    """Run `skewless demo digits` on an empty root, without a network if a network namespace can be created."""
     root = tmp_path_factory.mktemp("root")
     cut_off = ["unshare", "--net", sys.executable, "-c", LOOPBACK_UP]
     offline = bool(shutil.which("unshare")) and subprocess.run([*cut_off, "true"], capture_output=True).returncode == 0
     prefix = cut_off if offline else []
-    return Digits(root, skewless("demo", "digits", root=root, task="digits", prefix=prefix), offline)
+    outcome = skewless("demo", "digits", root=root, task="digits", prefix=prefix)
+    copy = tmp_path_factory.mktemp("first-run") / "root"
+    shutil.copytree(root, copy, symlinks=True)
+    return Digits(root, outcome, offline, copy)
+
+
+@pytest.fixture
+def digits(first_run: Digits) -> Digits:
+    """Restore the root to what the first run left: at the same path, because ML Metadata has absolute paths."""
+    shutil.rmtree(first_run.root)
+    shutil.copytree(first_run.copy, first_run.root, symlinks=True)
+    return first_run
 
 
 def test_the_demo_answers_without_a_network_and_looks_for_none(digits: Digits) -> None:
     if not digits.offline:
-        pytest.skip("no network namespace can be made here: that takes root")
+        pytest.skip("cannot create a network namespace: it needs root")
     assert digits.outcome.status == 0, digits.outcome.err
     assert re.search(r"(9|10) of 10 right", digits.outcome.out)
     (log,) = (digits.root / "logs").iterdir()
-    # What Beam's other local runner fetches, and how sockets and DNS complain.
+    # Prism, which Beam's other local runner downloads, and the errors of sockets and DNS.
     assert not re.findall("prism|unreachable|resolution|Name or service", log.read_text(), re.IGNORECASE)
 
 
@@ -109,7 +131,7 @@ def test_it_prints_little_and_no_noise(digits: Digits) -> None:
 
 
 def test_the_model_pushed_is_the_model_evaluated(digits: Digits) -> None:
-    """Accuracy anew, from the files on disk through `serving_default`; the Evaluator used `serving_examples`."""
+    """Measure the accuracy of files on disk through `serving_default`; the Evaluator used `serving_examples`."""
     record = digits.outcome.record
     files = tf.io.gfile.glob(record["data"]["folder"] + "/Split-eval/*")
     sources = [
@@ -149,6 +171,8 @@ def test_a_worse_model_is_not_pushed(digits: Digits, skewless: Skewless) -> None
     expected = dict.fromkeys(COMPONENTS[:5], "cached") | dict.fromkeys(COMPONENTS[5:8], "executed")
     assert worse.states() == expected
     assert worse.why("Trainer") == "train.epochs 12 -> 1"
+    back = skewless("run", "digits", root=digits.root, task="digits")
+    assert back.record["status"] == "unchanged" and back.record["pushed"] == digits.outcome.record["pushed"]
 
 
 def test_a_new_limit_reruns_the_evaluation_alone(digits: Digits, skewless: Skewless) -> None:
@@ -160,7 +184,7 @@ def test_a_new_limit_reruns_the_evaluation_alone(digits: Digits, skewless: Skewl
 
 
 def test_back_to_the_first_model_serves_it_again(digits: Digits, skewless: Skewless) -> None:
-    """Everything comes from the cache, but another model has been pushed since."""
+    """The run takes everything from the cache, but another model has been pushed since."""
     first = Path(digits.outcome.record["pushed"]["path"])
     other = first.parent / str(int(first.name) + 5)
     shutil.copytree(first, other)
