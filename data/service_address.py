@@ -19,6 +19,6 @@ def host_port(address: str) -> str:
     if not match:
         raise UsageError(
             f"train.data_service must be grpc://HOST:PORT, got '{address}'",
-            hint="The dispatcher's address; python -m data.input.service dispatcher --port 5050 starts one.",
+            hint="Give the dispatcher's address. Start one: python -m data.input.service dispatcher --port 5050",
         )
     return match[1]

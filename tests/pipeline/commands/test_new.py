@@ -393,7 +393,6 @@ def test_a_new_task_runs_as_it_is_to_a_pushed_model(here: Path, tmp_path: Path, 
 def test_a_module_for_few_pictures_augments_them(
     names: tuple[str, str], tmp_path: Path, picture_folder: Make, here: Path
 ) -> None:
-    pytest.importorskip("data.augmentation.ops", reason="no augmentation yet")
     write("few", picture_folder(tmp_path / "data", dict.fromkeys(names, 30)))
     task = load(here / "few.py").TASK
     assert task.augment.rotation_range == 15 and task.augment.horizontal_flip == (names == ("cats", "dogs"))
