@@ -85,7 +85,7 @@ class Process:
           TimeoutExpired: If the process takes longer.
         """
         with ThreadPoolExecutor(2) as threads:
-            streams = [threads.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            streams = [threads.submit(_read_all, stream) for stream in (self.stdout, self.stderr)]
             try:
                 self.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -93,6 +93,11 @@ class Process:
                 raise
             out, err = (one.result() for one in streams)
         return out, err
+
+
+def _read_all(stream: TextIO) -> str:
+    with stream:
+        return stream.read()
 
 
 def _open_text(connection: Connection) -> TextIO:

@@ -12,9 +12,9 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import grpc
 import keras
@@ -65,14 +65,15 @@ class Server:
         for reader in self._readers:
             reader.start()
 
-    def _read(self, stream: Iterable[str]) -> None:
-        for line in stream:
-            if match := GRPC_LINE.search(line):
-                self._announced.put(match[1].replace("0.0.0.0", "127.0.0.1"))
-            elif REST_LINE.search(line):
-                self._rest_is_open.set()
-            else:
-                self.errors.put(line)
+    def _read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                if match := GRPC_LINE.search(line):
+                    self._announced.put(match[1].replace("0.0.0.0", "127.0.0.1"))
+                elif REST_LINE.search(line):
+                    self._rest_is_open.set()
+                else:
+                    self.errors.put(line)
 
     def address(self) -> str:
         """Wait for the line that announces the gRPC port, and return its address."""
