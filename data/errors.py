@@ -75,7 +75,7 @@ _INTERNALS = re.compile(
     r"\{\{[^}]*\}\} ?|\[\[[^\]]*\]\] ?| ?\[Op:.*"
     r"|Error in user-defined function passed to \S+ transformation with iterator: \S+: "
 )
-_TRACE = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", "Traceback ", "File ")
+_TRACE = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", "Traceback ", 'File "')
 _LONGEST = 300  # characters of a line: an error is printed in a terminal
 
 

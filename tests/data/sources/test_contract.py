@@ -325,6 +325,37 @@ def test_shards_together_hold_every_example_once(case: Case, folder: Path) -> No
     assert found == {split: expected(case, written) for split, written in SPLITS.items()}
 
 
+IMAGE_CASES = [case for case in CASES if isinstance(case.feature, Image)]
+ENCODED_CASES = [case for case in IMAGE_CASES if case.write not in (write_arrays, write_idx)]
+
+
+@pytest.mark.parametrize("case", ENCODED_CASES, ids=lambda case: case.name)
+def test_a_picture_that_cannot_be_decoded_is_rejected_and_never_dropped(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, encode = case.content(3).tobytes(), encode_picture
+
+    def encode_all_but_one(pixels: NDArray[Any], kind: str) -> bytes:
+        encoded = encode(pixels, kind)
+        return encoded[: len(encoded) // 2] if pixels.tobytes() == broken else encoded
+
+    monkeypatch.setattr(f"{__name__}.encode_picture", encode_all_but_one)
+    case.write(tmp_path, SPLITS, case.content)
+    outcomes = read(case.source, tmp_path, case.feature)["train"]
+    (rejected,) = (one for one in outcomes if isinstance(one, Rejected))
+    assert rejected.source and rejected.reason
+    records = [one for one in outcomes if isinstance(one, Record)]
+    assert contents(records, case.feature) == expected(case, [one for one in SPLITS["train"] if one.number != 3])
+
+
+@pytest.mark.parametrize("case", ENCODED_CASES, ids=lambda case: case.name)
+def test_a_picture_above_the_limit_of_pixels_is_rejected(case: Case, folder: Path) -> None:
+    assert isinstance(case.feature, Image)
+    feature = dataclasses.replace(case.feature, max_pixels=29)  # each picture has 30
+    for split, outcomes in read(case.source, folder, feature).items():
+        assert [type(one) for one in outcomes] == [Rejected] * len(SPLITS[split])
+
+
 def test_a_bucket_gives_the_same_records(case: Case, folder: Path) -> None:
     """TensorFlow's in-memory file system stands for a bucket."""
     bucket = f"ram://contract/{case.name.replace(' ', '-').replace(',', '')}"

@@ -224,7 +224,7 @@ with printing_errors():
 """
     with pytest.raises(DataError, match="^few$") as caught:
         _launch(code, tmp_path)
-    assert caught.value.hint == f"Add some.\nIts log: {tmp_path / 'log'}"
+    assert caught.value.hint == f"Add some.\nLog: {tmp_path / 'log'}"
 
 
 @pytest.mark.parametrize(("title", "kind"), [("ModelBlessing", QualityError), ("InfraBlessing", SkewError)])
