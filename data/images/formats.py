@@ -3,7 +3,7 @@
 `IMAGE_FORMATS` are the formats that TensorFlow decodes; `OTHER_FORMATS` are what else turns up in a folder of pictures,
 so that an error names it. The graph's operations (`data.images.ops`) test for the same first bytes. No TensorFlow here.
 
-To add a format: a row here, its header reader in `data.images.headers`, its decoder in `data.images.ops.decode_kind`.
+To add a format: a row here, its header reader in `data.images.headers`, its decoder in `data.images.ops.decode_as`.
 """
 
 from __future__ import annotations

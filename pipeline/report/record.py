@@ -103,7 +103,7 @@ class PhaseStart:
 
 @dataclass
 class LayerSummary:
-    """A layer of the model; see `components.models.summary.describe`.
+    """A layer of the model; see `components.models.summary.describe_layers`.
 
     Attributes:
       name, kind, detail: Of the layer: "conv2d", "Conv2D", "16 filters 3x3, relu".

@@ -49,8 +49,8 @@ def test_a_users_module_lies_where_the_command_is_called(here: Path) -> None:
         ("", "no task ''", "digits"),
         ("colorsys", "no task 'colorsys'", "digits"),  # Python's own
         ("numpy", "no task 'numpy'", "digits"),  # installed
-        ("no_such:TASK", "no module 'no_such' for the task no_such:TASK", "importable from this folder"),
-        ("no.such.module", "no module 'no.such.module'", "importable from this folder"),
+        ("no_such:TASK", "no module 'no_such' for the task no_such:TASK", "find it from this folder"),
+        ("no.such.module", "no module 'no.such.module'", "find it from this folder"),
         (".relative", "no module '.relative'", ""),
     ],
 )
@@ -61,7 +61,7 @@ def test_what_is_no_task(here: Path, name: str, words: str, hint: str) -> None:
 
 
 def test_listing_the_tasks_imports_none_of_them() -> None:
-    code = "from pipeline.registry import builtin; builtin(); import sys; assert 'keras' not in sys.modules"
+    code = "from pipeline.registry import builtin_tasks; builtin_tasks(); import sys; assert 'keras' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -325,7 +325,7 @@ def test_an_unknown_metric_is_told_when_the_task_is_made(settings: dict[str, Any
         ({"stop_when": "accuracy"}, "a metric, a sign and a number"),
         ({"stop_when": "accuracy > high"}, "a metric, a sign and a number"),
         ({"stop_when": "accuracy > 1e"}, "a metric, a sign and a number"),
-        ({"schedule": ((5, 0.1), (3, 0.2))}, "rising epochs"),
+        ({"schedule": ((5, 0.1), (3, 0.2))}, "increasing epochs"),
         ({"schedule": ((5, 0.0),)}, "rates above 0"),
         ({"profile_steps": (5,)}, "first and the last step"),
         ({"profile_steps": (5, 2)}, "first and the last step"),
@@ -334,7 +334,7 @@ def test_an_unknown_metric_is_told_when_the_task_is_made(settings: dict[str, Any
         ({"checkpoint_seconds": -1}, "must not be below 0"),
         ({"strategy": "mirored"}, "no strategy 'mirored'. Did you mean 'mirrored'?"),
         ({"data_service": "localhost:5050"}, "train.data_service must be grpc://HOST:PORT, got 'localhost:5050'"),
-        ({"data_service": "grpc://a:1", "strategy": "multi_worker"}, "cannot give each worker its part"),
+        ({"data_service": "grpc://a:1", "strategy": "multi_worker"}, "each worker takes its share"),
         ({"fine_tune": (1, 1)}, None),
     ],
 )

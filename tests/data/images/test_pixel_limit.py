@@ -146,11 +146,11 @@ def test_a_gif_cut_anywhere_is_never_more_than_it_is(encode):
 BOMB = """
 import resource, sys
 import tensorflow as tf
-from data import image_ops
+from data.images import ops
 from data.spec import Image
 size = int(sys.argv[3])
 spec = tf.TensorSpec([None], tf.string)
-run = tf.function(lambda some: image_ops.decode_batch(some, Image(size, size)), input_signature=[spec])
+run = tf.function(lambda some: ops.decode_batch(some, Image(size, size)), input_signature=[spec])
 run(tf.constant([tf.io.encode_png(tf.zeros([9, 9, 3], tf.uint8)).numpy()]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 refused = ""

@@ -17,7 +17,7 @@ ROWS = 6000  # of 3 KB: 18 MB, and 180 MB at 10x, against some 700 MB of TensorF
 INGEST = """
 import resource, sys
 import apache_beam as beam
-from components import example_gen
+from components.prepare import example_gen
 from data.ingest.shards import Ingest, make_shards
 from data.sources import Arrays
 from data.spec import Classes, Image
