@@ -66,9 +66,14 @@ def read_with_rapidjson(body: bytes) -> Any:
         text = "Invalid escape character in string."
     if text == "Invalid value." and body.lstrip(b" \n\r\t").startswith((b"]", b"}", b",", b":")):
         text = "The document is empty."
-    # Of a low surrogate alone, 1.1 has no opinion.
-    assume(text != "The surrogate pair in string is invalid." or not re.match(rb"\\u[dD][c-fC-F]", body[offset:]))
     return text, offset
+
+
+def is_low_surrogate_alone(body: bytes, found: Any) -> bool:
+    """Return whether the later RapidJSON rejects a low surrogate alone, which 1.1 accepts."""
+    if not isinstance(found, tuple) or found[0] != "The surrogate pair in string is invalid.":
+        return False
+    return re.match(rb"\\u[dD][c-fC-F]", body[found[1] :]) is not None
 
 
 def is_same(ours: Any, theirs: Any) -> bool:
@@ -93,6 +98,7 @@ def is_same(ours: Any, theirs: Any) -> bool:
 @example(b"-0")
 def test_any_text_is_read_as_by_rapidjson(body: bytes) -> None:
     ours, theirs = read(body), read_with_rapidjson(body)
+    assume(not is_low_surrogate_alone(body, theirs))
     assert is_same(ours, theirs), (ours, theirs)
 
 
