@@ -51,7 +51,7 @@ def test_the_project_is_in_it_as_a_wheel_with_all_its_files(image: Image) -> Non
     (about,) = image.site.glob("skewless-*.dist-info")
     origin = json.loads((about / "direct_url.json").read_text())
     assert origin["url"].endswith(".whl") and "dir_info" not in origin
-    for top in ("data", "serving", "components", "pipeline"):
+    for top in ("skewless", "data", "serving", "components", "pipeline"):
         wanted = {
             str(file.relative_to(PROJECT))
             for file in (PROJECT / top).rglob("*")
