@@ -82,6 +82,7 @@ setup(
         "serving": [
             "py.typed",
             "deploy/README.md",
+            "server/README.md",
             "deploy/*/*.yaml",
             "deploy/*/*/*.yaml",
             "deploy/*/*.config",
