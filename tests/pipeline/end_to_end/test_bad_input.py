@@ -67,7 +67,10 @@ def _only_in_evaluation(root: Path, make: Make) -> None:
         (lambda root, make: make(root, {"cats": 12}), ["only one class, 'cats'"]),
         (lambda root, make: make(root, {"cats": 6, "dogs": 0}), ["class 'dogs' has no pictures in {data}/dogs"]),
         (_only_in_evaluation, ["label 'cows' occurs only in evaluation"]),
-        (lambda root, make: make(root, {"train/a": 9, "train/b": 9, "val/c": 1}), ["label 'c' occurs only in evaluation"]),
+        (
+            lambda root, make: make(root, {"train/a": 9, "train/b": 9, "val/c": 1}),
+            ["label 'c' occurs only in evaluation"],
+        ),
         (lambda root, make: make(root, {"a": 1, "b": 1}), ["no examples for ", "2 in all, 0 in quarantine"]),
     ],
     ids=["no folder", "empty", "no classes", "one class", "empty class", "unseen label", "and one", "too few"],
