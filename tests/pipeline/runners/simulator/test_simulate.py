@@ -327,7 +327,7 @@ def test_an_imported_baseline_is_what_is_served(kind: str, root: Path, kubeflow:
     ("arguments", "status", "words"),
     [
         (("--set", "train.epochs=many"), 2, "error: train.epochs must be a whole number, got 'many'"),
-        (("--root", "gs://b/r"), 2, "error: --root gs://b/r: a folder of this machine stands in for the bucket"),
+        (("--root", "gs://b/r"), 2, "error: --root gs://b/r: --compiled needs a local folder in place of the bucket"),
         (("--data", "/no/such"), 3, "error: no data folder at /no/such"),
         (("--data", "{empty}"), 3, "error: ExampleGen failed: no class in {empty}: the folder is empty"),
         (("--beam-arg", "--x"), 2, "error: --beam-runner and --beam-arg are fixed in a compiled file"),
