@@ -6,6 +6,7 @@ comparisons such as `not value < 0`.
 
 from __future__ import annotations
 
+import math
 import sys
 import types
 import typing
@@ -55,7 +56,9 @@ def types_of(cls: type) -> dict[str, Any]:
 
 def is_finite(value: Any) -> bool:
     """Return whether a number is in the range of a float; a NaN is not."""
-    return bool(abs(value) <= sys.float_info.max)
+    if isinstance(value, Integral):
+        return bool(abs(int(value)) <= sys.float_info.max)  # exact, and without an overflow
+    return math.isfinite(value)
 
 
 def _convert(value: Any, hint: Any) -> Any:
