@@ -64,6 +64,21 @@ beam_option = click.option(
 )
 
 
+wait_option = click.option("--wait", is_flag=True, help="Show the progress until the run ends.")
+
+poll_option = click.option(
+    "--poll",
+    default=10.0,
+    type=Seconds(min=0.1),
+    show_default=True,
+    help="Seconds between two requests for the status.",
+)
+
+timeout_option = click.option(
+    "--timeout", type=Seconds(min=0), metavar="SECONDS", help="Stop waiting after this time; the run goes on."
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="skewless")
 def cli() -> None:
@@ -188,17 +203,9 @@ def compile_command(**options: Any) -> None:
     metavar="FILE",
     help="Kubeflow: file of the token, read for each call. [env: KF_PIPELINES_SA_TOKEN_PATH]",
 )
-@click.option("--wait", is_flag=True, help="Show the progress until the run ends.")
-@click.option(
-    "--poll",
-    default=10.0,
-    type=Seconds(min=0.1),
-    show_default=True,
-    help="Seconds between two optionss for the status.",
-)
-@click.option(
-    "--timeout", type=Seconds(min=0), metavar="SECONDS", help="Stop waiting after this time; the run goes on."
-)
+@wait_option
+@poll_option
+@timeout_option
 def submit_command(file: str, **options: Any) -> None:
     """Submit FILE, which `skewless compile` wrote, to Vertex AI or Kubeflow.
 
@@ -212,18 +219,10 @@ def submit_command(file: str, **options: Any) -> None:
 
 @cli.command("job")
 @click.argument("address")
-@click.option("--wait", is_flag=True, help="Show the progress until the run ends.")
+@wait_option
 @click.option("--cancel", is_flag=True, help="Cancel the run, or pause the schedule.")
-@click.option(
-    "--poll",
-    default=10.0,
-    type=Seconds(min=0.1),
-    show_default=True,
-    help="Seconds between two optionss for the status.",
-)
-@click.option(
-    "--timeout", type=Seconds(min=0), metavar="SECONDS", help="Stop waiting after this time; the run goes on."
-)
+@poll_option
+@timeout_option
 @click.option("--api-endpoint", default="", metavar="HOST", help="Vertex AI: replaces the region's endpoint.")
 @click.option("--token", default="", help="Kubeflow: token. [env: KFP_EXISTING_TOKEN]")
 @click.option(

@@ -20,7 +20,7 @@ _TURN = 6  # EXIF orientation: show it rotated by 90 degrees clockwise, as for a
 
 
 def edge_cases_of(contents: bytes) -> set[str]:
-    """Return those of `EDGE_CASES` that an encoded picture is; never raise an exception, whatever the bytes are."""
+    """Return those of `EDGE_CASES` that an encoded picture is; never raise an exception for any bytes."""
     header = read_header(contents)
     try:
         with Pil.open(io.BytesIO(contents)) as image:  # reads the header only

@@ -181,7 +181,7 @@ def suffix(name: str) -> str:
 
 
 def read_header(contents: bytes) -> Header:
-    """Read the facts from a picture's first bytes; never raise an exception, whatever the bytes are.
+    """Read the facts from a picture's first bytes; never raise an exception for any bytes.
 
     Returns:
       Its header; `Header("", 0)` if the bytes are of none of `IMAGE_FORMATS`.

@@ -1,6 +1,6 @@
 """Facts read from a picture's first bytes, without decoding it: one reader for each format.
 
-No reader raises an exception, whatever the bytes are. `data.images.formats.read_header` chooses the reader.
+No reader raises an exception for any bytes. `data.images.formats.read_header` chooses the reader.
 """
 
 from __future__ import annotations

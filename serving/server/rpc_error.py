@@ -58,8 +58,3 @@ def abort_on_fault(rpc: Rpc[Service]) -> Rpc[Service]:
             return context.abort(fault.code, truncate_message(fault.message))
 
     return answer
-
-
-def unimplemented(self: object, request: Any, context: Any) -> Any:
-    """Answer an RPC that this server does not have; used as its method."""
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{type(request).__name__} is not answered by this server")
