@@ -142,7 +142,7 @@ def test_on_a_terminal_it_shows_what_is_going_on_now(service: Kubeflow, tmp_path
     os.close(ours)
     assert process.wait(timeout=60) == 0
     words = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
-    assert "asking Kubeflow" in words and re.search(r"\S Trainer\s", words) and "succeeded" in words
+    assert "connecting to Kubeflow" in words and re.search(r"\S Trainer\s", words) and "succeeded" in words
     assert "details:" not in words and "Warning" not in words, words
 
 
