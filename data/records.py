@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from data.images.headers import FLAT, SIXTEEN_BITS, Header
 from data.names import to_bytes, to_utf8
-from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
+from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label, Labels
 
 FACTS = ("image/width", "image/height", "image/channels", "image/bytes", "image/format", "image/source")
 
@@ -206,12 +206,14 @@ def encode_image_example(
     )
 
 
-def parse_spec(feature: Feature, label: Label | None) -> dict[str, tf.io.FixedLenFeature]:
+def parse_spec(feature: Feature, label: Label | None) -> dict[str, tf.io.FixedLenFeature | tf.io.VarLenFeature]:
     """Return the specification with which `tf.io.parse_example` reads the feature and, if given, the label."""
     if isinstance(feature, Image):
         spec = {IMAGE: tf.io.FixedLenFeature([], tf.string)}
     else:
         spec = {VECTOR: tf.io.FixedLenFeature([feature.size], tf.float32)}
-    if label is not None:
+    if isinstance(label, Labels):
+        spec[LABEL] = tf.io.VarLenFeature(tf.string)
+    elif label is not None:
         spec[LABEL] = tf.io.FixedLenFeature([], tf.string if isinstance(label, Classes) else tf.float32)
     return spec

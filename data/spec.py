@@ -14,6 +14,8 @@ LABEL = "label"
 MAX_PIXELS = 2**26
 
 ResizeMethod = Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"]
+Fit = Literal["stretch", "crop", "pad"]
+Orientation = Literal["ignore", "exif"]
 RESIZE_METHODS = ("nearest", "bilinear", "bicubic", "area", "lanczos3")
 
 
@@ -23,8 +25,16 @@ class Image:
 
     Attributes:
       height, width: pixels after resizing in the graph.
-      channels: 1 (grey) or 3 (RGB). An alpha channel is dropped and CMYK is converted, as TensorFlow's decoders do.
+      channels: 1 (grey) or 3 (RGB). CMYK is converted, as TensorFlow's decoders do. Of 16 bits a channel, the upper 8
+        are used.
+      background: colour on which transparent pixels are blended: "white", "black" or "#rrggbb"; "": the alpha channel
+        is dropped, as TensorFlow's decoders do, so that the colours of transparent pixels, often black, appear.
       resize: the method of `tf.image.resize`; results are rounded to whole pixel values.
+      fit: what to do if a picture has another aspect ratio: "stretch" changes it; "crop" cuts the longer side around the
+        centre, as Keras' `crop_to_aspect_ratio`; "pad" adds black pixels around the shorter side, as Keras'
+        `pad_to_aspect_ratio`.
+      orientation: "exif" turns a picture upright by the EXIF orientation in its file (JPEG, PNG and WebP), before it is
+        cropped or resized; "ignore" uses the pixels as they are stored, as TensorFlow's decoders do.
       antialias: whether to apply a low-pass filter when shrinking (bilinear, bicubic and lanczos3 only).
       shrink_on_load: whether to scale large JPEGs by 1/2, 1/4 or 1/8 while they are decoded, before resizing; both
         sides stay at least as long as the result's. Training, evaluation and serving do the same, depending on the
@@ -41,7 +51,10 @@ class Image:
     height: int
     width: int
     channels: int = 3
+    background: str = ""
     resize: ResizeMethod = "bilinear"
+    fit: Fit = "stretch"
+    orientation: Orientation = "ignore"
     antialias: bool = False
     shrink_on_load: bool = False
     max_pixels: int = MAX_PIXELS
@@ -127,9 +140,33 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """A label that is any number of several names; the model sees float32 [names], 1 for each name that applies.
+
+    A model ends in one sigmoid for each name. A threshold for each name is chosen on the evaluation split and is part
+    of the exported model: a name applies if its score is at least its threshold.
+
+    Attributes:
+      names: the names in the order of the model's outputs. Empty: the names in the data, sorted, as for `Classes`.
+      allow_untrained: whether a name may have no training example; its output then learns from negative examples
+        only.
+    """
+
+    names: tuple[str, ...] = ()
+    allow_untrained: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, "label")
+        if len(set(self.names)) != len(self.names):
+            raise UsageError(f"label.names contains a name twice: {', '.join(self.names)}")
+        if "" in self.names:
+            raise UsageError(f"label.names must be names that are not empty, got {self.names}")
+
+
+@dataclass(frozen=True)
 class Number:
     """A label that is a number, float32 scalar."""
 
 
 Feature = Union[Image, Vector]
-Label = Union[Classes, Number]
+Label = Union[Classes, Labels, Number]

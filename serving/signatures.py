@@ -11,4 +11,5 @@ TRANSFORM = "transform_features"
 
 IMAGES = "image_bytes"
 CLASSES, SCORES = "classes", "scores"  # outputs of a classification
+THRESHOLDS = "thresholds"  # further output of `DEFAULT` with several labels: a name applies from this score on
 OUTPUTS = "outputs"  # output of a regression

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from data.sources.idx import Idx
     from data.sources.image_folder import ImageFolder
     from data.sources.tfrecord import TFRecords
-    from data.spec import Classes, Feature, Image, Label, Number, Vector
+    from data.spec import Classes, Feature, Image, Label, Labels, Number, Vector
     from pipeline.api import run
     from pipeline.report.record import RunRecord
     from serving.client import Client, MockTransport, Prediction, Tensor, Tls, TransportError
@@ -68,6 +68,7 @@ _HOMES = {
     "ImageFolder": "data.sources.image_folder",
     "Ingest": "data.ingest.shards",
     "Label": "data.spec",
+    "Labels": "data.spec",
     "MockTransport": "serving.client",
     "Number": "data.spec",
     "Prediction": "serving.client",
@@ -116,6 +117,7 @@ __all__ = [
     "ImageFolder",
     "Ingest",
     "Label",
+    "Labels",
     "MockTransport",
     "Number",
     "Prediction",

@@ -13,7 +13,7 @@ from data.fields import check_fields
 from data.ingest.shards import Ingest
 from data.records import FACTS
 from data.sources import ImageFolder, Source
-from data.spec import LABEL, Classes, Feature, Image, Label
+from data.spec import LABEL, Classes, Feature, Image, Label, Labels
 from serving.export.batching import Batching
 
 if TYPE_CHECKING:
@@ -176,5 +176,10 @@ class Task:
 
     @property
     def is_classification(self) -> bool:
-        """Whether the label is one of several classes; otherwise it is a number."""
+        """Whether the label is one of several classes."""
         return isinstance(self.label, Classes)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the label is any number of several names."""
+        return isinstance(self.label, Labels)
