@@ -9,9 +9,10 @@ The record of a picture has the unchanged bytes of the file and facts about it, 
     image/bytes       int64    size of the file
     image/format      bytes    "jpeg", "png", "gif", "bmp", "webp" or "jxl"
     image/source      bytes    path below the data folder (the file system's bytes), or "<file>[<row>]"
-    label             bytes    the class's name (UTF-8), or float for a number
+    label             bytes    the class's name (UTF-8), or any number of names, or float for a number
 
-A record of numbers has `features` (float [size]) and `label`.
+A source may add further features, texts by which an evaluation is sliced. A record of numbers has `features`
+(float [size]) and `label`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Union
 
@@ -29,6 +30,9 @@ import tensorflow as tf
 from data.images.headers import FLAT, SIXTEEN_BITS, Header
 from data.names import to_bytes, to_utf8
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label, Labels
+
+LabelValue = Union[str, float, tuple[str, ...]]
+"""The label of a record: the name of a class, a number, or any number of names."""
 
 FACTS = ("image/width", "image/height", "image/channels", "image/bytes", "image/format", "image/source")
 
@@ -43,14 +47,14 @@ class Record:
     Attributes:
       example: the serialized `tf.train.Example`.
       digest: 64 bits of the content's SHA-256, unsigned; equal pictures have equal digests.
-      label: the class's name; empty if the label is a number.
+      labels: the names that apply, each once: of `Classes` one, of `Labels` any number; empty if the label is a number.
       source: path or row, for reports.
       remarks: keys of `headers.REMARKS`.
     """
 
     example: bytes
     digest: int
-    label: str
+    labels: tuple[str, ...]
     source: str
     remarks: tuple[str, ...] = ()
 
@@ -82,10 +86,11 @@ def image_record(
     contents: bytes,
     size: tuple[int, int],
     header: Header,
-    label: str | float,
+    label: LabelValue,
     source: str,
     *,
     content: bytes | None = None,
+    extras: Mapping[str, str] | None = None,
 ) -> Record:
     """Return the record of a picture.
 
@@ -93,16 +98,16 @@ def image_record(
       contents: the encoded file.
       size: height and width in pixels.
       header: the result of `formats.read_header`.
-      label: the class's name, or a number.
+      label: the class's name, a number, or names, each once.
       source: the path or row, for reports.
       content: bytes to compute the digest of, if they are not `contents` (pixels that were encoded here).
+      extras: further features of the record, a text each, by name.
     """
     height, width = size
     label = _text(label)
-    value = label.encode() if isinstance(label, str) else label
-    example = encode_image_example(contents, height, width, header, value, to_bytes(source))
+    example = encode_image_example(contents, height, width, header, label, to_bytes(source), extras or {})
     return Record(
-        example, digest(contents if content is None else content), _class(label), source, remarks(contents, header)
+        example, digest(contents if content is None else content), _names(label), source, remarks(contents, header)
     )
 
 
@@ -115,12 +120,12 @@ def remarks(contents: bytes, header: Header) -> tuple[str, ...]:
     return tuple(deep if one == SIXTEEN_BITS else one for one in header.remarks)
 
 
-def vector_record(values: Sequence[float], label: str | float, source: str) -> Outcome:
+def vector_record(values: Sequence[float], label: LabelValue, source: str) -> Outcome:
     """Return a record of numbers, or reject it if a value is not finite in float32: one NaN makes all weights NaN.
 
     Args:
       values: the numbers.
-      label: the class's name, or a number.
+      label: the class's name, a number, or names, each once.
       source: the path or row, for reports.
     """
     limit = float(np.finfo(np.float32).max)
@@ -130,21 +135,24 @@ def vector_record(values: Sequence[float], label: str | float, source: str) -> O
     feature = example.features.feature
     feature[VECTOR].float_list.value.extend(values)
     label = _text(label)
-    if isinstance(label, str):
-        feature[LABEL].bytes_list.value.append(label.encode())
-    else:
+    if isinstance(label, float):
         feature[LABEL].float_list.value.append(label)
+    else:
+        feature[LABEL].bytes_list.SetInParent()  # also without a value: the label is known to be none of the names
+        feature[LABEL].bytes_list.value.extend(name.encode() for name in label)
     serialized = example.SerializeToString(deterministic=True)  # otherwise each process has another order of a map
-    return Record(serialized, digest(repr(list(values)).encode()), _class(label), source)
+    return Record(serialized, digest(repr(list(values)).encode()), _names(label), source)
 
 
-def _text(label: str | float) -> str | float:
-    """Return the label; the name of a class as UTF-8, which schemas and servers' answers require."""
-    return to_utf8(label) if isinstance(label, str) else label
+def _text(label: LabelValue) -> float | tuple[str, ...]:
+    """Return a number, or names as UTF-8, which schemas and servers' answers require."""
+    if isinstance(label, (str, tuple)):
+        return tuple(map(to_utf8, (label,) if isinstance(label, str) else label))
+    return float(label)
 
 
-def _class(label: str | float) -> str:
-    return label if isinstance(label, str) else ""
+def _names(label: float | tuple[str, ...]) -> tuple[str, ...]:
+    return label if isinstance(label, tuple) else ()
 
 
 def _varint(value: int) -> bytes:
@@ -162,9 +170,10 @@ def _field(number: int, payload: bytes) -> bytes:
     return bytes((number << 3 | 2,)) + _varint(len(payload)) + payload
 
 
-def _bytes_entry(name: str, value: bytes) -> bytes:
-    """Encode an entry of `Features.feature`, a map<string, Feature>, with a `bytes_list` of one value."""
-    return _field(1, _field(1, name.encode()) + _field(2, _field(1, _field(1, value))))
+def _bytes_entry(name: str, *values: bytes) -> bytes:
+    """Encode an entry of `Features.feature`, a map<string, Feature>, with a `bytes_list` of the values."""
+    listed = b"".join([_field(1, value) for value in values])
+    return _field(1, _field(1, name.encode()) + _field(2, _field(1, listed)))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -182,8 +191,19 @@ def _float_entry(name: str, value: float) -> bytes:
 _shared_bytes_entry = functools.lru_cache(maxsize=4096)(_bytes_entry)
 
 
+@functools.lru_cache(maxsize=4096)
+def _label_entry(names: tuple[str, ...]) -> bytes:
+    return _bytes_entry(LABEL, *(name.encode() for name in names))
+
+
 def encode_image_example(
-    contents: bytes, height: int, width: int, header: Header, label: bytes | float, source: bytes
+    contents: bytes,
+    height: int,
+    width: int,
+    header: Header,
+    label: float | tuple[str, ...],
+    source: bytes,
+    extras: Mapping[str, str],
 ) -> bytes:
     """Encode a picture's `tf.train.Example` directly in protobuf's wire format.
 
@@ -200,7 +220,8 @@ def encode_image_example(
                 _int_entry("image/bytes", len(contents)),
                 _shared_bytes_entry("image/format", header.format.encode()),
                 _bytes_entry("image/source", source),
-                _shared_bytes_entry(LABEL, label) if isinstance(label, bytes) else _float_entry(LABEL, label),
+                _float_entry(LABEL, label) if isinstance(label, float) else _label_entry(label),
+                *(_shared_bytes_entry(name, to_utf8(value).encode()) for name, value in extras.items()),
             )
         ),
     )

@@ -1,4 +1,4 @@
-"""Find records with equal content: in training and in another split, or with two labels."""
+"""Find records with equal content: in training and in another split, or with different labels."""
 
 from __future__ import annotations
 
@@ -46,16 +46,17 @@ class ContentIndex:
     def __init__(self, reports: Sequence[ShardReport]) -> None:
         found = {split for report in reports for split in report.files}
         self.splits = sorted(found, key=("train", "eval", "test").index)
-        self._names = sorted({name for report in reports for file in report.files.values() for name in file.labels})
-        codes = {name: code for code, name in enumerate(self._names)}
+        sets = (found for report in reports for label_sets in report.label_sets.values() for found in label_sets)
+        self._label_sets = sorted(set(sets))
+        codes = {names: code for code, names in enumerate(self._label_sets)}
         digests, labels, splits, places = [], [], [], []
         self._files: list[tuple[str, ShardFile]] = []
         for rank, split in enumerate(self.splits):
             for file, report in ((report.files[split], report) for report in reports if split in report.files):
-                own = np.array([codes[name] for name in file.labels], np.int64)
+                own = np.array([codes[names] for names in report.label_sets[split]], np.int64)
                 ids = report.label_ids[split]
                 digests.append(report.digests[split])
-                labels.append(own[ids] if len(own) else np.zeros(len(ids), np.int64))
+                labels.append(own[ids])
                 splits.append(np.full(len(ids), rank, np.int64))
                 places.append(np.stack([np.full(len(ids), len(self._files)), np.arange(len(ids))], axis=1))
                 self._files.append((split, file))
@@ -102,10 +103,9 @@ class ContentIndex:
         return count, [DuplicatePair(self._at(one), self._at(other)) for one, other in found[:NAMED]]
 
     def label_at(self, place: tuple[str, int]) -> str:
-        """Return the class of the record at a place, (split, number of the record in the split)."""
+        """Return the names of the record at a place, (split, number of the record in the split), as text."""
         index = int(np.flatnonzero(self._splits == self.splits.index(place[0]))[place[1]])
-        name: str = self._names[self._labels[index]]
-        return name
+        return ", ".join(self._label_sets[self._labels[index]]) or "no label"
 
     def redundant(self) -> dict[str, NDArray[np.int64]]:
         """Return the positions of the records to remove, by file.
@@ -137,14 +137,14 @@ class ContentIndex:
 
 
 def remove_records(
-    file: ShardFile, positions: NDArray[np.int64], label_ids: NDArray[np.int32], folder: str
+    file: ShardFile, positions: NDArray[np.int64], labels: Sequence[tuple[str, ...]], folder: str
 ) -> ShardFile | None:
     """Rewrite a shard without the records at the positions.
 
     Args:
       file: the shard, from its report.
       positions: positions of the records to remove, int64, from 0.
-      label_ids: labels of all records of the file, int32, as indices into `file.labels`.
+      labels: the names of these records.
       folder: the folder of the shards.
 
     Returns:
@@ -168,8 +168,7 @@ def remove_records(
                 if number not in removed:
                     writer.write(record)
         sha256, size = checksum(aside)
-    names = list(file.labels)
-    lost = Counter(names[code] for code in label_ids[positions].tolist()) if names else Counter()
+    lost = Counter(name for names in labels for name in names)
     left = {name: count - lost[name] for name, count in file.labels.items() if count > lost[name]}
     return dataclasses.replace(file, examples=file.examples - len(removed), bytes=size, sha256=sha256, labels=left)
 

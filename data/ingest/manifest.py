@@ -167,16 +167,17 @@ def _remove_duplicates(
     manifest: Manifest, redundant: dict[str, NDArray[np.int64]], reports: Sequence[ShardReport], folder: str
 ) -> None:
     """Rewrite the shards that hold redundant records."""
-    label_ids = {file.file: report.label_ids[split] for report in reports for split, file in report.files.items()}
-    for split, files in manifest.splits.items():
-        remaining = []
-        for file in files:
-            kept: ShardFile | None = file
+    rewritten: dict[str, ShardFile | None] = {}
+    for report in reports:
+        for split, file in report.files.items():
             if file.file in redundant:
-                kept = remove_records(file, redundant[file.file], label_ids[file.file], folder)
-                manifest.removed += len(redundant[file.file])
-            remaining += [kept] if kept else []
-        manifest.splits[split] = remaining
+                positions, sets = redundant[file.file], report.label_sets[split]
+                labels = [sets[number] for number in report.label_ids[split][positions].tolist()]
+                rewritten[file.file] = remove_records(file, positions, labels, folder)
+                manifest.removed += len(positions)
+    for split, files in manifest.splits.items():
+        remaining = [rewritten.get(file.file, file) for file in files]
+        manifest.splits[split] = [file for file in remaining if file]
 
 
 def check_manifest(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tuple[str, ...]:

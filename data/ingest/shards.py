@@ -86,7 +86,7 @@ class ShardFile:
       examples: number of records.
       bytes: size of the file.
       sha256: checksum of the file, hex.
-      labels: number of records by class; empty if the label is a number.
+      labels: number of records by name; a record with several names counts for each. Empty if the label is a number.
     """
 
     file: str
@@ -104,7 +104,8 @@ class ShardReport:
       index: number of the shard.
       files: by split, the file written; only splits that have records.
       digests: by split, the content digests of the records, uint64, in the order written.
-      label_ids: by split, the labels of the records, int32, as indices into the labels of the file; 0 for numbers.
+      label_ids: by split, the labels of the records, int32, as indices into `label_sets`.
+      label_sets: by split, the different labels: the names of a record, in order; () also stands for any number.
       rejected: the inputs that are in no file.
       remarks: number of images by the property that decoding ignores silently, a key of `headers.REMARKS`.
     """
@@ -113,6 +114,7 @@ class ShardReport:
     files: dict[str, ShardFile] = field(default_factory=dict)
     digests: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
     label_ids: dict[str, NDArray[np.int32]] = field(default_factory=dict)
+    label_sets: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
 
@@ -176,7 +178,9 @@ def write_shard(
             writers[split].write(outcome)
             report.remarks.update(outcome.remarks)
         for split, writer in sorted(writers.items()):
-            report.files[split], report.digests[split], report.label_ids[split] = writer.finish()
+            report.files[split] = writer.finish()
+            report.digests[split], report.label_ids[split] = writer.digests(), writer.label_ids()
+            report.label_sets[split] = list(writer.label_codes)
     finally:
         for writer in writers.values():
             writer.discard()
@@ -211,23 +215,27 @@ class _ShardWriter:
         self._writer = tf.io.TFRecordWriter(self._aside)
         self._digests: list[int] = []
         self._labels: Counter[str] = Counter()
-        self._codes: dict[str, int] = {}
+        self.label_codes: dict[tuple[str, ...], int] = {}
         self._label_ids: list[int] = []
 
     def write(self, record: Record) -> None:
         self._writer.write(record.example)
         self._digests.append(record.digest)
-        self._label_ids.append(self._codes.setdefault(record.label, len(self._codes)))
-        if record.label:
-            self._labels[record.label] += 1
+        self._label_ids.append(self.label_codes.setdefault(record.labels, len(self.label_codes)))
+        self._labels.update(record.labels)
 
-    def finish(self) -> tuple[ShardFile, NDArray[np.uint64], NDArray[np.int32]]:
-        """Rename the file to its final path; return it, and the digests and label indices of its records."""
+    def digests(self) -> NDArray[np.uint64]:
+        return np.array(self._digests, np.uint64)
+
+    def label_ids(self) -> NDArray[np.int32]:
+        return np.array(self._label_ids, np.int32)
+
+    def finish(self) -> ShardFile:
+        """Rename the file to its final path, and return it."""
         self._writer.close()
         sha256, size = checksum(self._aside)
         tf.io.gfile.rename(self._aside, self._path, overwrite=True)
-        file = ShardFile(self._file, len(self._digests), size, sha256, dict(self._labels))
-        return file, np.array(self._digests, np.uint64), np.array(self._label_ids, np.int32)
+        return ShardFile(self._file, len(self._digests), size, sha256, dict(self._labels))
 
     def discard(self) -> None:
         """Remove the file if it was not finished."""

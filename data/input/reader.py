@@ -78,7 +78,7 @@ class ReadConfig:
         return self.memory <= limit
 
     def transform_batches(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
-        """Map batches of serialized examples (string [B]) to (features [B, ...], labels [B], of `Labels` [B, names])."""
+        """Map batches of serialized examples (string [B]) to (features [B, ...], labels [B] or [B, names])."""
         return serialized.map(self.parse_and_transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def parse_and_transform(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,9 +6,14 @@ For `Classes`, a label is the name of a class. It is given as
 * a whole number, as an integer, a float (`3.0`) or their text (`"3"`, `"3.0"`): all four are the class "3";
 * with `label.names`, a whole number that is not a name itself is an index into the names; the first has index 0.
 
+For `Labels`, a label is any number of such values. A value that is there twice counts once. A source that gives no
+value states that none of the names applies; an empty text does not state this, and is invalid. Truth values, one for
+each name, are read by `indicated_names`.
+
 For `Number`, a label is a finite float32, or its text.
 
-Any other value (empty, NaN, several values, bytes that are not UTF-8) is invalid, and its record is rejected.
+Any other value (empty, NaN, several values of a class, bytes that are not UTF-8) is invalid, and its record is
+rejected.
 """
 
 from __future__ import annotations
@@ -21,11 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from data.spec import Classes, Label
+from data.records import LabelValue
+from data.spec import Classes, Label, Labels, Number
 
 _WHOLE = re.compile(r"(-?\d+)(\.0*)?", re.ASCII)
 _FRACTION = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _MISSING = frozenset({"", "nan"})  # pandas writes a missing label as the text "nan"
+_TRUTH = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 _LARGEST = float(np.finfo(np.float32).max)
 ONE_HOT_HINT = "Undo one-hot labels: numpy.argmax(labels, axis=1)."
 
@@ -34,32 +41,76 @@ class InvalidLabel(ValueError):
     """A value that cannot be a label; the message says why."""
 
 
-def parse_label(values: Sequence[Any], label: Label) -> str | float:
-    """Return the label that a record's values mean: the name of a class, or a number.
+def parse_label(values: Sequence[Any], label: Label) -> LabelValue:
+    """Return the label that a record's values mean: the name of a class, a number, or names.
 
     Args:
-      values: the values as they were read: text, bytes, int, float or bool. A label has one value.
+      values: the values as they were read: text, bytes, int, float or bool. A class and a number have one value;
+        `Labels` have any number of values, and none means that no name applies.
       label: the task's label.
 
+    Returns:
+      The name or the number; of `Labels` the names, each once, in the order of `label_order`.
+
     Raises:
-      InvalidLabel: If there is no value, there are several, or the value cannot be a label.
+      InvalidLabel: If a value cannot be a label, or the number of values is wrong.
     """
+    values = [_decode(value) for value in values]
+    if isinstance(label, Labels):
+        return tuple(label_order({_one_of_several(value, label) for value in values}))
     if len(values) != 1:
-        raise InvalidLabel(f"{len(values)} values: a label has one value" if len(values) else "empty")
-    value = values[0]
-    if isinstance(value, bytes):
-        try:
-            value = value.decode()
-        except UnicodeDecodeError:
-            raise InvalidLabel(f"{value[:40]!r} is not UTF-8") from None
-    if not isinstance(label, Classes):
-        return parse_number(value)
+        raise InvalidLabel(f"{len(values)} values: a label has one value" if values else "empty")
+    if isinstance(label, Number):
+        return parse_number(values[0])
+    return _one_class(values[0], label)
+
+
+def _decode(value: Any) -> Any:
+    """Return bytes as text, and any other value as it is."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise InvalidLabel(f"{value[:40]!r} is not UTF-8") from None
+
+
+def _one_class(value: Any, label: Classes | Labels) -> str:
     if isinstance(value, (bool, np.bool_)) and label.names and str(value) not in label.names:
         value = int(value)
     return resolve_class(_class_name(value), label)
 
 
-def resolve_class(name: str, label: Classes) -> str:
+def _one_of_several(value: Any, label: Labels) -> str:
+    if isinstance(value, (bool, np.bool_)):  # one of several truth values has a meaning by its position only
+        raise InvalidLabel(f"{value} is not the name of a label")
+    return _one_class(value, label)
+
+
+def indicated_names(values: Sequence[Any], names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names whose truth values are 1, in the order of `label_order`.
+
+    Args:
+      values: a truth value for each name: a bool, 0 or 1, or the text of one of them.
+      names: the names, as many as there are values.
+
+    Raises:
+      InvalidLabel: If a value is anything else, or the number of values is wrong.
+    """
+    if len(values) != len(names):
+        raise InvalidLabel(f"{len(values)} truth values for {len(names)} labels")
+    found = [name for value, name in zip(values, names, strict=True) if _truth(_decode(value), name)]
+    return tuple(label_order(found))
+
+
+def _truth(value: Any, name: str) -> bool:
+    known = _TRUTH.get(value.strip().lower()) if isinstance(value, str) else value
+    if isinstance(known, (bool, np.bool_, int, float, np.number)) and known in (0, 1):
+        return bool(known)
+    raise InvalidLabel(f"'{shorten_value(str(value))}' for the label '{name}' is neither 0 nor 1")
+
+
+def resolve_class(name: str, label: Classes | Labels) -> str:
     """Return the class that a text means: itself, or the name at this index of `label.names`.
 
     The name of a class folder is such a text, too.

@@ -12,16 +12,16 @@ import tensorflow as tf
 
 from data.images.formats import read_header
 from data.images.headers import ALPHA, FLAT, SIXTEEN_BITS, Header
-from data.records import FACTS, digest, image_record, parse_spec
-from data.spec import IMAGE, LABEL, VECTOR, Classes, Image, Number, Vector
+from data.records import FACTS, LabelValue, digest, image_record, parse_spec
+from data.spec import IMAGE, LABEL, VECTOR, Classes, Image, Labels, Number, Vector
 from tests.records import vector_row
 
 
-def as_built(contents: bytes, size: tuple[int, int], header: Header, label: str | float, source: str):
+def as_built(contents: bytes, size: tuple[int, int], header: Header, label: LabelValue, source: str, extras):
     """The same example, by the message's own builder."""
 
-    def text(value: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    def text(*values: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
 
     def whole(value: int) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
@@ -35,18 +35,20 @@ def as_built(contents: bytes, size: tuple[int, int], header: Header, label: str 
         "image/bytes": whole(len(contents)),
         "image/format": text(header.format.encode()),
         "image/source": text(source.encode()),
-        "label": number or text(str(label).encode()),
+        "label": number or text(*[name.encode() for name in ((label,) if isinstance(label, str) else label)]),
+        **{name: text(value.encode()) for name, value in extras.items()},
     }
     return tf.train.Example(features=tf.train.Features(feature=features))
 
 
-def check_image(contents, size, header, label, source):
-    record = image_record(contents, size, header, label, source)
-    expected = as_built(contents, size, header, label, source)
+def check_image(contents, size, header, label, source, **extras):
+    record = image_record(contents, size, header, label, source, extras=extras)
+    expected = as_built(contents, size, header, label, source, extras)
     parsed = tf.train.Example.FromString(record.example)
     assert parsed == expected
     assert len(record.example) == len(expected.SerializeToString())  # no field more, none twice
-    assert set(parsed.features.feature) == {IMAGE, LABEL, *FACTS}
+    assert set(parsed.features.feature) == {IMAGE, LABEL, *FACTS, *extras}
+    assert record.labels == {str: (label,), float: (), tuple: label}[type(label)]
 
 
 def test_the_wire_form_of_random_pictures():
@@ -59,8 +61,10 @@ def test_the_wire_form_of_random_pictures():
     for _ in range(300):
         size = tuple(int(2 ** rng.uniform(0, 33)) for _ in range(2))
         header = Header(str(rng.choice(["jpeg", "png", "gif", "bmp", ""])), int(rng.integers(0, 5)))
-        label = text() if rng.random() < 0.7 else float(np.float32(rng.normal() * 1e6))
-        check_image(rng.bytes(int(2 ** rng.uniform(0, 12))), size, header, label, text())
+        names = tuple(text() for _ in range(rng.integers(0, 5)))
+        label = (text(), names, float(np.float32(rng.normal() * 1e6)))[rng.integers(0, 3)]
+        extras = {f"{text()}{number}": text() for number in range(rng.integers(0, 3))}
+        check_image(rng.bytes(int(2 ** rng.uniform(0, 12))), size, header, label, text(), **extras)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 127, 128, 16_200, 16_383, 16_384, 2_097_151, 2_097_152, 5_000_000])
@@ -72,6 +76,8 @@ def test_empty_and_huge_values():
     check_image(b"", (0, 0), Header("", 0), "", "")
     check_image(b"x", (2**63 - 1, 2**31), Header("jpeg", 4), "l" * 70_000, "s" * 70_000)
     check_image(b"x", (1, 1), Header("jpeg", 3), 0.0, "s")
+    check_image(b"x", (1, 1), Header("jpeg", 3), (), "s", hospital="", camera="c" * 70_000)
+    check_image(b"x", (1, 1), Header("jpeg", 3), ("",) * 300, "s")
 
 
 def test_tensorflow_parses_a_batch_of_them(in_both):
@@ -83,6 +89,20 @@ def test_tensorflow_parses_a_batch_of_them(in_both):
     assert images.tolist() == [bytes([i]) * i for i in range(5)]
     assert labels.tolist() == [f"class {i}".encode() for i in range(5)]
     assert set(parse_spec(Image(2, 2), None)) == {IMAGE}
+
+
+@pytest.mark.parametrize("feature", [Image(1, 1), Vector(1)])
+def test_several_labels_and_none(feature, in_both):
+    names = [("cat", "dog"), (), ("dog",)]
+    if isinstance(feature, Image):
+        serialized = [image_record(b"x", (1, 1), Header("png", 1), one, "s").example for one in names]
+    else:
+        serialized = [vector_row([1.0], one).example for one in names]
+    kinds = [tf.train.Example.FromString(one).features.feature[LABEL].WhichOneof("kind") for one in serialized]
+    assert kinds == ["bytes_list"] * 3  # no names is a label, too, and not a missing one
+    spec = parse_spec(feature, Labels())
+    found = in_both(lambda batch: tf.sparse.to_dense(tf.io.parse_example(batch, spec)[LABEL], b"-"), serialized)
+    assert found.tolist() == [[b"cat", b"dog"], [b"-", b"-"], [b"dog", b"-"]]
 
 
 def test_a_number_as_a_pictures_label(in_both):
@@ -100,7 +120,7 @@ def test_vectors(label, spec, in_both):
     found = in_both(lambda one: tf.io.parse_single_example(one, parsing)[LABEL], record.example)
     np.testing.assert_array_equal(values, np.array([0.1, -3, 1e30], np.float32))
     assert found == (b"cat" if label == "cat" else np.float32(2.5))
-    assert (record.label, record.source, record.remarks) == ("cat" if label == "cat" else "", "file.csv:7", ())
+    assert (record.labels, record.source, record.remarks) == (("cat",) if label == "cat" else (), "file.csv:7", ())
 
 
 def test_the_digest_is_the_beginning_of_sha256():
@@ -140,7 +160,7 @@ def test_names_that_are_no_utf8(in_both):
     record = image_record(b"x", (1, 1), Header("png", 1), name, f"{name}/1.png")
     features = tf.train.Example.FromString(record.example).features.feature
     assert features["image/source"].bytes_list.value[:] == [b"caf\xe9/1.png"]
-    assert features[LABEL].bytes_list.value[:] == [rb"caf\xe9"] and record.label == r"caf\xe9"
+    assert features[LABEL].bytes_list.value[:] == [rb"caf\xe9"] and record.labels == (r"caf\xe9",)
     assert json.loads(json.dumps(record.source)) == record.source == f"{name}/1.png"
     numbers = vector_row([1.0], name, "s")
     assert tf.train.Example.FromString(numbers.example).features.feature[LABEL].bytes_list.value[:] == [rb"caf\xe9"]

@@ -64,7 +64,7 @@ def read(source: Source, folder: str, feature: Feature, label: Label) -> tuple[i
             assert one.reason and one.message and "{{" not in one.message and "[Op:" not in one.message
         else:
             parsed = tf.train.Example.FromString(one.example).features.feature
-            assert "label" in parsed and (not isinstance(label, Classes) or one.label)
+            assert "label" in parsed and (not isinstance(label, Classes) or all(one.labels))
     good = sum(isinstance(one, Record) for one in outcomes)
     return good, len(outcomes) - good, sum(plan.not_pictures.values()) + sum(plan.unused.values())
 

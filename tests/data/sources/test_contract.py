@@ -238,7 +238,7 @@ def test_records_have_the_features_that_training_reads(case: Case, folder: Path)
             assert isinstance(one, Record)
             values = parse(one, case.feature)
             assert set(values) == {case.feature.name, LABEL}
-            assert values[LABEL] == one.label.encode() and one.label in ("0", "1")
+            assert values[LABEL] == one.labels[0].encode() and one.labels[0] in ("0", "1")
             features = tf.train.Example.FromString(one.example).features.feature
             if isinstance(case.feature, Image):
                 assert set(features) == {case.feature.name, LABEL, *FACTS}

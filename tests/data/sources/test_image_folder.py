@@ -32,7 +32,7 @@ def read(read_all, tmp_path):
 def test_a_folder_per_class(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"cats": 3, "dogs": 2})
     outcomes = read()[""]
-    assert [(one.source, one.label) for one in outcomes] == [
+    assert [(one.source, one.labels[0]) for one in outcomes] == [
         ("cats/0000.jpg", "cats"),
         ("cats/0001.png", "cats"),
         ("cats/0002.jpg", "cats"),
@@ -49,7 +49,7 @@ def test_a_folder_per_class(read, picture_folder, tmp_path):
             "image/bytes": len(contents),
             "image/format": b"jpeg" if one.source.endswith("jpg") else b"png",
             "image/source": one.source.encode(),
-            "label": one.label.encode(),
+            "label": one.labels[0].encode(),
         }
         assert facts(one) == expected
 
@@ -69,12 +69,12 @@ def test_folders_for_the_splits(folders, splits, read, picture_folder, tmp_path)
     for split, folder in splits.items():
         files = [f"{folder}/{name}/{file}" for name in "ab" for file in ("0000.jpg", "0001.png")]
         assert [one.source for one in found[split]] == files
-        assert [one.label for one in found[split]] == ["a", "a", "b", "b"]
+        assert [one.labels[0] for one in found[split]] == ["a", "a", "b", "b"]
 
 
 def test_folders_below_a_class_belong_to_it(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"a": 1, "a/2020": 1, "a/2020/may": 1, "b/x": 1, "a/.hidden": 5, "a/__MACOSX": 5})
-    assert [(one.source, one.label) for one in read()[""]] == [
+    assert [(one.source, one.labels[0]) for one in read()[""]] == [
         ("a/0000.jpg", "a"),
         ("a/2020/0000.jpg", "a"),
         ("a/2020/may/0000.jpg", "a"),
@@ -158,7 +158,7 @@ def test_an_empty_class(read, picture_folder, tmp_path):
 def test_one_class_is_planned(read, picture_folder, tmp_path):
     """`manifest.check_manifest` rejects a single class, when the labels of all splits are known."""
     picture_folder(tmp_path, {"only": 2})
-    assert {one.label for one in read()[""]} == {"only"}
+    assert {one.labels[0] for one in read()[""]} == {"only"}
 
 
 def test_the_feature_must_be_an_image(read_all, tmp_path):
@@ -168,7 +168,7 @@ def test_the_feature_must_be_an_image(read_all, tmp_path):
 
 def test_names_with_spaces_and_other_scripts(read, picture_folder, tmp_path):
     picture_folder(tmp_path, {"猫 cats": 1, "dogs & 'co'": 1, "[a-z]*": 1})
-    assert sorted(one.label for one in read()[""]) == sorted(["猫 cats", "dogs & 'co'", "[a-z]*"])
+    assert sorted(one.labels[0] for one in read()[""]) == sorted(["猫 cats", "dogs & 'co'", "[a-z]*"])
 
 
 def test_reading_holds_three_chunks_at_most(picture_folder, monkeypatch, tmp_path):

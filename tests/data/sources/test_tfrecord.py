@@ -50,13 +50,13 @@ def pictures(smooth, encode) -> list[bytes]:
 def test_every_record_once(name, rows, pictures, read_all, tmp_path):
     write(tmp_path / name, [example(image=pictures[i % 5], label=str(i).encode()) for i in range(rows)])
     outcomes = read_all(TFRecords(), tmp_path, FEATURE, Classes())[""]
-    labels = [int(one.label) for one in outcomes]
+    labels = [int(one.labels[0]) for one in outcomes]
     assert sorted(labels) == list(range(rows))
     assert (labels == sorted(labels)) == (name.endswith(".gz") or rows == 1)  # a gzipped file keeps its order
     assert len({one.source for one in outcomes}) == rows
     for one in outcomes:
         image, label = found_in(one)
-        assert list(image) == [pictures[int(one.label) % 5]] and label == one.label.encode()
+        assert list(image) == [pictures[int(one.labels[0]) % 5]] and label == one.labels[0].encode()
 
 
 @pytest.mark.parametrize("name", ["d.tfrecord", "d.tfrecord.gz"])
@@ -72,7 +72,7 @@ def test_every_record_once(name, rows, pictures, read_all, tmp_path):
 def test_labels_of_every_kind(name, stored, names, expected, pictures, read_all, tmp_path):
     write(tmp_path / name, [example(x=pictures[i], y=label) for i, label in enumerate(stored)])
     outcomes = read_all(TFRecords(feature="x", label="y"), tmp_path, FEATURE, Classes(names))[""]
-    by_picture = {found_in(one)[0][0]: one.label for one in outcomes}
+    by_picture = {found_in(one)[0][0]: one.labels[0] for one in outcomes}
     assert [by_picture[pictures[i]] for i in range(3)] == expected
 
 
@@ -114,7 +114,7 @@ def test_bad_records_are_rejected_and_the_others_stay(name, pictures, read_all, 
     reasons = sorted(one.reason for one in outcomes if isinstance(one, Rejected))
     expected = ["empty file", "not a tf.Example"] + ["missing feature"] * 3 + ["not decodable"] * 2
     assert reasons == sorted([*expected, "unknown label", "unknown label"])
-    assert sorted(one.label for one in outcomes if isinstance(one, Record)) == ["a", "b"]
+    assert sorted(one.labels[0] for one in outcomes if isinstance(one, Record)) == ["a", "b"]
     assert all(one.source.startswith(name) and one.message for one in outcomes if isinstance(one, Rejected))
 
 
@@ -136,8 +136,8 @@ def test_files_and_folders_for_the_splits(pictures, read_all, tmp_path):
         for name in names:
             write(root / name, [example(image=picture, label=name.encode()) for picture in pictures[:2]])
         found = read_all(TFRecords(), root, FEATURE, Classes())
-        assert sorted({one.label for one in found["train"]}) == sorted(names[:2]) and len(found["train"]) == 4
-        assert [one.label for one in found["eval"]] == [names[2]] * 2
+        assert sorted({one.labels[0] for one in found["train"]}) == sorted(names[:2]) and len(found["train"]) == 4
+        assert [one.labels[0] for one in found["eval"]] == [names[2]] * 2
 
 
 def test_files_that_are_cut_off_or_something_else(pictures, read_all, tmp_path):

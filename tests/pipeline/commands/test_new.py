@@ -109,7 +109,7 @@ def test_the_split_by_content_is_foretold_as_a_run_makes_it(
 
     folder = picture_folder(tmp_path / "data", {"cats": 31, "dogs": 17, ".hidden": 2})
     read = read_all(TASK.source, folder, Image(8, 8), Classes())[""]
-    expected = Counter((assign_split(one.digest, {"train": 4, "eval": 1}), one.label) for one in read)
+    expected = Counter((assign_split(one.digest, {"train": 4, "eval": 1}), one.labels[0]) for one in read)
     found = survey_folder(str(folder)).split
     assert Counter({(split, name): n for split, names in found.items() for name, n in names.items()}) == expected
 
