@@ -324,6 +324,8 @@ def serve_command(
 def predict_command(files: tuple[str, ...], **options: Any) -> None:
     """Predict pictures with a server; print label, score and file of each.
 
+    If a picture may have several labels, print those that reach their thresholds, each with its score, and the file.
+
     FILES are pictures, folders of pictures, or - for one picture on stdin. Errors of single pictures go to stderr; the
     other pictures get their answers. Exit status: 0, 2 unreadable file, 6 no server or refused.
     """

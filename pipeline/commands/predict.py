@@ -21,6 +21,7 @@ from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePi
 from serving.client.pictures import Picture, encode_picture
 
 STDIN = "-"
+NO_LABEL = "none"
 MANY = 20  # pictures from which on a progress bar is shown
 INTERRUPTED = 130
 
@@ -34,7 +35,8 @@ class PredictOptions:
       server: Address, in any form that `serving.client.Client` takes.
       model: Name of the model on the server.
       version, label: Version of the model; the newest if both are None.
-      top: Number of classes to print; None for the best one, and in JSON for all.
+      top: Number of classes to print; None for the best one or for the labels above their thresholds, and in JSON
+        for all.
       as_json: Whether to print a JSON object per line.
       timeout: Seconds for each request.
       ca, certificate, key: Files for TLS, as `serving.client.Tls` takes them.
@@ -148,11 +150,22 @@ def _lines(name: str, answer: Prediction | InvalidPicture, options: PredictOptio
     if options.as_json and isinstance(answer, InvalidPicture):
         yield json.dumps({"file": name, "error": str(answer)})
     elif options.as_json and isinstance(answer, Prediction):
-        scores = dict(answer.top(options.top)) if options.top else answer.scores
-        yield json.dumps({"file": name, "label": answer.label, "score": answer.score, "scores": scores})
+        yield json.dumps({"file": name, **_json_answer(answer, options.top)})
+    elif isinstance(answer, Prediction) and answer.thresholds and not options.top:
+        labels = ", ".join(f"{label} {answer.scores[label]:.4f}" for label in answer.labels)
+        yield f"{labels or NO_LABEL}\t{printable(name)}"
     elif isinstance(answer, Prediction):
         for label, score in answer.top(options.top or 1):
             yield f"{label}\t{score:.4f}\t{printable(name)}"
+
+
+def _json_answer(answer: Prediction, top: int | None) -> dict[str, Any]:
+    scores = dict(answer.top(top)) if top else answer.scores
+    found: dict[str, Any] = {"label": answer.label, "score": answer.score, "scores": scores}
+    if answer.thresholds:
+        found["labels"] = answer.labels
+        found["thresholds"] = {name: answer.thresholds[name] for name in scores}
+    return found
 
 
 @dataclass(frozen=True)

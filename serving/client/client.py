@@ -27,7 +27,7 @@ from serving.client.retry import RetryPolicy
 from serving.client.rows import Example, isolate_invalid, to_examples, to_number_rows
 from serving.client.tensor import STRING, Tensor, number_tensor, string_tensor, to_tensor
 from serving.client.transport import MAX_MESSAGE_BYTES, ModelSpec, Transport
-from serving.signatures import CLASSES, DEFAULT, EXAMPLES, IMAGES, OUTPUTS, SCORES
+from serving.signatures import CLASSES, DEFAULT, EXAMPLES, IMAGES, OUTPUTS, SCORES, THRESHOLDS
 
 POLL_S = 0.2
 BATCH_BYTES = 8 * 2**20
@@ -103,6 +103,9 @@ class Client:
     def predict_images(self, images: Any) -> list[Prediction]:
         """Return the class scores of pictures, in their order; for one picture, a list of one.
 
+        If the model gives several labels to a picture, the answers have thresholds, and `Prediction.labels` are the
+        labels that reach them.
+
         Args:
           images: Paths, encoded files (JPEG, PNG, GIF or BMP) as bytes, files that are open for bytes, PIL images, or
             uint8 arrays [H, W] or [H, W, 3], in any mixture; or one of these; or an array [N, H, W, C] or [N, H, W].
@@ -164,10 +167,25 @@ class Client:
                 f"model '{self.model}' at {self.address} returns {found}",
                 hint="Both must be [N, C], and classes must be strings.",
             )
+        rows = [[name.decode(errors="backslashreplace") for name in row] for row in classes.tolist()]
+        thresholds = self._thresholds(outputs, scores.shape) or [[]] * len(rows)
         return [
-            Prediction({name.decode(errors="backslashreplace"): score for name, score in zip(*row, strict=True)})
-            for row in zip(classes.tolist(), scores.tolist(), strict=True)
+            Prediction(dict(zip(names, values, strict=True)), dict(zip(names, limits, strict=False)))
+            for names, values, limits in zip(rows, scores.tolist(), thresholds, strict=True)
         ]
+
+    def _thresholds(self, outputs: Mapping[str, Tensor], shape: tuple[int, ...]) -> list[list[float]]:
+        """Return the thresholds of each picture's labels; empty for a model without thresholds."""
+        found = outputs.get(THRESHOLDS)
+        if found is None:
+            return []
+        if found.dtype == STRING or found.shape != shape:
+            raise ServerFailure(
+                f"model '{self.model}' at {self.address} returns thresholds {found.dtype} {list(found.shape)}",
+                hint=f"They must be numbers in the shape of the scores, {list(shape)}.",
+            )
+        thresholds: list[list[float]] = found.tolist()
+        return thresholds
 
     def predict_numbers(self, rows: Any) -> list[float]:
         """Return the model's number for each row of features.
@@ -212,6 +230,9 @@ class Client:
 
     def classify(self, rows: Any, signature: str = EXAMPLES) -> list[Prediction]:
         """Return class scores with the Classify method, which takes tf.Examples.
+
+        The method returns no thresholds, so `Prediction.labels` is the best class alone. For models that give several
+        labels to a picture, use `predict_images`.
 
         Args:
           rows: Pictures as for `predict_images`, or mappings of feature names to values: numbers, strings, bytes or

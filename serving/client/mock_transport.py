@@ -7,6 +7,8 @@
     client = Client("test:8500", model="pets", transport=MockTransport(answer))
     assert client.predict_images([b"any bytes"])[0].label == "dog"
 
+A model that gives several labels to a picture also returns "thresholds", in the shape of the scores.
+
 Everything but the network is real: batches, retries, deadlines of retries, and the errors.
 """
 

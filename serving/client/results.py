@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,14 +11,26 @@ class Prediction:
 
     Attributes:
       scores: Score of each class by its name, in label order.
+      thresholds: Threshold of each label by its name, if a picture may have several labels; otherwise empty.
     """
 
     scores: dict[str, float]
+    thresholds: dict[str, float] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """Class with the highest score."""
+        """Class with the highest score, whether or not it reaches a threshold."""
         return max(self.scores, key=self.scores.__getitem__)
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels whose score is at least their threshold, highest score first; may be empty.
+
+        Without thresholds, the class with the highest score alone.
+        """
+        if not self.thresholds:
+            return [self.label]
+        return [name for name, score in self.top(len(self.scores)) if score >= self.thresholds[name]]
 
     @property
     def score(self) -> float:

@@ -30,9 +30,10 @@ from tests.pipeline.conftest import COMMAND, PROJECT, Skewless, environment
 
 
 class Peer(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Dark, middle or bright."""
+    """Dark, middle or bright; with thresholds, any of them."""
 
     def __init__(self) -> None:
+        self.thresholds: list[float] = []
         self.specs: list[str] = []
         self.sizes: list[int] = []
         self.answer = threading.Event()
@@ -51,7 +52,9 @@ class Peer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Unknown image file format.")
             response.outputs["classes"].string_val.extend([b"dark", b"middle", b"bright"])
             response.outputs["scores"].float_val.extend([1 - mean, 0.125, mean - 0.125])
-        for name, dtype in (("classes", 7), ("scores", 1)):
+            if self.thresholds:
+                response.outputs["thresholds"].float_val.extend(self.thresholds)
+        for name, dtype in (("classes", 7), ("scores", 1), ("thresholds", 1))[: 3 if self.thresholds else 2]:
             response.outputs[name].dtype = dtype
             for size in (len(files), 3):
                 response.outputs[name].tensor_shape.dim.add(size=size)
@@ -128,6 +131,31 @@ def test_top_json_and_version(peer: tuple[Peer, str], album: Path, skewless: Ske
     assert 'version_label: "canary"' in peer[0].specs[1]
     told = skewless("predict", dark, "--server", peer[1], "--json", "--top", "1")
     assert json.loads(told.out)["scores"] == {"dark": 1.0}
+
+
+def test_several_labels(peer: tuple[Peer, str], album: Path, skewless: Skewless) -> None:
+    peer[0].thresholds = [0.25, 0.125, 0.9375]
+    dark, bright = str(album / "dark.gif"), str(album / "bright" / "1.png")
+    told = skewless("predict", dark, bright, "--server", peer[1])
+    assert told.out.splitlines() == [f"dark 1.0000, middle 0.1250\t{dark}", f"middle 0.1250\t{bright}"]
+    told = skewless("predict", dark, "--server", peer[1], "--top", "1")
+    assert told.out == f"dark\t1.0000\t{dark}\n"
+    told = skewless("predict", dark, "--server", peer[1], "--json")
+    assert json.loads(told.out) == {
+        "file": dark,
+        "label": "dark",
+        "score": 1.0,
+        "scores": {"dark": 1.0, "middle": 0.125, "bright": -0.125},
+        "labels": ["dark", "middle"],
+        "thresholds": {"dark": 0.25, "middle": 0.125, "bright": 0.9375},
+    }
+    told = skewless("predict", dark, "--server", peer[1], "--json", "--top", "1")
+    assert json.loads(told.out)["thresholds"] == {"dark": 0.25}
+    peer[0].thresholds = [2.0, 2.0, 2.0]
+    told = skewless("predict", dark, "--server", peer[1])
+    assert told.out == f"none\t{dark}\n"
+    told = skewless("predict", dark, "--server", peer[1], "--json")
+    assert json.loads(told.out)["labels"] == []
 
 
 def test_stdin(peer: tuple[Peer, str], album: Path) -> None:
