@@ -30,11 +30,13 @@ class Answers:
       route: Name of the route: "serving_default", "gRPC Predict", ...
       scores: float32 [N, C]; C = 1 in a regression.
       classes: Name of each score, bytes as object [N, C]; None in a regression.
+      thresholds: Threshold of each score, float32 [N, C], if a record may have several labels; otherwise None.
     """
 
     route: str
     scores: Scores
     classes: ClassNames | None = None
+    thresholds: Scores | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Comparison:
       reference: Name of the route that it is compared with.
       largest: Largest difference of a score.
       record: Index of the record with the largest difference; of the first one whose names differ, if one does.
-      flipped: Number of records whose best class differs.
+      flipped: Number of records whose best class differs; with thresholds, whose labels differ.
       names_agree: Whether the class names and their order are equal.
       tolerance: Largest difference of a score that counts as equal.
       fault: Difference in one line; empty if the routes agree.
@@ -89,9 +91,10 @@ def score_tolerance(reference: Answers, again: Sequence[Answers]) -> float:
 
 
 def compare_answers(reference: Answers, other: Answers, allowed: float) -> Comparison:
-    """Compare two routes record by record: scores, best class, class names and their order.
+    """Compare two routes record by record: scores, best class or labels, class names and their order, thresholds.
 
-    The best class may differ if the two best scores are within twice `allowed` of each other: they count as equal.
+    The best class may differ if the two best scores are within twice `allowed` of each other: they count as equal. A
+    label may differ if its score is within `allowed` of its threshold. Thresholds must be equal.
 
     Args:
       reference: Expected answers.
@@ -109,11 +112,15 @@ def compare_answers(reference: Answers, other: Answers, allowed: float) -> Compa
     differing = _first_differing_names(reference.classes, other.classes)
     if differing is not None:
         return result(largest, differing, 0, False, _describe_names(reference, other, differing))
-    flipped = len(_flips(reference.scores, other.scores, 2 * allowed))
+    flipped = _count_flips(reference, other, allowed)
+    differing_row, thresholds = _differing_thresholds(reference, other)
+    faults = []
     if not largest <= allowed:  # also catches NaN
-        fault = f"scores differ by up to {largest:.3g} (allowed {allowed:.2g}), the best class on {flipped} records"
-        return result(largest, record, flipped, True, fault)
-    return result(largest, record, flipped, True, "")
+        what = "best class" if reference.thresholds is None else "labels"
+        faults.append(f"scores differ by up to {largest:.3g} (allowed {allowed:.2g}), the {what} on {flipped} records")
+    elif thresholds:
+        record = differing_row
+    return result(largest, record, flipped, True, "; ".join([*faults, *thresholds]))
 
 
 def score_differences(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -134,13 +141,18 @@ def _largest(left: Scores, right: Scores) -> tuple[float, int]:
     return float(rows.max()), int(rows.argmax())
 
 
-def _flips(left: Scores, right: Scores, tie: float) -> list[int]:
-    """Return the records whose best class differs by more than a tie."""
+def _count_flips(reference: Answers, other: Answers, allowed: float) -> int:
+    """Count the records whose best class, or whose labels if there are thresholds, differ by more than a tie."""
+    left, right, limits = reference.scores, other.scores, reference.thresholds
+    if limits is not None:
+        other_limits = limits if other.thresholds is None else other.thresholds
+        changed = (left >= limits) != (right >= other_limits)
+        return int((changed & (np.abs(left - limits) > allowed)).any(axis=1).sum())
     if left.shape[1] < 2:
-        return []
-    best, other = left.argmax(axis=1), right.argmax(axis=1)
+        return 0
+    best, found = left.argmax(axis=1), right.argmax(axis=1)
     rows = np.arange(len(left))
-    return [int(row) for row in rows[(best != other) & (left[rows, best] - left[rows, other] > tie)]]
+    return int(((best != found) & (left[rows, best] - left[rows, found] > 2 * allowed)).sum())
 
 
 def _first_differing_names(left: ClassNames | None, right: ClassNames | None) -> int | None:
@@ -149,6 +161,21 @@ def _first_differing_names(left: ClassNames | None, right: ClassNames | None) ->
         return None if left is right else 0
     differing = np.flatnonzero((left != right).any(axis=1))
     return int(differing[0]) if len(differing) else None
+
+
+def _differing_thresholds(reference: Answers, other: Answers) -> tuple[int, list[str]]:
+    """Return the first record whose thresholds differ, and a line that describes it; no line if all are equal."""
+    left, right = reference.thresholds, other.thresholds
+    if left is None or right is None:
+        missing = f"thresholds, but {reference.route} has none" if left is None else "the thresholds are missing"
+        return 0, [missing] * (left is not right)
+    rows, columns = np.nonzero(left != right)
+    if not len(rows):
+        return 0, []
+    row, column = rows[0], columns[0]
+    name = str(column) if reference.classes is None else reference.classes[row][column].decode("utf-8", "replace")
+    numbers = f"{name} {right[row, column]!s}, in {reference.route} {left[row, column]!s}"
+    return int(row), [f"thresholds differ for {len(set(columns))} of {left.shape[1]} labels: {numbers}"]
 
 
 def _describe_names(reference: Answers, other: Answers, record: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from data.errors import UsageError
 from serving.client import Client
@@ -66,12 +66,14 @@ class _Route:
       ask: Calls the model with rows, in batches of the given size.
       rows: All rows of the sample, as this route takes them: records, or values of the feature.
       sizes: Batch sizes to compare.
+      has_thresholds: Whether the route returns thresholds if the model has them; if not, the reference's apply.
     """
 
     name: str
     ask: Callable[[Rows, int], Answers]
     rows: Rows
     sizes: Sequence[int]
+    has_thresholds: bool = True
 
     def ask_records(self, records: Sequence[int], size: int) -> Answers:
         """Call the route for some records, given by their indices."""
@@ -98,6 +100,7 @@ class _Comparer:
       reference: Expected answers.
       tolerance: Largest difference of a score that counts as equal.
       explain: Finds the cause of a difference.
+      is_trained: Whether the reference is training's. Otherwise it takes the thresholds of the first route with some.
       comparisons: Results so far.
       diagnosis: Cause of the first difference, if that route answered.
     """
@@ -107,17 +110,28 @@ class _Comparer:
     reference: Answers
     tolerance: float
     explain: Explain
+    is_trained: bool
     comparisons: list[Comparison] = field(default_factory=list)
     diagnosis: Diagnosis | None = None
 
     def compare_routes(self, pool: Executor, pair: Sequence[_Route]) -> None:
         """Call routes in parallel, in each of their batch sizes, and compare their answers with the reference."""
-        for route, answers in zip(pair, pool.map(_Route.ask_all, pair), strict=True):
+        found = list(zip(pair, pool.map(_Route.ask_all, pair), strict=True))
+        if not self.is_trained:
+            self._take_thresholds(served for _, answers in found for served in answers)
+        for route, answers in found:
             for served in answers:
                 self._compare(route, served)
 
+    def _take_thresholds(self, found: Iterable[Answers | RouteError]) -> None:
+        for served in found:
+            if self.reference.thresholds is None and isinstance(served, Answers):
+                self.reference = replace(self.reference, thresholds=served.thresholds)
+
     def _compare(self, route: _Route, served: Answers | RouteError) -> None:
         is_first = not any(comparison.fault for comparison in self.comparisons)
+        if isinstance(served, Answers) and not route.has_thresholds:
+            served = replace(served, thresholds=self.reference.thresholds)
         comparison = self._comparison(served)
         if comparison.fault and is_first and isinstance(served, Answers):
             self.diagnosis = self.explain(
@@ -164,11 +178,12 @@ def compare_routes(
     values = routes.feature_values(sample.records, feature, spec.dtype)
     sizes = sorted({1, len(sample.records)})
     # Without training's answers, those of `serving_examples` to all records at once are the reference.
-    examples = _Route(EXAMPLES, model.examples, sample.records, sizes if sample.trained else sizes[:-1])
+    of_examples = sizes if sample.trained else sizes[:-1]
+    examples = _Route(EXAMPLES, model.examples, sample.records, of_examples, has_thresholds=False)
     default = _Route(DEFAULT, model.default, values, sizes)
     reference, *again = sample.trained or _answers_of(examples, sizes)
     tolerance = compare.score_tolerance(reference, again)
-    comparer = _Comparer(folder, values, reference, tolerance, explain)
+    comparer = _Comparer(folder, values, reference, tolerance, explain, bool(sample.trained))
     with ThreadPoolExecutor(2) as pool:  # the first answer of a route takes seconds on one core: TensorFlow optimizes
         progress(f"through {EXAMPLES} and {DEFAULT}")
         comparer.compare_routes(pool, (examples, default))

@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from data.errors import ServingError, UsageError, first_line, op_message
 from serving.client import Client
 from serving.client.tensor import string_tensor
-from serving.parity.compare import Answers, ClassNames
-from serving.signatures import CLASSES, DEFAULT, EXAMPLES, OUTPUTS, SCORES
+from serving.parity.compare import Answers, ClassNames, Scores
+from serving.signatures import CLASSES, DEFAULT, EXAMPLES, OUTPUTS, SCORES, THRESHOLDS
 
 Rows = Sequence[Any]
 Outputs = Mapping[str, Any]
@@ -164,7 +164,7 @@ def collect_answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batc
       RouteError: If a call fails.
       UsageError: If the outputs are neither `classes` and `scores` nor `outputs`.
     """
-    classes, scores = [], []
+    classes, scores, thresholds = [], [], []
     for start in range(0, len(rows), batch):
         try:
             outputs = ask(list(rows[start : start + batch]))
@@ -178,7 +178,19 @@ def collect_answers(route: str, ask: Callable[[Rows], Outputs], rows: Rows, batc
         scores.append(values.reshape(len(values), -1))
         if number is None:
             classes.append(_as_bytes(outputs[CLASSES]))
-    return Answers(route, np.concatenate(scores), np.concatenate(classes) if classes else None)
+            thresholds += _thresholds(outputs, values.shape)
+    return Answers(
+        route,
+        np.concatenate(scores),
+        np.concatenate(classes) if classes else None,
+        np.concatenate(thresholds) if thresholds else None,
+    )
+
+
+def _thresholds(outputs: Outputs, shape: tuple[int, ...]) -> list[Scores]:
+    """Return the thresholds, or none if there is no such output, or one that does not belong to the scores."""
+    found = outputs.get(THRESHOLDS)
+    return [np.asarray(found, np.float32)] if found is not None and np.shape(found) == shape else []
 
 
 def _as_bytes(names: Any) -> ClassNames:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from serving.parity.proof import Sample, compare_routes
 CLASSES = [b"ant", b"bee", b"cow"]
 SIZE = (4, 5)
 COUNT = 6
+LIMITS = (0.1, 0.6, 1 / 3)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +53,10 @@ class _Model(tf.Module):
             flat = flat + tf.random.normal(tf.shape(flat), stddev=0.1)
         return tf.nn.softmax(flat @ self.weights)
 
-    def _named(self, scores: tf.Tensor, names: list[bytes]) -> dict[str, tf.Tensor]:
-        return {"classes": tf.tile([names], [tf.shape(scores)[0], 1]), "scores": scores}
+    def _named(self, scores: tf.Tensor, names: list[bytes], *limits: float) -> dict[str, tf.Tensor]:
+        rows = [tf.shape(scores)[0], 1]
+        further = {"thresholds": tf.tile([limits], rows)} if limits else {}
+        return {"classes": tf.tile([names], rows), "scores": scores, **further}
 
     def _pixels(self, contents: tf.Tensor, **how: Any) -> tf.Tensor:
         def one(content: tf.Tensor) -> tf.Tensor:
@@ -74,13 +78,18 @@ class _Model(tf.Module):
         names = [b"bee", b"ant", b"cow"] if self.skew == "names" else CLASSES
         return self._named(self._scores(pixels), names)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "bytes")])
+    def labels(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._named(self._scores(self._pixels(contents)), CLASSES, *LIMITS)
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     def save(skew: str) -> str:
         folder = str(tmp_path_factory.mktemp("skew"))
         model = _Model(skew)
-        signatures = {"serving_default": model.default, "serving_examples": model.examples}
+        default = model.labels if skew == "several labels" else model.default
+        signatures = {"serving_default": default, "serving_examples": model.examples}
         tf.saved_model.save(model, folder, signatures=signatures)
         return folder
 
@@ -101,6 +110,39 @@ def test_a_faithful_model_agrees_by_every_route(saved: Callable[[str], str], rec
     ]
     assert not [one for one in found if one.fault] and diagnosis is None
     assert all(one.largest <= one.tolerance < 1e-3 and one.names_agree for one in found)
+
+
+def test_thresholds_are_compared_on_every_route_that_returns_them(
+    saved: Callable[[str], str], records: list[bytes]
+) -> None:
+    folder = saved("several labels")
+    model = routes.LoadedModel(folder)
+    answers = model.examples(records, COUNT), model.examples(records, 1)
+    wanted = np.tile(np.float32(LIMITS), (COUNT, 1))
+    others = np.tile(np.float32([0.1, 0.5, 1 / 3]), (COUNT, 1))
+    differ = "thresholds differ for 1 of 3 labels: bee 0.6, in serving_examples, batches of 6 0.5"
+    with start_live_server(folder) as server:
+        for trained, fault in ((None, ""), (wanted, ""), (others, differ), ("none", "thresholds, but ")):
+            reference = [replace(one, thresholds=None if isinstance(trained, str) else trained) for one in answers]
+            sample = Sample(records, trained=() if trained is None else reference)
+            found, _ = compare_routes(folder, server, sample)
+            faults = {one.route.partition(",")[0]: one.fault for one in found}
+            assert faults.pop("serving_examples") == ""
+            assert len(faults) == 3
+            assert all(one.startswith(fault) and bool(one) == bool(fault) for one in faults.values()), faults
+    assert np.array_equal(model.default(routes.feature_values(records, "image", tf.string), 4).thresholds, wanted)
+
+
+def test_thresholds_that_are_missing_are_a_fault(saved: Callable[[str], str], records: list[bytes]) -> None:
+    model = routes.LoadedModel(saved(""))
+    answers = model.examples(records, COUNT), model.examples(records, 1)
+    trained = [replace(one, thresholds=np.tile(np.float32(LIMITS), (COUNT, 1))) for one in answers]
+    with start_live_server(saved("")) as server:
+        found, _ = compare_routes(saved(""), server, Sample(records, trained=trained))
+    assert {one.route.partition(",")[0]: one.fault for one in found} == {
+        "serving_examples": "",
+        **dict.fromkeys(("serving_default", "gRPC", "REST"), "the thresholds are missing"),
+    }
 
 
 def in_process(folder: str, records: list[bytes]) -> dict[str, str]:
