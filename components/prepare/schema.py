@@ -27,12 +27,12 @@ def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) ->
     """Return the schema of a task's records: the inferred schema is only used for what the task does not define.
 
     Inference makes integers of classes named by digits and long strings of pictures, and cannot know the order of the
-    classes. In the result, the domain of the label lists the classes in the order of the model's outputs.
+    classes. In the result, the domain of the label lists the names in the order of the model's outputs.
 
     Args:
       inferred: TFDV's schema of the training split.
       task: With the feature and the kind of label.
-      classes: Names in order; empty for a number.
+      classes: Names of the labels in order; empty for a number.
     """
     schema = schema_pb2.Schema()
     known = {feature.name: feature for feature in inferred.feature}
@@ -54,6 +54,11 @@ def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) ->
         feature.shape.dim.add(size=task.feature.size)
     if task.is_classification:
         _scalar(schema, LABEL, schema_pb2.BYTES).string_domain.value.extend(classes)
+    elif task.is_multi_label:
+        label = schema.feature.add(name=LABEL, type=schema_pb2.BYTES)
+        label.presence.min_fraction = 1.0
+        label.value_count.min, label.value_count.max = 0, len(classes)
+        label.string_domain.value.extend(classes)
     else:
         _scalar(schema, LABEL, schema_pb2.FLOAT)
     return schema
@@ -67,7 +72,7 @@ def _scalar(schema: schema_pb2.Schema, name: str, kind: int) -> schema_pb2.Featu
 
 
 def classes_of(schema: schema_pb2.Schema) -> tuple[str, ...]:
-    """Return the classes in the order of the model's outputs; empty if the label is a number."""
+    """Return the names of the labels in the order of the model's outputs; empty if the label is a number."""
     label = next(feature for feature in schema.feature if feature.name == LABEL)
     return tuple(label.string_domain.value)
 

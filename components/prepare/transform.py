@@ -1,6 +1,6 @@
-"""Transform: decodes and resizes pictures and maps labels to indices, in one graph for training and serving.
+"""Transform: decodes and resizes pictures and maps labels to numbers, in one graph for training and serving.
 
-The classes come from the schema, so there is nothing to analyse, and TFX builds the graph without reading a picture
+The names come from the schema, so there is nothing to analyse, and TFX builds the graph without reading a picture
 ("in-place Transform": no analyzers, no statistics, no materialised examples).
 """
 
@@ -20,23 +20,25 @@ from tfx.types import standard_component_specs
 from components.executor import ComponentExecutor, Execution
 from components.prepare.schema import classes_of, read_schema
 from components.task.reference import task_of
+from components.task.task import Task
 from data.images import ops
 from data.spec import IMAGE, LABEL, VECTOR, Image
 
-CLASSES = "classes"  # key in the custom_config of `preprocessing_fn`
+CLASSES = "classes"  # key of the names in the custom_config of `preprocessing_fn`
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
     """Transform a batch.
 
     Args:
-      inputs: `image` string [N] or `features` float32 [N, size]; `label` string or float32 [N]; facts about pictures
-        are dropped.
-      custom_config: The reference to the task, and the classes in order.
+      inputs: `image` string [N] or `features` float32 [N, size]; `label` string or float32 [N], or of `Labels` sparse
+        string [N, any]; facts about pictures are dropped.
+      custom_config: The reference to the task, and the names of the labels in order.
 
     Returns:
       `image` float32 [N, h, w, c] with whole numbers 0 to 255 (TFT has no uint8 outputs; `Preprocessing` casts to
-      uint8) or `features` float32 [N, size]; `label` int64 [N] (index of the class) or float32 [N].
+      uint8) or `features` float32 [N, size]; `label` int64 [N] (index of the class), float32 [N] or, of `Labels`,
+      float32 [N, names].
     """
     task = task_of(custom_config)
     outputs = {}
@@ -44,10 +46,14 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         outputs[IMAGE] = tf.cast(ops.decode_batch(inputs[IMAGE], task.feature), tf.float32)
     else:
         outputs[VECTOR] = tf.identity(inputs[VECTOR])
-    outputs[LABEL] = (
-        class_index(inputs[LABEL], custom_config[CLASSES]) if task.is_classification else tf.identity(inputs[LABEL])
-    )
+    outputs[LABEL] = _transform_label(inputs[LABEL], task, custom_config[CLASSES])
     return outputs
+
+
+def _transform_label(label: tf.Tensor | tf.SparseTensor, task: Task, names: list[str]) -> tf.Tensor:
+    if task.is_classification:
+        return class_index(label, names)
+    return multi_hot(label, names) if task.is_multi_label else tf.identity(label)
 
 
 def class_index(label: tf.Tensor, classes: list[str]) -> tf.Tensor:
@@ -56,11 +62,23 @@ def class_index(label: tf.Tensor, classes: list[str]) -> tf.Tensor:
     return tf.where(tf.reduce_any(matches, axis=1), tf.argmax(matches, axis=1), tf.constant(-1, tf.int64))
 
 
+def multi_hot(labels: tf.SparseTensor, names: list[str]) -> tf.Tensor:
+    """Return 1 for each of the names that a row contains and 0 for each other one, float32 [N, names].
+
+    Args:
+      labels: Sparse string [N, any]. A row may be empty; a label that is not among the names is ignored.
+      names: In the order of the result.
+    """
+    matches = tf.equal(labels.values[:, tf.newaxis], tf.constant(list(names))[tf.newaxis, :])
+    counts = tf.math.unsorted_segment_sum(tf.cast(matches, tf.float32), labels.indices[:, 0], labels.dense_shape[0])
+    return tf.minimum(counts, 1.0)
+
+
 class Preprocessing(tf.Module):
     """The TransformGraph, as training, evaluation and serving call it: raw tensors in, transformed tensors out.
 
     `image` string [N] becomes uint8 [N, h, w, c], a quarter of the memory of TFT's float32; `features` float32
-    [N, size] stays as it is; `label`, if present, becomes int64 [N] or float32 [N].
+    [N, size] stays as it is; `label`, if present, becomes int64 [N] or float32 [N], or of `Labels` float32 [N, names].
     """
 
     def __init__(self, transform_output: str) -> None:
@@ -83,7 +101,7 @@ class Preprocessing(tf.Module):
 
 
 class TransformExecutor(ComponentExecutor, executor.Executor):
-    """TFX's executor; passes the schema's classes to `preprocessing_fn`, which has no access to the schema."""
+    """TFX's executor; passes the schema's names to `preprocessing_fn`, which has no access to the schema."""
 
     def execute(self, execution: Execution) -> None:
         """Build the TransformGraph."""

@@ -122,7 +122,10 @@ class TrainedModel:
         )
 
     def _reading(self, files: Sequence[str], count: int) -> reader.ReadConfig:
-        return reader.ReadConfig(files, count, self.task.feature, self.task.label, self._preprocessing, count)
+        task, label_shape = self.task, (len(self.classes),) if self.task.is_multi_label else ()
+        return reader.ReadConfig(
+            files, count, task.feature, task.label, self._preprocessing, count, label_shape=label_shape
+        )
 
     def _scored(self, model: keras.Model, features: tf.Tensor) -> tf.Tensor:
         output = tf.cast(model(features, training=False), tf.float32)

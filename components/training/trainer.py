@@ -31,6 +31,7 @@ from components.training import multi_worker
 from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task, training_phases
 from components.training.replicas import Replicas
+from components.training.thresholds import choose_thresholds
 from components.training.trained_model import keep_weights
 from data.files.atomic import write_aside
 from data.ingest import manifest
@@ -81,7 +82,7 @@ class _Inputs:
     """The data of a training.
 
     Attributes:
-      classes: Names of the classes, in the order of the model's outputs; empty for a number.
+      classes: Names of the classes or labels, in the order of the model's outputs; empty for a number.
       transform: The TransformGraph.
       configs: How to read the splits "train" and "eval".
       train, evaluation: Batches of the two splits.
@@ -99,7 +100,7 @@ def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
     classes = classes_of(read_schema(fn_args.schema_path))
     transform = Preprocessing(fn_args.transform_output)
     examples = posixpath.dirname(posixpath.dirname(fn_args.train_files[0]))
-    configs = _read_configs(task, examples, transform, replicas.shard)
+    configs = _read_configs(task, len(classes), examples, transform, replicas.shard)
     settings, limit = task.train, task.train.cache_mb * 1_000_000
     for split, config in configs.items():
         where = "kept in memory" if config.fits(limit) else "streamed from disk"
@@ -116,7 +117,7 @@ def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
 
 
 def _read_configs(
-    task: Task, examples: str, transform: reader.Transform, shard: reader.InputShard
+    task: Task, classes: int, examples: str, transform: reader.Transform, shard: reader.InputShard
 ) -> dict[str, reader.ReadConfig]:
     """Return how to read the training and evaluation records of a folder of shards."""
     shards = manifest.Manifest.load(examples)
@@ -129,6 +130,7 @@ def _read_configs(
             transform,
             task.train.batch_size,
             shard,
+            (classes,) if task.is_multi_label else (),
         )
         for split in ("train", "eval")
     }
@@ -151,14 +153,25 @@ def _checkpoint_folder(fn_args: FnArgs) -> str:
 def _export(model: keras.Model, task: Task, inputs: _Inputs, results: dict[str, Any], fn_args: FnArgs) -> None:
     """Write the SavedModel with its warm-up requests, the weights, and the report."""
     results["layers"] = describe_layers(model)
+    thresholds = {}
+    if task.is_multi_label:
+        report(f"choosing the thresholds of {len(inputs.classes)} labels on the evaluation split")
+        thresholds = choose_thresholds(model, inputs.classes, inputs.evaluation, inputs.configs["eval"])
+        results["thresholds"] = thresholds
     if results["waiting_share"] > LONG_WAIT:
         results["input_stages"] = stage_shares(inputs.configs["train"])
     exported = saved_model.ModelExport(
-        model, inputs.transform, task.feature, task.label, inputs.classes, task.serving.batching
+        model,
+        inputs.transform,
+        task.feature,
+        task.label,
+        inputs.classes,
+        task.serving.batching,
+        tuple(thresholds.values()),
     )
     saved_model.write(exported, fn_args.serving_model_dir)
     records = tf.data.TFRecordDataset(list(inputs.configs["eval"].files)).as_numpy_iterator()
-    warmup.write(fn_args.serving_model_dir, task.name, task.feature, task.is_classification, records)
+    warmup.write(fn_args.serving_model_dir, task.name, task.feature, bool(inputs.classes), records)
     keep_weights(model, fn_args.model_run_dir)
     write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(results, indent=1))
 

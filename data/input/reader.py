@@ -5,6 +5,7 @@ Images stay uint8 until the model scales them, so that four times as many fit in
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class ReadConfig:
       transform: maps the raw tensors of a batch to transformed ones; the layer of the TransformGraph.
       batch_size: examples per batch; the last batch of a pass may be smaller, in training too.
       shard: the rows of each batch that this process takes.
+      label_shape: shape of one transformed label: (names,) of `Labels`, otherwise () for a scalar.
     """
 
     files: Sequence[str]
@@ -61,11 +63,13 @@ class ReadConfig:
     transform: Transform
     batch_size: int
     shard: InputShard = InputShard()
+    label_shape: tuple[int, ...] = ()
 
     @property
     def memory(self) -> int:
         """Memory of all transformed examples, in bytes."""
-        return self.examples * (self.feature.bytes_per_example + 8)
+        of_label = 4 * math.prod(self.label_shape) if self.label_shape else 8
+        return self.examples * (self.feature.bytes_per_example + of_label)
 
     @property
     def dtypes(self) -> tuple[tf.DType, tf.DType]:
@@ -82,11 +86,11 @@ class ReadConfig:
         return serialized.map(self.parse_and_transform, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def parse_and_transform(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map serialized examples (string [N]) to features [N, ...] and labels [N]."""
+        """Map serialized examples (string [N]) to features [N, ...] and labels [N] or [N, names]."""
         raw = tf.io.parse_example(serialized, parse_spec(self.feature, self.label))
         transformed = self.transform(raw)
         features = tf.ensure_shape(transformed[self.feature.name], (None, *self.feature.shape))
-        return features, transformed[LABEL]
+        return features, tf.ensure_shape(transformed[LABEL], (None, *self.label_shape))
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class _CachedBatches:
         with tf.device("CPU"):
             # A variable is filled in place and gathered from in place; an array would be copied into a tensor.
             self._features = tf.Variable(tf.zeros((config.examples, *config.feature.shape), feature), trainable=False)
-            self._labels = tf.Variable(tf.zeros(config.examples, label), trainable=False)
+            self._labels = tf.Variable(tf.zeros((config.examples, *config.label_shape), label), trainable=False)
 
     def fill(self) -> None:
         """Read all records into the cache, unless it is filled already."""

@@ -18,13 +18,14 @@ from components.prepare import schema
 from components.task.task import Task
 from data.families import IS_NEW
 from data.records import FACTS, parse_spec
-from data.sources import Csv
-from data.spec import Classes, Number, Vector
+from data.sources import Csv, TFRecords
+from data.spec import LABEL, Classes, Image, Labels, Number, Vector
 from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 NUMBERS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Number())
 NAMED_ROWS = dataclasses.replace(NUMBERS, label=Classes())
+TAGGED_ROWS = dataclasses.replace(NUMBERS, label=Labels())
 SCALAR = tf.io.FixedLenFeature([], tf.string)
 
 
@@ -102,20 +103,32 @@ def test_the_order_of_the_classes_is_the_one_given() -> None:
     assert _spec(found) == parse_spec(Vector(3), Classes())
 
 
+@pytest.mark.parametrize("feature", [Vector(3), Image(8, 8)])
+def test_several_labels_parse_as_the_reader_expects_them(feature: Vector | Image) -> None:
+    found = _curated(dataclasses.replace(TASK, source=TFRecords(), feature=feature, label=Labels()), ("b", "a"))
+    assert schema.classes_of(found) == ("b", "a")
+    spec = _spec(found)
+    assert {name: spec[name] for name in (feature.name, LABEL)} == parse_spec(feature, Labels())
+
+
 @pytest.mark.parametrize(
     ("task", "classes", "spoil", "name"),
     [
         (NUMBERS, (), lambda one: one.pop("label"), "label"),
         (NUMBERS, (), lambda one: one["features"].float_list.value.pop(), "features"),
         (NAMED_ROWS, ("a", "b"), lambda one: one["label"].bytes_list.value.__setitem__(0, b"c"), "label"),
+        (NAMED_ROWS, ("a", "b"), lambda one: one["label"].bytes_list.value.append(b"b"), "label"),
+        (TAGGED_ROWS, (("a",), ("a", "b"), ()), lambda one: one["label"].bytes_list.value.append(b"c"), "label"),
+        (TAGGED_ROWS, (("a",), ("a", "b"), ()), lambda one: one.pop("label"), "label"),
+        (TAGGED_ROWS, (("a",), ("a", "b"), ()), lambda one: one["label"].bytes_list.value.extend([b"a"] * 3), "label"),
     ],
-    ids=["no label", "short row", "unknown class"],
+    ids=["no label", "short row", "unknown class", "two classes", "unknown label", "labels missing", "repeated labels"],
 )
 def test_tfdv_finds_what_does_not_fit(
-    task: Task, classes: tuple[str, ...], spoil: Callable[[Any], object], name: str
+    task: Task, classes: tuple[str | tuple[str, ...], ...], spoil: Callable[[Any], object], name: str
 ) -> None:
     """Statistics of ten good records have no anomaly; a bad record adds one, of its feature."""
-    found = _curated(task, classes)
+    found = _curated(task, tuple(sorted({name for one in classes for name in one})))
 
     def anomalies(records: list[bytes]) -> set[str]:
         batch = ExamplesToRecordBatchDecoder().DecodeBatch(records)
@@ -123,7 +136,7 @@ def test_tfdv_finds_what_does_not_fit(
         return set(tfdv.validate_statistics(statistics, found).anomaly_info)
 
     labels = classes or (0.5, 1.5)
-    good = [vector_row([number, 1.0, 2.0], labels[number % 2]).example for number in range(10)]
+    good = [vector_row([number, 1.0, 2.0], labels[number % len(labels)]).example for number in range(10)]
     assert anomalies(good) == set()
     bad = tf.train.Example.FromString(good[3])
     spoil(bad.features.feature)

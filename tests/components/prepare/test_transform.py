@@ -12,15 +12,18 @@ import pytest
 import tensorflow as tf
 
 from components.prepare import transform
-from components.prepare.transform import Preprocessing, class_index, preprocessing_fn
+from components.prepare.transform import Preprocessing, class_index, multi_hot, preprocessing_fn
 from components.task.reference import TaskReference
 from data.images import ops
+from data.records import parse_spec
 from data.sources import Csv
-from data.spec import Classes, Image, Number, Vector
+from data.spec import Classes, Image, Labels, Number, Vector
+from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 NUMBERS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Number())
 NAMED_ROWS = dataclasses.replace(NUMBERS, label=Classes())
+TAGGED_ROWS = dataclasses.replace(NUMBERS, label=Labels())
 HERE = "tests.components.prepare.test_transform"
 
 
@@ -50,6 +53,40 @@ def test_a_label_becomes_its_index_in_the_classes(
     tensor = tf.constant(raw, tf.string, shape=[len(labels)])
     found = in_both(lambda batch: class_index(batch, classes), tensor)
     assert found.dtype == np.int64 and found.tolist() == expected
+
+
+# multi_hot
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        ([["a"], ["b", "a"], [], ["c", "b", "a"]], ["a", "b", "c"], [[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 1, 1]]),
+        ([["a"], ["b", "c"]], ["c", "a", "b"], [[0, 1, 0], [1, 0, 1]]),  # the given order, not the alphabetical one
+        ([["a", "a"], ["d", "a", "A", ""]], ["a", "b"], [[1, 0], [1, 0]]),
+        ([["only"], []], ["only"], [[1], [0]]),
+        ([[], []], ["a", "b"], [[0, 0], [0, 0]]),
+        ([["猫", "été"]], ["été", "ete", "猫"], [[1, 0, 1]]),
+        ([], ["a", "b"], np.empty((0, 2))),
+    ],
+)
+def test_labels_become_one_for_each_name_that_applies(
+    in_both: Callable[..., np.ndarray], labels: list[list[str]], names: list[str], expected: Any
+) -> None:
+    serialized = np.array([vector_row([0.0], tuple(one)).example for one in labels], object)
+    spec = parse_spec(Vector(1), Labels())
+
+    def run(batch: tf.Tensor) -> tf.Tensor:
+        return multi_hot(tf.io.parse_example(batch, spec)["label"], names)
+
+    found = in_both(run, tf.constant(serialized, tf.string, shape=[len(labels)]))
+    assert found.dtype == np.float32 and found.shape == (len(labels), len(names))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_width_of_the_labels_is_known_when_the_graph_is_built() -> None:
+    spec = tf.SparseTensorSpec([None, None], tf.string)
+    assert tf.function(lambda one: multi_hot(one, ["a", "b"])).get_concrete_function(spec).output_shapes == (None, 2)
 
 
 # preprocessing_fn
