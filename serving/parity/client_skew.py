@@ -54,9 +54,11 @@ class ClientSkewCost:
     Attributes:
       client: Name of the client's recipe.
       pictures: Number of images.
-      flipped: Number of images whose best class differs from the served one, or that the client cannot read.
-      accuracy: Accuracy of the client's predictions, 0..1; an image that it cannot read is wrong. None without labels.
-      accuracy_served: Accuracy of the served predictions.
+      flipped: Number of images whose best class (with several labels: one of whose labels) differs from the served
+        one, or that the client cannot read.
+      accuracy: Share of the images that the client predicts right, 0..1: the accuracy, or with several labels the exact
+        match, for which every label must be right. An image that it cannot read is wrong. None without labels.
+      accuracy_served: The same for the served predictions.
       largest: Largest absolute change of a score among the images that the client can read.
     """
 
@@ -75,19 +77,32 @@ class _Served:
     Attributes:
       pixels: uint8 [N, height, width, channels].
       scores: float [N, C].
-      labels: Indices of the classes, [N]; None if they are not known.
+      truth: The right answers, int [N, K] as `answers` returns them; None if they are not known.
+      thresholds: Threshold of each score, [C], if an image may have several labels; otherwise None.
     """
 
     pixels: Array
     scores: Array
-    labels: Array | None
+    truth: Array | None
+    thresholds: Array | None
 
-    def accuracy(self, top: Array) -> float | None:
-        return None if self.labels is None else float((top == self.labels).mean())
+    def answers(self, scores: Array) -> Array:
+        """Return the answers to scores [N, C], int [N, K]: the best class (K = 1), or 1 for each label (K = C)."""
+        if self.thresholds is None:
+            return scores.argmax(axis=1)[:, np.newaxis]
+        return (scores >= self.thresholds).astype(np.int64)
+
+    def accuracy(self, answers: Array) -> float | None:
+        return None if self.truth is None else float((answers == self.truth).all(axis=1).mean())
 
 
 def client_skew_costs(
-    contents: Sequence[bytes], labels: Sequence[int] | None, spec: Image, pixels: Array, score: Score
+    contents: Sequence[bytes],
+    labels: Sequence[int] | Sequence[Sequence[int]] | None,
+    spec: Image,
+    pixels: Array,
+    score: Score,
+    thresholds: Sequence[float] = (),
 ) -> list[ClientSkewCost]:
     """Compare the predictions that each of `CLIENTS` would get with the served ones.
 
@@ -95,19 +110,23 @@ def client_skew_costs(
 
     Args:
       contents: Encoded files that the served decoder can read, at least one.
-      labels: Indices of their classes, in the same order, if they are known.
+      labels: Indices of their classes, or with several labels a row of C zeros and ones each, in the same order, if
+        they are known.
       spec: Image spec of the model.
       pixels: Served pixels, uint8 [N, height, width, channels].
-      score: Computes scores [N, C] of such pixels, C at least 2. It is called for the served pixels, and for each
-        client with the images that it sends otherwise.
+      score: Computes scores [N, C] of such pixels. It is called for the served pixels, and for each client with the
+        images that it sends otherwise.
+      thresholds: Threshold of each of the C scores, if an image may have several labels; otherwise empty.
 
     Raises:
-      ValueError: If there are fewer than two scores per image: a single score has no best class.
+      ValueError: If there are fewer than two scores per image and no thresholds: a single score has no best class.
     """
     scores = np.asarray(score(pixels))
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError(f"scores must be [N, C], C at least 2, got {list(scores.shape)}")
-    served = _Served(pixels, scores, None if labels is None else np.asarray(labels))
+    least = 1 if len(thresholds) else 2
+    if scores.ndim != 2 or scores.shape[1] < least:
+        raise ValueError(f"scores must be [N, C], C at least {least}, got {list(scores.shape)}")
+    truth = None if labels is None else np.asarray(labels).reshape(len(contents), -1)
+    served = _Served(pixels, scores, truth, np.asarray(thresholds, np.float32) if len(thresholds) else None)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the GIL
         return [_cost(client, _prepare_all(pool, client, contents, spec, pixels), served, score) for client in CLIENTS]
 
@@ -132,18 +151,18 @@ def _cost(client: ClientRecipe, prepared: Sequence[Array | None], served: _Serve
         for row, pixels in enumerate(prepared)
         if pixels is not None and (pixels != served.pixels[row]).any()
     }
-    top_served = served.scores.argmax(axis=1)
-    top = np.where([pixels is None for pixels in prepared], -1, top_served)  # -1: no class
+    answers_served = served.answers(served.scores)
+    answers = answers_served.copy()
+    answers[[pixels is None for pixels in prepared]] = -1  # no answer
     largest = 0.0
     if changed:
         rows = list(changed)
         scores = np.asarray(score(np.stack(list(changed.values()))))
-        top[rows] = scores.argmax(axis=1)
+        answers[rows] = served.answers(scores)
         largest = float(np.abs(scores.astype(np.float64) - served.scores[rows]).max())
-    flipped = int((top != top_served).sum())
-    return ClientSkewCost(
-        client.name, len(prepared), flipped, served.accuracy(top), served.accuracy(top_served), largest
-    )
+    flipped = int((answers != answers_served).any(axis=1).sum())
+    accuracy, accuracy_served = served.accuracy(answers), served.accuracy(answers_served)
+    return ClientSkewCost(client.name, len(prepared), flipped, accuracy, accuracy_served, largest)
 
 
 def _open(contents: bytes, spec: Image) -> Pil.Image:

@@ -14,7 +14,7 @@ from serving.graph.checks import Finding
 from serving.parity.client_skew import ClientSkewCost
 from serving.parity.compare import Comparison
 
-Stage = Literal["decode", "resize", "channel order", "scale", "label order", "model", "unknown"]
+Stage = Literal["decode", "resize", "channel order", "scale", "label order", "thresholds", "model", "unknown"]
 
 EMBEDDED = "the embedded one"
 """`SkewReport.server` of the embedded server."""
@@ -60,6 +60,7 @@ class SkewReport:
       structure: Findings in the served graph, the weights and the labels.
       diagnosis: Cause of the first difference; None if no route differs.
       client_skew: Cost of each client with its own preprocessing; empty for models on numbers.
+      is_multi_label: Whether a record may have several labels.
       seconds: Duration of the check; 0 if not measured.
     """
 
@@ -74,6 +75,7 @@ class SkewReport:
     diagnosis: Diagnosis | None = None
     client_skew: list[ClientSkewCost] = field(default_factory=list)
     seconds: float = 0.0
+    is_multi_label: bool = False
 
     @property
     def passed(self) -> bool:
@@ -101,4 +103,5 @@ class SkewReport:
             diagnosis=Diagnosis(**diagnosis) if diagnosis else None,
             client_skew=[ClientSkewCost(**cost) for cost in data.get("avoided", ())],
             seconds=float(data.get("seconds", 0.0)),
+            is_multi_label=bool(data.get("is_multi_label", False)),
         )

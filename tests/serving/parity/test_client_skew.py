@@ -180,6 +180,58 @@ def test_one_score_has_no_top(encode):
         costs_of([flat(encode, 1, 2)], None, SPEC, lambda pixels: red_or_blue(pixels)[:, :1])
 
 
+def one_red(pixels: np.ndarray) -> np.ndarray:
+    return red_or_blue(pixels)[:, :1]
+
+
+def test_costs_of_several_labels_by_hand(encode):
+    """The thresholds are 100 of 255 for red and 50 of 255 for blue, so that BGR changes the labels of some."""
+    contents = [flat(encode, *colour) for colour in ((200, 30), (200, 200), (60, 60), (90, 20), (10, 110))]
+    limits = [100 / 255, 50 / 255]
+    truth = [[1, 0], [1, 1], [1, 1], [0, 0], [0, 1]]  # served: the third is without red, the others are right
+    costs = client_skew_costs(contents, truth, SPEC, np.stack(list(map(served, contents))), red_or_blue, limits)
+    for cost in costs:
+        # BGR: (30, 200) is blue, both stay both, (60, 60) stays blue, (20, 90) becomes blue, (110, 10) becomes red.
+        flipped, accuracy = (3, 1 / 5) if cost.client == "BGR" else (0, 4 / 5)
+        assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (flipped, pytest.approx(accuracy), 4 / 5)
+
+
+def test_one_label_alone_flips_at_its_threshold(encode):
+    contents = [flat(encode, 200, 30), flat(encode, 20, 200), flat(encode, 10, 20)]
+    pixels = np.stack(list(map(served, contents)))
+    cost = of(client_skew_costs(contents, [[1], [0], [1]], SPEC, pixels, one_red, [0.5]), "BGR")
+    assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (2, 0.0, pytest.approx(2 / 3))
+
+
+def test_exact_match_is_scikit_learns(smooth, encode):
+    metrics = pytest.importorskip("sklearn.metrics")
+    contents = [encode(smooth(seed), "JPEG") for seed in range(40)]
+    draw = np.random.default_rng(0)
+    weights, truth, limits = draw.normal(size=(9 * 14 * 3, 2)), draw.integers(0, 2, (40, 2)), [0.1, -0.2]
+
+    def score(pixels: np.ndarray) -> np.ndarray:
+        return (pixels.reshape(len(pixels), -1) / 255 - 0.5) @ weights
+
+    def labels(pixels: list[np.ndarray]) -> np.ndarray:
+        return score(np.stack(pixels)) >= np.float32(limits)
+
+    by_us = labels([served(one) for one in contents])
+    by_pil = labels([np.asarray(opened(one).resize((14, 9), Pil.Resampling.NEAREST)) for one in contents])
+    pixels = np.stack([served(one) for one in contents])
+    cost = of(client_skew_costs(contents, truth.tolist(), SPEC, pixels, score, limits), "PIL nearest")
+    assert cost.accuracy_served == pytest.approx(metrics.accuracy_score(truth, by_us))
+    assert cost.accuracy == pytest.approx(metrics.accuracy_score(truth, by_pil))
+    assert cost.flipped == (by_us != by_pil).any(axis=1).sum() > 0
+
+
+def test_what_a_client_cannot_read_has_no_labels_and_is_wrong(encode):
+    sound = encode(np.full((6, 8, 3), (9, 0, 1), np.uint8), "PNG")
+    broken = sound[:33] + b"\x00\x00\x00\x01gAMAx\x00\x00\x00\x00" + sound[33:]
+    costs = client_skew_costs([broken], [[0]], SPEC, served(broken)[np.newaxis], one_red, [0.5])
+    cost = of(costs, "PIL nearest")
+    assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (1, 0.0, 1.0)
+
+
 def test_horses_and_humans(shared_data):
     """300x300 to 150x150. Not to 100x100: there, bilinear without antialias takes each third pixel, as nearest does."""
     files = sorted((shared_data / "horse-or-human").rglob("*.png"))[::100]

@@ -30,6 +30,7 @@ def test_a_report_comes_back_from_json_as_it_was() -> None:
         diagnosis=Diagnosis("resize", "nearest", 3, "all but 0", "gRPC", "png", "a.png"),
         client_skew=[ClientSkewCost("BGR", 9, 3, 0.5, None, 0.25)],
         seconds=1.5,
+        is_multi_label=True,
     )
     assert SkewReport.from_json(json.loads(json.dumps(report.to_json(), allow_nan=False))) == report
 
@@ -38,7 +39,7 @@ def test_the_keys_are_those_of_existing_files() -> None:
     written = _report(routes=[INFINITE]).to_json()
     assert set(written) == {
         *("feature", "records", "made", "server", "reference", "tolerance", "routes", "structure", "diagnosis"),
-        *("avoided", "seconds", "passed"),
+        *("avoided", "seconds", "is_multi_label", "passed"),
     }
     assert written["routes"][0]["largest"] is None and written["passed"] is False
 
