@@ -81,7 +81,7 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
     with start_live_server(artifacts.model, (program,) if program else ()) as clients:
         progress("through training's own route")
         trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
-        (reference, *again), labels = trained.answers(records)
+        (reference, *again), transformed = trained.answers(records)
 
         def explain(difference: proof.Difference) -> Diagnosis:
             progress("looking for the cause")
@@ -100,10 +100,12 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
         feature=task.feature.name,
         synthetic=sum(probe.is_generated for probe in probes),
         routes=comparisons,
-        structure=_structure(task, artifacts, trained, records, labels),
+        structure=[*_structure(task, artifacts, trained), *_label_findings(trained, records, transformed)],
         diagnosis=diagnosis,
+        is_multi_label=task.is_multi_label,
     )
-    if isinstance(task.feature, Image) and len(classes) > 1 and task.gate.pictures:
+    has_classes = len(classes) > 1 or task.is_multi_label
+    if isinstance(task.feature, Image) and has_classes and task.gate.pictures:
         progress("measuring client skew")
         report.client_skew = _client_skew(task, trained, files, manifest.examples(task.evaluate.split))
     report.seconds = round(time.perf_counter() - started, 2)
@@ -111,9 +113,7 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
     return report
 
 
-def _structure(
-    task: Task, artifacts: TrainedArtifacts, trained: TrainedModel, records: Sequence[bytes], labels: Sequence[int]
-) -> list[Finding]:
+def _structure(task: Task, artifacts: TrainedArtifacts, trained: TrainedModel) -> list[Finding]:
     """Return what can be found without an answer of the served model: scores that are all 0 or 1 would hide much."""
     signatures = (DEFAULT, EXAMPLES)
     found = checks.random_ops(artifacts.model, signatures)
@@ -121,14 +121,41 @@ def _structure(
     weights = diagnose_weights(artifacts.model, trained.weights, 0)
     if weights is not None:
         found.append(Finding("all", "weights", weights.detail))
-    classes = trained.classes
-    for record, index in zip(records, labels, strict=False):
-        name = _text(record, LABEL)
-        expected = classes.index(name) if name in classes else -1
-        if index != expected:
-            detail = f"label '{name}' has index {index} in the TransformGraph, {expected} in the schema's classes"
-            return [*found, Finding("training", "labels", detail)]
     return found
+
+
+def _label_findings(
+    trained: TrainedModel, records: Sequence[bytes], transformed: Sequence[int] | Sequence[Sequence[float]]
+) -> list[Finding]:
+    """Return the first label, if any, that the TransformGraph gives to other outputs than the schema.
+
+    Args:
+      trained: The model, with the classes in the schema's order.
+      records: Serialized tf.Examples.
+      transformed: What the TransformGraph makes of each record's label; empty for numbers.
+    """
+    for record, found in zip(records, transformed, strict=False):
+        names = _texts(record, LABEL)
+        expected = _expected_label(trained, names)
+        if found == expected:
+            continue
+        if isinstance(found, Sequence) and isinstance(expected, list):
+            pairs = zip(trained.classes, found, expected, strict=True)
+            name, value, right = next((name, value, right) for name, value, right in pairs if value != right)
+            detail = f"label '{name}' is {value:g} in the TransformGraph for a record with '{', '.join(names)}'"
+            return [Finding("training", "labels", f"{detail}, not {right}")]
+        name = "".join(names)
+        detail = f"label '{name}' has index {found} in the TransformGraph, {expected} in the schema's classes"
+        return [Finding("training", "labels", detail)]
+    return []
+
+
+def _expected_label(trained: TrainedModel, names: Sequence[str]) -> int | list[int]:
+    """Return the index of a record's class, -1 if it is none of the model's; with several labels zeros and ones."""
+    if trained.task.is_multi_label:
+        return [int(name in names) for name in trained.classes]
+    name = "".join(names)
+    return trained.classes.index(name) if name in trained.classes else -1
 
 
 def _client_skew(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[ClientSkewCost]:
@@ -139,16 +166,21 @@ def _client_skew(task: Task, trained: TrainedModel, files: Sequence[str], exampl
         tf.train.Example.FromString(record).features.feature[task.feature.name].bytes_list.value[0]
         for record in records
     ]
-    names = [_text(record, LABEL) for record in records]
-    labels = [trained.classes.index(name) if name in trained.classes else -1 for name in names]
+    labels: list[Any] = [_expected_label(trained, _texts(record, LABEL)) for record in records]
     assert isinstance(task.feature, Image)
-    return client_skew.client_skew_costs(contents, labels, task.feature, trained.pixels(contents), trained.score)
+    pixels = trained.pixels(contents)
+    return client_skew.client_skew_costs(contents, labels, task.feature, pixels, trained.score, trained.thresholds)
 
 
 def _text(record: bytes, name: str) -> str:
-    """Return a feature's text; empty if the record has none."""
+    """Return a feature's first text; empty if the record has none."""
+    return next(iter(_texts(record, name)), "")
+
+
+def _texts(record: bytes, name: str) -> list[str]:
+    """Return a feature's texts."""
     values = tf.train.Example.FromString(record).features.feature[name].bytes_list.value
-    return printable(from_bytes(values[0])) if values else ""
+    return [printable(from_bytes(value)) for value in values]
 
 
 def _write(folder: str, report: SkewReport, records: Sequence[bytes], reference: Answers) -> None:
@@ -159,7 +191,8 @@ def _write(folder: str, report: SkewReport, records: Sequence[bytes], reference:
             writer.write(record)
     content = io.BytesIO()
     names = np.empty((0, 0)) if reference.classes is None else np.vectorize(bytes.decode)(reference.classes)
-    np.savez_compressed(content, scores=reference.scores, classes=names)
+    limits = {} if reference.thresholds is None else {"thresholds": reference.thresholds}
+    np.savez_compressed(content, scores=reference.scores, classes=names, **limits)
     with tf.io.gfile.GFile(posixpath.join(folder, ANSWERS), "wb") as file:
         file.write(content.getvalue())
     write_aside(posixpath.join(folder, REPORT), json.dumps(report.to_json(), indent=1))
@@ -194,4 +227,4 @@ def _read_answers(folder: str, route: str) -> Answers:
         arrays = np.load(io.BytesIO(file.read()))
     names: npt.NDArray[Any] | None = arrays["classes"]
     names = np.char.encode(names, "utf-8").astype(object) if names is not None and names.size else None
-    return Answers(route, arrays["scores"], names)
+    return Answers(route, arrays["scores"], names, arrays.get("thresholds"))

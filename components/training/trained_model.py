@@ -7,6 +7,7 @@ weights that the Trainer kept next to its report.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import posixpath
@@ -28,8 +29,24 @@ from serving.export.saved_model import class_scores
 from serving.parity.compare import Answers
 
 log = logging.getLogger(__name__)
-WEIGHTS = "model.weights.h5"  # in the ModelRun artifact
+WEIGHTS, REPORT = "model.weights.h5", "training.json"  # in the ModelRun artifact
+THRESHOLDS = "thresholds"  # key of the report: thresholds by name, if the label is `Labels`
 _BATCH = 32  # pictures scored at a time: 256 of 300x300 need a gigabyte in the first layer
+
+
+def read_thresholds(model_run: str, classes: Sequence[str]) -> tuple[float, ...]:
+    """Return the thresholds that the Trainer chose, in the order of the classes; empty if it chose none.
+
+    Args:
+      model_run: Folder of the Trainer's ModelRun artifact.
+      classes: Names in the order of the model's outputs.
+    """
+    try:
+        with tf.io.gfile.GFile(posixpath.join(model_run, REPORT)) as file:
+            found = json.load(file).get(THRESHOLDS, {})
+    except tf.errors.NotFoundError:
+        return ()
+    return tuple(found[name] for name in classes) if found else ()
 
 
 def keep_weights(model: keras.Model, folder: str) -> None:
@@ -57,6 +74,7 @@ class TrainedModel:
           DataError: If there are no weights, or they do not fit the task's model.
         """
         self.task, self.classes = task, tuple(classes)
+        self.thresholds = read_thresholds(model_run, classes) if task.is_multi_label else ()
         self.model = task.model(task.feature, len(self.classes))
         _load(self.model, posixpath.join(model_run, WEIGHTS))
         self._preprocessing = Preprocessing(transform_graph)
@@ -72,11 +90,12 @@ class TrainedModel:
             autograph=False,
         )
 
-    def answers(self, records: Sequence[bytes]) -> tuple[list[Answers], list[int]]:
+    def answers(self, records: Sequence[bytes]) -> tuple[list[Answers], list[int] | list[list[float]]]:
         """Return training's answers to serialized tf.Examples, label included: as one batch, and one by one.
 
         Returns:
-          The two answers, and for classes the index that the TransformGraph gives to each record's label.
+          The two answers, and what the TransformGraph makes of each record's label: for classes an index, for several
+          labels a row of zeros and ones.
         """
         count = len(records)
         with tempfile.TemporaryDirectory() as folder:
@@ -90,8 +109,9 @@ class TrainedModel:
             (features, labels), *single = list(batches)
         scores = self._answer(features).numpy(), np.concatenate([self._answer(one).numpy() for one, _ in single])
         names = np.array([[name.encode() for name in self.classes]] * count, object) if self.classes else None
+        limits = np.tile(np.float32(self.thresholds), (count, 1)) if self.thresholds else None
         ways = (f"batches of {count}", "one by one")
-        found = [Answers(f"training, {way}", some, names) for way, some in zip(ways, scores, strict=True)]
+        found = [Answers(f"training, {way}", some, names, limits) for way, some in zip(ways, scores, strict=True)]
         return found, labels.numpy().tolist() if self.classes else []
 
     def pixels(self, contents: Sequence[bytes]) -> np.ndarray:
@@ -129,7 +149,7 @@ class TrainedModel:
 
     def _scored(self, model: keras.Model, features: tf.Tensor) -> tf.Tensor:
         output = tf.cast(model(features, training=False), tf.float32)
-        return class_scores(output) if self.classes else output
+        return class_scores(output) if self.task.is_classification else output
 
 
 def _load(model: keras.Model, path: str) -> None:
