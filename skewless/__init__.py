@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from data.sources.first_match import FirstMatch
     from data.sources.idx import Idx
     from data.sources.image_folder import ImageFolder
+    from data.sources.image_table import ImageTable
     from data.sources.tfrecord import TFRecords
     from data.spec import Classes, Feature, Image, Label, Labels, Number, Vector
     from pipeline.api import run
@@ -66,6 +67,7 @@ _HOMES = {
     "Idx": "data.sources.idx",
     "Image": "data.spec",
     "ImageFolder": "data.sources.image_folder",
+    "ImageTable": "data.sources.image_table",
     "Ingest": "data.ingest.shards",
     "Label": "data.spec",
     "Labels": "data.spec",
@@ -115,6 +117,7 @@ __all__ = [
     "Idx",
     "Image",
     "ImageFolder",
+    "ImageTable",
     "Ingest",
     "Label",
     "Labels",

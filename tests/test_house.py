@@ -18,7 +18,7 @@ ORDER = ["data", "serving", "components", "pipeline"]
 # Rooms and modules of a package, lowest floor first; what is not named is on the ground floor. Each imports only from
 # its own floor and those below.
 FLOORS = {
-    "data": ["files", "images", "records", "augmentation", "sources", "ingest", "input"],
+    "data": ["files", "images", "tables", "records", "augmentation", "sources", "ingest", "input"],
     "serving": ["protocol", "client", "server", "export", "graph", "parity", "diagnosis"],
     "serving.server": [
         *["saved_model", "config", "inference", "batching", "lifecycle", "services", "rpc", "rest", "serve", "__main__"]

@@ -6,6 +6,7 @@ from data.sources.csv import Csv
 from data.sources.first_match import FirstMatch
 from data.sources.idx import Idx
 from data.sources.image_folder import ImageFolder
+from data.sources.image_table import ImageTable
 from data.sources.tfrecord import TFRecords
 
-__all__ = ["Arrays", "Csv", "FirstMatch", "Idx", "ImageFolder", "Plan", "Source", "TFRecords"]
+__all__ = ["Arrays", "Csv", "FirstMatch", "Idx", "ImageFolder", "ImageTable", "Plan", "Source", "TFRecords"]

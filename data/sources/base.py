@@ -74,6 +74,11 @@ class Source(abc.ABC):
                 hint="Use --data DIR for any other folder.",
             )
 
+    @property
+    def extra_features(self) -> tuple[str, ...]:
+        """Names of the further features of the records, a text each, which a record may lack."""
+        return ()
+
     @abc.abstractmethod
     def split_names(self, folder: str) -> frozenset[str]:
         """Return the splits that `plan` will find, from the names of files and folders alone.
@@ -88,13 +93,24 @@ class Source(abc.ABC):
           DataError: If the folder is missing, or the splits are ambiguous.
         """
 
+    def check_label(self, label: Label) -> None:  # noqa: B027  # most sources have labels of all kinds
+        """Check that the source can hold labels of this kind, before anything is read.
+
+        Args:
+          label: the task's label.
+
+        Raises:
+          UsageError: If it cannot.
+        """
+
     @abc.abstractmethod
-    def plan(self, folder: str, feature: Feature) -> Plan:
+    def plan(self, folder: str, feature: Feature, label: Label | None = None) -> Plan:
         """List the work below `folder`, without reading the data.
 
         Args:
           folder: the data folder, local or remote.
           feature: the task's feature.
+          label: the task's label; None stands for `Classes`.
 
         Raises:
           DataError: If there is nothing to train on: no folder, no files, or no class.

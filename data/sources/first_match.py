@@ -26,6 +26,11 @@ class FirstMatch(Source):
     first: Source
     second: Source
 
+    @property
+    def extra_features(self) -> tuple[str, ...]:
+        """Names of the further features that records of either source may have."""
+        return tuple(dict.fromkeys((*self.first.extra_features, *self.second.extra_features)))
+
     def split_names(self, folder: str) -> frozenset[str]:
         """Return the splits of the source that fits the folder."""
         try:
@@ -33,7 +38,16 @@ class FirstMatch(Source):
         except DataError:
             return self.second.split_names(folder)
 
-    def plan(self, folder: str, feature: Feature) -> Plan:
+    def check_label(self, label: Label) -> None:
+        """Check that both sources can hold labels of this kind.
+
+        Raises:
+          UsageError: If one of them cannot.
+        """
+        self.first.check_label(label)
+        self.second.check_label(label)
+
+    def plan(self, folder: str, feature: Feature, label: Label | None = None) -> Plan:
         """Return the plan of the source that fits; each of its items is paired with the number of that source.
 
         Raises:
@@ -42,7 +56,7 @@ class FirstMatch(Source):
         errors = []
         for number, source in enumerate((self.first, self.second)):
             try:
-                plan = source.plan(folder, feature)
+                plan = source.plan(folder, feature, label)
             except DataError as error:
                 setting = f"source.{('first', 'second')[number]}.splits"
                 errors.append(DataError(str(error), hint=error.hint.replace("source.splits", setting)))

@@ -5,16 +5,20 @@ To check a new source, add a `Case` to `CASES`: the source, and a function that 
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import gzip
+import json
 import pickle
 import struct
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -23,7 +27,7 @@ import data.sources
 from data.errors import DataError, SkewlessError, UsageError
 from data.ingest.shards import Ingest, make_shards, write_shard
 from data.records import FACTS, Outcome, Record, Rejected, parse_spec
-from data.sources import Arrays, Csv, FirstMatch, Idx, ImageFolder, Source, TFRecords
+from data.sources import Arrays, Csv, FirstMatch, Idx, ImageFolder, ImageTable, Source, TFRecords
 from data.spec import LABEL, Classes, Feature, Image, Label, Vector
 from tests.conftest import encode_picture
 
@@ -64,6 +68,35 @@ def write_image_folder(folder: Path, written: Written, content: Callable[[int], 
             path = folder / {"train": "train", "eval": "validation", "": ""}[split] / label / f"{number:04d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_picture(content(number), "PNG"))
+
+
+def write_pictures(
+    folder: Path, written: Written, content: Callable[[int], NDArray[Any]]
+) -> Iterator[dict[str, str]]:
+    """Write the pictures of a table; yield its rows."""
+    (folder / "pictures").mkdir()
+    for split, examples in written.items():
+        for number, label in examples:
+            path = f"pictures/{number:04d}.png"
+            (folder / path).write_bytes(encode_picture(content(number), "PNG"))
+            yield {"path": path, "label": label, "part": {"train": "train", "eval": "validation", "": ""}[split]}
+
+
+def write_table_csv(folder: Path, written: Written, content: Callable[[int], NDArray[Any]]) -> None:
+    with open(folder / "pictures.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, ["part", "path", "label"])
+        writer.writeheader()
+        writer.writerows(write_pictures(folder, written, content))
+
+
+def write_table_jsonl(folder: Path, written: Written, content: Callable[[int], NDArray[Any]]) -> None:
+    lines = [json.dumps(row) for row in write_pictures(folder, written, content)]
+    (folder / "pictures.jsonl").write_text("\n".join(lines))
+
+
+def write_table_parquet(folder: Path, written: Written, content: Callable[[int], NDArray[Any]]) -> None:
+    table = pyarrow.Table.from_pylist(list(write_pictures(folder, written, content)))
+    pyarrow.parquet.write_table(table, folder / "pictures.parquet", row_group_size=70)
 
 
 def write_csv(folder: Path, written: Written, content: Callable[[int], NDArray[Any]]) -> None:
@@ -138,9 +171,13 @@ class Case:
 
 
 COLOUR, GREY, VECTOR = (Image(6, 5), colour), (Image(6, 5, 1), grey), (Vector(2), vector)
+BY_PART = ImageTable(split="part")
 CSV_OR_ARRAYS = FirstMatch(first=Csv(), second=Arrays())
 CASES = [
     Case("ImageFolder", ImageFolder(), ImageFolder(), write_image_folder, *COLOUR, free_labels=False, shuffles=False),
+    Case("ImageTable of CSV", BY_PART, ImageTable(), write_table_csv, *COLOUR),
+    Case("ImageTable of JSON Lines", BY_PART, ImageTable(), write_table_jsonl, *COLOUR),
+    Case("ImageTable of Parquet", BY_PART, ImageTable(), write_table_parquet, *COLOUR),
     Case("Csv", Csv(), Csv(), write_csv, *VECTOR),
     Case("Arrays of images", Arrays(), Arrays(eval=()), write_arrays, *COLOUR),
     Case("Arrays of vectors", Arrays(), Arrays(eval=()), write_arrays, *VECTOR),
