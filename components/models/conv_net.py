@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 
@@ -21,11 +22,13 @@ class ConvNet:
       filters: Numbers of filters of the 3x3 convolutions, one for each block; each block halves height and width.
       dense: Units of the dense layer after the blocks.
       dropout: Share of the dense layer's inputs that each step drops, 0 to 1.
+      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels.
     """
 
     filters: tuple[int, ...] = (16, 32, 64, 64, 64)
     dense: int = 512
     dropout: float = 0.0
+    activation: Literal["softmax", "sigmoid"] = "softmax"
 
     def __post_init__(self) -> None:
         check_fields(self, "model")
@@ -38,6 +41,8 @@ class ConvNet:
 
     def __call__(self, feature: Feature, classes: int) -> keras.Model:
         """Return the model: uint8 [N, h, w, c] to probabilities [N, classes], or for two classes one sigmoid [N, 1].
+
+        With `activation="sigmoid"` there are always as many sigmoids as classes.
 
         Raises:
           UsageError: If the pictures are too small for the number of blocks.
@@ -56,5 +61,6 @@ class ConvNet:
         if self.dropout:
             hidden = keras.layers.Dropout(self.dropout)(hidden)
         hidden = keras.layers.Dense(self.dense, activation="relu")(hidden)
-        last = {"units": 1, "activation": "sigmoid"} if classes == 2 else {"units": classes, "activation": "softmax"}
-        return keras.Model(inputs, keras.layers.Dense(**last)(hidden))
+        one = classes == 2 and self.activation == "softmax"
+        last = keras.layers.Dense(1, "sigmoid") if one else keras.layers.Dense(classes, self.activation)
+        return keras.Model(inputs, last(hidden))

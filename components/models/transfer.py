@@ -34,6 +34,8 @@ class Transfer:
       pooling: "flatten" the output of the cut, or "average" it over the picture.
       dense: Units of the head's hidden layer; 0: no hidden layer.
       dropout: Share of the hidden units that each step drops, 0 to 1.
+      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels; unused for a
+        number.
     """
 
     backbone: str
@@ -43,6 +45,7 @@ class Transfer:
     pooling: Literal["flatten", "average"] = "flatten"
     dense: int = 1024
     dropout: float = 0.2
+    activation: Literal["softmax", "sigmoid"] = "softmax"
 
     def __post_init__(self) -> None:
         check_fields(self, "model")
@@ -80,7 +83,7 @@ class Transfer:
         if self.dense:
             hidden = keras.layers.Dense(self.dense, activation="relu")(hidden)
         hidden = keras.layers.Dropout(self.dropout)(hidden)
-        outputs = keras.layers.Dense(classes or 1, activation="softmax" if classes else None)(hidden)
+        outputs = keras.layers.Dense(classes or 1, activation=self.activation if classes else None)(hidden)
         return keras.Model(inputs, outputs, name=f"{backbone.name}_transfer")
 
     def depends(self) -> dict[str, str]:

@@ -12,8 +12,8 @@ from data.errors import UsageError, unknown
 from data.fields import check_fields
 from data.ingest.shards import Ingest
 from data.records import FACTS
-from data.sources import ImageFolder, Source
-from data.spec import LABEL, Classes, Feature, Image, Label, Labels
+from data.sources import Source
+from data.spec import LABEL, Classes, Feature, Image, Label, Labels, Number
 from serving.export.batching import Batching
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ else:
 
 MAX_NAME = 63  # the longest name of a pipeline in tfx.orchestration.pipeline
 SOURCE = "image/source"
+_LIMITS = {
+    Classes: ("classes", "min_accuracy"),
+    Labels: ("several labels", "min_average_precision"),
+    Number: ("a number", "max_error"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,19 @@ class Evaluate:
 
     Attributes:
       min_accuracy: Lowest accuracy, 0 to 1, for classes.
+      min_average_precision: Lowest mean average precision, 0 to 1, for several labels: the mean over the labels that
+        have an example.
       max_error: Largest mean squared error, for numbers; None: no limit.
-      max_drop: How much worse than the last blessed model the new one may be (accuracy, or relative squared error).
+      max_drop: How much worse than the last blessed model the new one may be (accuracy, mean average precision, or
+        relative squared error).
       slices: Features whose values define the slices: "label" for classes, and for pictures the facts in their
-        records, such as "image/format" (`data.records`). A number has no slices by label: each value would be a slice,
-        so the default means none.
+        records, such as "image/format" (`data.records`). With several labels, "label" gives the metrics of each label
+        on all examples. A number has no slices by label: each value would be a slice, so the default means none.
       split: "eval", or "test" if the data have this split.
     """
 
     min_accuracy: float = 0.0
+    min_average_precision: float = 0.0
     max_error: float | None = None
     max_drop: float = 0.0
     slices: tuple[str, ...] = ("label",)
@@ -52,11 +61,29 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         check_fields(self, "evaluate")
-        if not 0 <= self.min_accuracy <= 1:
-            raise UsageError(f"evaluate.min_accuracy must be 0 to 1, got {self.min_accuracy}")
+        for name in ("min_accuracy", "min_average_precision"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"evaluate.{name} must be 0 to 1, got {getattr(self, name)}")
         for name in ("max_error", "max_drop"):
             if (getattr(self, name) or 0) < 0:
                 raise UsageError(f"evaluate.{name} must not be below 0, got {getattr(self, name)}")
+
+    def check_limits(self, label: Label) -> None:
+        """Check that the limits belong to the kind of label.
+
+        Args:
+          label: The task's.
+
+        Raises:
+          UsageError: If one of them would never apply.
+        """
+        kind, limit = _LIMITS[type(label)]
+        foreign = ("min_accuracy", "max_error") if isinstance(label, Labels) else ("min_average_precision",)
+        for name in foreign:
+            if getattr(self, name) != getattr(Evaluate, name):
+                raise UsageError(
+                    f"evaluate.{name} does not apply to {kind}", hint=f"The limit for {kind} is evaluate.{limit}."
+                )
 
     def check_slices(self, feature: Feature, label: Label) -> None:
         """Check that the records of a task have the features of `slices`.
@@ -71,7 +98,7 @@ class Evaluate:
         if self.slices == Evaluate.slices:
             return
         facts = FACTS if isinstance(feature, Image) else ()
-        legal = [*([LABEL] if isinstance(label, Classes) else []), *(one for one in facts if one != SOURCE)]
+        legal = [*([] if isinstance(label, Number) else [LABEL]), *(one for one in facts if one != SOURCE)]
         unique = {LABEL: "the label is a number", **({SOURCE: "it names the record"} if facts else {})}
         for name in self.slices:
             if name in legal:
@@ -132,7 +159,7 @@ class Task:
       model: (feature, classes) -> keras.Model, not compiled: a function, or a callable dataclass, whose fields then
         are settings (`components.models.transfer.Transfer`). The model's input has `feature.shape`, and dtype uint8
         for pictures: its first layer scales them. Its output is [N, classes] probabilities, [N, 1] one sigmoid for
-        two classes, or [N, 1] a number (classes is 0).
+        two classes, [N, classes] sigmoids for several labels, or [N, 1] a number (classes is 0).
       label: What the model predicts.
       augment: Random changes to the training pictures, not to those of evaluation and serving.
       ingest, train, evaluate, serving, gate: Settings of the components.
@@ -165,14 +192,15 @@ class Task:
             raise UsageError(
                 f"a task's name must have at most {MAX_NAME} characters, got {len(self.name)}: '{self.name}'"
             )
-        self.train.check_metrics(self.is_classification)
+        self.train.check_metrics(self.metrics)
+        self.evaluate.check_limits(self.label)
         self.evaluate.check_slices(self.feature, self.label)
         if self.augment != Augmentation() and not isinstance(self.feature, Image):
             raise UsageError(f"task '{self.name}': only pictures can be augmented")
-        if isinstance(self.source, ImageFolder) and not self.is_classification:
-            raise UsageError(
-                f"task '{self.name}': the labels of an ImageFolder are its folders, so the label must be Classes"
-            )
+        try:
+            self.source.check_label(self.label)
+        except UsageError as error:
+            raise UsageError(f"task '{self.name}': {error}", hint=error.hint) from None
 
     @property
     def is_classification(self) -> bool:
@@ -183,3 +211,10 @@ class Task:
     def is_multi_label(self) -> bool:
         """Whether the label is any number of several names."""
         return isinstance(self.label, Labels)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics of training, besides the loss (`components.models.build.compile_model`)."""
+        if self.is_multi_label:
+            return ("binary_accuracy", "auc", "pr_auc")
+        return ("accuracy",) if self.is_classification else ("mae",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
@@ -151,16 +151,16 @@ class Train:
                 hint="Remove one of them: with multi_worker, each worker decodes its own share.",
             )
 
-    def check_metrics(self, is_classification: bool) -> None:
+    def check_metrics(self, metrics: Sequence[str]) -> None:
         """Check that the history of training has the metrics of `monitor` and `stop_when`.
 
         Args:
-          is_classification: Whether the task's label is a class; otherwise it is a number.
+          metrics: Names of the metrics besides the loss; `Task.metrics`.
 
         Raises:
           UsageError: If it does not have one of them.
         """
-        names = ["loss", "accuracy" if is_classification else "mae"]
+        names = ["loss", *metrics]
         names += [f"val_{name}" for name in names]
         condition = self.stop_condition
         for setting, name in (("monitor", self.monitor), ("stop_when", condition.metric if condition else "loss")):

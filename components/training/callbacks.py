@@ -67,7 +67,8 @@ class EpochEnd(keras.callbacks.Callback):
 
 
 def _is_better(metric: str, value: float, best: float) -> bool:
-    return value > best if "accuracy" in metric else value < best
+    higher = any(word in metric for word in ("accuracy", "auc"))  # "val_binary_accuracy", "pr_auc"
+    return value > best if higher else value < best
 
 
 def scheduler(train: Train, first: int, rate: float) -> keras.callbacks.LearningRateScheduler:

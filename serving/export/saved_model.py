@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from data.records import parse_spec
-from data.spec import Feature, Image, Label
+from data.spec import Feature, Image, Label, Labels
 from serving import signatures
+from serving.export import label_file
 from serving.export.batching import Batching, batch_calls
 
 Tensors = Mapping[str, tf.Tensor]
@@ -21,12 +23,14 @@ class ModelExport:
     """The contents of a SavedModel.
 
     Attributes:
-      model: Trained model. Its output is [N, C] probabilities, [N, 1] a sigmoid (two classes), or [N, 1] a number.
+      model: Trained model. Its output is [N, C] probabilities, [N, 1] a sigmoid (two classes), [N, C] a sigmoid for
+        each of several labels, or [N, 1] a number.
       transform: The TransformGraph, as a trackable callable from raw tensors to transformed ones.
       feature: Feature of the records.
       label: Label of the records.
-      classes: Names of the classes in the order of the model's outputs; empty in a regression.
+      classes: Names of the classes or labels in the order of the model's outputs; empty in a regression.
       batching: Batching of `serving_default`.
+      thresholds: Of each of several labels, values of float32; empty for any other label.
     """
 
     model: keras.Model
@@ -35,6 +39,11 @@ class ModelExport:
     label: Label
     classes: Sequence[str]
     batching: Batching = Batching()
+    thresholds: Sequence[float] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.thresholds) != (len(self.classes) if isinstance(self.label, Labels) else 0):
+            raise ValueError(f"{len(self.thresholds)} thresholds for {type(self.label).__name__} {self.classes}")
 
     def predict(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the outputs for a batch.
@@ -52,10 +61,16 @@ class ModelExport:
         """Return the same as `predict`, but run the model on the rows of several callers if `batching` is on.
 
         Each call decodes its own rows first: a batch fails as a whole, and decoding is what can fail.
+
+        Returns:
+          The outputs of `predict`; with several labels `thresholds`, too: float32 [N, C], equal in each row.
         """
         answers = batch_calls(self._answers, self.batching)(self._features(raw))
         # The batch op loses the shape, and returns [0] for a call without rows.
-        return self._named(tf.reshape(answers, [-1, self.model.output_shape[-1]]))
+        outputs = self._named(tf.reshape(answers, [-1, self.model.output_shape[-1]]))
+        if self.thresholds:
+            outputs[signatures.THRESHOLDS] = _in_each_row(self.thresholds, outputs[signatures.SCORES])
+        return outputs
 
     def _features(self, raw: tf.Tensor) -> tf.Tensor:
         """Return the model's input: the TransformGraph's feature, in its dtype, [N, ...]."""
@@ -68,13 +83,18 @@ class ModelExport:
     def _named(self, output: tf.Tensor) -> dict[str, tf.Tensor]:
         if not self.classes:
             return {signatures.OUTPUTS: tf.reshape(output, [-1])}
-        scores = class_scores(output)
-        names = tf.tile(tf.constant([list(self.classes)]), [tf.shape(scores)[0], 1])
+        scores = output if isinstance(self.label, Labels) else class_scores(output)
+        names = _in_each_row(self.classes, scores)
         return {signatures.CLASSES: names, signatures.SCORES: scores}
 
 
+def _in_each_row(values: Sequence[Any], scores: tf.Tensor) -> tf.Tensor:
+    """Repeat C values for each row of the scores [N, C]."""
+    return tf.tile(tf.constant([list(values)]), [tf.shape(scores)[0], 1])
+
+
 def class_scores(output: tf.Tensor) -> tf.Tensor:
-    """Return the scores of every class, float32 [N, C].
+    """Return the scores of every class, float32 [N, C]; not for several labels, whose outputs are the scores.
 
     Args:
       output: Probabilities [N, C]; or a sigmoid [N, 1], the score of the second class.
@@ -85,11 +105,12 @@ def class_scores(output: tf.Tensor) -> tf.Tensor:
 
 
 def write(exported: ModelExport, folder: str) -> None:
-    """Write a SavedModel with three signatures.
+    """Write a SavedModel with three signatures; with several labels also a file with their thresholds.
 
     * `serving_default` takes `image_bytes` string [N] (or `features` float32 [N, size]) and returns `classes` and
-      `scores`, or `outputs`.
-    * `serving_examples` takes `inputs`, serialized tf.Examples string [N], and returns the same.
+      `scores`, or `outputs`. With several labels it returns `thresholds`, too.
+    * `serving_examples` takes `inputs`, serialized tf.Examples string [N], and returns the same without `thresholds`:
+      Classify needs exactly two outputs.
     * `transform_features` takes `examples` string [N] and returns the transformed features, the label included.
 
     Args:
@@ -116,6 +137,8 @@ def write(exported: ModelExport, folder: str) -> None:
     archive.add_endpoint(signatures.EXAMPLES, serving_examples, [_strings("inputs")])
     archive.add_endpoint(signatures.TRANSFORM, transform_features, [_strings("examples")])
     archive.write_out(folder, verbose=False)
+    if exported.thresholds:
+        label_file.write_thresholds(folder, dict(zip(exported.classes, exported.thresholds, strict=True)))
 
 
 def _strings(name: str) -> tf.TensorSpec:

@@ -30,7 +30,7 @@ LOOK_AT = 100  # records to choose the smallest from
 MAX_BYTES = 2**20  # total of the chosen examples; the file holds each at most three times
 
 
-def write(folder: str, model: str, feature: Feature, is_classification: bool, records: Iterable[bytes]) -> int:
+def write(folder: str, model: str, feature: Feature, has_classes: bool, records: Iterable[bytes]) -> int:
     """Add warm-up requests to a SavedModel of `serving.export.saved_model`; equal records give equal bytes.
 
     The requests are Predict on `serving_default` with one example and with a few, and Classify (Regress in a
@@ -41,13 +41,13 @@ def write(folder: str, model: str, feature: Feature, is_classification: bool, re
       folder: Folder of the SavedModel.
       model: Name of the model, which servers do not compare.
       feature: Feature of the records.
-      is_classification: Whether `serving_examples` serves Classify or Regress.
+      has_classes: Whether `serving_examples` serves Classify (classes, or several labels) or Regress.
       records: Serialized tf.Examples of the held-out split.
 
     Returns:
       The number of requests written.
     """
-    requests = _requests(model, feature, is_classification, _chosen(feature, records))
+    requests = _requests(model, feature, has_classes, _chosen(feature, records))
     if requests:
         target = posixpath.join(folder, *PATH)
         tf.io.gfile.makedirs(posixpath.dirname(target))
@@ -75,7 +75,7 @@ def _chosen(feature: Feature, records: Iterable[bytes]) -> list[tf.train.Example
 
 
 def _requests(
-    model: str, feature: Feature, is_classification: bool, examples: Sequence[tf.train.Example]
+    model: str, feature: Feature, has_classes: bool, examples: Sequence[tf.train.Example]
 ) -> list[prediction_log_pb2.PredictionLog]:
     if not examples:
         return []
@@ -90,7 +90,7 @@ def _requests(
         "model_spec": model_pb2.ModelSpec(name=model, signature_name=signatures.EXAMPLES),
         "input": input_pb2.Input(example_list=input_pb2.ExampleList(examples=examples)),
     }
-    if is_classification:
+    if has_classes:
         classify = prediction_log_pb2.ClassifyLog(request=classification_pb2.ClassificationRequest(**by_example))
         return [*logs, prediction_log_pb2.PredictionLog(classify_log=classify)]
     regress = prediction_log_pb2.RegressLog(request=regression_pb2.RegressionRequest(**by_example))

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from components.models import build as compiling
 from components.models.augment_layer import Augment
@@ -14,12 +15,13 @@ from components.task.task import Task, Train
 from data.augmentation.config import Augmentation
 from data.errors import UsageError
 from data.sources import Csv
-from data.spec import Classes, Feature, Number, Vector
+from data.spec import Classes, Feature, Labels, Number, Vector
 from tests.tasks.tiny import TASK
 
 SIZE = 4
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(SIZE), label=Classes(), train=Train(epochs=2))
 NUMBERS = dataclasses.replace(ROWS, label=Number())
+SEVERAL = dataclasses.replace(ROWS, label=Labels())
 
 
 def _ends_with(*layers: Callable[[], Any]) -> Callable[[Feature, int], keras.Model]:
@@ -43,6 +45,9 @@ def _task(task: Task, width: int, activation: str | None) -> Task:
         (ROWS, 2, "softmax", 2),
         (ROWS, 1, "sigmoid", 2),
         (NUMBERS, 1, None, 0),
+        (SEVERAL, 3, "sigmoid", 3),
+        (SEVERAL, 2, "sigmoid", 2),
+        (SEVERAL, 1, "sigmoid", 1),
         (TASK, 3, "softmax", 3),
         (TASK, 1, "sigmoid", 2),
     ],
@@ -76,6 +81,43 @@ def test_a_model_that_breaks_the_contract_is_rejected_in_one_line(
     assert str(caught.value).startswith("the model of task 'tiny' ") and words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert ("softmax" in caught.value.hint) == ("probabilities" in words)
+
+
+SOFTMAX = "ends in a softmax; several labels need a sigmoid each"
+UNBOUNDED = "does not give a probability (0 to 1) for each label"
+
+
+@pytest.mark.parametrize(
+    ("last", "labels", "words"),
+    [
+        ([lambda: keras.layers.Dense(3, "softmax")], 3, SOFTMAX),
+        ([lambda: keras.layers.Dense(1, "softmax")], 1, SOFTMAX),  # always 1
+        ([lambda: keras.layers.Dense(1), keras.layers.Softmax], 1, SOFTMAX),
+        ([lambda: keras.layers.Dense(3), lambda: keras.layers.Activation("softmax")], 3, SOFTMAX),
+        ([lambda: keras.layers.Lambda(lambda rows: keras.ops.softmax(rows[:, :3]))], 3, SOFTMAX),
+        ([lambda: keras.layers.Dense(3)], 3, UNBOUNDED),
+        ([lambda: keras.layers.Dense(1, kernel_initializer=keras.initializers.Constant(1e-6))], 1, UNBOUNDED),
+        ([lambda: keras.layers.Dense(3, "tanh")], 3, UNBOUNDED),
+        ([lambda: keras.layers.Dense(1, "sigmoid")], 2, "gives ('N', 1) for 2 labels, expected [N, 2]"),
+        ([lambda: keras.layers.Dense(2, "sigmoid")], 3, "gives ('N', 2) for 3 labels, expected [N, 3]"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
+def test_a_model_without_a_sigmoid_for_each_label_is_rejected(
+    last: list[Callable[[], Any]], labels: int, words: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        compiling.build_for_training(dataclasses.replace(SEVERAL, model=_ends_with(*last)), labels)
+    assert str(caught.value) == f"the model of task 'tiny' {words}"
+    assert ("model.activation=sigmoid" in caught.value.hint) == (words in (SOFTMAX, UNBOUNDED))
+
+
+def test_saturated_sigmoids_are_no_softmax() -> None:
+    """One is always 1, the other always 0."""
+    bias = keras.initializers.RandomUniform(-1e4, 1e4, seed=3)
+    last = _ends_with(lambda: keras.layers.Dense(2, "sigmoid", kernel_initializer="zeros", bias_initializer=bias))
+    model = compiling.build_for_training(dataclasses.replace(SEVERAL, model=last), 2)
+    assert sorted(model.predict(np.zeros((1, SIZE)), verbose=0)[0]) == [0, 1]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -137,6 +179,23 @@ def test_the_loss_fits_the_output(
     else:
         answers = outputs.argmax(axis=1) if width > 1 else outputs[:, 0] > 0.5
         assert found["accuracy"] == pytest.approx(np.mean(answers == LABELS))
+
+
+@pytest.mark.parametrize("labels", [1, 2, 3])
+def test_the_loss_and_the_metrics_of_several_labels(labels: int) -> None:
+    """The mean of all cells' binary cross-entropies; the areas are scikit-learn's up to Keras' 200 thresholds."""
+    rng = np.random.default_rng(labels)
+    features = rng.normal(size=(400, SIZE)).astype("float32")
+    truth = (features @ rng.normal(size=(SIZE, labels)) + rng.normal(size=(400, labels)) > 0.5).astype("float32")
+    model = compiling.build_for_training(_task(SEVERAL, labels, "sigmoid"), labels)
+    scores = model.predict(features, verbose=0)
+    found = model.evaluate(features, truth, verbose=0, return_dict=True)
+    right = np.where(truth == 1, scores, 1 - scores).astype("float64")
+    assert found.keys() == {"loss", *SEVERAL.metrics}
+    assert found["loss"] == pytest.approx(-np.log(right).mean(), rel=1e-5)
+    assert found["binary_accuracy"] == pytest.approx(((scores > 0.5) == truth).mean(), rel=1e-6)
+    assert found["auc"] == pytest.approx(roc_auc_score(truth, scores), abs=5e-3)
+    assert found["pr_auc"] == pytest.approx(average_precision_score(truth, scores), abs=1e-2)
 
 
 def test_the_optimizer_is_the_one_asked_for() -> None:

@@ -42,9 +42,15 @@ def test_several_classes_get_a_softmax_and_dropout() -> None:
     np.testing.assert_allclose(np.sum(model(np.zeros((2, 32, 32, 1), np.uint8)), axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("labels", [1, 2, 3])
+def test_several_labels_get_a_sigmoid_each(labels: int) -> None:
+    model = ConvNet((4,), 4, activation="sigmoid")(Image(8, 8), labels)
+    assert model.output_shape == (None, labels) and model.layers[-1].activation is keras.activations.sigmoid
+
+
 def test_wrong_settings_and_too_small_pictures_are_rejected() -> None:
     with pytest.raises(UsageError, match="28x28 are too small for 5 blocks"):
         ConvNet()(Image(28, 28), 2)
-    for wrong in ({"filters": ()}, {"dense": 0}, {"dropout": 1.0}):
+    for wrong in ({"filters": ()}, {"dense": 0}, {"dropout": 1.0}, {"activation": "relu"}):
         with pytest.raises(UsageError):
             ConvNet(**wrong)

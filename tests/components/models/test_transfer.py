@@ -50,6 +50,13 @@ def test_pixels_are_scaled_as_the_backbone_expects_them(backbone: str, scale: ob
     np.testing.assert_allclose(found, scale(pixels.astype("float32")), rtol=1e-4, atol=1e-3)  # type: ignore[operator]
 
 
+def test_several_labels_get_a_sigmoid_each() -> None:
+    model = dataclasses.replace(SMALL, activation="sigmoid")(Image(32, 32), 2)
+    assert model.output_shape == (None, 2) and model.layers[-1].activation is keras.activations.sigmoid
+    number = dataclasses.replace(SMALL, activation="sigmoid")(Image(32, 32), 0)
+    assert number.layers[-1].activation is keras.activations.linear
+
+
 def test_the_backbone_is_frozen_and_can_be_unfrozen() -> None:
     model = SMALL(Image(64, 64), 3)
     assert trainable(model) == 1280 * 3 + 3

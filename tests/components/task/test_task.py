@@ -12,12 +12,13 @@ from components.task.task import Evaluate, Gate, Task, Train
 from data.augmentation.config import Augmentation
 from data.errors import UsageError
 from data.sources import Csv, ImageFolder
-from data.spec import Classes, Image, Number, Vector
+from data.spec import Classes, Image, Labels, Number, Vector
 from tests.tasks.line import TASK as LINE
 from tests.tasks.tiny import TASK as TINY
 
 PICTURES_OF_NUMBERS = dataclasses.replace(TINY, source=Csv(), label=Number())
 ROWS = dataclasses.replace(LINE, label=Classes())
+SEVERAL = dataclasses.replace(LINE, label=Labels(), evaluate=Evaluate())
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,7 @@ ROWS = dataclasses.replace(LINE, label=Classes())
     [
         (lambda: Evaluate(slices=cast(Any, "label")), "evaluate.slices must be a tuple of texts, got 'label'"),
         (lambda: Evaluate(min_accuracy=float("nan")), "evaluate.min_accuracy must be a number that is finite, got nan"),
+        (lambda: Evaluate(min_average_precision=1.5), "evaluate.min_average_precision must be 0 to 1, got 1.5"),
         (lambda: Evaluate(max_error=-1), "evaluate.max_error must not be below 0, got -1"),
         (lambda: Train(stop_when="accuracy > 1e999"), "train.stop_when must be a metric, a sign and a number"),
         (lambda: Train(seed=-1), "train.seed must not be below 0, got -1"),
@@ -88,6 +90,7 @@ def test_names_that_are_legal() -> None:
         (TINY, ("label", "image/format", "image/width", "image/height", "image/channels", "image/bytes")),
         (PICTURES_OF_NUMBERS, ("image/format",)),
         (ROWS, ("label",)),
+        (SEVERAL, ("label",)),
         (LINE, ("label",)),  # the default
         (LINE, ()),
     ],
@@ -112,6 +115,36 @@ def test_slices_by_anything_else_are_refused(task: Task, slices: tuple[str, ...]
     with pytest.raises(UsageError) as caught:
         dataclasses.replace(task, evaluate=Evaluate(slices=slices))
     assert words in str(caught.value) and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("task", "limit", "words", "legal"),
+    [
+        (ROWS, "min_average_precision", "does not apply to classes", "min_accuracy"),
+        (LINE, "min_average_precision", "does not apply to a number", "max_error"),
+        (SEVERAL, "min_accuracy", "does not apply to several labels", "min_average_precision"),
+        (SEVERAL, "max_error", "does not apply to several labels", "min_average_precision"),
+    ],
+)
+def test_a_limit_for_another_kind_of_label_is_refused(task: Task, limit: str, words: str, legal: str) -> None:
+    """It would never apply."""
+    with pytest.raises(UsageError) as caught:
+        dataclasses.replace(task, evaluate=Evaluate(**{limit: 0.5}))
+    assert str(caught.value) == f"evaluate.{limit} {words}"
+    assert caught.value.hint.endswith(f" is evaluate.{legal}.")
+    fitting = dataclasses.replace(task, evaluate=Evaluate(**{legal: 0.5}))
+    assert getattr(fitting.evaluate, legal) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("task", "legal", "other"),
+    [(ROWS, "accuracy", "auc"), (LINE, "mae", "accuracy"), (SEVERAL, "pr_auc", "accuracy"), (SEVERAL, "auc", "mae")],
+)
+def test_the_metrics_of_training_by_kind_of_label(task: Task, legal: str, other: str) -> None:
+    found = dataclasses.replace(task, train=Train(monitor=f"val_{legal}", stop_when=f"{legal} > 0.5"))
+    assert found.train.monitor == f"val_{legal}"
+    with pytest.raises(UsageError, match=f"no metric for train.monitor 'val_{other}'"):
+        dataclasses.replace(task, train=Train(monitor=f"val_{other}"))
 
 
 def test_the_size_of_a_vector_has_a_limit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import tensorflow as tf
 from data.images import ops
 from data.images.formats import read_header
 from data.records import Record, image_record, vector_record
-from data.spec import Classes, Feature, Image, Label, Number, Vector
+from data.spec import Classes, Feature, Image, Label, Labels, Number, Vector
 from serving.export import saved_model
+from serving.export.batching import Batching
+from serving.export.label_file import read_thresholds
 
 SPEC = Image(6, 5, 3)
 CLASSES = ("été", "ant", "10")
@@ -33,7 +36,11 @@ class Transform(tf.Module):
         if "image" in raw:
             assert isinstance(self._feature, Image)
             outputs["image"] = ops.decode_batch(raw["image"], self._feature)
-        if "label" in raw and self._classes:
+        if isinstance(raw.get("label"), tf.SparseTensor):
+            dense = tf.sparse.to_dense(raw["label"], "")
+            hot = [tf.reduce_any(dense == name, axis=1) for name in self._classes]
+            outputs["label"] = tf.cast(tf.stack(hot, axis=1), tf.float32)
+        elif "label" in raw and self._classes:
             outputs["label"] = tf.argmax(raw["label"][:, None] == tf.constant(self._classes)[None], axis=1)
         return outputs
 
@@ -55,8 +62,11 @@ def _model(feature: Feature, width: int, activation: str | None, *augmentation: 
 Signatures = dict[str, Any]  # tf.function signatures by name
 
 
-def _export(folder: Path, model: keras.Model, feature: Feature, label: Label, classes: Sequence[str]) -> Signatures:
-    saved_model.write(saved_model.ModelExport(model, Transform(feature, classes), feature, label, classes), str(folder))
+def _export(
+    folder: Path, model: keras.Model, feature: Feature, label: Label, classes: Sequence[str], **more: Any
+) -> Signatures:
+    exported = saved_model.ModelExport(model, Transform(feature, classes), feature, label, classes, **more)
+    saved_model.write(exported, str(folder))
     loaded = tf.saved_model.load(str(folder))
     loaded.signatures.loaded = loaded  # a signature does not keep its model
     return loaded.signatures
@@ -74,7 +84,7 @@ def files(smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]) -> li
     return [encode(smooth(seed, 9 + seed, 12 + seed), kind) for seed, kind in enumerate(kinds)]
 
 
-def _examples(files: Sequence[bytes], labels: Sequence[str]) -> tf.Tensor:
+def _examples(files: Sequence[bytes], labels: Sequence[str | tuple[str, ...]]) -> tf.Tensor:
     made = [
         image_record(contents, (1, 1), read_header(contents), label, "x").example
         for contents, label in zip(files, labels, strict=True)
@@ -158,6 +168,54 @@ def test_a_sigmoid_gives_the_scores_of_both_classes(tmp_path: Path, files: list[
     answer = signatures["serving_default"](image_bytes=tf.constant(files))
     np.testing.assert_allclose(answer["scores"], np.stack([1 - second, second], axis=1), rtol=1e-6)
     assert answer["classes"].numpy().tolist() == [[b"cat", b"dog"]] * 4
+
+
+# Several labels
+
+
+@pytest.mark.parametrize("names", [CLASSES, ("cat", "dog"), ("cat",)], ids=len)
+@pytest.mark.parametrize("batching", [Batching(), Batching(max_batch_size=4)], ids=["alone", "batching"])
+def test_several_labels_have_a_score_and_a_threshold_each(
+    names: tuple[str, ...], batching: Batching, tmp_path: Path, files: list[bytes]
+) -> None:
+    """One sigmoid is one label, not two classes; the thresholds are the same numbers in the graph and in the file."""
+    model, width = _model(SPEC, len(names), "sigmoid"), len(names)
+    thresholds = tuple(np.array([0.1, 1 / 3, 0.7], np.float32)[:width].tolist())
+    more = {"thresholds": thresholds, "batching": batching}
+    signatures = _export(tmp_path / "1", model, SPEC, Labels(names), names, **more)
+    both = {"classes": (tf.string, [None, width]), "scores": (tf.float32, [None, width])}
+    assert _described(signatures["serving_examples"].structured_outputs) == both
+    with_thresholds = {**both, "thresholds": (tf.float32, [None, width])}
+    assert _described(signatures["serving_default"].structured_outputs) == with_thresholds
+
+    expected = model(ops.decode_batch(tf.constant(files), SPEC), training=False).numpy()
+    answer = signatures["serving_default"](image_bytes=tf.constant(files))
+    np.testing.assert_allclose(answer["scores"], expected, rtol=1e-6)
+    assert answer["classes"].numpy().tolist() == [[name.encode() for name in names]] * 4
+    assert answer["thresholds"].numpy().tolist() == [list(thresholds)] * 4
+    by_example = signatures["serving_examples"](inputs=_examples(files, [names[:1]] * 4))
+    np.testing.assert_allclose(by_example["scores"], answer["scores"], rtol=1e-6)
+    none = signatures["serving_default"](image_bytes=tf.constant([], tf.string))
+    assert none["scores"].shape == none["thresholds"].shape == (0, width)
+
+    file = json.loads((tmp_path / "1" / "assets.extra" / "labels.json").read_text("utf-8"))
+    assert file["labels"] == [{"name": name, "threshold": one} for name, one in zip(names, thresholds, strict=True)]
+    assert read_thresholds(str(tmp_path / "1")) == dict(zip(names, thresholds, strict=True))
+
+
+def test_transform_features_gives_a_row_for_several_labels(tmp_path: Path, files: list[bytes]) -> None:
+    more = {"thresholds": (0.5, 0.5, 0.5)}
+    signatures = _export(tmp_path / "1", _model(SPEC, 3, "sigmoid"), SPEC, Labels(CLASSES), CLASSES, **more)
+    examples = _examples(files, [("10", "été"), (), ("ant",), CLASSES])
+    found = signatures["transform_features"](examples=examples)["label"]
+    assert found.numpy().tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]]
+
+
+def test_thresholds_belong_to_several_labels(tmp_path: Path, pictures: tuple[keras.Model, Signatures]) -> None:
+    for label, thresholds in ((Classes(CLASSES), (0.5,) * 3), (Labels(CLASSES), ()), (Labels(CLASSES), (0.5,) * 2)):
+        with pytest.raises(ValueError, match=f"{len(thresholds)} thresholds for {type(label).__name__}"):
+            _export(tmp_path / "1", pictures[0], SPEC, label, CLASSES, thresholds=thresholds)
+    assert read_thresholds(str(tmp_path)) == {}
 
 
 @pytest.mark.parametrize("output", [[[0.25], [1.0]], [[0.1, 0.9], [0.6, 0.4]]])
