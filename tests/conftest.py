@@ -111,7 +111,7 @@ def read_all() -> Callable[..., dict[str, Any]]:
     """Function that plans and reads a source; returns the outcomes by split, and the plan as "plan"."""
 
     def read(source: Any, folder: Path, feature: Any, label: Any, seed: int = 0) -> dict[str, Any]:
-        plan = source.plan(str(folder), feature)
+        plan = source.plan(str(folder), feature, label)
         rng = np.random.default_rng(seed)
         outcomes = {
             split: list(source.read(str(folder), items, feature, label, rng)) for split, items in plan.splits.items()

@@ -152,7 +152,7 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
         config = custom_config(execution.properties)
         task = task_of(config)
         folder = _folder(execution.properties)
-        plan = task.source.plan(folder, task.feature)
+        plan = task.source.plan(folder, task.feature, task.label)
         shards = make_shards(plan, task.ingest.seed)
         log.info("%d shards planned from %s", len(shards), folder)
         with self._make_beam_pipeline() as pipeline:

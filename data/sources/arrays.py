@@ -17,15 +17,18 @@ from data.files.listing import FILE, entries
 from data.images import stored_png
 from data.images.headers import Header
 from data.names import printable
-from data.records import Outcome, Rejected, image_record, vector_record
+from data.records import LabelValue, Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, Plan, Source, blocks, chunks, list_found, prefetch, shuffled_rows
-from data.sources.labels import ONE_HOT_HINT, InvalidLabel, parse_label
-from data.spec import Feature, Image, Label
+from data.sources.labels import ONE_HOT_HINT, InvalidLabel, indicated_names, parse_label
+from data.spec import Feature, Image, Label, Labels
 
 
 @dataclass(frozen=True)
 class Arrays(Source):
     """Source of pairs of arrays: row i of the one is an example, row i of the other its label.
+
+    For `Labels`, the array of labels is a matrix [N, labels] of 0 and 1, or of truth values: column i is the i-th of
+    `label.names`, or without names the label "i". An array [N] gives one label for each example.
 
     Attributes:
       train: names of the arrays of examples and of labels for training: `x_train` is the file `x_train.npy`, or the
@@ -47,7 +50,7 @@ class Arrays(Source):
         """Return training and evaluation, or "" if no arrays are named for evaluation."""
         return frozenset(("train", "eval") if self.eval else ("",))
 
-    def plan(self, folder: str, feature: Feature) -> Plan:
+    def plan(self, folder: str, feature: Feature, label: Label | None = None) -> Plan:
         """List blocks of rows, (examples, labels, first row, last row + 1), by split.
 
         Raises:
@@ -55,7 +58,7 @@ class Arrays(Source):
         """
         pairs = {"train": self.train, "eval": self.eval} if self.eval else {"": self.train}
         located = {split: (_find_array(folder, x), _find_array(folder, y)) for split, (x, y) in pairs.items()}
-        return plan_pairs(located, feature)
+        return plan_pairs(located, feature, label)
 
     def read(
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
@@ -100,16 +103,17 @@ def pick_identical(paths: Sequence[str]) -> str:
     return first
 
 
-def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature) -> Plan:
+def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature, label: Label | None) -> Plan:
     """Plan blocks of rows of each split's pair of arrays.
 
     Args:
       pairs: paths of the examples and of the labels, by split.
       feature: the task's feature.
+      label: the task's label; None stands for `Classes`.
 
     Raises:
-      DataError: If the numbers of examples and labels differ or are 0, a label has several values, or the examples do
-        not fit the feature.
+      DataError: If the numbers of examples and labels differ or are 0, or the examples do not fit the feature or the
+        labels the label.
     """
     plan = Plan({}, records_per_item=BLOCK)
     for split, (x, y) in pairs.items():
@@ -121,11 +125,7 @@ def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature) -> Plan:
             )
         if not len(examples):
             raise DataError(f"{_display_name(x)} has no rows")
-        if labels[0].size != 1:
-            raise DataError(
-                f"{_display_name(y)} has {labels[0].size} values per row: a label has one value",
-                hint=ONE_HOT_HINT,
-            )
+        _check_labels(_display_name(y), labels, label)
         _check_shape(_display_name(x), examples, feature)
         plan.splits[split] = [(x, y, first, last) for first, last in blocks(len(examples))]
     return plan
@@ -133,6 +133,27 @@ def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature) -> Plan:
 
 def _describe_rows(array: NDArray[Any]) -> str:
     return f"{len(array):,} rows" if array.ndim else "no rows"
+
+
+def _check_labels(name: str, array: NDArray[Any], label: Label | None) -> None:
+    """Check that a row has one value; of `Labels`, that it may also have a number for each name."""
+    if not _is_matrix(array, label):
+        if array[0].size != 1:
+            raise DataError(f"{name} has {array[0].size} values per row: a label has one value", hint=ONE_HOT_HINT)
+        return
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{name} holds {array.dtype} of shape {array.shape}: several labels are a matrix [N, labels] of 0 and 1",
+            hint="scikit-learn's MultiLabelBinarizer makes one from lists of names.",
+        )
+    names = label.names if isinstance(label, Labels) else ()
+    if names and array.shape[1] != len(names):
+        raise DataError(f"{name} has {array.shape[1]} columns, but label.names has {len(names)} names")
+
+
+def _is_matrix(array: NDArray[Any], label: Label | None) -> bool:
+    """Return whether the rows have a value for each name, and not one label."""
+    return isinstance(label, Labels) and array.ndim > 1
 
 
 def _check_shape(name: str, array: NDArray[Any], feature: Feature) -> None:
@@ -191,10 +212,11 @@ def _make_records(
     rows: NDArray[Any], encoded: list[Any], labels: NDArray[Any], sources: list[str], feature: Feature, label: Label
 ) -> Iterator[Outcome]:
     header = Header("png", rows.shape[-1])
-    values = labels.reshape(len(labels), -1).tolist()
-    for row, code, value, source in zip(rows, encoded, values, sources, strict=True):
+    values = labels.reshape(len(labels), -1)
+    parse = _parse_row if _is_matrix(labels, label) else parse_label
+    for row, code, value, source in zip(rows, encoded, values.tolist(), sources, strict=True):
         try:
-            name = parse_label(value, label)
+            name = parse(value, label)
         except InvalidLabel as error:
             yield Rejected(source, "unknown label", str(error))
             continue
@@ -202,6 +224,12 @@ def _make_records(
             yield image_record(code, row.shape[:2], header, name, source, content=row.tobytes())
         else:
             yield vector_record(code, name, source)
+
+
+def _parse_row(values: Sequence[Any], label: Label) -> LabelValue:
+    """Return the names whose columns are 1."""
+    names = label.names if isinstance(label, Labels) else ()
+    return indicated_names(values, names or [str(column) for column in range(len(values))])
 
 
 def _display_name(path: str) -> str:

@@ -19,7 +19,7 @@ from data.records import Outcome, Rejected, vector_record
 from data.sources.base import BLOCK
 from data.sources.labels import InvalidLabel, parse_label, parse_number, shorten_value
 from data.sources.split_files import FileSource
-from data.spec import Feature, Label, Vector
+from data.spec import Feature, Label, Labels, Vector
 
 _LONGEST_LINE = 1 << 20  # bytes; a file whose lines end in CR only is a single line
 
@@ -67,6 +67,18 @@ class Csv(FileSource):
             raise UsageError(f"source.columns names '{repeated[0]}' twice")
         if self.label in self.columns:
             raise UsageError(f"source.columns names '{self.label}', which is the label")
+
+    def check_label(self, label: Label) -> None:
+        """Check that a row has one label.
+
+        Raises:
+          UsageError: If the label is `Labels`.
+        """
+        if isinstance(label, Labels):
+            raise UsageError(
+                "Csv reads one label a row: the label must be Classes or Number, not Labels",
+                hint="Rows of numbers with several labels: Arrays (a matrix of 0 and 1) or TFRecords.",
+            )
 
     @staticmethod
     def is_data_file(name: str) -> bool:

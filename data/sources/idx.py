@@ -15,7 +15,7 @@ from data.names import printable
 from data.records import Outcome
 from data.sources.arrays import pick_identical, plan_pairs, read_pairs
 from data.sources.base import Plan, Source, list_found
-from data.spec import Feature, Label
+from data.spec import Feature, Label, Labels
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,19 @@ class Idx(Source):
         """Return training and evaluation, or "" if no prefix is given for evaluation."""
         return frozenset(("train", "eval") if self.eval else ("",))
 
-    def plan(self, folder: str, feature: Feature) -> Plan:
+    def check_label(self, label: Label) -> None:
+        """Check that a picture has one label.
+
+        Raises:
+          UsageError: If the label is `Labels`.
+        """
+        if isinstance(label, Labels):
+            raise UsageError(
+                "Idx reads one label a picture: the label must be Classes or Number, not Labels",
+                hint="Pictures with several labels: Arrays (a matrix of 0 and 1), TFRecords or an ImageFolder.",
+            )
+
+    def plan(self, folder: str, feature: Feature, label: Label | None = None) -> Plan:
         """List blocks of rows, (images, labels, first row, last row + 1), by split.
 
         Raises:
@@ -56,7 +68,7 @@ class Idx(Source):
             )
             for split, prefix in prefixes.items()
         }
-        return plan_pairs(pairs, feature)
+        return plan_pairs(pairs, feature, label)
 
     def read(
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator

@@ -13,13 +13,15 @@ import numpy as np
 from data.errors import DataError, UsageError
 from data.files.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
 from data.images.formats import SUFFIXES, UNSUPPORTED, read_header, suffix
-from data.images.validate import check_files
+from data.images.validate import Checked, check_files
 from data.names import list_names, printable, to_utf8
 from data.records import Outcome, Rejected, image_record
-from data.sources.base import Plan, chunks, prefetch
-from data.sources.labels import InvalidLabel, resolve_class
+from data.sources.base import CHUNK, Plan, prefetch
+from data.sources.labels import InvalidLabel, label_order, resolve_class
 from data.sources.splits import SplitSource, ambiguous_splits, choose_splits, group_by_role
-from data.spec import Classes, Feature, Image, Label
+from data.spec import Classes, Feature, Image, Label, Labels, Number
+
+_Group = tuple[tuple[str, str], ...]  # path and name of the class folder of each image
 
 _MIN_OVERLAP = 0.5  # two folders that share at least this part of their folders look like splits
 _MAX_COMPARED = 200  # number of folders that are compared with one another
@@ -32,14 +34,28 @@ class ImageFolder(SplitSource):
     The name of the folder is the class; images may be in folders below it. Without folders for the splits, the content
     of an image decides its split. `data.sources.splits` defines which names are splits. Hidden files and folders and
     other files are counted as "not a picture", images outside of the class folders as unused.
+
+    For `Labels`, a picture is in the folder of each of its labels, under the same name: `cats/1.jpg` and `dogs/1.jpg`
+    with equal bytes, copies or links, are one picture with two labels. With different bytes they are two pictures.
     """
 
     def split_names(self, folder: str) -> frozenset[str]:
         """Return the splits that the names of the upper folders show."""
         return frozenset(self._layout(folder)[0])
 
-    def plan(self, folder: str, feature: Feature) -> Plan:
+    def check_label(self, label: Label) -> None:
+        """Check that the label is a name, as folders have.
+
+        Raises:
+          UsageError: If it is a number.
+        """
+        if isinstance(label, Number):
+            raise UsageError("the labels of an ImageFolder are its folders, so the label must be Classes or Labels")
+
+    def plan(self, folder: str, feature: Feature, label: Label | None = None) -> Plan:
         """List (path below `folder`, name of the class folder) of every image, by split.
+
+        For `Labels`, an item is a tuple of these pairs: the images with the same path below their class folders.
 
         Raises:
           DataError: If there is no class, a class has no images, or the splits are ambiguous.
@@ -54,7 +70,9 @@ class ImageFolder(SplitSource):
             classes = _list_classes(plan, folder, below)
             if self.explicit_splits() is None and not split:
                 _check_no_splits(folder, classes)
-            plan.splits[split] = [(path, name) for name, one in classes.items() for path in one.images]
+            images = [(path, name) for name, one in classes.items() for path in one.images]
+            plan.splits[split] = _group_by_name(images, below) if isinstance(label, Labels) else images
+            plan.records_per_item = max(plan.records_per_item, -(-len(images) // len(plan.splits[split])))
             plan.classes.update(classes)
         return plan
 
@@ -62,21 +80,17 @@ class ImageFolder(SplitSource):
         self, folder: str, items: Sequence[Any], feature: Feature, label: Label, rng: np.random.Generator
     ) -> Iterator[Outcome]:
         """Read and decode each image with the transform's own decoder; reject those that it cannot decode."""
-        assert isinstance(feature, Image) and isinstance(label, Classes)
-        for chunk, checked in prefetch(
-            lambda part: check_files(
-                [posixpath.join(folder, path) for path, _ in part], feature.channels, feature.max_pixels
-            ),
-            chunks(items),
-        ):
-            for (path, name), (contents, size, reason, message) in zip(chunk, checked, strict=True):
-                if reason:
-                    yield Rejected(path, reason, message)
-                    continue
-                try:
-                    yield image_record(contents, size, read_header(contents), resolve_class(name, label), path)
-                except InvalidLabel as error:
-                    yield Rejected(path, "unknown label", str(error))
+        assert isinstance(feature, Image) and isinstance(label, (Classes, Labels))
+
+        def check_chunk(chunk: Sequence[_Group]) -> list[Checked]:
+            paths = [posixpath.join(folder, path) for group in chunk for path, _ in group]
+            return check_files(paths, feature.channels, feature.max_pixels)
+
+        groups: Iterable[_Group] = items if isinstance(label, Labels) else ((item,) for item in items)
+        for chunk, checked in prefetch(check_chunk, _chunk_groups(groups)):
+            remaining = iter(checked)
+            for group in chunk:
+                yield from _merge_equal(group, list(itertools.islice(remaining, len(group))), label)
 
     def _layout(self, folder: str) -> tuple[dict[str, str], list[str]]:
         """Return the parent of the class folders of each split ("" for the data folder itself), and notes for the user.
@@ -95,6 +109,67 @@ class ImageFolder(SplitSource):
         if not layout and inner:  # the archive's own folder
             layout, _ = _split_folders(folder, inner, entries(posixpath.join(folder, inner), _is_image))
         return layout or {"": ""}, notes
+
+
+def _chunk_groups(groups: Iterable[_Group]) -> Iterator[list[_Group]]:
+    """Yield lists of groups that together have `CHUNK` images, or a few more."""
+    chunk: list[_Group] = []
+    count = 0
+    for group in groups:
+        chunk.append(group)
+        count += len(group)
+        if count >= CHUNK:
+            yield chunk
+            chunk, count = [], 0
+    if chunk:
+        yield chunk
+
+
+def _make_record(path: str, checked: Checked, names: Sequence[str], label: Classes | Labels) -> Outcome:
+    """Return the record of an image that is in the class folders of these names."""
+    contents, size, reason, message = checked
+    if reason:
+        return Rejected(path, reason, message)
+    try:
+        resolved = {resolve_class(name, label) for name in names}
+        found = tuple(label_order(resolved)) if isinstance(label, Labels) else resolved.pop()
+    except InvalidLabel as error:
+        return Rejected(path, "unknown label", str(error))
+    return image_record(contents, size, read_header(contents), found, path)
+
+
+def _merge_equal(images: _Group, checked: Sequence[Checked], label: Classes | Labels) -> Iterator[Outcome]:
+    """Make one record of the images that have equal bytes; reject those that cannot be decoded one by one.
+
+    Args:
+      images: path and name of the class folder of each image.
+      checked: the image of each.
+      label: the task's label.
+    """
+    if len(images) == 1:
+        yield _make_record(images[0][0], checked[0], (images[0][1],), label)
+        return
+    equal: dict[bytes, list[int]] = {}
+    for index, ((path, name), one) in enumerate(zip(images, checked, strict=True)):
+        if one.reason:
+            yield _make_record(path, one, (name,), label)
+        else:
+            equal.setdefault(one.contents, []).append(index)
+    for indices in equal.values():
+        yield _make_record(images[indices[0]][0], checked[indices[0]], [images[index][1] for index in indices], label)
+
+
+def _group_by_name(images: Sequence[tuple[str, str]], below: str) -> list[_Group]:
+    """Group images by their paths below their class folders.
+
+    Args:
+      images: path and name of the class folder of each image.
+      below: the folder of the class folders.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for path, name in images:
+        groups.setdefault(path[len(posixpath.join(below, name, "")) :], []).append((path, name))
+    return [tuple(group) for group in groups.values()]
 
 
 def _split_folders(folder: str, below: str, found: Sequence[Entry]) -> tuple[dict[str, str], list[str]]:

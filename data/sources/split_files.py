@@ -21,7 +21,7 @@ from data.sources.splits import (
     group_files_by_split,
     match_paths,
 )
-from data.spec import Feature
+from data.spec import Feature, Label
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class FileSource(SplitSource):
         """Return the splits that the names of folders and files show."""
         return frozenset(split_files(self, folder, self.is_data_file, self.KIND)[0])
 
-    def plan(self, folder: str, feature: Feature) -> Plan:
+    def plan(self, folder: str, feature: Feature, label: Label | None = None) -> Plan:
         """List the blocks of all files (`list_blocks`) by split.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -15,14 +15,14 @@ from data.errors import UsageError
 from data.images.formats import read_header
 from data.images.validate import check_bytes
 from data.names import list_names
-from data.records import Outcome, Rejected, image_record, vector_record
+from data.records import LabelValue, Outcome, Rejected, image_record, vector_record
 from data.sources.base import BLOCK, batched, chunks
-from data.sources.labels import ONE_HOT_HINT, InvalidLabel, parse_label
+from data.sources.labels import ONE_HOT_HINT, InvalidLabel, indicated_names, parse_label
 from data.sources.split_files import FileSource
 from data.sources.tfrecord_file import DamagedRecord, read_compressed, read_records_at, record_offsets
-from data.spec import Feature, Image, Label
+from data.spec import Feature, Image, Label, Labels
 
-Parsed = tuple[Any, Union[str, float]]  # the image's bytes or the list of numbers, and the label
+Parsed = tuple[Any, LabelValue]  # the image's bytes or the list of numbers, and the label
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class TFRecords(FileSource):
 
     Attributes:
       feature: key of the encoded image (bytes) or of the numbers (float or int64).
-      label: key of the label: bytes, int64 or float.
+      label: key of the label: bytes, int64 or float. Of `Labels`, it has any number of values, names or indices into
+        `label.names`; or, with three or more `label.names`, a 0 or 1 for each of them. An empty list means no label.
     """
 
     KIND: ClassVar[str] = "*tfrecord* or *.tfrec"
@@ -116,9 +117,9 @@ class TFRecords(FileSource):
                 )
         labels = _values(values[self.label])
         try:
-            name = parse_label(labels, label)
+            name = _parse_labels(labels, label) if isinstance(label, Labels) else parse_label(labels, label)
         except InvalidLabel as error:
-            one_hot = len(labels) > 1 and sorted(labels)[-2:] in ([0, 1], [0.0, 1.0])
+            one_hot = not isinstance(label, Labels) and len(labels) > 1 and sorted(labels)[-2:] in ([0, 1], [0.0, 1.0])
             return Rejected(source, "unknown label", f"'{self.label}': {error}{f'. {ONE_HOT_HINT}' if one_hot else ''}")
         if isinstance(feature, Image):
             contents = self._image(values, source)
@@ -143,6 +144,26 @@ class TFRecords(FileSource):
         if len(numbers) != size:
             return Rejected(source, "wrong size", f"{len(numbers)} numbers, but the feature has {size}")
         return numbers
+
+
+def _parse_labels(values: Sequence[Any], label: Labels) -> LabelValue:
+    """Return the names that a list of any number of values means.
+
+    A list of 0 and 1 as long as three or more `label.names` repeats a number, so that it cannot be a list of indices.
+
+    Raises:
+      InvalidLabel: If a value cannot be a label, or a number is repeated.
+    """
+    if any(isinstance(value, bytes) for value in values):
+        return parse_label(values, label)
+    if len(values) == len(label.names) > 2 and all(value in (0, 1) for value in values):
+        return indicated_names(values, label.names)
+    if len(set(values)) < len(values):
+        raise InvalidLabel(
+            f"{len(values)} numbers with repeats: a 0 or 1 for each label needs label.names, three or more, as many as"
+            " there are numbers"
+        )
+    return parse_label(values, label)
 
 
 def _values(feature: Any) -> list[Any]:

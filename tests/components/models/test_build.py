@@ -14,14 +14,14 @@ from components.models.augment_layer import Augment
 from components.task.task import Task, Train
 from data.augmentation.config import Augmentation
 from data.errors import UsageError
-from data.sources import Csv
+from data.sources import Arrays, Csv
 from data.spec import Classes, Feature, Labels, Number, Vector
 from tests.tasks.tiny import TASK
 
 SIZE = 4
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(SIZE), label=Classes(), train=Train(epochs=2))
 NUMBERS = dataclasses.replace(ROWS, label=Number())
-SEVERAL = dataclasses.replace(ROWS, label=Labels())
+SEVERAL = dataclasses.replace(ROWS, source=Arrays(), label=Labels())
 
 
 def _ends_with(*layers: Callable[[], Any]) -> Callable[[Feature, int], keras.Model]:

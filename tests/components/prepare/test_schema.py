@@ -18,14 +18,14 @@ from components.prepare import schema
 from components.task.task import Task
 from data.families import IS_NEW
 from data.records import FACTS, parse_spec
-from data.sources import Csv, TFRecords
+from data.sources import Arrays, Csv, TFRecords
 from data.spec import LABEL, Classes, Image, Labels, Number, Vector
 from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 NUMBERS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Number())
 NAMED_ROWS = dataclasses.replace(NUMBERS, label=Classes())
-TAGGED_ROWS = dataclasses.replace(NUMBERS, label=Labels())
+TAGGED_ROWS = dataclasses.replace(NUMBERS, source=Arrays(), label=Labels())
 SCALAR = tf.io.FixedLenFeature([], tf.string)
 
 

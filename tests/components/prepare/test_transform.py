@@ -16,14 +16,14 @@ from components.prepare.transform import Preprocessing, class_index, multi_hot, 
 from components.task.reference import TaskReference
 from data.images import ops
 from data.records import parse_spec
-from data.sources import Csv
+from data.sources import Arrays, Csv
 from data.spec import Classes, Image, Labels, Number, Vector
 from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 NUMBERS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Number())
 NAMED_ROWS = dataclasses.replace(NUMBERS, label=Classes())
-TAGGED_ROWS = dataclasses.replace(NUMBERS, label=Labels())
+TAGGED_ROWS = dataclasses.replace(NUMBERS, source=Arrays(), label=Labels())
 HERE = "tests.components.prepare.test_transform"
 
 

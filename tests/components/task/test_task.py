@@ -11,14 +11,14 @@ from components.models.transfer import Transfer
 from components.task.task import Evaluate, Gate, Task, Train
 from data.augmentation.config import Augmentation
 from data.errors import UsageError
-from data.sources import Csv, ImageFolder
+from data.sources import Arrays, Csv, ImageFolder
 from data.spec import Classes, Image, Labels, Number, Vector
 from tests.tasks.line import TASK as LINE
 from tests.tasks.tiny import TASK as TINY
 
 PICTURES_OF_NUMBERS = dataclasses.replace(TINY, source=Csv(), label=Number())
 ROWS = dataclasses.replace(LINE, label=Classes())
-SEVERAL = dataclasses.replace(LINE, label=Labels(), evaluate=Evaluate())
+SEVERAL = dataclasses.replace(LINE, source=Arrays(), label=Labels(), evaluate=Evaluate())
 
 
 @pytest.mark.parametrize(

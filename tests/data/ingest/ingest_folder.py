@@ -21,7 +21,7 @@ def ingest_folder(
     remove_duplicates: bool = False,
 ) -> Manifest:
     """Write all shards of a data folder, and return their manifest."""
-    plan = source.plan(str(folder), feature)
+    plan = source.plan(str(folder), feature, label)
     reports = [
         write_shard(shard, str(folder), str(target), source, feature, label, Ingest()) for shard in make_shards(plan, 0)
     ]

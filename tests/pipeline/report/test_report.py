@@ -59,8 +59,8 @@ from tests.tasks.tiny import TASK
 
 @dataclass(frozen=True)
 class Mine(ImageFolder):
-    def plan(self, folder, feature):
-        return super().plan(folder, feature)
+    def plan(self, folder, feature, label=None):
+        return super().plan(folder, feature, label)
 
 TASK = replace(TASK, source=Mine())
 """
