@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, Union
 
@@ -17,6 +18,8 @@ ResizeMethod = Literal["nearest", "bilinear", "bicubic", "area", "lanczos3"]
 Fit = Literal["stretch", "crop", "pad"]
 Orientation = Literal["ignore", "exif"]
 RESIZE_METHODS = ("nearest", "bilinear", "bicubic", "area", "lanczos3")
+FITS = ("stretch", "crop", "pad")
+_COLOURS = {"white": (255, 255, 255), "black": (0, 0, 0)}
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,22 @@ class Image:
       height, width: pixels after resizing in the graph.
       channels: 1 (grey) or 3 (RGB). CMYK is converted, as TensorFlow's decoders do. Of 16 bits a channel, the upper 8
         are used.
-      background: colour on which transparent pixels are blended: "white", "black" or "#rrggbb"; "": the alpha channel
-        is dropped, as TensorFlow's decoders do, so that the colours of transparent pixels, often black, appear.
+      background: colour on which transparent pixels are blended before anything else: "white", "black" or "#rrggbb".
+        Each channel becomes (value * alpha + colour * (255 - alpha)) / 255, rounded, as in Pillow's `alpha_composite`.
+        "": the alpha channel is dropped, as TensorFlow's decoders do, so that the colours of transparent pixels, often
+        black, appear.
       resize: the method of `tf.image.resize`; results are rounded to whole pixel values.
-      fit: what to do if a picture has another aspect ratio: "stretch" changes it; "crop" cuts the longer side around the
-        centre, as Keras' `crop_to_aspect_ratio`; "pad" adds black pixels around the shorter side, as Keras'
-        `pad_to_aspect_ratio`.
+      fit: what to do if a picture has another aspect ratio: "stretch" changes it; "crop" cuts the longer side around
+        the centre, as `crop_to_aspect_ratio` of Keras' `Resizing`; "pad" adds black pixels around the shorter side, as
+        its `pad_to_aspect_ratio`, and only then resizes. A picture that padding would make larger than 8 times
+        `max_pixels` (or than 67 million pixels) is a narrow strip; of it, every second, third, ... row and column is
+        used.
       orientation: "exif" turns a picture upright by the EXIF orientation in its file (JPEG, PNG and WebP), before it is
         cropped or resized; "ignore" uses the pixels as they are stored, as TensorFlow's decoders do.
       antialias: whether to apply a low-pass filter when shrinking (bilinear, bicubic and lanczos3 only).
       shrink_on_load: whether to scale large JPEGs by 1/2, 1/4 or 1/8 while they are decoded, before resizing; both
-        sides stay at least as long as the result's. Training, evaluation and serving do the same, depending on the
+        sides stay at least as long as the result's (with "crop", those of the part that is kept; with "pad", one side
+        of the picture, so that it is not enlarged). Training, evaluation and serving do the same, depending on the
         file's size. The pixels differ from those of a full decode: the scaling averages, which removes fine detail
         (and, without `antialias`, aliasing). Photographs of 12 megapixels to 224x224 were read 1.6 times as fast on
         two cores (`benchmarks.input`); one was decoded in 21 ms at 1/8 and in 35 ms at full size: no scaling saves
@@ -73,6 +81,10 @@ class Image:
             raise UsageError(f"feature.resize must be one of {', '.join(RESIZE_METHODS)}, got '{self.resize}'")
         if self.max_pixels < 1:
             raise UsageError(f"feature.max_pixels must be at least 1, got {self.max_pixels}")
+        if self.fit not in FITS:
+            raise UsageError(f"feature.fit must be one of {', '.join(FITS)}, got '{self.fit}'")
+        if self.background:
+            parse_colour(self.background)
 
     @property
     def name(self) -> str:
@@ -166,6 +178,23 @@ class Labels:
 @dataclass(frozen=True)
 class Number:
     """A label that is a number, float32 scalar."""
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Return red, green and blue, 0..255, of a colour as `Image.background` names it.
+
+    Raises:
+      UsageError: If it is not "white", "black" or "#rrggbb".
+    """
+    if text in _COLOURS:
+        return _COLOURS[text]
+    if not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise UsageError(
+            f"feature.background must be white, black or #rrggbb, got '{text}'",
+            hint="Give red, green and blue two hexadecimal digits each, such as #ff8000; '' drops the alpha channel.",
+        )
+    red, green, blue = bytes.fromhex(text[1:])
+    return red, green, blue
 
 
 Feature = Union[Image, Vector]

@@ -19,20 +19,23 @@ from data.images import pixel_limit
 _HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes: OS/2, Windows 3, its versions 2 and 3, OS/2 2, versions 4 and 5
 _OS2, _OS2_V2 = 12, 64
 _RUN_LENGTHS, _MASKS = (1, 2), (3, 6)  # compressions; any other one means another file inside
+_WITH_ALPHA_MASK, _ALPHA_MASK = 56, 66  # size of the first header with such a field; the field's offset
 _MASKS_OF_16 = (0x7C00, 0x3E0, 0x1F)  # red, green, blue; the defaults
 _MASKS_OF_32 = (0xFF0000, 0xFF00, 0xFF)
 
 
 @pixel_limit.on_cpu
-def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Decode one BMP; its alpha is dropped.
+def decode(contents: tf.Tensor, max_pixels: int, keep_alpha: bool = False) -> tf.Tensor:
+    """Decode one BMP.
 
     Args:
       contents: string scalar, the file's bytes.
       max_pixels: largest number of pixels that the file may claim.
+      keep_alpha: whether to return alpha, if a bit mask of the file says where it is (as for Pillow, the fourth byte of
+        32 bits without masks is not alpha). If not, it is dropped.
 
     Returns:
-      uint8 [height, width, 3].
+      uint8 [height, width, 3]; with alpha, 4.
 
     Raises:
       tf.errors.InvalidArgumentError: If the file is truncated, claims too many pixels, or has an unsupported layout;
@@ -67,13 +70,13 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
             lambda: stored[:, :, :3],
         )
 
-    return tf.cond(is_plain, plain, lambda: _other(max_pixels)(contents))
+    return tf.cond(is_plain, plain, lambda: _other(max_pixels, keep_alpha)(contents))
 
 
 @functools.cache
-def _other(max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def _other(max_pixels: int, keep_alpha: bool) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return `_decode_other`, traced once per process: tracing takes longer than all other decoding."""
-    return pixel_limit.not_inlined(lambda one: _decode_other(one, max_pixels), tf.TensorSpec([], tf.string))
+    return pixel_limit.not_inlined(lambda one: _decode_other(one, max_pixels, keep_alpha), tf.TensorSpec([], tf.string))
 
 
 def _look_up_colours(indices: tf.Tensor, contents: tf.Tensor, start: tf.Tensor, end: tf.Tensor, size: int) -> tf.Tensor:
@@ -120,7 +123,7 @@ class _Layout(NamedTuple):
 
 
 @pixel_limit.on_cpu
-def _decode_other(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def _decode_other(contents: tf.Tensor, max_pixels: int, keep_alpha: bool) -> tf.Tensor:
     """Decode any layout, slowly: every pixel goes through arithmetic; see `decode`."""
     layout = _read_layout(contents)
     allowed = _check_layout(contents, layout, max_pixels)
@@ -140,7 +143,23 @@ def _decode_other(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
             lambda: _look_up_colours(indices, allowed, 14 + header, start, 4),
         )
 
-    return tf.cond(bits <= 8, by_palette, lambda: _apply_masks(pixels, width, bits // 8, layout.masks))
+    def by_masks() -> tf.Tensor:
+        masks = layout.masks
+        if not keep_alpha:
+            return _apply_masks(pixels, width, bits // 8, masks)
+        mask = _alpha_mask(allowed, layout)
+        image = _apply_masks(pixels, width, bits // 8, tf.concat([masks, [mask]], axis=0))
+        return tf.where((tf.range(4) == 3) & (mask == 0), tf.constant(255, tf.uint8), image)  # opaque without a mask
+
+    return tf.cond(bits <= 8, by_palette, by_masks)
+
+
+def _alpha_mask(contents: tf.Tensor, layout: _Layout) -> tf.Tensor:
+    """Return the bit mask of alpha, int64 scalar; 0 if there is none."""
+    stored = tf.strings.substr(contents, tf.minimum(_ALPHA_MASK, tf.strings.length(contents)), 4)
+    mask = tf.io.decode_raw(stored, tf.int32, fixed_length=4)[0]
+    has_field = layout.has_masks & ((layout.header >= _WITH_ALPHA_MASK) | (layout.compression == _MASKS[1]))
+    return tf.where(has_field, tf.cast(tf.bitcast(mask, tf.uint32), tf.int64), 0)
 
 
 def _read_layout(contents: tf.Tensor) -> _Layout:
@@ -204,7 +223,7 @@ def _split_bytes(pixels: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
 
 
 def _apply_masks(pixels: tf.Tensor, width: tf.Tensor, each: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-    """Extract red, green and blue of pixels of `each` bytes: uint8 [rows, bytes] to uint8 [rows, width, 3]."""
+    """Extract the channels (int64 [c]) of pixels of `each` bytes: uint8 [rows, bytes] to uint8 [rows, width, c]."""
     whole = tf.reshape(pixels[:, : width * each], [tf.shape(pixels)[0], width, each])
     values = tf.bitcast(tf.pad(whole, [[0, 0], [0, 0], [0, 4 - each]]), tf.uint32)
     channels = []

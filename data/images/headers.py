@@ -62,8 +62,17 @@ class JpegFrame(NamedTuple):
     channels: int = 0
 
 
+EXIF_PREFIX = b"Exif\0\0"
+ORIENTATION = 0x0112  # the tag of EXIF
+# Parts (segments, chunks) of a file and entries of a directory that are searched for an orientation, here and in the
+# graph (`data.images.exif`). Cameras write fewer than 100; libpng splits pixels into chunks of 8 KB.
+MOST_PARTS, MOST_ENTRIES = 4096, 1024
+_WHOLE_NUMBERS = {3: "H", 4: "I"}  # types of TIFF: SHORT and LONG
+
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette decodes to RGB
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN = b"\xff\xda"
+_BARE = frozenset((0x01, *range(0xD0, 0xDA)))  # markers without a size
 _WIDE = ("Display P3", "Adobe RGB", "ProPhoto RGB", "Rec. 2020", "Rec2020")
 _WIDE_NAMES = tuple(name.encode(code) for name in _WIDE for code in ("latin-1", "utf-16-be"))  # of ICC's versions 2, 4
 _BMP_CHANNELS = {1: 3, 4: 3, 8: 3, 16: 3, 24: 3, 32: 4}  # by bits a pixel; below 24 bits: a palette, or masks
@@ -89,69 +98,82 @@ def read_jpeg_xl(contents: bytes) -> Header:
 def jpeg_frame(contents: bytes) -> JpegFrame:
     """Return the frame header of a JPEG."""
     for marker, payload in _segments(contents):
-        if marker in _START_OF_FRAME:
+        if marker in _START_OF_FRAME and len(payload) >= 6:
             return JpegFrame(marker, payload[0], payload[5])
     return JpegFrame()
 
 
 def _segments(contents: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and payload of a JPEG's segments up to the frame header, of which 6 bytes (ITU T.81, B.1.1)."""
+    """Yield marker and payload of a JPEG's segments before the pixels (ITU T.81, B.1.1).
+
+    Bytes between segments are skipped, as libjpeg does; each counts as a part.
+    """
     position = 2
-    while position + 10 <= len(contents) and contents[position] == 0xFF:
-        marker = contents[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if marker in _START_OF_FRAME:
-            yield marker, contents[position + 4 : position + 10]
+    for _ in range(MOST_PARTS):
+        if position + 4 > len(contents) or contents[position : position + 2] == _START_OF_SCAN:
             return
-        end = position + 2 + int.from_bytes(contents[position + 2 : position + 4], "big")
-        yield marker, contents[position + 4 : end]
-        position = end
+        marker = contents[position + 1]
+        if contents[position] != 0xFF or marker in (0, 0xFF):
+            position += 1
+        elif marker in _BARE:
+            position += 2
+        else:
+            end = position + 2 + max(2, int.from_bytes(contents[position + 2 : position + 4], "big"))
+            yield marker, contents[position + 4 : end]
+            position = end
 
 
 def read_jpeg(contents: bytes) -> Header:
     """Read the facts of a JPEG from its segments before the pixels."""
-    channels, orientation, is_adobes, is_wide = 0, 1, False, False
+    channels, orientation, is_adobes, is_wide = 0, 0, False, False
     for marker, payload in _segments(contents):
-        if marker in _START_OF_FRAME:
+        if marker in _START_OF_FRAME and len(payload) >= 6:
             channels = payload[5]
-        elif marker == 0xE1 and payload[:6] == b"Exif\0\0":
-            orientation = _exif_orientation(payload[6:])
+        elif marker == 0xE1 and payload.startswith(EXIF_PREFIX):
+            orientation = orientation or _exif_orientation(payload)
         elif marker == 0xE2 and payload[:12] == b"ICC_PROFILE\0":
             is_wide |= any(name in payload for name in _WIDE_NAMES)
         elif marker == 0xEE and payload[:5] == b"Adobe":
             is_adobes = True
     inks = CMYK if is_adobes else INKS
     remarks = {EXIF_ROTATION: orientation > 1, inks: channels == 4, PROFILE: is_wide and channels != 4}
-    return Header("jpeg", channels, orientation, tuple(name for name, holds in remarks.items() if holds))
+    return Header("jpeg", channels, orientation or 1, tuple(name for name, holds in remarks.items() if holds))
 
 
 def read_png(contents: bytes) -> Header:
-    """Read the facts of a PNG from its first chunk and the names of the chunks before the pixels."""
+    """Read the facts of a PNG from its first chunk and from the names of the others."""
     channels = _PNG_CHANNELS.get(contents[25], 0) if len(contents) > 25 else 0
-    is_deep, orientation, position = contents[24:25] == b"\x10", 1, 33
-    remarks = {SIXTEEN_BITS: is_deep, ALPHA: channels in (2, 4)}
-    while position + 8 <= len(contents):
-        name, end = contents[position + 4 : position + 8], int.from_bytes(contents[position : position + 4], "big")
-        end += position + 12
-        if name in (b"IDAT", b"IEND"):
-            break
-        if name == b"eXIf":
-            orientation = _exif_orientation(contents[position + 8 : end])
-        remarks[ALPHA] |= name == b"tRNS"
-        remarks[ANIMATION] = remarks.get(ANIMATION, False) or name == b"acTL"
-        if name == b"iCCP":  # the profile is compressed; its name is not
-            remarks[PROFILE] = any(wide in contents[position + 8 : min(end, position + 88)] for wide in _WIDE_NAMES)
-        position = end
+    orientation, before_pixels = 0, True
+    remarks = {SIXTEEN_BITS: contents[24:25] == b"\x10", ALPHA: channels in (2, 4)}
+    for name, start, end in _png_chunks(contents):
+        before_pixels &= name != b"IDAT"
+        if name == b"eXIf":  # also allowed after the pixels
+            orientation = orientation or _exif_orientation(contents[start:end])
+        elif before_pixels:
+            remarks[ALPHA] |= name == b"tRNS"
+            remarks[ANIMATION] = remarks.get(ANIMATION, False) or name == b"acTL"
+            if name == b"iCCP":  # the profile is compressed; its name is not
+                remarks[PROFILE] = any(wide in contents[start : min(end, start + 80)] for wide in _WIDE_NAMES)
     remarks[EXIF_ROTATION] = orientation > 1
-    return Header("png", channels, orientation, tuple(name for name in REMARKS if remarks.get(name)))
+    return Header("png", channels, orientation or 1, tuple(name for name in REMARKS if remarks.get(name)))
+
+
+def _png_chunks(contents: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each chunk before the end (IEND), and the range of its data."""
+    position = 8
+    for _ in range(MOST_PARTS):
+        name, start = contents[position + 4 : position + 8], position + 8
+        if start > len(contents) or name == b"IEND":
+            return
+        end = start + int.from_bytes(contents[position : position + 4], "big")
+        yield name, start, end
+        position = end + 4
 
 
 def read_webp(contents: bytes) -> Header:
     """Read the facts of a WebP from its chunks, and from those in the first frame of an animation."""
     remarks: set[str] = set()
-    frames, orientation, channels, canvas, position = 0, 1, 3, b"", 12
+    frames, channels, canvas, position = 0, 3, b"", 12
     while position + 8 <= len(contents):
         name, size = contents[position : position + 4], int.from_bytes(contents[position + 4 : position + 8], "little")
         start = position + 8
@@ -167,16 +189,31 @@ def read_webp(contents: bytes) -> Header:
         elif name == b"ALPH" or (name == b"VP8L" and contents[start + 4 : start + 5] and contents[start + 4] & 0x10):
             remarks.add(ALPHA)
             channels = 4
-        elif name == b"EXIF":
-            orientation = _exif_orientation(contents[start : start + size].removeprefix(b"Exif\0\0"))
         elif name == b"ICCP" and any(wide in contents[start : start + size] for wide in _WIDE_NAMES):
             remarks.add(PROFILE)
+    orientation = _webp_orientation(contents)
     remarks |= {EXIF_ROTATION} if orientation > 1 else set()
     return Header("webp", channels, orientation, tuple(one for one in REMARKS if one in remarks))
 
 
+def _webp_orientation(contents: bytes) -> int:
+    """Return the orientation in the first EXIF chunk, if the flags of the chunk VP8X claim one, as libwebp does."""
+    position = 12
+    if contents[12:16] != b"VP8X" or not contents[20:21] or not contents[20] & 8:
+        return 1
+    for _ in range(MOST_PARTS):
+        start = position + 8
+        size = int.from_bytes(contents[position + 4 : start], "little")
+        if start > len(contents):
+            return 1
+        if contents[position : position + 4] == b"EXIF":
+            return _exif_orientation(contents[start : start + size])
+        position = start + size + size % 2
+    return 1
+
+
 def _gif_remarks(contents: bytes) -> Iterator[str]:
-    """Yield the remarks on a GIF; parse up to the second frame, as `pixel_limit.first_frame` does in the graph."""
+    """Yield the remarks on a GIF; parse up to the second frame, as `gif.first_frame` does in the graph."""
     frames, position = 0, 13 + _table(contents, 10)
     while position + 10 <= len(contents):
         if contents[position] == 0x21:
@@ -209,18 +246,25 @@ def _after_blocks(contents: bytes, position: int) -> int:
     return position + 1
 
 
-def _exif_orientation(tiff: bytes) -> int:
-    """Return tag 0x0112 of the first directory of a TIFF header; 1 if it is absent or malformed."""
+def _exif_orientation(exif: bytes) -> int:
+    """Return the orientation in EXIF data: a TIFF header and its first directory, after an optional prefix.
+
+    It is 1 if it is absent, damaged or out of range. If the tag is there more than once, the last entry counts.
+    """
+    tiff = exif.removeprefix(EXIF_PREFIX)
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
+    if order is None or tiff[2:4] not in (b"*\0", b"\0*"):
         return 1
+    found = 1
     try:
         (start,) = struct.unpack_from(order + "I", tiff, 4)
         (entries,) = struct.unpack_from(order + "H", tiff, start)
-        for entry in range(entries):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, start + 2 + 12 * entry)
-            if tag == 0x0112:
-                return value if 1 <= value <= 8 else 1
+        for entry in range(min(entries, MOST_ENTRIES)):
+            place = start + 2 + 12 * entry
+            tag, kind, count, _ = struct.unpack_from(order + "HHII", tiff, place)
+            if tag == ORIENTATION:
+                (value,) = struct.unpack_from(order + _WHOLE_NUMBERS.get(kind, "x"), tiff, place + 8) or (1,)
+                found = value if count == 1 and 1 <= value <= 8 else 1
     except struct.error:
         pass
-    return 1
+    return found

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from data.images import bmp, jpeg_xl, pixel_limit, stored_png, webp
+from data.images import alpha, bmp, exif, framing, gif, jpeg_xl, pixel_limit, stored_png, webp
 from data.images.formats import DECODED, FileFormat, Magic
-from data.spec import MAX_PIXELS, Image
+from data.spec import MAX_PIXELS, Fit, Image, Orientation, parse_colour
 
 _RATIOS = (2, 4, 8)  # by which libjpeg scales while it decodes
 _IN_ONE_OP = ("jpeg", "png")  # formats that one op decodes
@@ -20,23 +21,57 @@ _GROUP, _GROUPED_PIXELS = 16, 96 * 96
 _SMALL_PIXELS, _SMALL_BYTES = 2**20, 2**16
 
 
+class Decoding(NamedTuple):
+    """How to decode pictures.
+
+    Attributes:
+      channels: 1 or 3; 0 keeps the file's.
+      at_least: least height and width of a result that is scaled while it is decoded; None: never scale.
+      fit: how the result is fitted into `at_least`: "pad" needs one side that is at least as long, the others both.
+      max_pixels: largest number of pixels of the file, before any scaling.
+      background: colour on which transparent pixels are blended, as in `Image`; "" drops the alpha channel.
+      orientation: whether to turn a picture upright, as in `Image`; `at_least` is its size after that.
+    """
+
+    channels: int
+    at_least: tuple[int, int] | None = None
+    fit: Fit = "stretch"
+    max_pixels: int = MAX_PIXELS
+    background: str = ""
+    orientation: Orientation = "ignore"
+
+
+def how_to_decode(spec: Image) -> Decoding:
+    """Return how the pictures of a model are decoded."""
+    at_least = (spec.height, spec.width) if spec.shrink_on_load else None
+    return Decoding(spec.channels, at_least, spec.fit, spec.max_pixels, spec.background, spec.orientation)
+
+
 def decode(
     contents: tf.Tensor,
     channels: int,
     at_least: tuple[int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
+    *,
+    fit: Fit = "stretch",
+    background: str = "",
+    orientation: Orientation = "ignore",
 ) -> tf.Tensor:
     """Decode one JPEG, PNG, GIF or BMP, and on TensorFlow 2.21 WebP or JPEG XL; of an animation its first frame.
 
     The JPEG's inverse DCT is pinned: TensorFlow's default differs from PIL's and between versions, which alone
-    costs about a point of ResNet-50's accuracy (SysNoise, arXiv 2307.00280). EXIF orientation is ignored.
+    costs about a point of ResNet-50's accuracy (SysNoise, arXiv 2307.00280).
 
     Args:
       contents: string scalar, the file's bytes.
       channels: 1 or 3; 0 keeps the file's.
       at_least: least height and width of the result; a JPEG is scaled while it is decoded, by the smallest of 1/2,
-        1/4 and 1/8 that leaves both sides at least as long (rounded up, as libjpeg does). None: never.
+        1/4 and 1/8 that leaves both sides (with `fit="pad"`, one of them) at least as long (rounded up, as libjpeg
+        does). None: never.
       max_pixels: largest number of pixels of the file, before any scaling.
+      fit: as in `Image`.
+      background: as in `Image`.
+      orientation: as in `Image`; `at_least` is the size after the turn.
 
     Returns:
       uint8 [height, width, channels].
@@ -45,31 +80,48 @@ def decode(
       tf.errors.InvalidArgumentError: If the file is of another format, truncated, not convertible to `channels`, or
         claims too many pixels.
     """
-    allowed, header = pixel_limit.check_pngs(contents, max_pixels)
-    return _decode(allowed, header, channels, at_least, max_pixels)
+    how = Decoding(channels, at_least, fit, max_pixels, background, orientation)
+    return _decode_upright(how, *_checked(contents, how))
 
 
-def _decode(
-    contents: tf.Tensor, header: tf.Tensor, channels: int, at_least: tuple[int, int] | None, max_pixels: int
+def _checked(contents: tf.Tensor, how: Decoding) -> tuple[tf.Tensor, ...]:
+    """Return files after the checks of `pixel_limit.check_pngs`, headers, and the orientations if they are needed."""
+    allowed, headers = pixel_limit.check_pngs(contents, how.max_pixels)
+    return (allowed, headers) if how.orientation == "ignore" else (allowed, headers, exif.read_orientations(allowed))
+
+
+def _decode_upright(
+    how: Decoding, contents: tf.Tensor, header: tf.Tensor, orientation: tf.Tensor | None = None
 ) -> tf.Tensor:
+    """Decode a file that was checked, and turn it by an orientation; see `decode`."""
+    if orientation is None:
+        return _decode(contents, header, how)
+    if how.at_least is not None:
+        how = how._replace(at_least=exif.stored_size(*how.at_least, orientation))
+    return exif.turn_upright([_decode(contents, header, how)], [orientation])[0]
+
+
+def _decode(contents: tf.Tensor, header: tf.Tensor, how: Decoding) -> tf.Tensor:
     """Decode a file that `pixel_limit.check_pngs` returned, with its header; see `decode`."""
 
     def jpeg_or_png() -> tf.Tensor:
-        allowed = pixel_limit.check_jpegs(contents, header, max_pixels, channels)
-        return _decode_scaled(allowed, header, channels, at_least) if at_least else _decode_jpeg(allowed, channels)
+        allowed = pixel_limit.check_jpegs(contents, header, how.max_pixels, how.channels)
+        return _decode_scaled(allowed, header, how) if how.at_least is not None else _decode_jpeg(allowed, how.channels)
 
-    rare = pixel_limit.not_inlined(lambda one: _decode_rare(one, channels, max_pixels), tf.TensorSpec([], tf.string))
-    image = tf.cond(_is_rare(contents), lambda: rare(contents), jpeg_or_png)
-    image.set_shape([None, None, channels or None])
+    rare = pixel_limit.not_inlined(lambda one: _decode_rare(one, how), tf.TensorSpec([], tf.string))
+    image = tf.cond(_is_rare(contents, how.background), lambda: rare(contents), jpeg_or_png)
+    image.set_shape([None, None, how.channels or None])
     return image
 
 
-def _is_rare(contents: tf.Tensor) -> tf.Tensor:
+def _is_rare(contents: tf.Tensor, background: str) -> tf.Tensor:
     """Return whether each file (string [...]) needs more than the one op for JPEG and PNG, bool [...]."""
-    return functools.reduce(operator.or_, [_matches(one, contents) for one in _RARE])
+    return functools.reduce(operator.or_, [_matches(one, contents) for one in _rare_formats(background)])
 
 
-_RARE = [one for name, one in DECODED.items() if name not in _IN_ONE_OP]
+def _rare_formats(background: str) -> list[FileFormat]:
+    in_one_op = ("jpeg",) if background else _IN_ONE_OP  # a PNG may have alpha
+    return [one for name, one in DECODED.items() if name not in in_one_op]
 
 
 def _matches(file_format: FileFormat, contents: tf.Tensor) -> tf.Tensor:
@@ -87,9 +139,13 @@ def _has_piece(contents: tf.Tensor, at: int, piece: bytes) -> tf.Tensor:
     return tf.strings.substr(contents, at, len(piece)) == piece
 
 
-def _decode_rare(contents: tf.Tensor, channels: int, max_pixels: int) -> tf.Tensor:
-    matches = tf.stack([tf.cast(_matches(one, contents), tf.int32) for one in _RARE])
-    decoders = [functools.partial(decode_as, one.name, contents, channels, max_pixels) for one in _RARE]
+def _decode_rare(contents: tf.Tensor, how: Decoding) -> tf.Tensor:
+    formats = _rare_formats(how.background)
+    matches = tf.stack([tf.cast(_matches(one, contents), tf.int32) for one in formats])
+    decoders = [
+        functools.partial(decode_as, one.name, contents, how.channels, how.max_pixels, how.background)
+        for one in formats
+    ]
     return tf.switch_case(tf.argmax(matches, output_type=tf.int32), decoders)
 
 
@@ -98,17 +154,20 @@ def _decode_jpeg(contents: tf.Tensor, channels: int, ratio: int = 1) -> tf.Tenso
     return tf.io.decode_jpeg(contents, channels=channels, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
-def _decode_scaled(contents: tf.Tensor, header: tf.Tensor, channels: int, at_least: tuple[int, int]) -> tf.Tensor:
+def _decode_scaled(contents: tf.Tensor, header: tf.Tensor, how: Decoding) -> tf.Tensor:
     """Decode a JPEG at the smallest scale that is large enough; a PNG always at full size."""
     size = tf.io.extract_jpeg_shape(header)[:2]
-    fits = [tf.reduce_all(-(-size // ratio) >= at_least) for ratio in _RATIOS]
+    are_enough = tf.reduce_any if how.fit == "pad" else tf.reduce_all
+    fits = [are_enough(-(-size // ratio) >= how.at_least) for ratio in _RATIOS]
     index = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))  # if a ratio fits, all smaller ones do
     return tf.switch_case(
-        index, [functools.partial(_decode_jpeg, contents, channels, ratio) for ratio in (1, *_RATIOS)]
+        index, [functools.partial(_decode_jpeg, contents, how.channels, ratio) for ratio in (1, *_RATIOS)]
     )
 
 
-def decode_as(name: str, contents: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
+def decode_as(
+    name: str, contents: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS, background: str = ""
+) -> tf.Tensor:
     """Decode one file of a known format, without the branches of `decode`.
 
     Args:
@@ -116,6 +175,7 @@ def decode_as(name: str, contents: tf.Tensor, channels: int, max_pixels: int = M
       contents: string scalar.
       channels: 1 or 3; 0 keeps the file's.
       max_pixels: largest number of pixels of the file.
+      background: as in `Image`.
 
     Returns:
       uint8 [height, width, channels].
@@ -123,13 +183,34 @@ def decode_as(name: str, contents: tf.Tensor, channels: int, max_pixels: int = M
     if name == "jpeg":
         return _decode_jpeg(pixel_limit.check_jpegs(contents, contents, max_pixels, channels), channels)
     if name == "png":
-        return _decode_jpeg(pixel_limit.limit_pixels(contents, pixel_limit.png_pixels(contents), max_pixels), channels)
+        allowed = pixel_limit.limit_pixels(contents, pixel_limit.png_pixels(contents), max_pixels)
+        return _decode_png_on(allowed, channels, background) if background else _decode_jpeg(allowed, channels)
     # TensorFlow decodes the other formats to one depth only.
     if name == "gif":
-        allowed = pixel_limit.limit_pixels(*pixel_limit.first_frame(contents), max_pixels)
+        colour = parse_colour(background) if background else None
+        allowed = pixel_limit.limit_pixels(*gif.first_frame(contents, colour), max_pixels)
         return _to_channels(tf.io.decode_image(allowed, expand_animations=False), channels)
-    decoder = {"bmp": bmp.decode, "webp": webp.decode, "jxl": jpeg_xl.decode}[name]
-    return _to_channels(decoder(contents, max_pixels), channels)
+    if name == "jxl":
+        image = jpeg_xl.decode(contents, max_pixels)
+    else:
+        image = {"bmp": bmp.decode, "webp": webp.decode}[name](contents, max_pixels, keep_alpha=bool(background))
+    return _to_channels(_blend_any(image, background) if background else image, channels)
+
+
+def _decode_png_on(contents: tf.Tensor, channels: int, background: str) -> tf.Tensor:
+    """Decode a PNG, on a background if it has alpha."""
+
+    def blended() -> tf.Tensor:
+        image = alpha.blend(tf.io.decode_png(contents, channels=4), parse_colour(background))
+        return alpha.to_png_grey(image) if channels == 1 else image
+
+    return tf.cond(alpha.is_png_with_alpha(contents), blended, lambda: _decode_jpeg(contents, channels))
+
+
+def _blend_any(image: tf.Tensor, background: str) -> tf.Tensor:
+    """Blend uint8 [h, w, 1 to 4] on a background if it has 2 or 4 channels."""
+    colour = parse_colour(background)
+    return tf.cond(tf.shape(image)[2] % 2 == 0, lambda: alpha.blend(image, colour), lambda: image)
 
 
 def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
@@ -144,7 +225,11 @@ def _to_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def resize(image: tf.Tensor, spec: Image) -> tf.Tensor:
-    """Resize uint8 or float [..., h, w, c] (values 0..255) to uint8 [..., height, width, c], rounded to nearest."""
+    """Resize uint8 or float [..., h, w, c] (values 0..255) to uint8 [..., height, width, c], rounded to nearest.
+
+    Before, `spec.fit` crops or pads it.
+    """
+    image = framing.fit_image(image, spec)
     resized = tf.image.resize(image, (spec.height, spec.width), method=spec.resize, antialias=spec.antialias)
     if resized.dtype != tf.uint8:
         resized = tf.saturate_cast(tf.round(resized), tf.uint8)
@@ -153,12 +238,11 @@ def resize(image: tf.Tensor, spec: Image) -> tf.Tensor:
 
 def decode_and_resize(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     """Decode one picture (string scalar) and resize it to uint8 [height, width, channels]."""
-    return _decode_and_resize(*pixel_limit.check_pngs(contents, spec.max_pixels), spec)
+    return _decode_and_resize(spec, *_checked(contents, how_to_decode(spec)))
 
 
-def _decode_and_resize(contents: tf.Tensor, header: tf.Tensor, spec: Image) -> tf.Tensor:
-    at_least = (spec.height, spec.width) if spec.shrink_on_load else None
-    return _resized([_decode(contents, header, spec.channels, at_least, spec.max_pixels)], spec)[0]
+def _decode_and_resize(spec: Image, *checked: tf.Tensor) -> tf.Tensor:
+    return _resized([_decode_upright(how_to_decode(spec), *checked)], spec)[0]
 
 
 def _resized(images: Sequence[tf.Tensor], spec: Image) -> list[tf.Tensor]:
@@ -193,40 +277,45 @@ def decode_batch(contents: tf.Tensor, spec: Image) -> tf.Tensor:
 
 def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     """Decode a batch of files of any format; see `decode_batch`."""
-    allowed, headers = pixel_limit.check_pngs(contents, spec.max_pixels)
+    checked = _checked(contents, how_to_decode(spec))
     if spec.shrink_on_load or spec.height * spec.width > _GROUPED_PIXELS:
-        return _one_by_one(allowed, headers, spec)
+        return _one_by_one(spec, *checked)
     # Fewer pictures than a group are faster one by one; and several groups of large pictures would not fit in memory.
     is_large = (pixel_limit.png_pixels(contents) > _SMALL_PIXELS) | (tf.strings.length(contents) > _SMALL_BYTES)
     return tf.cond(
-        tf.reduce_any(is_large | _is_rare(contents)) | (tf.size(contents) < _GROUP),
-        lambda: _one_by_one(allowed, headers, spec),
-        lambda: _grouped(allowed, headers, spec),
+        tf.reduce_any(is_large | _is_rare(contents, spec.background)) | (tf.size(contents) < _GROUP),
+        lambda: _one_by_one(spec, *checked),
+        lambda: _grouped(spec, *checked),
     )
 
 
-def _one_by_one(contents: tf.Tensor, headers: tf.Tensor, spec: Image) -> tf.Tensor:
+def _one_by_one(spec: Image, *checked: tf.Tensor) -> tf.Tensor:
     return tf.map_fn(
-        lambda one: _decode_and_resize(one[0], one[1], spec),
-        (contents, headers),
+        lambda one: _decode_and_resize(spec, *one),
+        checked,
         fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8),
         parallel_iterations=32,
     )
 
 
-def _grouped(contents: tf.Tensor, headers: tf.Tensor, spec: Image) -> tf.Tensor:
+def _grouped(spec: Image, *checked: tf.Tensor) -> tf.Tensor:
     """Decode small JPEGs and PNGs, `_GROUP` pictures a step; the last picture is repeated to fill the last group."""
-    count = tf.size(contents)
+    count = tf.size(checked[0])
     rows = tf.minimum(tf.range(-(-count // _GROUP) * _GROUP), count - 1)
     groups = tf.map_fn(
-        lambda group: _decode_group(group[0], group[1], spec),
-        tuple(tf.reshape(tf.gather(some, rows), [-1, _GROUP]) for some in (contents, headers)),
+        lambda group: _decode_group(spec, *group),
+        tuple(tf.reshape(tf.gather(some, rows), [-1, _GROUP]) for some in checked),
         fn_output_signature=tf.TensorSpec((_GROUP, *spec.shape), tf.uint8),
         parallel_iterations=4,
     )
     return tf.reshape(groups, [-1, *spec.shape])[:count]
 
 
-def _decode_group(contents: tf.Tensor, headers: tf.Tensor, spec: Image) -> tf.Tensor:
+def _decode_group(
+    spec: Image, contents: tf.Tensor, headers: tf.Tensor, orientations: tf.Tensor | None = None
+) -> tf.Tensor:
     allowed = tf.unstack(pixel_limit.check_jpegs(contents, headers, spec.max_pixels, spec.channels))
-    return tf.stack(_resized([_decode_jpeg(one, spec.channels) for one in allowed], spec))
+    images = [_decode_jpeg(one, spec.channels) for one in allowed]
+    if orientations is not None:
+        images = exif.turn_upright(images, tf.unstack(orientations))
+    return tf.stack(_resized(images, spec))

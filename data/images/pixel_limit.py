@@ -20,7 +20,6 @@ _PNG_NUMBER = int.from_bytes(PNG_MAGIC[:4], "big", signed=True)
 CMYK_TO_GREY = "a CMYK JPEG, which TensorFlow does not convert to grey: save it as grey or RGB"
 # The header of a JPEG of one pixel: measured in place of any other kind of file, on which the op would fail.
 _ONE_PIXEL = bytes.fromhex("ffd8ffc0000b080001000101011100ffda0008010100003f00")
-_LONGEST_HOP, _HOPS = 256, 16  # bytes from sub-block to sub-block of a GIF; hops in a step of the graph's loop
 
 Op = TypeVar("Op", bound=Callable[..., Any])
 
@@ -148,49 +147,3 @@ def jpeg_shapes(headers: tf.Tensor) -> tf.Tensor:
     if headers.shape.rank:
         return tf.stack([tf.io.extract_jpeg_shape(one, tf.int64) for one in tf.unstack(headers)])
     return tf.io.extract_jpeg_shape(headers, tf.int64)  # a side has 16 bits
-
-
-@on_cpu
-def first_frame(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return a GIF (string scalar) cut after its first frame, and the pixels that this frame claims, int64 scalar.
-
-    TensorFlow would decode the later frames only to discard them, in memory for all of them. It would also pad the
-    first frame with black if a later one is larger.
-
-    GIF89a: a header of 13 bytes and a colour table; then extensions (0x21, a byte) and frames (0x2C, 9 bytes, a
-    colour table, a byte), each followed by sub-blocks: a length and as many bytes; the last has length 0.
-    """
-    padded = tf.strings.join([contents, bytes(_LONGEST_HOP)])
-    data = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int32)
-    end, hop = tf.strings.length(contents), tf.where(data == 0, 0, data + 1)
-
-    def table(flags: tf.Tensor) -> tf.Tensor:
-        """Return the size of the colour table in bytes, from the flags."""
-        return tf.where(flags >= 0x80, 3 * tf.bitwise.left_shift(2, flags % 8), 0)
-
-    def after_blocks(start: tf.Tensor) -> tf.Tensor:
-        def several(here: tf.Tensor) -> list[tf.Tensor]:
-            for _ in range(_HOPS):  # after the last block, and in the padding, a hop is 0
-                here += hop[here]
-            return [here]
-
-        last = tf.while_loop(lambda here: hop[here] > 0, several, [tf.minimum(start, end)], parallel_iterations=1)[0]
-        return tf.minimum(last + 1, end)
-
-    frame = tf.while_loop(
-        lambda here: data[here] == 0x21,
-        lambda here: [after_blocks(here + 2)],
-        [tf.minimum(13 + table(data[10]), end)],
-    )[0]
-    sides = [data[frame + low] + 256 * data[frame + low + 1] for low in (5, 7)]
-    frame_end = after_blocks(frame + 11 + table(data[frame + 9]))
-    pixels = tf.cast(sides[0], tf.int64) * tf.cast(sides[1], tf.int64)
-    # The frame's position on the canvas, 4 bytes, becomes 0: TensorFlow's canvas is as large as the frame, so another
-    # position would move the frame out of it.
-    start, place = tf.minimum(frame + 1, end), tf.minimum(frame + 5, frame_end)
-    pieces = [
-        tf.strings.substr(contents, 0, start),
-        tf.strings.substr(bytes(4), 0, place - start),
-        tf.strings.substr(contents, place, frame_end - place),
-    ]
-    return tf.strings.join([*pieces, b";"]), pixels

@@ -2,8 +2,8 @@
 
 TensorFlow 2.21 corrupts its memory when it decodes an animation, and rejects a number of channels other than the
 file's. So the op never gets the original file: the first chunk with pixels (`VP8 `, lossy, or `VP8L`, lossless), at
-the top level or in the first frame of an animation, gets a new RIFF header. A separate alpha channel (`ALPH`) is
-dropped.
+the top level or in the first frame of an animation, gets a new RIFF header. The alpha channel of a lossy picture is a
+chunk of its own (`ALPH`), which is dropped or comes along.
 Format: https://developers.google.com/speed/webp/docs/riff_container and, of VP8L's header, webp_lossless_bitstream.
 """
 
@@ -13,17 +13,18 @@ import tensorflow as tf
 
 from data.images import pixel_limit
 
-_LOSSY, _LOSSLESS, _FRAME = b"VP8 ", b"VP8L", b"ANMF"
+_LOSSY, _LOSSLESS, _FRAME, _ALPHA = b"VP8 ", b"VP8L", b"ANMF", b"ALPH"
 _FRAME_FACTS = 16  # bytes of place, size, duration and flags before the chunks of a frame
 _DAMAGED = "a WebP that is cut off or damaged"
 
 
-def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
+def decode(contents: tf.Tensor, max_pixels: int, keep_alpha: bool = False) -> tf.Tensor:
     """Decode one WebP; of an animation, its first frame.
 
     Args:
       contents: string scalar.
       max_pixels: largest number of pixels that the decoded frame may claim.
+      keep_alpha: whether to return the alpha channel of a lossy picture; that of a lossless one always is.
 
     Returns:
       uint8 [height, width, 3 or 4].
@@ -45,10 +46,48 @@ def decode(contents: tf.Tensor, max_pixels: int) -> tf.Tensor:
         payload, (~is_whole | ~is_sound, _DAMAGED), (pixels > max_pixels, pixel_limit.refusal(max_pixels))
     )
     padding = tf.strings.substr(tf.constant(b"\0"), 0, size % 2)
-    head = [b"RIFF", _four_bytes(4 + 8 + size + size % 2), b"WEBP", _piece(contents, chunk, 8)]
-    image = tf.io.decode_webp(tf.strings.join([*head, refused, padding]))
+    pieces = [_piece(contents, chunk, 8), refused, padding]
+    length = 4 + 8 + size + size % 2
+    if keep_alpha:
+        alpha = tf.cond(
+            _name(contents, chunk) == _LOSSY,
+            lambda: _alpha_chunks(contents, chunk, payload),
+            lambda: tf.constant(b""),
+        )
+        pieces, length = [alpha, *pieces], length + tf.strings.length(alpha)
+    image = tf.io.decode_webp(tf.strings.join([b"RIFF", _four_bytes(length), b"WEBP", *pieces]))
     image.set_shape([None, None, None, None])
     return image[0]
+
+
+def _alpha_chunks(contents: tf.Tensor, pixels: tf.Tensor, payload: tf.Tensor) -> tf.Tensor:
+    """Return the chunks that precede a lossy picture with alpha: VP8X and ALPH; empty if it has no alpha.
+
+    Args:
+      contents: the file, string scalar.
+      pixels: offset of the chunk with its pixels.
+      payload: that chunk's payload.
+    """
+    first = _first(contents, tf.constant(12), (_ALPHA, _LOSSY, _FRAME))
+    chunk = tf.cond(
+        _name(contents, first) == _FRAME,
+        lambda: _first(contents, first + 8 + _FRAME_FACTS, (_ALPHA, _LOSSY)),
+        lambda: first,
+    )
+    size = _size(contents, chunk)
+    stored = _piece(contents, chunk, tf.maximum(8 + size, 0))
+    is_whole = (size > 0) & (tf.strings.length(stored) == 8 + size)
+    padding = tf.strings.substr(tf.constant(b"\0"), 0, size % 2)
+
+    def present() -> tf.Tensor:
+        whole = pixel_limit.fail_if(stored, (~is_whole, _DAMAGED))
+        sides = tf.cast(tf.io.decode_raw(payload, tf.uint8, fixed_length=10), tf.int32)[6:]
+        width, height = tf.unstack((sides[0::2] + 256 * sides[1::2]) % 2**14 - 1)
+        # Size of the chunk, flags (alpha), then 24 bits of width - 1 and 24 of height - 1.
+        sizes = [tf.strings.substr(_four_bytes(side), 0, 3) for side in (width, height)]
+        return tf.strings.join([b"VP8X", b"\x0a\0\0\0", b"\x10\0\0\0", *sizes, whole, padding])
+
+    return tf.cond((chunk < pixels) & (_name(contents, chunk) == _ALPHA), present, lambda: tf.constant(b""))
 
 
 def _first(contents: tf.Tensor, start: tf.Tensor, names: tuple[bytes, ...]) -> tf.Tensor:

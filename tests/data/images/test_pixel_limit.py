@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image as Pil
 
 from data.images import ops, pixel_limit
+from data.images.gif import first_frame
 from data.images.validate import check_bytes
 from data.spec import Image
 from tests import PROJECT
@@ -113,10 +114,10 @@ def test_a_jpegs_size_after_much_else(encode, smooth):
 
 def test_a_gif_ends_after_its_first_frame(encode, in_both):
     animated, alone = gif(encode, (40, 30), (40, 30), (9, 9)), gif(encode, (40, 30))
-    found = in_both(lambda contents: pixel_limit.first_frame(contents)[0], animated)
+    found = in_both(lambda contents: first_frame(contents)[0], animated)
     assert found == alone and frame_count(animated) == 3
-    assert int(pixel_limit.first_frame(tf.constant(alone))[1]) == 1200
-    assert pixel_limit.first_frame(tf.constant(alone))[0] == alone
+    assert int(first_frame(tf.constant(alone))[1]) == 1200
+    assert first_frame(tf.constant(alone))[0] == alone
 
 
 def test_gifs_of_many_blocks_of_colours_and_comments(smooth, encode):
@@ -125,7 +126,7 @@ def test_gifs_of_many_blocks_of_colours_and_comments(smooth, encode):
         noise = np.random.default_rng(seed).integers(0, 256, (side, side), np.uint8)
         frames = [Pil.fromarray(noise), Pil.fromarray(255 - noise)]
         contents = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], loop=0, comment=b"x" * 700)
-        cut, pixels = pixel_limit.first_frame(tf.constant(contents))
+        cut, pixels = first_frame(tf.constant(contents))
         assert int(pixels) == side * side
         assert frame_count(cut.numpy()) == 1
         np.testing.assert_array_equal(np.asarray(Pil.open(io.BytesIO(cut.numpy())).convert("L")), noise)
@@ -133,8 +134,8 @@ def test_gifs_of_many_blocks_of_colours_and_comments(smooth, encode):
 
 def test_a_gif_cut_anywhere_is_never_more_than_it_is(encode):
     contents = gif(encode, (40, 30), (40, 30))
-    whole = pixel_limit.first_frame(tf.constant(contents))[0].numpy()
-    walk = tf.function(pixel_limit.first_frame, input_signature=[tf.TensorSpec([], tf.string)])
+    whole = first_frame(tf.constant(contents))[0].numpy()
+    walk = tf.function(first_frame, input_signature=[tf.TensorSpec([], tf.string)])
     for length in range(len(contents)):
         cut = walk(contents[:length])[0].numpy()
         assert cut == whole or cut == contents[:length] + b";"
