@@ -78,7 +78,7 @@ def _prepare(reference: TaskReference, data: Any) -> _PreparedData:
     task = reference.load()
     example_gen = ExampleGen(data, task.source, task.ingest, reference.config("source", "feature", "label", "ingest"))
     examples = example_gen.outputs["examples"]
-    statistics_node = statistics_gen(examples, task.feature)
+    statistics_node = statistics_gen(examples, task.feature, task.source.extra_features)
     statistics = statistics_node.outputs["statistics"]
     schema_gen = SchemaGen(examples, statistics, reference.config("feature", "label"))
     schema = schema_gen.outputs["schema"]

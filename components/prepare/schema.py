@@ -61,6 +61,8 @@ def curate(inferred: schema_pb2.Schema, task: Task, classes: tuple[str, ...]) ->
         label.string_domain.value.extend(classes)
     else:
         _scalar(schema, LABEL, schema_pb2.FLOAT)
+    for name in task.source.extra_features:  # a record may lack them, and later data may have other values
+        schema.feature.add(name=name, type=schema_pb2.BYTES).value_count.max = 1
     return schema
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow_data_validation as tfdv
 from tfx import types
 from tfx.components import StatisticsGen as TfxStatisticsGen
@@ -23,7 +25,7 @@ class StatisticsGen(TfxStatisticsGen):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(StatisticsGenExecutor)
 
 
-def statistics_gen(examples: types.Channel, feature: Feature) -> StatisticsGen:
+def statistics_gen(examples: types.Channel, feature: Feature, extras: Sequence[str] = ()) -> StatisticsGen:
     """Return the component: statistics of labels and of facts about the pictures, or of all numbers.
 
     A histogram of encoded pictures is meaningless, and hashing their bytes is most of the work.
@@ -31,7 +33,8 @@ def statistics_gen(examples: types.Channel, feature: Feature) -> StatisticsGen:
     Args:
       examples: From ExampleGen.
       feature: The task's.
+      extras: Further features of the records, from the task's source.
     """
-    allowed = [*FACTS, LABEL] if isinstance(feature, Image) else None
+    allowed = [*FACTS, LABEL, *extras] if isinstance(feature, Image) else None
     options = tfdv.StatsOptions(feature_allowlist=allowed, num_top_values=100)
     return StatisticsGen(examples=examples, stats_options=options)

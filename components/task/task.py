@@ -48,7 +48,8 @@ class Evaluate:
         relative squared error).
       slices: Features whose values define the slices: "label" for classes, and for pictures the facts in their
         records, such as "image/format" (`data.records`). With several labels, "label" gives the metrics of each label
-        on all examples. A number has no slices by label: each value would be a slice, so the default means none.
+        on all examples. A number has no slices by label: each value would be a slice, so the default means none. The
+        default adds the columns that the source keeps (`ImageTable.slices`).
       split: "eval", or "test" if the data have this split.
     """
 
@@ -85,12 +86,13 @@ class Evaluate:
                     f"evaluate.{name} does not apply to {kind}", hint=f"The limit for {kind} is evaluate.{limit}."
                 )
 
-    def check_slices(self, feature: Feature, label: Label) -> None:
+    def check_slices(self, feature: Feature, label: Label, extras: tuple[str, ...] = ()) -> None:
         """Check that the records of a task have the features of `slices`.
 
         Args:
           feature: The task's.
           label: The task's.
+          extras: Further features of the records, from the task's source.
 
         Raises:
           UsageError: If no record has one of the features, or if each record has another value of it.
@@ -98,7 +100,7 @@ class Evaluate:
         if self.slices == Evaluate.slices:
             return
         facts = FACTS if isinstance(feature, Image) else ()
-        legal = [*([] if isinstance(label, Number) else [LABEL]), *(one for one in facts if one != SOURCE)]
+        legal = [*([] if isinstance(label, Number) else [LABEL]), *(one for one in facts if one != SOURCE), *extras]
         unique = {LABEL: "the label is a number", **({SOURCE: "it names the record"} if facts else {})}
         for name in self.slices:
             if name in legal:
@@ -194,13 +196,19 @@ class Task:
             )
         self.train.check_metrics(self.metrics)
         self.evaluate.check_limits(self.label)
-        self.evaluate.check_slices(self.feature, self.label)
+        self.evaluate.check_slices(self.feature, self.label, self.source.extra_features)
         if self.augment != Augmentation() and not isinstance(self.feature, Image):
             raise UsageError(f"task '{self.name}': only pictures can be augmented")
         try:
             self.source.check_label(self.label)
         except UsageError as error:
             raise UsageError(f"task '{self.name}': {error}", hint=error.hint) from None
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """Features whose values define the slices of the evaluation."""
+        named = self.evaluate.slices
+        return (*named, *self.source.extra_features) if named == Evaluate.slices else named
 
     @property
     def is_classification(self) -> bool:

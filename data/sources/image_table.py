@@ -18,7 +18,7 @@ from data.sources.table_paths import PathResolver
 from data.sources.table_read import TableReader
 from data.sources.table_scan import TableScan, add_files, fill_plan
 from data.sources.table_splits import ROLES, UNASSIGNED, role_of, splits_of_roles
-from data.spec import IMAGE, LABEL, VECTOR, Feature, Image, Label
+from data.spec import IMAGE, LABEL, VECTOR, Feature, Image, Label, Number
 from data.tables.open_table import open_table
 from data.tables.repeats import Entries
 from data.tables.rows import ML_USE, Table
@@ -84,6 +84,18 @@ class ImageTable(Source):
     def extra_features(self) -> tuple[str, ...]:
         """The columns that become features of the records."""
         return self.slices
+
+    def check_label(self, label: Label) -> None:
+        """Check that columns of 0 and 1 are not used for a number.
+
+        Raises:
+          UsageError: If they are.
+        """
+        if isinstance(label, Number) and not isinstance(self.label, str):
+            raise UsageError(
+                "source.label names columns of 0 and 1, but the task's label is a Number",
+                hint='Name one column: label="COLUMN"; or use Labels() or Classes().',
+            )
 
     def split_names(self, folder: str) -> frozenset[str]:
         """Return the splits that the column of the split shows, or else the names of the tables."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,10 @@ from data.names import to_bytes
 
 _COMMON = (".jpg", ".jpeg", ".png")
 _TRIED = (*_COMMON, *(one.upper() for one in _COMMON), *sorted(SUFFIXES - set(_COMMON)))
+
+
+# Most paths are normal already, and `normpath` is slow.
+_PLAIN = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*").fullmatch
 
 
 class InvalidPath(ValueError):
@@ -50,15 +56,14 @@ class PathResolver:
         if value is None or value == "" or (isinstance(value, float) and value != value):
             raise InvalidPath("empty")
         path = str(value).strip()
-        try:
-            to_bytes(path)
-        except UnicodeEncodeError:
-            raise InvalidPath(f"{path[:60]!r} is not a path: it is not UTF-8") from None
-        if not path or "\0" in path or "\n" in path:
+        if not path or "\0" in path or "\n" in path or not _is_encodable(path):
             raise InvalidPath(f"{path[:60]!r} is not a path" if path else "empty")
         path = path.removeprefix(f"{self.folder}/")
         if is_remote(path):
             return path
+        return path if _PLAIN(path) else self._normalize_local(path)
+
+    def _normalize_local(self, path: str) -> str:
         path = posixpath.normpath(path.replace("\\", "/")).removeprefix(f"{self.folder}/")
         if path in (".", ".."):
             raise InvalidPath(f"'{path}' is a folder")
@@ -79,6 +84,7 @@ class PathResolver:
             return names
         return [posixpath.normpath(posixpath.join(base, name)) for base in self.bases(table) for name in names]
 
+    @functools.lru_cache(maxsize=16)  # noqa: B019 a resolver is small, and as long-lived as a plan
     def bases(self, table: str) -> list[str]:
         """Return the folders below the data folder that the paths of a table may be relative to."""
         return [self.images] if self.images else list(dict.fromkeys((posixpath.dirname(table), "")))
@@ -119,3 +125,11 @@ class PathResolver:
 def has_suffix(path: str) -> bool:
     """Return whether a path ends in the suffix of a picture, decoded or not."""
     return suffix(path) in SUFFIXES | UNSUPPORTED
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        to_bytes(path)
+    except UnicodeEncodeError:  # a half of a surrogate pair, as JSON may have it
+        return False
+    return True

@@ -76,14 +76,16 @@ class TableScan:
 def _add_path(
     value: Any, below: str, place: int, number: int, code: int, paths: PathResolver, entries: Entries
 ) -> None:
+    """Add the path of a row, and the paths below the data folder that it may mean."""
     try:
         path = paths.normalize(value)
     except InvalidPath:
         return
-    entries.add(b"row " + to_bytes(path), place, number, code)
-    for base in paths.bases(below):  # `count_unlisted` looks for files by name, or by name without suffix
-        name = posixpath.normpath(posixpath.join(base, path + paths.suffix * (not path.endswith(paths.suffix))))
-        entries.add(b"file " + to_bytes(name), 0, 0, _USED)
+    entries.add(to_bytes(path), place, number, code)
+    for base in paths.bases(below):
+        if base or paths.suffix:
+            name = posixpath.join(base, path + paths.suffix * (not path.endswith(paths.suffix)))
+            entries.add(to_bytes(posixpath.normpath(name)), 0, 0, _USED)
 
 
 def add_files(folder: str, entries: Entries) -> int:
@@ -92,8 +94,8 @@ def add_files(folder: str, entries: Entries) -> int:
     for file in visible_files(folder):
         if has_suffix(file):
             count += 1
-            entries.add(b"file " + to_bytes(file), 0, 0, _FILE)
-            entries.add(b"file " + to_bytes(posixpath.splitext(file)[0]), 0, 0, _FILE)
+            for name in (file, posixpath.splitext(file)[0]):  # the row may have it without suffix
+                entries.add(to_bytes(name), 0, 0, _FILE)
     return count
 
 
@@ -121,7 +123,7 @@ def _find_repeats(entries: Entries, ignored: Sequence[str]) -> _Repeats:
     wrong = [ROLES.index(role) for role in ignored]
     for part, group in entries.groups():
         code, size = part["code"], int(group[-1]) + 1
-        used = np.bincount(group[code == _USED], minlength=size)
+        used = np.bincount(group[code <= _USED], minlength=size)
         listed += int(np.count_nonzero(used[group[code == _FILE]]))
         rows = (code < _USED) & ~np.isin(code % len(ROLES), wrong)
         several = rows & (np.bincount(group[rows], minlength=size)[group] > 1)

@@ -62,8 +62,9 @@ class Lines:
     def texts(self) -> Iterator[str]:
         """Yield the lines as text without byte-order marks; a byte that is not UTF-8 becomes a surrogate."""
         for line in self:
-            # A file that was appended to another brings its byte-order mark.
-            text = line.decode("utf-8-sig", "surrogateescape")
+            text = line.decode("utf-8", "surrogateescape")
+            if text.startswith("\ufeff"):  # on a later line, too: that of a file that was appended to another
+                text = text[1:]
             yield text.replace("\0", "\ufffd") if "\0" in text else text
 
 
