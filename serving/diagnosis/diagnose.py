@@ -13,8 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
+from serving.diagnosis.activations import diagnose_activation
 from serving.diagnosis.base import Array, ReferenceModel
-from serving.diagnosis.labels import diagnose_columns, diagnose_names, stale_assets
+from serving.diagnosis.labels import diagnose_columns, diagnose_names, diagnose_thresholds, stale_assets
 from serving.diagnosis.model import diagnose_batch, diagnose_draws, diagnose_structure, diagnose_weights
 from serving.diagnosis.pixels import diagnose_pixels
 from serving.graph.checks import Finding, random_ops
@@ -102,6 +103,11 @@ def _number_of_scores(case: Case) -> Diagnosis | None:
     return Diagnosis("unknown", "another number of scores", 0, f"shape {list(served)}, in training {list(expected)}")
 
 
+def _thresholds(case: Case) -> Diagnosis | None:
+    this = case.difference
+    return diagnose_thresholds(this.reference, this.served, this.tolerance)
+
+
 def _draws(case: Case) -> Diagnosis | None:
     return diagnose_draws(case.difference.ask, case.records, case.findings, case.difference.tolerance)
 
@@ -117,6 +123,11 @@ def _weights(case: Case) -> Diagnosis | None:
 def _columns(case: Case) -> Diagnosis | None:
     this = case.difference
     return diagnose_columns(this.reference, this.served, case.worst, this.tolerance)
+
+
+def _activation(case: Case) -> Diagnosis | None:
+    this = case.difference
+    return diagnose_activation(this.reference, this.served, case.worst, this.tolerance)
 
 
 def _pixels(case: Case) -> Diagnosis | None:
@@ -141,10 +152,12 @@ def _structure(case: Case) -> Diagnosis | None:
 HYPOTHESES: dict[str, Callable[[Case], Diagnosis | None]] = {
     "the names of the scores": _names,
     "the number of scores": _number_of_scores,
+    "the thresholds": _thresholds,
     "random draws": _draws,
     "other rows in the batch": _batch,
     "other weights": _weights,
     "the order of the scores": _columns,
+    "the last step of the model": _activation,
     "a known skew of pixels": _pixels,
     "ops that belong to training": _structure,
 }

@@ -1,9 +1,10 @@
-"""Diagnose the names of the scores and the order of the score columns."""
+"""Diagnose the names of the scores, the order of the score columns, and the thresholds of several labels."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +15,7 @@ from serving.parity.compare import Answers, ClassNames, score_differences
 from serving.parity.report import Diagnosis
 
 _MAX_ASSET_BYTES = 2**24  # a file of names is far smaller
-REORDERED = "label vocabulary reordered"
+REORDERED, SHIFTED = "label vocabulary reordered", "label vocabulary shifted by one"
 STALE = "stale vocabulary"
 
 
@@ -41,14 +42,15 @@ def diagnose_names(folder: str, reference: Answers, served: Answers, allowed: fl
     if changes or trained_names.shape != served_names.shape:
         detail = f"{changes or f'{len(found)} names, not {len(expected)}'}{_source(folder, found)}"
         return Diagnosis("label order", STALE, record, detail)
+    reordered = SHIFTED if _are_shifted(found, expected) else REORDERED
     order = f"{_list(found)} instead of {_list(expected)}{_source(folder, found)}"
     left = float(score_differences(reference.scores, served.scores).max())
     if left <= allowed:
-        return Diagnosis("label order", REORDERED, record, f"{order}; the scores are training's")
+        return Diagnosis("label order", reordered, record, f"{order}; the scores are training's")
     by_name = score_differences(_by_name(reference.scores, trained_names), _by_name(served.scores, served_names))
     if by_name.max() <= allowed:
         return Diagnosis("label order", "names and scores both in another order", record, order)
-    return Diagnosis("label order", REORDERED, record, f"{order}; scores also differ by up to {left:.2g}")
+    return Diagnosis("label order", reordered, record, f"{order}; scores also differ by up to {left:.2g}")
 
 
 def diagnose_columns(reference: Answers, served: Answers, record: int, allowed: float) -> Diagnosis | None:
@@ -72,11 +74,57 @@ def diagnose_columns(reference: Answers, served: Answers, record: int, allowed: 
     if count < 2 or order == list(range(count)):
         return None
     left = float(score_differences(reference.scores, served.scores[:, order]).max())
-    numbers = [str(column) for column in range(count)]
-    names = numbers if reference.classes is None else _decode(reference.classes[record])
+    names = _column_names(reference, record)
     moved = [f"{names[wanted]}'s under {names[found]}" for wanted, found in enumerate(order) if wanted != found]
-    skew = "the two classes swapped" if count == 2 else "score columns permuted"
+    skew = f"score columns {'shifted by one' if _are_shifted(order, range(count)) else 'permuted'}"
+    if count == 2:
+        skew = f"the two {'classes' if reference.thresholds is None else 'labels'} swapped"
     return Diagnosis("label order", skew, record, f"scores of {list_names(moved, LISTED)}, which leaves {left:.2g}")
+
+
+def diagnose_thresholds(reference: Answers, served: Answers, allowed: float) -> Diagnosis | None:
+    """Check that the thresholds are training's, if the scores are; otherwise their cause may be that of the scores.
+
+    Args:
+      reference: Training's answers.
+      served: Answers of the route.
+      allowed: Largest difference of a score that counts as equal.
+    """
+    trained, found = reference.thresholds, served.thresholds
+    if score_differences(reference.scores, served.scores).max() > allowed:
+        return None
+    if trained is None or found is None:
+        skew = "thresholds missing" if found is None else "thresholds, but training has none"
+        return None if trained is found else Diagnosis("thresholds", skew, 0, "")
+    rows, columns = np.nonzero(trained != found)
+    if not len(rows):
+        return None
+    record = int(rows[0])
+    names, here = _column_names(reference, record), columns[rows == record]
+    numbers = [f"{names[one]} {found[record, one]!s}, not {trained[record, one]!s}" for one in here]
+    detail = f"{list_names(numbers, LISTED)}; the scores are training's"
+    return Diagnosis("thresholds", _threshold_skew(list(trained[record]), list(found[record])), record, detail)
+
+
+def _threshold_skew(trained: Sequence[float], found: Sequence[float]) -> str:
+    if sorted(found) == sorted(trained):
+        return f"thresholds {'shifted by one' if _are_shifted(found, trained) else 'in another order'}"
+    if len(set(found)) == 1 < len(found):
+        return f"{found[0]!s} for every label instead of the chosen thresholds"
+    return "other thresholds than those of training"
+
+
+def _are_shifted(found: Sequence[Any], expected: Sequence[Any]) -> bool:
+    """Return whether three or more values are the expected ones, but each at the next place or at the one before."""
+    found, expected = list(found), list(expected)
+    return len(found) > 2 and expected in ([*found[1:], found[0]], [found[-1], *found[:-1]])
+
+
+def _column_names(answers: Answers, record: int) -> list[str]:
+    """Return the names of a record's scores; their numbers if they have no names."""
+    if answers.classes is None:
+        return [str(column) for column in range(answers.scores.shape[1])]
+    return _decode(answers.classes[record])
 
 
 def stale_assets(folder: str, names: Sequence[bytes]) -> list[str]:

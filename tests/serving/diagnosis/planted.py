@@ -24,6 +24,7 @@ from tests.conftest import encode_picture, smooth_pixels
 
 SPEC = Image(20, 24)
 NAMES = (b"cat", b"dog", b"elk")
+LIMITS = (0.3, 0.625, 0.45)
 MEAN, STD = np.array([118.0, 121.0, 97.0]), np.array([61.0, 52.0, 70.0])
 NORMALIZATION = Scaling(1 / STD, -MEAN / STD)
 Op = Callable[[tf.Tensor], tf.Tensor]
@@ -44,6 +45,8 @@ class Served:
       retrained: Standard deviation of what is added to a weight.
       columns: Order of the score columns.
       names: Names of the scores.
+      last: Scores to the same, with several labels.
+      limits: Thresholds of several labels; (): there are none.
     """
 
     decode: Op | None = None
@@ -56,6 +59,8 @@ class Served:
     retrained: float = 0.0
     columns: tuple[int, ...] | None = None
     names: tuple[bytes, ...] | None = None
+    last: Op | None = None
+    limits: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class PlantedSkew:
       spec: Image spec of the trained model.
       scaling: Scaling of the trained model.
       classes: Number of classes.
+      limits: Thresholds, if a picture may have several labels; otherwise empty.
       detail: Part of the diagnosis's detail.
       is_rare: Whether only the slow tests plant it.
     """
@@ -79,6 +85,7 @@ class PlantedSkew:
     spec: Image = SPEC
     scaling: Scaling = TO_1
     classes: int = 3
+    limits: tuple[float, ...] = ()
     detail: str = ""
     is_rare: bool = False
 
@@ -90,6 +97,7 @@ class PlantedModel:
     folder: str
     trained: ReferenceModel
     names: Sequence[bytes]
+    limits: tuple[float, ...]
 
     def reference(self, values: Sequence[bytes], batch: int) -> Answers:
         """Return training's own answers."""
@@ -98,7 +106,8 @@ class PlantedModel:
         for start in range(0, len(values), batch):
             pixels = decode(tf.constant(values[start : start + batch]))
             scores.append(self.trained.score(pixels.numpy().astype(np.float32)))
-        return Answers("training", np.concatenate(scores), np.array([self.names] * len(values), object))
+        limits = np.tile(np.float32(self.limits), (len(values), 1)) if self.limits else None
+        return Answers("training", np.concatenate(scores), np.array([self.names] * len(values), object), limits)
 
 
 @functools.lru_cache(maxsize=8)  # eager execution would trace the branches at each call
@@ -160,6 +169,18 @@ def _bgr(pixels: tf.Tensor) -> tf.Tensor:
 
 def _default_dct(contents: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_jpeg(contents, 3)
+
+
+def _outputs(scores: tf.Tensor) -> tf.Tensor:
+    """Return what sigmoids were applied to."""
+    return tf.math.log(scores) - tf.math.log1p(-scores)
+
+
+def _labelled(stage: str, skew: str, detail: str = "", is_rare: bool = False, **served: Any) -> PlantedSkew:
+    """Return a skew of a model with several labels."""
+    return PlantedSkew(
+        stage, skew, Served(**served), scaling=NORMALIZATION, limits=LIMITS, detail=detail, is_rare=is_rare
+    )
 
 
 ANTIALIASED = dataclasses.replace(SPEC, antialias=True)
@@ -273,8 +294,31 @@ SKEWS: dict[str, PlantedSkew] = {
         detail="cat's under dog, dog's under cat",
     ),
     "columns permuted": PlantedSkew(
-        "label order", "score columns permuted", Served(columns=(2, 0, 1)), detail="cat's under ", is_rare=True
+        "label order", "score columns permuted", Served(columns=(1, 0, 2)), detail="cat's under ", is_rare=True
     ),
+    "columns shifted": PlantedSkew(
+        "label order", "score columns shifted by one", Served(columns=(2, 0, 1)), is_rare=True
+    ),
+    "vocabulary shifted": PlantedSkew(
+        "label order", "label vocabulary shifted by one", Served(names=(b"elk", b"cat", b"dog")), is_rare=True
+    ),
+    # Several labels
+    "labels reordered": _labelled(
+        "label order", "label vocabulary reordered", names=(b"dog", b"cat", b"elk"), is_rare=True
+    ),
+    "labels permuted": _labelled("label order", "score columns permuted", "dog's under elk", columns=(0, 2, 1)),
+    "labels shifted": _labelled("label order", "score columns shifted by one", columns=(1, 2, 0), is_rare=True),
+    "complement": _labelled("label order", "1 - p instead of p", last=lambda scores: 1 - scores),
+    "softmax": _labelled("model", "softmax instead of sigmoids", last=lambda scores: tf.nn.softmax(_outputs(scores))),
+    "sigmoids missing": _labelled("model", "sigmoids missing", last=_outputs, is_rare=True),
+    "sigmoids twice": _labelled("model", "sigmoids twice", last=tf.sigmoid, is_rare=True),
+    "thresholds in another order": _labelled(
+        "thresholds", "thresholds in another order", "cat 0.625, not 0.3", limits=(0.625, 0.3, 0.45)
+    ),
+    "thresholds shifted": _labelled("thresholds", "thresholds shifted by one", limits=(0.625, 0.45, 0.3), is_rare=True),
+    "thresholds missing": _labelled("thresholds", "thresholds missing", limits=(), is_rare=True),
+    "labels, BGR": _labelled("channel order", "BGR instead of RGB", channels=_bgr, is_rare=True),
+    "labels, model version": _labelled("model", "a different model version", retrained=0.01, limits=(0.5, 0.5, 0.5)),
     # The model
     "augmentation": PlantedSkew(
         "model", "augmentation left on", Served(augment=_augmented), detail="RandomUniform in "
@@ -304,8 +348,9 @@ CLEAN = PlantedSkew("", "", Served())
 class _Model(tf.Module):
     """A convolution, a BatchNormalization and a dense layer, with random weights."""
 
-    def __init__(self, spec: Image, scaling: Scaling, classes: int) -> None:
+    def __init__(self, skew: PlantedSkew) -> None:
         super().__init__()
+        classes, self.is_multi_label = skew.classes, bool(skew.limits)
         draw = np.random.default_rng(7)
 
         def weights(name: str, values: np.ndarray) -> tf.Variable:
@@ -319,7 +364,7 @@ class _Model(tf.Module):
         self.variance = weights("variance", draw.uniform(0.3, 0.6, 8))
         self.dense = weights("dense", draw.normal(0, 2.5 / np.sqrt(inputs), (inputs, 1 if classes == 2 else classes)))
         self.bias = weights("bias", np.zeros(self.dense.shape[-1]))
-        self.scaling = scaling
+        self.scaling = skew.scaling
 
     def scores(self, pixels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Compute scores [N, C] of scaled pixels, float32 [N, height, width, 3]."""
@@ -329,6 +374,8 @@ class _Model(tf.Module):
             self.mean.assign(0.9 * self.mean + 0.1 * mean)
         hidden = tf.nn.batch_normalization(hidden, mean, variance, self.beta, self.gamma, 1e-3)
         logits = tf.reshape(hidden, [tf.shape(hidden)[0], -1]) @ self.dense + self.bias
+        if self.is_multi_label:
+            return tf.sigmoid(logits)
         if logits.shape[-1] > 1:
             return tf.nn.softmax(logits)
         second = tf.sigmoid(logits)
@@ -341,10 +388,10 @@ class _Model(tf.Module):
 def plant(skew: PlantedSkew, folder: str) -> PlantedModel:
     """Save a model with one of `SKEWS`, or `CLEAN`."""
     spec = skew.spec
-    model = _Model(spec, skew.scaling, skew.classes)
+    model = _Model(skew)
     names = NAMES[: skew.classes]
     weights = {variable.name.partition(":")[0]: variable.numpy() for variable in model.variables}
-    trained_model = _Model(spec, skew.scaling, skew.classes)  # the served model may change its weights
+    trained_model = _Model(skew)  # the served model may change its weights
     score = tf.function(
         lambda pixels: trained_model.scores(trained_model.scaled(pixels, skew.scaling)),
         [tf.TensorSpec([None, *spec.shape], tf.float32)],
@@ -354,24 +401,28 @@ def plant(skew: PlantedSkew, folder: str) -> PlantedModel:
     if skew.served.retrained:
         noise = tf.random.stateless_normal(model.kernel.shape, (1, 2), stddev=skew.served.retrained)
         model.kernel.assign_add(noise)
-    _save(model, spec, skew.served, names, folder)
-    return PlantedModel(folder, trained, names)
+    _save(model, skew, names, folder)
+    return PlantedModel(folder, trained, names, skew.limits)
 
 
-def _save(model: _Model, spec: Image, served: Served, names: Sequence[bytes], folder: str) -> None:
-    preprocess = _preprocessing(spec, served)
+def _save(model: _Model, skew: PlantedSkew, names: Sequence[bytes], folder: str) -> None:
+    served, limits = skew.served, skew.limits if skew.served.limits is None else skew.served.limits
+    preprocess = _preprocessing(skew.spec, served)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def answer(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = model.scaled(preprocess(image_bytes), served.scale or model.scaling)
         scores = model.scores((served.augment or tf.identity)(pixels), served.is_training)
         scores = tf.gather(scores, served.columns, axis=1) if served.columns else scores
+        scores, rows = (served.last or tf.identity)(scores), [tf.shape(scores)[0], 1]
         row = model.table.lookup(tf.range(len(names), dtype=tf.int64))
-        return {"classes": tf.tile(row[None], [tf.shape(scores)[0], 1]), "scores": scores}
+        further = {"thresholds": tf.tile(tf.constant([limits]), rows)} if limits else {}
+        return {"classes": tf.tile(row[None], rows), "scores": scores, **further}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")], autograph=False)
     def of_examples(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return answer(tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})["image"])
+        answers = answer(tf.io.parse_example(inputs, {"image": tf.io.FixedLenFeature([], tf.string)})["image"])
+        return {name: answers[name] for name in ("classes", "scores")}
 
     with tempfile.TemporaryDirectory() as words:
         path = os.path.join(words, "labels.txt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.diagnosis.activations import diagnose_activation
 from serving.diagnosis.base import ReferenceModel
 from serving.diagnosis.diagnose import diagnose
-from serving.diagnosis.labels import diagnose_names, stale_assets
+from serving.diagnosis.labels import diagnose_names, diagnose_thresholds, stale_assets
 from serving.parity.compare import Answers, compare_answers, score_tolerance
 from serving.parity.proof import Difference
 from serving.parity.report import Diagnosis
@@ -108,6 +110,43 @@ def test_names_that_come_with_their_scores_in_another_order(tmp_path: Path) -> N
     assert found is not None and (found.skew, found.detail.split(";")[0]) == ("stale vocabulary", "lacks b")
     found = diagnose_names(str(tmp_path), reference, Answers("x", served.scores), 1e-6)
     assert found is not None and found.skew == "names missing"
+
+
+@pytest.mark.parametrize(
+    ("limits", "skew", "detail"),
+    [
+        ((0.25, 0.5, 0.75), "thresholds in another order", "a 0.25, not 0.5, b 0.5, not 0.25"),
+        ((0.25, 0.75, 0.5), "thresholds shifted by one", "a 0.25, not 0.5, b 0.75, not 0.25, c 0.5, not 0.75"),
+        ((0.5, 0.5, 0.5), "0.5 for every label instead of the chosen thresholds", "b 0.5, not 0.25, c 0.5, not 0.75"),
+        ((0.5, 0.25, 0.75000006), "other thresholds than those of training", "c 0.75000006, not 0.75"),
+        (None, "thresholds missing", ""),
+    ],
+)
+def test_thresholds_that_differ(limits: tuple[float, ...] | None, skew: str, detail: str) -> None:
+    names = np.array([[b"a", b"b", b"c"]] * 2, object)
+    reference = Answers("training", np.full((2, 3), 0.5, np.float32), names, np.float32([[0.5, 0.25, 0.75]] * 2))
+    thresholds = None if limits is None else np.float32([[0.5, 0.25, 0.75], limits])
+    found = diagnose_thresholds(reference, dataclasses.replace(reference, thresholds=thresholds), 1e-6)
+    assert found is not None and (found.stage, found.skew) == ("thresholds", skew)
+    assert found.record == (0 if limits is None else 1)
+    assert found.detail == (f"{detail}; the scores are training's" if detail else "")
+    assert diagnose_thresholds(reference, reference, 1e-6) is None
+    other = dataclasses.replace(reference, scores=reference.scores + 0.1, thresholds=thresholds)
+    assert diagnose_thresholds(reference, other, 1e-6) is None
+
+
+def test_saturated_scores_do_not_hide_a_softmax() -> None:
+    outputs = np.random.default_rng(0).normal(0, 6, (40, 4))
+    outputs[0] = [30, 1, -2, 0]
+    sigmoids, exponentials = 1 / (1 + np.exp(-outputs)), np.exp(outputs)
+    reference = Answers("training", np.float32(sigmoids), None, np.full((40, 4), 0.5, np.float32))
+    served = Answers("gRPC", np.float32(exponentials / exponentials.sum(axis=1, keepdims=True)))
+    assert (reference.scores == 1).any()
+    found = diagnose_activation(reference, served, 3, 1e-6)
+    assert found is not None and (found.skew, found.record) == ("softmax instead of sigmoids", 3)
+    other = Answers("gRPC", np.float32(np.random.default_rng(1).random((40, 4))))
+    assert diagnose_activation(reference, other, 3, 1e-6) is None
+    assert diagnose_activation(dataclasses.replace(reference, thresholds=None), served, 3, 1e-6) is None
 
 
 def test_assets_that_hold_other_names_are_told(tmp_path: Path) -> None:
