@@ -168,9 +168,12 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
             tf.io.gfile.rmtree(partial)
         written = manifest.Manifest.load(examples.uri)
         try:
-            manifest.check_manifest(written, task.label, plan.classes)
+            names = manifest.check_manifest(written, task.label, plan.classes)
         except DataError as error:
             raise DataError(f"{error}{_first_rejected(examples.uri)}", hint=error.hint) from None
+        if task.is_multi_label:
+            written.notes += manifest.label_notes(written, names)
+            written.save(examples.uri)
         examples.split_names = artifact_utils.encode_split_names(sorted(written.splits, key=_split_rank))
         examples.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
         # TFX has no other format; Beam recognizes uncompressed files by their suffix.

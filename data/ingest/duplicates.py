@@ -16,6 +16,7 @@ from data.files.atomic import atomic_path
 from data.ingest.shards import ShardFile, ShardReport, checksum
 from data.names import from_bytes
 
+_NONE = "no label"
 NAMED = 20  # duplicates of each kind that a report names by their paths
 _HELD_OUT = 1  # ranks from here on are splits other than training
 
@@ -105,7 +106,7 @@ class ContentIndex:
     def label_at(self, place: tuple[str, int]) -> str:
         """Return the names of the record at a place, (split, number of the record in the split), as text."""
         index = int(np.flatnonzero(self._splits == self.splits.index(place[0]))[place[1]])
-        return ", ".join(self._label_sets[self._labels[index]]) or "no label"
+        return describe_labels(self._label_sets[self._labels[index]])
 
     def redundant(self) -> dict[str, NDArray[np.int64]]:
         """Return the positions of the records to remove, by file.
@@ -134,6 +135,11 @@ class ContentIndex:
         """Return the place of a record: its split, and its number in the split."""
         rank = self._splits[index]
         return self.splits[rank], int(index - np.searchsorted(self._splits, rank))
+
+
+def describe_labels(names: Sequence[str]) -> str:
+    """Return the names of a record, separated by commas; a name that would be mistaken for several is quoted."""
+    return ", ".join(repr(name) if "," in name or name == _NONE else name for name in names) or _NONE
 
 
 def remove_records(
@@ -170,7 +176,14 @@ def remove_records(
         sha256, size = checksum(aside)
     lost = Counter(name for names in labels for name in names)
     left = {name: count - lost[name] for name, count in file.labels.items() if count > lost[name]}
-    return dataclasses.replace(file, examples=file.examples - len(removed), bytes=size, sha256=sha256, labels=left)
+    return dataclasses.replace(
+        file,
+        examples=file.examples - len(removed),
+        bytes=size,
+        sha256=sha256,
+        labels=left,
+        unlabelled=file.unlabelled - labels.count(()),
+    )
 
 
 def read_source(files: Sequence[ShardFile], number: int, folder: str) -> str:

@@ -22,7 +22,7 @@ from data.ingest.shards import ShardFile, ShardReport
 from data.names import list_names
 from data.sources.base import Plan
 from data.sources.labels import InvalidLabel, label_order, resolve_class
-from data.spec import Classes, Label
+from data.spec import Classes, Label, Labels
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
@@ -42,7 +42,8 @@ class Manifest:
       notes: how the source interpreted unusual data, a sentence each.
       duplicates: images that are in training and in another split: path by split, the first twenty.
       duplicate_count: number of images outside of training whose content is in training, too.
-      contradictions: images with equal content and two labels: path by label, the first twenty.
+      contradictions: images with equal content and different labels: path by label, the first twenty; of `Labels` by
+        the names, separated by commas.
       contradiction_count: number of images whose content has another label, too.
       removed: number of records removed as duplicates.
       remarks: number of images by the property that decoding ignores silently, in training and in serving; the keys
@@ -71,11 +72,18 @@ class Manifest:
         return sum(shard.bytes for shard in self._shards(split))
 
     def labels(self, split: str | None = None) -> dict[str, int]:
-        """Return the number of records by label, in a split or in all splits, in the order of `label_order`."""
+        """Return the number of records by name, in a split or in all splits, in the order of `label_order`.
+
+        A record with several names counts for each of them.
+        """
         counts: Counter[str] = Counter()
         for shard in self._shards(split):
             counts.update(shard.labels)
         return {name: counts[name] for name in label_order(counts)}
+
+    def unlabelled(self, split: str | None = None) -> int:
+        """Return the number of records without a name, in a split or in all splits."""
+        return sum(shard.unlabelled for shard in self._shards(split))
 
     def quarantine_share(self) -> float:
         """Return the share of the images or rows that were left out, 0..1."""
@@ -148,7 +156,7 @@ def merge_reports(
 
 
 def _name_duplicates(manifest: Manifest, contents: ContentIndex, folder: str) -> None:
-    """Fill in the records that are in training and in another split, and those with two labels."""
+    """Fill in the records that are in training and in another split, and those with different labels."""
     manifest.duplicate_count, twins = contents.across()
     for twin in twins:
         places = (twin.first, twin.second)
@@ -181,7 +189,7 @@ def _remove_duplicates(
 
 
 def check_manifest(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tuple[str, ...]:
-    """Check that a model can be trained on the shards, and return the classes.
+    """Check that a model can be trained on the shards, and return the names of the labels.
 
     Args:
       manifest: the manifest of all splits.
@@ -189,11 +197,11 @@ def check_manifest(manifest: Manifest, label: Label, planned: Collection[str] = 
       planned: names of the class folders that the source has found.
 
     Returns:
-      The classes, in the order of the model's outputs; none if the label is a number.
+      The names, in the order of the model's outputs; none if the label is a number.
 
     Raises:
       DataError: If no image of a class folder can be decoded, there is nothing to train on or to evaluate on, there is
-        only one class, training has no example of a class, or a label is not in `label.names`.
+        only one class, training has no example of a name, or a label is not in `label.names`.
     """
     classes = {name: _expected_class(name, label) for name in sorted(planned)}
     _check_splits(manifest)
@@ -202,9 +210,10 @@ def check_manifest(manifest: Manifest, label: Label, planned: Collection[str] = 
         raise DataError(
             f"class '{lost[0]}' has no picture that can be decoded", hint="Repair the pictures or remove the folder."
         )
-    if not isinstance(label, Classes):
+    if not isinstance(label, (Classes, Labels)):
         return ()
     _check_known_labels(manifest, label)
+    _check_enough_labels(manifest, label)
     _check_trained_labels(manifest, label)
     return label.names or tuple(manifest.labels("train"))
 
@@ -224,7 +233,7 @@ def _check_splits(manifest: Manifest) -> None:
             )
 
 
-def _check_known_labels(manifest: Manifest, label: Classes) -> None:
+def _check_known_labels(manifest: Manifest, label: Classes | Labels) -> None:
     """Check that all labels are in `label.names`, and that training has examples of all labels of other splits.
 
     Raises:
@@ -245,16 +254,29 @@ def _check_known_labels(manifest: Manifest, label: Classes) -> None:
         )
 
 
-def _check_trained_labels(manifest: Manifest, label: Classes) -> None:
-    """Check that training has several classes, and an example of each of `label.names`.
+def _check_enough_labels(manifest: Manifest, label: Classes | Labels) -> None:
+    """Check that training has two classes, or at least one of several names.
 
     Raises:
-      DataError: If it has not; a class of `label.names` may lack examples if `label.allow_untrained` is set.
+      DataError: If it has not.
     """
     train = manifest.labels("train")
-    if len(train) < 2:
-        hint = _quarantine_hint(manifest) if manifest.quarantine_count else "Add pictures or rows of a second class."
+    hint = _quarantine_hint(manifest) if manifest.quarantine_count else ""
+    if isinstance(label, Classes) and len(train) < 2:
+        hint = hint or "Add pictures or rows of a second class."
         raise DataError(f"only one class, '{next(iter(train))}': a classifier needs at least two", hint=hint)
+    if not train:
+        hint = hint or "Does the source read the right column or feature?"
+        raise DataError("no training example has a label: there is nothing to learn", hint=hint)
+
+
+def _check_trained_labels(manifest: Manifest, label: Classes | Labels) -> None:
+    """Check that training has an example of each of `label.names`.
+
+    Raises:
+      DataError: If it has not; a name may lack examples if `label.allow_untrained` is set.
+    """
+    train = manifest.labels("train")
     untrained = [name for name in label.names if name not in train]
     if not untrained or label.allow_untrained:
         return
@@ -274,17 +296,41 @@ def _quarantine_hint(manifest: Manifest) -> str:
     return f"{count} of {manifest.quarantine_count} in quarantine have the same reason: {reason}. Fix that first."
 
 
-def _list_names(label: Classes) -> str:
+def label_notes(manifest: Manifest, names: Sequence[str]) -> list[str]:
+    """Return what is unusual about several labels, a sentence each, to show to the user.
+
+    Args:
+      manifest: the manifest of all splits.
+      names: the names, from `check_manifest`.
+    """
+    train, examples, held_out = manifest.labels("train"), manifest.examples("train"), manifest.labels("eval")
+    everywhere = [name for name in names if train.get(name) == examples]
+    unmeasured = [name for name in names if name not in held_out]
+    found = []
+    if manifest.unlabelled():
+        found.append(f"{manifest.unlabelled():,} of {manifest.examples():,} examples have no label")
+    if everywhere:
+        found.append(f"all training examples have the label {_quote(everywhere)}: the model can only learn to say yes")
+    if unmeasured:
+        found.append(f"no example for evaluation has the label {_quote(unmeasured)}: its threshold stays 0.5")
+    return found
+
+
+def _quote(names: Sequence[str]) -> str:
+    return list_names([f"'{name}'" for name in names], 8)
+
+
+def _list_names(label: Classes | Labels) -> str:
     return list_names(label.names, 12)
 
 
 def _expected_class(folder: str, label: Label) -> str:
-    """Return the class that the name of a folder means.
+    """Return the name that the name of a folder means.
 
     Raises:
       DataError: If the class is not in `label.names`.
     """
-    if not isinstance(label, Classes):
+    if not isinstance(label, (Classes, Labels)):
         return folder
     try:
         return resolve_class(folder, label)

@@ -87,6 +87,7 @@ class ShardFile:
       bytes: size of the file.
       sha256: checksum of the file, hex.
       labels: number of records by name; a record with several names counts for each. Empty if the label is a number.
+      unlabelled: number of records without a name; all of them if the label is a number.
     """
 
     file: str
@@ -94,6 +95,7 @@ class ShardFile:
     bytes: int
     sha256: str
     labels: dict[str, int]
+    unlabelled: int = 0
 
 
 @dataclass
@@ -235,7 +237,8 @@ class _ShardWriter:
         self._writer.close()
         sha256, size = checksum(self._aside)
         tf.io.gfile.rename(self._aside, self._path, overwrite=True)
-        return ShardFile(self._file, len(self._digests), size, sha256, dict(self._labels))
+        unlabelled = self._label_ids.count(self.label_codes.get((), -1))
+        return ShardFile(self._file, len(self._digests), size, sha256, dict(self._labels), unlabelled)
 
     def discard(self) -> None:
         """Remove the file if it was not finished."""

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.ingest.duplicates import describe_labels
 from data.ingest.manifest import Manifest
-from data.sources import Arrays
-from data.spec import Image
+from data.sources import Arrays, ImageFolder
+from data.spec import Image, Labels, Vector
 from tests.data.ingest.ingest_folder import ingest_folder
 
 
@@ -108,3 +109,43 @@ def test_counts_against_plain_python(seed, tmp_path):
     sure = {pick for pick, found in seen.items() if len(found) == 1}
     assert removed.examples("eval") == len(sure & set(test_picks.tolist()))
     assert removed.examples("train") == len((sure & set(picks.tolist())) - set(test_picks.tolist()))
+
+
+# Several labels
+
+
+def test_a_picture_with_two_sets_of_labels_is_a_contradiction(picture_folder, tmp_path):
+    made = picture_folder(tmp_path / "in", {f"{split}/{name}": 4 for split in ("train", "val") for name in "abc"})
+    for original, copies in (
+        ("train/a/0001.png", ["train/b/0001.png", "train/c/other.png"]),  # a and b; and c, under another name
+        ("train/a/0002.jpg", ["train/b/0002.jpg", "val/a/x.jpg", "val/b/x.jpg"]),  # a and b, in both splits
+    ):
+        for copy in copies:
+            (made / copy).write_bytes((made / original).read_bytes())
+    manifest = ingest_folder(made, tmp_path / "out", ImageFolder(), label=Labels())
+    assert manifest.contradictions == [{"a, b": "train/a/0001.png", "c": "train/c/other.png"}]
+    assert manifest.contradiction_count == 2
+    assert manifest.duplicates == [{"train": "train/a/0002.jpg", "eval": "val/a/x.jpg"}]
+    assert manifest.labels("train") == {"a": 4, "b": 4, "c": 5} and manifest.examples("train") == 11
+    removed = ingest_folder(made, tmp_path / "removed", ImageFolder(), label=Labels(), remove_duplicates=True)
+    assert removed.removed == 3 and removed.examples("train") == 8
+    assert removed.labels("train") == {"a": 2, "b": 2, "c": 4} and removed.labels("eval") == {"a": 5, "b": 5, "c": 4}
+    assert Manifest.load(str(tmp_path / "removed")) == removed
+
+
+def test_no_label_is_another_set(tmp_path):
+    x, y = np.array([[1.0], [1.0], [2.0], [3.0], [3.0]]), np.array([[1, 0], [0, 0], [0, 1], [0, 0], [0, 0]])
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[2:3], y_test=y[2:3])
+    manifest = ingest_folder(tmp_path, tmp_path / "out", Arrays(), Vector(1), Labels(("a", "b")))
+    assert manifest.contradiction_count == 2
+    assert [set(one) for one in manifest.contradictions] == [{"a", "no label"}]
+    assert (manifest.unlabelled("train"), manifest.unlabelled("eval"), manifest.unlabelled()) == (3, 0, 3)
+    label, target = Labels(("a", "b")), tmp_path / "removed"
+    removed = ingest_folder(tmp_path, target, Arrays(), Vector(1), label, remove_duplicates=True)
+    assert (removed.examples("train"), removed.unlabelled("train")) == (1, 1)
+
+
+def test_sets_of_labels_as_text():
+    assert describe_labels(()) == "no label" and describe_labels(("cat",)) == "cat"
+    texts = [describe_labels(names) for names in ((), ("no label",), ("a", "b"), ("a, b",), ("a",))]
+    assert len(set(texts)) == len(texts)

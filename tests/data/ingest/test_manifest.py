@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from data.errors import DataError
-from data.ingest.manifest import MANIFEST, QUARANTINE, Manifest, check_manifest
+from data.ingest.manifest import MANIFEST, QUARANTINE, Manifest, check_manifest, label_notes
 from data.ingest.shards import ShardFile
 from data.sources import Arrays
 from data.sources.labels import label_order
-from data.spec import Classes, Image, Number, Vector
+from data.spec import Classes, Image, Labels, Number, Vector
 from tests.data.ingest.ingest_folder import ingest_folder
 
 
@@ -45,11 +45,13 @@ def test_it_is_read_back_as_it_was_written(picture_folder, tmp_path):
 
 
 def test_a_manifest_of_another_version_is_read(picture_folder, tmp_path):
-    """Unknown fields are ignored: `rotated` was one."""
+    """Unknown fields are ignored: `rotated` was one. Missing ones have their defaults."""
     manifest = ingest_folder(picture_folder(tmp_path / "in", {"a": 6, "b": 6}), tmp_path / "out")
     file = tmp_path / "out" / MANIFEST
     values = json.loads(file.read_text())
     del values["remarks"]
+    for shard in [shard for shards in values["splits"].values() for shard in shards]:
+        del shard["unlabelled"]
     file.write_text(json.dumps({**values, "rotated": 3}))
     assert Manifest.load(str(tmp_path / "out")) == manifest
 
@@ -143,9 +145,39 @@ def test_the_classes():
     assert check_manifest(a_manifest({"1.5": 1}, {"9.5": 1}), Number()) == ()
 
 
+def test_the_names_of_several_labels():
+    assert check_manifest(a_manifest({"10": 1, "9": 2}, {"9": 1}), Labels()) == ("9", "10")
+    assert check_manifest(a_manifest({"only": 1}, {"only": 1}), Labels()) == ("only",)
+    assert check_manifest(a_manifest({"b": 1, "a": 2}, {"a": 1}), Labels(("b", "a"))) == ("b", "a")
+    allowing = Labels(("c", "b", "a"), allow_untrained=True)
+    assert check_manifest(a_manifest({"b": 1, "a": 2}, {"a": 1}), allowing, ["a", "b"]) == ("c", "b", "a")
+
+
+def several(train: tuple[int, dict[str, int]], held_out: tuple[int, dict[str, int]], unlabelled: int) -> Manifest:
+    splits = {"train": train, "eval": held_out}
+    return Manifest({split: [ShardFile("f", count, 1, "", of, unlabelled)] for split, (count, of) in splits.items()})
+
+
+def test_what_is_unusual_about_several_labels():
+    usual = several((5, {"a": 4, "b": 4}), (2, {"a": 1, "b": 2}), 0)
+    assert label_notes(usual, ("a", "b")) == []
+    unusual = several((5, {"a": 5, "b": 4}), (2, {"a": 2}), 1)
+    assert label_notes(unusual, ("a", "b", "c")) == [
+        "2 of 7 examples have no label",
+        "all training examples have the label 'a': the model can only learn to say yes",
+        "no example for evaluation has the label 'b', 'c': its threshold stays 0.5",
+    ]
+
+
 @pytest.mark.parametrize(
     ("manifest", "label", "said"),
     [
+        (several((3, {}), (1, {"a": 1}), 3), Labels(), "label 'a' occurs only in evaluation"),
+        (several((3, {}), (1, {}), 3), Labels(), "no training example has a label: there is nothing to learn"),
+        (several((3, {}), (1, {}), 3), Labels(("a",)), "no training example has a label"),
+        (a_manifest({"a": 1}, {}), Labels(), "no examples for evaluation"),
+        (a_manifest({"a": 1, "x": 1}, {"a": 1}), Labels(("a",)), "label 'x' is not among the task's label.names: a"),
+        (a_manifest({"a": 2}, {"a": 1}), Labels(("c", "a")), "no training example of 'c', which label.names lists"),
         (a_manifest({}, {"a": 1}), Classes(), r"no examples for training \(1 in all, 0 in quarantine\)"),
         (
             a_manifest({"a": 1, "b": 1}, {}, quarantined={"empty file": 2, "unreadable": 1}),
