@@ -46,8 +46,6 @@ class PathResolver:
     def normalize(self, value: Any) -> str:
         """Return a value of the path's column as a path: absolute, a URI, or relative, with "/" and without "./".
 
-        A path below the data folder is relative, however it is written, so that equal paths are equal texts.
-
         Raises:
           InvalidPath: If the value is not the path of a file.
         """
@@ -58,30 +56,41 @@ class PathResolver:
         path = str(value).strip()
         if not path or "\0" in path or "\n" in path or not _is_encodable(path):
             raise InvalidPath(f"{path[:60]!r} is not a path" if path else "empty")
-        path = path.removeprefix(f"{self.folder}/")
-        if is_remote(path):
+        if is_remote(path) or _PLAIN(path):
             return path
-        return path if _PLAIN(path) else self._normalize_local(path)
-
-    def _normalize_local(self, path: str) -> str:
-        path = posixpath.normpath(path.replace("\\", "/")).removeprefix(f"{self.folder}/")
+        path = posixpath.normpath(path.replace("\\", "/"))
         if path in (".", ".."):
             raise InvalidPath(f"'{path}' is a folder")
         return path
 
-    def candidates(self, path: str, table: str) -> list[str]:
+    def key(self, path: str, table: str) -> str:
+        """Return a text that is the same for rows of one picture, if they write its path in the same way.
+
+        It is the path below the data folder if the picture is there, and where the paths of the table begin.
+
+        Args:
+          path: from `normalize`.
+          table: path of the table below the data folder.
+        """
+        if is_remote(path) or path.startswith("/"):
+            return path.removeprefix(f"{self.folder}/")
+        base = self.bases(table)[0]
+        return posixpath.normpath(posixpath.join(base, path)) if base else path
+
+    def candidates(self, path: str, table: str, *, try_suffixes: bool = True) -> list[str]:
         """Return the files that a path may name, in the order of preference.
 
         Args:
           path: from `normalize`.
           table: path of the table below the data folder.
+          try_suffixes: whether to add suffixes to a path that has none.
 
         Returns:
           Paths below the data folder, absolute paths or URIs.
         """
-        names = list(self._names(path))
+        names = list(self._names(path, try_suffixes))
         if is_remote(path) or path.startswith("/"):
-            return names
+            return [name.removeprefix(f"{self.folder}/") for name in names]
         return [posixpath.normpath(posixpath.join(base, name)) for base in self.bases(table) for name in names]
 
     @functools.lru_cache(maxsize=16)  # noqa: B019 a resolver is small, and as long-lived as a plan
@@ -89,12 +98,12 @@ class PathResolver:
         """Return the folders below the data folder that the paths of a table may be relative to."""
         return [self.images] if self.images else list(dict.fromkeys((posixpath.dirname(table), "")))
 
-    def _names(self, path: str) -> Iterator[str]:
+    def _names(self, path: str, try_suffixes: bool) -> Iterator[str]:
         if self.suffix:
             yield path if path.lower().endswith(self.suffix.lower()) else path + self.suffix
             return
         yield path
-        if not has_suffix(path):
+        if try_suffixes and not has_suffix(path):
             yield from (path + one for one in _TRIED)
 
     def locate(self, path: str, table: str) -> str:

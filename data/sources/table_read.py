@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from data.images.validate import Checked, check_files
 from data.names import printable, to_utf8
 from data.records import LabelValue, Outcome, Rejected, image_record
 from data.sources.base import chunks, prefetch
-from data.sources.labels import InvalidLabel, indicated_names, parse_label, shorten_value
+from data.sources.labels import InvalidLabel, indicated_names, label_order, parse_label, shorten_value
 from data.sources.table_items import RowBlock, SharedPaths, TableItem
 from data.sources.table_paths import InvalidPath, PathResolver
 from data.sources.table_scan import NO_SPLIT, TWO_SPLITS, UNKNOWN_SPLIT
@@ -136,7 +137,7 @@ class TableReader:
         extras = dict(zip(slices, map(_text, values[len(self.columns) :]), strict=True))
         listed = ListedPicture(source, name, path, label, {key: to_utf8(text) for key, text in extras.items() if text})
         if isinstance(item, SharedPaths):
-            self.shared.setdefault(path, []).append(listed)
+            self.shared.setdefault(self.paths.key(path, name), []).append(listed)
         else:
             self.found.append(listed)
 
@@ -156,7 +157,7 @@ class TableReader:
         if isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
         if isinstance(self.label, Labels) and self.separator and isinstance(value, str):
-            return parse_label([one for one in value.split(self.separator) if one.strip()], self.label)
+            return parse_label([one for one in value.split(self.separator) if one.strip()] or [""], self.label)
         return parse_label([value], self.label)
 
     def outcomes(self, feature: Image, rng: np.random.Generator) -> Iterator[Outcome]:
@@ -219,7 +220,7 @@ def _merge(rows: Sequence[ListedPicture]) -> Iterator[ListedPicture]:
     """Yield one picture with the labels of all its rows; otherwise it is that of the first row."""
     labels = [name for row in rows if isinstance(row.label, tuple) for name in row.label]
     first = rows[0]
-    yield ListedPicture(first.source, first.table, first.path, tuple(dict.fromkeys(labels)), first.extras)
+    yield dataclasses.replace(first, label=tuple(label_order(set(labels))))
 
 
 def _choose(rows: Sequence[ListedPicture]) -> Iterator[ListedPicture | Rejected]:

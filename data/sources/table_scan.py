@@ -81,11 +81,12 @@ def _add_path(
         path = paths.normalize(value)
     except InvalidPath:
         return
-    entries.add(to_bytes(path), place, number, code)
-    for base in paths.bases(below):
-        if base or paths.suffix:
-            name = posixpath.join(base, path + paths.suffix * (not path.endswith(paths.suffix)))
-            entries.add(to_bytes(posixpath.normpath(name)), 0, 0, _USED)
+    key = paths.key(path, below)
+    entries.add(to_bytes(key), place, number, code)
+    if paths.suffix or len(paths.bases(below)) > 1:
+        for name in paths.candidates(path, below, try_suffixes=False):
+            if name != key:
+                entries.add(to_bytes(name), 0, 0, _USED)
 
 
 def add_files(folder: str, entries: Entries) -> int:
