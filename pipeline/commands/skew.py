@@ -19,10 +19,11 @@ from pipeline.report.record import RunRecord, read_record
 from serving.diagnosis import diagnose
 from serving.engines import installed_binary
 from serving.graph import checks
+from serving.graph.saved_graph import SavedGraph
 from serving.parity.live_server import start_live_server
 from serving.parity.proof import Difference, Sample, compare_routes
 from serving.parity.report import EMBEDDED, Diagnosis, SkewReport
-from serving.signatures import DEFAULT, EXAMPLES
+from serving.signatures import DEFAULT, EXAMPLES, THRESHOLDS
 
 if TYPE_CHECKING:
     from components.release.skew_check import TrainedArtifacts
@@ -73,6 +74,7 @@ def prove_model(options: SkewOptions) -> None:
         routes=routes,
         structure=checks.random_ops(options.model, (DEFAULT, EXAMPLES)),
         diagnosis=diagnosis,
+        is_multi_label=THRESHOLDS in SavedGraph(options.model).outputs(DEFAULT),
     )
     _report(skew)
 

@@ -1,4 +1,4 @@
-"""The plots of a run, as PNGs next to `run.json`: training history, accuracy by class, the model's layers.
+"""The plots of a run, as PNGs next to `run.json`: training history, accuracy by class or label, the model's layers.
 
 `pipeline.report.client_skew_plot` draws the fourth: the answers that other clients would have changed.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report.client_skew_plot import draw_client_skew
@@ -24,8 +24,15 @@ RATE = "learning_rate"
 SHOWN_CLASSES = 40
 SHOWN_LAYERS = 44  # of a longer model the middle is left out
 _HIGHER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1")
-_NAMES = {"mae": "mean absolute error", "mse": "mean squared error", RATE: "learning rate"}
-_ACCURACY = "sparse_categorical_accuracy"
+_NAMES = {
+    "mae": "mean absolute error",
+    "mse": "mean squared error",
+    "pr_auc": "precision-recall area, mean of the labels",
+    RATE: "learning rate",
+}
+_LESS_TELLING = {"pr_auc": ("auc", "binary_accuracy")}
+"""Metrics that are not drawn next to another one: with many labels, both are near 1 for a model that finds none."""
+_ACCURACY, _PRECISION = "sparse_categorical_accuracy", "average_precision"
 
 
 def draw_plots(record: RunRecord, folder: str) -> list[str]:
@@ -63,7 +70,8 @@ def draw_history(record: RunRecord) -> Figure | None:
     """
     training = record.training or TrainingSummary()
     series = {name: values for name, values in training.history.items() if values}
-    names = [name for name in series if not name.startswith("val_") and name != RATE]
+    hidden = {RATE, *(name for telling, others in _LESS_TELLING.items() if telling in series for name in others)}
+    names = [name for name in series if not name.startswith("val_") and name not in hidden]
     if not names:
         return None
     names.sort(key=lambda name: name == "loss")  # the loss last: readers look for the accuracy
@@ -183,54 +191,67 @@ def _short(value: float) -> str:
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1000 or not value else f"{value:.3g}"
 
 
-# The accuracy of each class
+# The quality of each class or label
 
 
 def draw_classes(record: RunRecord) -> Figure | None:
-    """Draw a bar for each class, the worst first, at most 40, and a line at the accuracy of all held-out examples.
+    """Draw a bar for each class, the worst first, at most 40, and a line at the value of all held-out examples.
+
+    The value is the accuracy. With several labels it is the average precision, with the F1 at the label's threshold
+    beside it, and the line is at the mean.
 
     Returns:
-      The figure; None if the record has no accuracy by class.
+      The figure; None if the record has no such value by class.
     """
     evaluation = record.evaluation or EvaluationSummary()
-    found = [
-        (values[_ACCURACY], name.removeprefix("label:"), int(values.get("example_count", 0)))
-        for name, values in evaluation.slices.items()
-        if name.startswith("label:") and math.isfinite(values.get(_ACCURACY, math.nan))
-    ]
+    slices = {name.removeprefix("label:"): one for name, one in evaluation.slices.items() if name.startswith("label:")}
+    is_multi_label = any(_PRECISION in values for values in slices.values())
+    metric = _PRECISION if is_multi_label else _ACCURACY
+    found = {name: values for name, values in slices.items() if math.isfinite(values.get(metric, math.nan))}
     if not found:
         return None
-    found.sort(key=lambda one: one[0])
-    shown = found[:SHOWN_CLASSES]
-    which = f"the {len(shown)} worst of {len(found)} classes" if len(shown) < len(found) else f"{len(found)} classes"
+    shown = sorted(found, key=lambda name: found[name][metric])[:SHOWN_CLASSES]
+    kind, value = ("labels", "average precision") if is_multi_label else ("classes", "accuracy")
+    which = f"the {len(shown)} worst of {len(found)} {kind}" if len(shown) < len(found) else f"{len(found)} {kind}"
     width, height = 8.5, 1.6 + 0.24 * len(shown)
-    figure = new_figure(width, height, f"{record.task}: accuracy on held-out examples, {which}")
+    figure = new_figure(width, height, f"{record.task}: {value} on held-out examples, {which}")
     # The cells are outside the axes, at shares of the axes' width: leave room for them, in inches, left and right.
     figure.set_layout_engine("none")
-    axes = figure.add_axes((2.3 / width, 0.6 / height, 4.5 / width, (height - 1.05) / height))
-    for row, (accuracy, name, count) in enumerate(shown):
-        axes.barh(row, accuracy, height=0.66, color=BLUE)
+    span = 4.0 if is_multi_label else 4.5
+    axes = figure.add_axes((2.3 / width, 0.6 / height, span / width, (height - 1.05) / height))
+    columns = [(1 + 0.675 / span, "AP" if is_multi_label else "accuracy", _format_share(metric))]
+    columns += [(1 + 1.2 / span, "F1", _format_share("f1"))] * is_multi_label
+    columns += [(1 + (2.05 if is_multi_label else 1.485) / span, "examples", _format_count)]
+    for row, name in enumerate(shown):
+        axes.barh(row, found[name][metric], height=0.66, color=BLUE)
         add_cell(axes, -0.02, row, shorten(name, 26), "right")
-        add_cell(axes, 1.15, row, f"{accuracy:.3f}", "right")
-        add_cell(axes, 1.33, row, f"{count:,}", "right")
-    add_cell(axes, 1.15, -1, "accuracy", "right", GREY)
-    add_cell(axes, 1.33, -1, "examples", "right", GREY)
-    _overall(axes, evaluation.overall)
-    axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -1.4), yticks=[], xlabel="accuracy")
+        for at, _, text in columns:
+            add_cell(axes, at, row, text(found[name]), "right")
+    for at, heading, _ in columns:
+        add_cell(axes, at, -1, heading, "right", GREY)
+    which = f"mean of {len(found)} labels" if is_multi_label else f"all {_format_count(evaluation.overall)} examples"
+    _overall(axes, evaluation.overall.get(f"mean_{metric}" if is_multi_label else metric, math.nan), which)
+    axes.set(xlim=(0, 1), ylim=(len(shown) - 0.4, -1.4), yticks=[], xlabel=value)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     return figure
 
 
-def _overall(axes: Axes, overall: dict[str, float]) -> None:
-    """Draw a line at the accuracy of all held-out examples."""
-    value = overall.get(_ACCURACY, math.nan)
+def _format_share(metric: str) -> Callable[[Mapping[str, float]], str]:
+    return lambda values: f"{values[metric]:.3f}" if metric in values else "-"
+
+
+def _format_count(values: Mapping[str, float]) -> str:
+    return f"{int(values.get('example_count', 0)):,}"
+
+
+def _overall(axes: Axes, value: float, which: str) -> None:
+    """Draw a line at the value of all held-out examples."""
     if math.isfinite(value):
         axes.axvline(value, color=ORANGE, linestyle="--", linewidth=2)
         side: dict[str, Any] = {"ha": "right" if value > 0.3 else "left", "va": "center"}
-        text = f"  all {int(overall.get('example_count', 0)):,} examples: {value:.4f}  "
-        axes.text(value, -1, text, fontsize=9, **side)
+        axes.text(value, -1, f"  {which}: {value:.4f}  ", fontsize=9, **side)
 
 
 # The model

@@ -50,7 +50,7 @@ class DataSummary:
 
     Attributes:
       examples: Number of examples by split.
-      labels: Number of examples by split and label.
+      labels: Number of examples by split and label; an example with several labels counts for each of them.
       bytes: Size of the shards.
       folder: Where the shards are, with `quarantine.jsonl` if something is in quarantine.
     """
@@ -140,6 +140,7 @@ class TrainingSummary:
       history: Values by epoch of each metric.
       input_stages: Share of the waiting by stage of the input; empty if there was little waiting.
       layers: The model's layers in the order of the computation.
+      thresholds: Threshold of each of several labels by its name, in the order of the outputs; otherwise empty.
     """
 
     epochs: int = 0
@@ -153,6 +154,7 @@ class TrainingSummary:
     history: dict[str, list[float]] = field(default_factory=dict)
     input_stages: dict[str, float] = field(default_factory=dict)
     layers: list[LayerSummary] = field(default_factory=list)
+    thresholds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingSummary:
@@ -171,7 +173,8 @@ class EvaluationSummary:
       metric: The metric that decides, by TFMA's name.
       baseline: Its value for the last blessed model on the same examples; None if there is no baseline.
       no_baseline: Why an earlier model was not used as baseline; may be empty.
-      slices: Metrics by slice: "overall", "label:cat".
+      slices: Metrics by slice: "overall", "label:cat". With several labels, "label:cat" has the metrics of this label
+        on all examples, and `example_count` is the number of those that have it.
     """
 
     metric: str = ""

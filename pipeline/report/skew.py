@@ -25,9 +25,10 @@ def print_skew(skew: SkewReport, console: Console) -> None:
 
 def print_routes(skew: SkewReport, console: Console) -> None:
     """Print a row for each route, the number of records, and whether all routes agree."""
+    other = "labels" if skew.is_multi_label else "class"
     table = _table(
         f"against {skew.reference}",
-        ("route", "largest\ndifference", "at\nrecord", "other\nclass", ""),
+        ("route", "largest\ndifference", "at\nrecord", f"other\n{other}", ""),
     )
     table.columns[0].no_wrap = True  # the fault wraps instead
     for route in skew.routes:
@@ -77,10 +78,11 @@ def print_client_skew(skew: SkewReport, console: Console) -> None:
     if not costs:
         return
     served = costs[0].accuracy_served
-    accuracy_served = "" if served is None else f" with an accuracy of {format_share(served)}"
+    with_a = ", exact match" if skew.is_multi_label else " with an accuracy of"  # the title must not be wider
+    accuracy_served = "" if served is None else f"{with_a} {format_share(served)}"
     title = f"client skew avoided: {_count(costs[0].pictures, 'answer')} served{accuracy_served}"
     has_accuracy = any(cost.accuracy is not None for cost in costs)
-    accuracy = ("accuracy", "points") if has_accuracy else ()
+    accuracy = (measure(skew).replace(" ", "\n"), "points") if has_accuracy else ()
     table = _table(title, ("a client with", "changed", "", *accuracy, "largest change\nof a score"))
     for cost in costs:
         row = [escape(cost.client), str(cost.flipped), format_share(cost.flipped / cost.pictures)]
@@ -101,7 +103,8 @@ def summary_line(skew: SkewReport) -> str:
     if not worst.flipped:
         who = f"none of {len(costs)} common clients" if len(costs) > 1 else f"a client with {worst.client}"
         return f"{_agree(skew)}; {who} would {'' if len(costs) > 1 else 'not '}have changed any of {answers}"
-    change = f" ({format_points(worst)} points)" if format_points(worst) else ""
+    unit = f"points{' of exact match' if skew.is_multi_label else ''}"
+    change = f" ({format_points(worst)} {unit})" if format_points(worst) else ""
     changed = f"would have changed {worst.flipped} of {answers}{change}"
     return f"{_agree(skew)}; a client with {worst.client} {changed}"
 
@@ -115,6 +118,11 @@ def first_fault(skew: SkewReport) -> str:
     if routes:
         return f"{routes[0].route}: {routes[0].fault}, record {routes[0].record}"
     return "".join(f"{finding.signature}: {finding.detail}" for finding in skew.structure[:1])
+
+
+def measure(skew: SkewReport) -> str:
+    """Return what `ClientSkewCost.accuracy` is: the accuracy, or the share of pictures whose labels are all right."""
+    return "exact match" if skew.is_multi_label else "accuracy"
 
 
 def worst_first(costs: Sequence[ClientSkewCost]) -> list[ClientSkewCost]:

@@ -15,7 +15,9 @@ from pipeline.report.record import DataSummary, EvaluationSummary, RunRecord, Tr
 from pipeline.report.skew import summary_line
 
 _ACCURACY = "sparse_categorical_accuracy"  # TFMA's names, as in components.release.evaluator, which loads TFMA
-_NAMES = {_ACCURACY: "accuracy", "mean_squared_error": "mean squared error"}
+_PRECISION = "mean_average_precision"
+_NAMES = {_ACCURACY: "accuracy", _PRECISION: "mean average precision", "mean_squared_error": "mean squared error"}
+_LISTED = 5  # thresholds that a line lists
 _REMOVE = "; --set ingest.duplicates=remove takes them out"
 _STAGES = {"read": "read the files", "parse": "parse the records", "transform": "decode and resize"}
 
@@ -47,6 +49,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
     facts = {
         "data": _examples(record.data) if record.data else "",
         "training": _training(record.training) if record.training else "",
+        "labels": _thresholds(record.training.thresholds) if record.training else "",
         "quality": _quality(record.evaluation) if record.evaluation else "",
         "proof": summary_line(record.skew) if record.skew and record.skew.passed else "",
     }
@@ -61,6 +64,16 @@ def _examples(data: DataSummary) -> str:
         for split in ("train", "eval", "test")
         if split in data.examples
     )
+
+
+def _thresholds(thresholds: Mapping[str, float]) -> str:
+    """Return how many labels there are and their thresholds, of many only the lowest and the highest."""
+    if not thresholds:
+        return ""
+    names = sorted(thresholds, key=lambda name: thresholds[name]) if len(thresholds) > _LISTED else list(thresholds)
+    texts = [f"{name} {thresholds[name]:.2f}" for name in names]
+    listed = ", ".join(texts) if len(texts) <= _LISTED else f"{texts[0]} to {texts[-1]}"
+    return f"{len(texts):,} with the thresholds of the largest F1: {listed}"
 
 
 def _quality(evaluation: EvaluationSummary) -> str:
@@ -93,9 +106,10 @@ def _training(training: TrainingSummary) -> str:
 def _warnings(record: RunRecord) -> list[str]:
     """Return what a user should know about the data, one line each."""
     data = record.data or DataSummary()
-    found = [*_left_out(data), *_repeated(data)]
+    metric = record.evaluation.metric if record.evaluation else ""
+    found = [*_left_out(data), *_repeated(data, is_multi_label=metric == _PRECISION)]
     unseen = sorted(set(data.labels.get("train", ())) - set(data.labels.get("eval", ())))
-    if record.evaluation and record.evaluation.metric == _ACCURACY and unseen:
+    if metric == _ACCURACY and unseen:  # several labels: the ingestion has a note on them
         names = ", ".join(unseen[:5])
         found.append(f"no held-out example of {names}: the accuracy says nothing about such classes")
     return found + [f"{count} pictures {REMARKS[name]}" for name, count in data.remarks.items()]
@@ -118,14 +132,15 @@ def _left_out(data: DataSummary) -> list[str]:
     return found
 
 
-def _repeated(data: DataSummary) -> list[str]:
+def _repeated(data: DataSummary, is_multi_label: bool) -> list[str]:
     """Return warnings about pictures that are there more than once."""
     found = []
     remedy = "" if data.removed else _REMOVE
     if data.contradiction_count:
         (label, path), (other, twin) = list(data.contradictions[0].items())
         found.append(
-            f"{data.contradiction_count} pictures have two labels, e.g. {path} ({label}) = {twin} ({other}){remedy}"
+            f"{data.contradiction_count} pictures have {'other labels elsewhere' if is_multi_label else 'two labels'},"
+            f" e.g. {path} ({label}) = {twin} ({other}){remedy}"
         )
     if data.duplicate_count:
         split, other = list(data.duplicates[0].items())[1]

@@ -165,6 +165,41 @@ def test_the_bars_are_the_worst_classes_first(count: int, shown: int) -> None:
     assert ("the 40 worst of 100 classes" in figure.get_suptitle()) == (count == 100)
 
 
+def _label_slices(count: int) -> dict[str, dict[str, float]]:
+    each = {
+        f"label:label {n}": {"average_precision": n / count, "auc": 0.75, "f1": n / count / 2, "example_count": n + 5.0}
+        for n in reversed(range(count))
+    }
+    del each["label:label 1"]["f1"]
+    mean = sum(one["average_precision"] for one in each.values()) / count
+    return {"overall": {"mean_average_precision": mean, "f1": 0.25, "example_count": 1234.0}, **each}
+
+
+@pytest.mark.parametrize(("count", "shown"), [(2, 2), (80, 40)])
+def test_the_bars_of_several_labels_are_their_average_precision(count: int, shown: int) -> None:
+    slices = {**_label_slices(count), "label:unseen": {"example_count": 0.0}, "format:png": {"f1": 0.5}}
+    figure = _drawn(plots.draw_classes(_record(slices=slices)))
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [n / count for n in range(shown)]
+    texts = _texts(axes)
+    assert texts[:8] == ["label 0", "0.000", "0.000", "5", "label 1", f"{1 / count:.3f}", "-", "6"]
+    assert texts[-4:-1] == ["AP", "F1", "examples"]
+    mean = (count - 1) / count / 2
+    assert list(axes.lines[0].get_xdata()) == pytest.approx([mean] * 2) and f"mean of {count} labels" in texts[-1]
+    assert "average precision on held-out examples" in figure.get_suptitle()
+    assert ("the 40 worst of 80 labels" in figure.get_suptitle()) == (count == 80)
+
+
+def test_of_the_metrics_of_several_labels_the_most_telling_is_drawn() -> None:
+    history = {f"{split}{name}": [0.5, 0.75] for split in ("", "val_") for name in ("auc", "binary_accuracy", "pr_auc")}
+    figure = _drawn(plots.draw_history(_record({"history": {**history, "loss": [1.0, 0.5]}})))
+    area, loss = figure.axes
+    assert area.get_title(loc="left") == "precision-recall area, mean of the labels"
+    assert loss.get_title(loc="left") == "loss"
+    binary = {"loss": [1.0, 0.5], "binary_accuracy": [0.5, 0.75]}
+    assert len(_drawn(plots.draw_history(_record({"history": binary}))).axes) == 2
+
+
 # The model
 
 

@@ -255,6 +255,7 @@ def _record() -> RunRecord:
             resumed_at="epoch 2, step 5",
             stopped="accuracy > 0.9 after epoch 3",
             layers=[LayerSummary("dense", "Dense", "2 units", [2], 10, True, 10, ["input"])],
+            thresholds={"a": 0.25, "b": 0.5},
         ),
         evaluation=EvaluationSummary("sparse_categorical_accuracy", None, "", {"overall": overall}),
         skew=SkewReport(
@@ -328,12 +329,14 @@ def test_an_older_file_without_a_version_is_read(tmp_path: Path) -> None:
     file, found = tmp_path / "run.json", _record().to_json()
     del found["schema"], found["plots"], found["training"]["input_stages"], found["data"]["remarks"]
     del found["training"]["layers"][0]["inputs"], found["training"]["layers"][0]["trainable_params"]
+    del found["training"]["thresholds"], found["skew"]["is_multi_label"]
     found["host"] = found["training"]["device"] = "gone"
     file.write_text(json.dumps(found))
     record = read_record(str(file))
     assert (record.task, record.plots, record.pushed) == ("tiny", [], PushedVersion(17, "/serving/tiny/17"))
     assert record.training is not None and record.training.input_stages == {}
     assert record.training.layers == [LayerSummary("dense", "Dense", "2 units", [2], 10, True)]
+    assert record.training.thresholds == {}
     assert record.skew == _record().skew
 
 
@@ -350,6 +353,42 @@ def test_a_file_that_is_no_record_is_rejected(tmp_path: Path, text: str) -> None
     file.write_text(text)
     with pytest.raises(UsageError, match="holds no record of a run"):
         read_record(str(file))
+
+
+def _printed(record: RunRecord) -> list[str]:
+    console = Console(file=io.StringIO(), width=300)
+    print_summary(record, Paths("/root", "tiny"), console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+def _with_labels(thresholds: dict[str, float]) -> RunRecord:
+    """Return the record of a run with several labels."""
+    record = _record()
+    assert record.training is not None and record.data is not None
+    overall = {"mean_average_precision": 0.83125, "auc": 0.9, "f1": 0.75, "example_count": 380.0}
+    return dataclasses.replace(
+        record,
+        data=dataclasses.replace(
+            record.data, contradiction_count=1, contradictions=[{"a, b": "x/1.png", "no label": "y/1.png"}]
+        ),
+        training=dataclasses.replace(record.training, thresholds=thresholds),
+        evaluation=EvaluationSummary("mean_average_precision", 0.8, "", {"overall": overall}),
+    )
+
+
+def test_the_summary_of_several_labels_has_their_thresholds_and_the_mean_average_precision() -> None:
+    lines = _printed(_with_labels({"rose": 0.3, "tulip": 0.71875}))
+    assert "labels    2 with the thresholds of the largest F1: rose 0.30, tulip 0.72" in lines
+    quality = "quality   mean average precision 0.8313 on 380 held-out examples through the exported signature"
+    assert f"{quality}, 0.8000 before" in lines
+    contradiction = "note      1 pictures have other labels elsewhere, e.g. x/1.png (a, b) = y/1.png (no label)"
+    assert any(line.startswith(contradiction) for line in lines)
+    assert not any("accuracy" in line and not line.startswith("training") for line in lines)
+
+
+def test_of_many_thresholds_the_summary_has_the_lowest_and_the_highest() -> None:
+    lines = _printed(_with_labels({f"label {n}": 0.9 - n / 100 for n in range(80)}))
+    assert "labels    80 with the thresholds of the largest F1: label 79 0.11 to label 0 0.90" in lines
 
 
 def test_the_summary_names_what_needs_attention() -> None:

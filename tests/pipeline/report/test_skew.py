@@ -182,6 +182,16 @@ def test_the_line_picks_the_worst_client(costs: list[ClientSkewCost], text: str)
     assert skew.summary_line(_report(client_skew=costs)) == f"2 routes agree on 73 records within 1.9e-6{text}"
 
 
+def test_several_labels_have_an_exact_match() -> None:
+    lines = _printed(_report(is_multi_label=True))
+    assert "client skew avoided: 256 answers served, exact match 93.8%" in lines
+    headings = " ".join(lines[:4])
+    assert "other" in headings and "labels" in headings and "class" not in headings
+    assert any("exact" in line for line in lines) and not any("accuracy" in line for line in lines)
+    text = "a client with PIL nearest would have changed 31 of 256 answers (-4.3 points of exact match)"
+    assert skew.summary_line(_report(is_multi_label=True)).endswith(text)
+
+
 SKEWED = _report(routes=[_route("gRPC, one by one", 0.5, "scores differ")])
 
 
@@ -239,6 +249,17 @@ def test_the_bars_are_the_changed_shares_worst_first_with_the_accuracy_beside() 
     assert texts[9:12] == ["EXIF turned", "none", "0.0 points"]
     title = "my_task: answers that a common client would have changed\n256 pictures, served with an accuracy of 93.8%"
     assert figure.get_suptitle() == title
+
+
+def test_the_figure_of_several_labels_has_their_exact_match() -> None:
+    record = _record(COSTS)
+    assert record.skew is not None
+    record.skew.is_multi_label = True
+    figure = draw_client_skew(record)
+    assert figure is not None
+    assert figure.get_suptitle().endswith("\n256 pictures, served with an exact match of 93.8%")
+    texts = _texts(figure.axes[0])
+    assert texts[2] == "-4.3 points" and "exact match" in texts and "accuracy" not in texts
 
 
 def test_little_looks_like_little_and_no_change_like_none() -> None:
