@@ -15,7 +15,7 @@ from data.images import ops
 from data.images.edge_cases import EDGE_CASES, edge_cases_of, make_edge_case
 from data.images.formats import JPEG_MAGIC, decoder_name, read_header
 from data.records import image_record, parse_spec
-from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label
+from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label, Labels
 
 _BATCH = 1024  # records parsed in one call
 _HEADER = 12  # bytes before a record's data in a TFRecord file: its length (8) and the length's checksum (4)
@@ -25,6 +25,7 @@ _HEAD = (
 )
 _COLUMNS = 16  # columns of a row of numbers that are searched for extremes
 _GENERATED = "generated: "
+_SEPARATOR = "\0"  # between the names of a record; no name contains a control character
 
 Reasons = Iterator[tuple[int, str]]  # row, reason
 
@@ -52,9 +53,10 @@ def choose_probes(files: Sequence[str], feature: Feature, label: Label, limit: i
 
     Of images: the first of each class; those with the fewest and the most pixels and bytes; the tallest and the widest;
     the first of each format, number of channels and EXIF orientation. Of numbers: the first of each class or the
-    extremes of the label, and the extremes of each of the first 16 columns. A value that is the same in all records has
-    no extremes. Then random records. Then, for each of `edge_cases.KINDS` that is still missing, an image generated
-    from the first one chosen.
+    extremes of the label, and the extremes of each of the first 16 columns. With several labels: the first with each
+    label, the first without one, and one with the most. A value that is the same in all records has no extremes. Then
+    random records. Then, for each of `edge_cases.KINDS` that is still missing, an image generated from the first one
+    chosen.
 
     The facts are read first, and then only the chosen records: memory does not grow with the number of images.
 
@@ -100,8 +102,8 @@ def make_edge_cases(example: bytes, feature: Image, present: Collection[str] = (
       present: kinds to leave out, because the sample has them already.
     """
     features = _parse_example(example)
-    text, number = features[LABEL].bytes_list.value, features[LABEL].float_list.value
-    label = text[0].decode() if text else number[0]
+    numbers, names = features[LABEL].float_list.value, features[LABEL].bytes_list.value
+    label = numbers[0] if numbers else tuple(name.decode() for name in names)
     pixels = _decode(features[IMAGE].bytes_list.value[0], 3, feature.max_pixels)
     if pixels is None:
         return []
@@ -150,6 +152,8 @@ def _read_facts(
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         columns = {"size": tf.strings.length(serialized), **tf.io.parse_example(serialized, spec)}
+        if isinstance(label, Labels):
+            columns[LABEL] = tf.strings.reduce_join(tf.sparse.to_dense(columns[LABEL], ""), 1, separator=_SEPARATOR)
         if isinstance(feature, Image):
             columns["head"] = tf.strings.substr(serialized, 0, _HEAD)
         else:
@@ -202,8 +206,26 @@ def _collect_reasons(facts: dict[str, NDArray[Any]], feature: Feature, label: La
 def _label_reasons(labels: NDArray[Any], label: Label) -> Reasons:
     if isinstance(label, Classes):
         yield from _first_of_each(labels, lambda name: f"class {name.decode(errors='replace')}")
+    elif isinstance(label, Labels):
+        yield from _several_labels_reasons([joined.decode(errors="replace") for joined in labels])
     else:
         yield from _extremes(labels, "lowest label", "highest label")
+
+
+def _several_labels_reasons(labels: Sequence[str]) -> Reasons:
+    """Yield the first row of each name, the first row without a name, and the first of those with the most names."""
+    names = [[name for name in joined.split(_SEPARATOR) if name] for joined in labels]
+    first: dict[str, int] = {}
+    for row, found in enumerate(names):
+        for name in found:
+            first.setdefault(name, row)
+    for name in sorted(first):
+        yield first[name], f"label {name}"
+    counts = np.array([len(found) for found in names])
+    if not counts.all():
+        yield int(np.argmin(counts)), "no label"
+    if counts.max() > 1:
+        yield int(np.argmax(counts)), "most labels"
 
 
 def _image_reasons(facts: dict[str, NDArray[Any]]) -> Reasons:

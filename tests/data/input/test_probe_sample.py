@@ -17,7 +17,7 @@ from data.images.edge_cases import EDGE_CASES, edge_cases_of
 from data.images.formats import read_header
 from data.input.probe_sample import choose_probes, make_edge_cases
 from data.records import image_record
-from data.spec import Classes, Image, Number, Vector
+from data.spec import Classes, Image, Labels, Number, Vector
 from tests.data.input.vector_shards import vector_example
 
 NEW = ("WebP", "WebP with alpha", "animated WebP", "JPEG XL") if IS_NEW else ()
@@ -129,6 +129,44 @@ def test_records_without_facts_are_chosen_by_class(tmp_path, smooth, encode):
     found = choose_probes([write(tmp_path / "x", examples)], FEATURE, Classes(), limit=0)
     assert [one.record for one in found[:2]] == examples[:2]
     assert [one.reason for one in found[:2]] == ["class x, unknown format, unknown channels", "class y"]
+
+
+@pytest.mark.parametrize("feature", [Image(8, 8), Vector(1)])
+def test_several_labels_each_one_none_and_the_most(feature, tmp_path, smooth, encode):
+    contents = encode(smooth(1), "PNG")
+    sets = [("b",), ("b", "é"), ("a", "b"), (), ("a", "b", "c"), (), *[("b",)] * 1500, ("a", "b", "c"), ("d",)]
+    serialized = [
+        record(contents, names, str(number)) if isinstance(feature, Image) else vector_example([0.0], (*names,))
+        for number, names in enumerate(sets)
+    ]
+    found = choose_probes([write(tmp_path / "x", serialized)], feature, Labels(), limit=0)
+    reasons = [one.reason.split(", smallest")[0].split(", png")[0] for one in found if not one.is_generated]
+    assert [reason.removesuffix(", colour") for reason in reasons] == [
+        "label a",
+        "label b",
+        "label c, most labels",
+        "label d",
+        "label é",
+        "no label",
+    ]
+    rows = [serialized.index(one.record) for one in found if not one.is_generated]
+    assert [sets[row] for row in rows] == [("a", "b"), ("b",), ("a", "b", "c"), ("d",), ("b", "é"), ()]
+
+
+def test_one_label_each_has_no_most(tmp_path):
+    serialized = [vector_example([0.0], (name,)) for name in "ab"]
+    found = choose_probes([write(tmp_path / "x", serialized)], Vector(1), Labels(), limit=0)
+    assert [one.reason for one in found] == ["label a", "label b"]
+
+
+@pytest.mark.parametrize("names", [(), ("cat", "dog")])
+def test_generated_images_have_all_labels(names, smooth, encode):
+    found = make_edge_cases(record(encode(smooth(1), "PNG"), names), FEATURE)
+    assert found
+    for one in found:
+        label = parsed(one.record)["label"]
+        assert label.WhichOneof("kind") == "bytes_list"
+        assert tuple(name.decode() for name in label.bytes_list.value) == names
 
 
 def test_numbers_by_label_and_column(tmp_path):

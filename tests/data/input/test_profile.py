@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from data.input.profile import stage_shares
 from data.input.reader import ReadConfig
-from data.spec import LABEL, VECTOR, Number, Vector
+from data.spec import LABEL, VECTOR, Labels, Number, Vector
 from tests.data.input.vector_shards import vector_example
 
 
@@ -34,6 +34,20 @@ def test_a_slow_transform_binds(shard):
     found = stage_shares(ReadConfig([shard], 300, Vector(400), Number(), slow, 10))
     assert set(found) == {"read", "parse", "transform"} and sum(found.values()) == pytest.approx(1, abs=0.01)
     assert found["transform"] > 0.5
+
+
+def test_several_labels_are_measured_too(tmp_path):
+    path = str(tmp_path / "data")
+    with tf.io.TFRecordWriter(path) as writer:
+        for number in range(100):
+            writer.write(vector_example([1.0], ("a", "b")[: number % 3]))
+
+    def count(raw):
+        matches = tf.equal(tf.sparse.to_dense(raw[LABEL], ""), "a")
+        return {VECTOR: raw[VECTOR], LABEL: tf.cast(tf.reduce_any(matches, axis=1, keepdims=True), tf.float32)}
+
+    found = stage_shares(ReadConfig([path], 100, Vector(1), Labels(), count, 10, label_shape=(1,)))
+    assert sum(found.values()) == pytest.approx(1, abs=0.01)
 
 
 def test_a_transform_that_does_nothing_does_not(shard):

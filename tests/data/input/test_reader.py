@@ -13,7 +13,7 @@ from data.images.headers import Header
 from data.images.ops import decode_batch
 from data.input.reader import Batches, InputShard, ReadConfig, read_batches
 from data.records import image_record
-from data.spec import LABEL, VECTOR, Classes, Image, Number, Vector
+from data.spec import LABEL, VECTOR, Classes, Image, Labels, Number, Vector
 from tests.data.input.vector_shards import vector_example, write_vector_shards
 
 EXAMPLES = 103
@@ -194,6 +194,56 @@ def test_pictures_stay_uint8_and_keep_their_labels(how, smooth, encode, tmp_path
             assert label == number % 2
             seen.append(number)
     assert sorted(seen) == list(range(20)) != seen
+
+
+NAMES = ("a", "b", "c")
+
+
+def labelled(raw):
+    dense = tf.sparse.to_dense(raw[LABEL], "")
+    hot = tf.reduce_any(tf.equal(dense[:, :, tf.newaxis], tf.constant(NAMES)), axis=1)
+    return {VECTOR: raw[VECTOR], LABEL: tf.cast(hot, tf.float32)}
+
+
+def several_labels(path) -> ReadConfig:
+    """20 vectors; of the number n, the bits decide which of the names apply."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number in range(20):
+            names = tuple(name for bit, name in enumerate(NAMES) if number >> bit & 1)
+            writer.write(vector_example([float(number)], names))
+    return ReadConfig([str(path)], 20, Vector(1), Labels(), labelled, 8, label_shape=(3,))
+
+
+@pytest.mark.parametrize("how", MEMORY)
+@pytest.mark.parametrize("seed", [None, 1])
+def test_several_labels_stay_with_their_rows(how, seed, tmp_path):
+    batches = read(several_labels(tmp_path / "shard"), how, seed)
+    for epoch in range(2):
+        dataset = batches.one_pass(epoch)
+        assert dataset.element_spec[1].shape.as_list() == [None, 3] and dataset.element_spec[1].dtype == tf.float32
+        seen = []
+        for features, labels in dataset.as_numpy_iterator():
+            numbers = features[:, 0].astype(int)
+            np.testing.assert_array_equal(labels, [[number >> bit & 1 for bit in range(3)] for number in numbers])
+            seen += numbers.tolist()
+        assert sorted(seen) == list(range(20))
+
+
+def test_the_memory_of_several_labels_by_hand(tmp_path):
+    reading = several_labels(tmp_path / "shard")
+    assert reading.memory == 20 * (4 + 3 * 4)
+    with pytest.raises(ValueError, match="must be equal, but are 4 and 3"):
+        read_batches(dataclasses.replace(reading, label_shape=(4,)), cache_bytes=0).one_pass()
+
+
+def test_parts_share_the_batches_of_several_labels(tmp_path):
+    reading = several_labels(tmp_path / "shard")
+    (whole,) = read(dataclasses.replace(reading, batch_size=20), "streamed").one_pass().as_numpy_iterator()
+    part = dataclasses.replace(reading, batch_size=20, shard=InputShard(1, 3))
+    for how in MEMORY:
+        ((features, labels),) = read(part, how).one_pass().as_numpy_iterator()
+        np.testing.assert_array_equal(features, whole[0][1::3])
+        np.testing.assert_array_equal(labels, whole[1][1::3])
 
 
 @pytest.mark.parametrize("how", MEMORY)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from data.records import Record, vector_record
 
 
-def vector_example(values: Sequence[float], label: str | float) -> bytes:
+def vector_example(values: Sequence[float], label: str | float | tuple[str, ...]) -> bytes:
     """The serialized example of a vector."""
     record = vector_record(values, label, "s")
     assert isinstance(record, Record)
