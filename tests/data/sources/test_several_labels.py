@@ -16,7 +16,7 @@ import tensorflow as tf
 from data.errors import DataError, UsageError
 from data.ingest.shards import Ingest, make_shards, write_shard
 from data.records import Outcome, Record, Rejected, parse_spec
-from data.sources import Arrays, Csv, FirstMatch, Idx, ImageFolder, Source, TFRecords
+from data.sources import Arrays, Csv, FirstMatch, Idx, ImageFolder, ImageTable, Source, TFRecords
 from data.spec import LABEL, Classes, Image, Labels, Number, Vector
 from tests.conftest import encode_picture
 
@@ -70,6 +70,29 @@ def write_arrays(folder: Path, labels: Sequence[tuple[str, ...]]) -> None:
     np.save(folder / "y_train.npy", matrix)
 
 
+def write_table(folder: Path, labels: Sequence[tuple[str, ...]], header: str, row: Callable[[Any], list[str]]) -> None:
+    lines = [header]
+    for number, names in enumerate(labels):
+        (folder / f"{number}.png").write_bytes(encode_picture(pixels(number), "PNG"))
+        lines += [f"{number}.png,{values}" for values in row(names)]
+    (folder / "table.csv").write_text("\n".join(lines))
+
+
+def as_cells(folder: Path, labels: Sequence[tuple[str, ...]]) -> None:
+    write_table(folder, labels, "path,label", lambda names: ["|".join(reversed(names))])
+
+
+def as_rows(folder: Path, labels: Sequence[tuple[str, ...]]) -> None:
+    write_table(folder, labels, "path,label", list)
+
+
+def as_columns(folder: Path, labels: Sequence[tuple[str, ...]]) -> None:
+    def columns(names: tuple[str, ...]) -> list[str]:
+        return [",".join(str(int(name in names)) for name in NAMES)]
+
+    write_table(folder, labels, f"path,{','.join(NAMES)}", columns)
+
+
 class Case(NamedTuple):
     """A source, and what writes data for it.
 
@@ -90,6 +113,9 @@ CASES = {
     "indices": Case(TFRecords(), lambda *data: write_records(*data, as_indices)),
     "truth values": Case(TFRecords(), lambda *data: write_records(*data, as_truths)),
     "a matrix": Case(Arrays(eval=()), write_arrays),
+    "cells of a table": Case(ImageTable(), as_cells, (), empty=False),
+    "rows of a table": Case(ImageTable(), as_rows, (), empty=False),
+    "columns of a table": Case(ImageTable(label=NAMES), as_columns, ()),
 }
 
 
