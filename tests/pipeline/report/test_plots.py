@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -288,5 +289,6 @@ def test_matplotlib_is_loaded_when_something_is_drawn_and_pyplot_never() -> None
         "plots.draw_history(RunRecord('t', '', '', {}, '', '', training=TrainingSummary(history={'loss': [1.0]})))\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    legacy = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}  # as after the import of TFX; Keras 3 itself loads pyplot
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=legacy, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
