@@ -27,7 +27,7 @@ class Comparable:
 
     Attributes:
       reason: Why not, as a text about the last model; empty if it can be compared.
-      common: Classes that both models know, in the candidate's order.
+      common: Classes that both models know, in the candidate's order; none of several labels.
     """
 
     reason: str
@@ -69,7 +69,14 @@ def check_comparable(model: str, schema: schema_pb2.Schema, records: Iterable[by
         known = _classes(found)
         if known is None:
             return Comparable("the last model is of another kind: it answers neither classes and scores nor a number")
-    return Comparable("") if known is None else _compare(known, classes_of(schema))
+    if known is None:
+        return Comparable("")
+    several = signatures.has_thresholds
+    if several != _has_several_labels(schema) and known:
+        kind = "several labels" if several else "classes"
+        return Comparable(f"the last model answers with {kind} ({list_names(known, NAMED)})")
+    verdict = _compare(known, classes_of(schema))
+    return Comparable(verdict.reason) if several else verdict  # each label is a question of its own
 
 
 def _classes(found: Answers) -> tuple[str, ...] | None:
@@ -79,6 +86,11 @@ def _classes(found: Answers) -> tuple[str, ...] | None:
     if found.classes.shape != found.scores.shape or not all(isinstance(name, bytes) for name in found.classes[0]):
         return None
     return tuple(name.decode(errors="replace") for name in found.classes[0])
+
+
+def _has_several_labels(schema: schema_pb2.Schema) -> bool:
+    label = next(feature for feature in schema.feature if feature.name == LABEL)
+    return label.HasField("value_count")  # all others have a shape
 
 
 def accuracies_on_common(
@@ -118,7 +130,7 @@ def _label(record: bytes) -> bytes:
 
 
 def _compare(known: tuple[str, ...], classes: tuple[str, ...]) -> Comparable:
-    """Compare the classes that the model knows with those of this run; empty for a number."""
+    """Compare the classes or labels that the model knows with those of this run; empty for a number."""
     if not known and classes:
         return Comparable("the last model answers with a number")
     if known and not classes:

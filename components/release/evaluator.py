@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import tensorflow as tf
@@ -14,17 +16,19 @@ from tfx.components import Evaluator as TfxEvaluator
 from tfx.components.evaluator import constants, executor
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import io_utils, json_utils, path_utils
+from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.executor import ComponentExecutor, Execution
 from components.prepare.schema import read_schema
 from components.release.baseline import saved_model
 from components.release.comparable import NAMED, Comparable, accuracies_on_common, check_comparable
 from components.release.evaluation import ROUNDING, quality_limit
+from components.release.label_metrics import LabelMetrics
 from components.task.task import Task
 from data.names import list_names
-from data.spec import LABEL
+from data.spec import LABEL, Number
 from serving import signatures
+from serving.export.label_file import read_thresholds
 from serving.parity.routes import RouteError
 
 log = logging.getLogger(__name__)
@@ -37,36 +41,66 @@ def eval_config(task: Task) -> tfma.EvalConfig:
     The model's signature is evaluated on the raw records, and the label is read from them: the evaluation does not
     repeat the preprocessing.
     """
-    settings = task.evaluate
     spec = tfma.ModelSpec(
         signature_name=signatures.EXAMPLES,
         label_key=LABEL,
-        prediction_key=signatures.SCORES if task.is_classification else signatures.OUTPUTS,
+        prediction_key=signatures.OUTPUTS if isinstance(task.label, Number) else signatures.SCORES,
     )
-    names = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"] if task.is_classification else []
-    names += [] if task.is_classification else ["MeanSquaredError", "MeanAbsoluteError"]
-    metrics = [tfma.MetricConfig(class_name=name) for name in [*names, "ExampleCount"]]
+    metrics = _metrics(task)
     metrics[0].per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(task))
-    # "label" is the default, but numbers have no slices.
-    by = [name for name in settings.slices if task.is_classification or name != LABEL]
+    # "label" is the default, but numbers have no slices. Of several labels, each has metrics on all examples: a slice
+    # of the examples with the label would have no negative one.
+    by = [name for name in task.slices if task.is_classification or name != LABEL]
     slices = [tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in by)]
     return tfma.EvalConfig(model_specs=[spec], metrics_specs=[tfma.MetricsSpec(metrics=metrics)], slicing_specs=slices)
 
 
+def _metrics(task: Task) -> list[tfma.MetricConfig]:
+    """Return the metrics; the first is the one that decides."""
+    count = tfma.MetricConfig(class_name="ExampleCount")
+    if task.is_multi_label:
+        config = json.dumps({"by_label": LABEL in task.evaluate.slices})
+        return [
+            tfma.MetricConfig(class_name=LabelMetrics.__name__, module=LabelMetrics.__module__, config=config),
+            count,
+        ]
+    if task.is_classification:
+        names = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
+    else:
+        names = ["MeanSquaredError", "MeanAbsoluteError"]
+    return [*(tfma.MetricConfig(class_name=name) for name in names), count]
+
+
 def _threshold(task: Task) -> tfma.MetricThreshold:
     """Return the limit on the value and on the change from the baseline; TFMA ignores the latter without a baseline."""
-    limit, drop = quality_limit(task.evaluate, task.is_classification), task.evaluate.max_drop + ROUNDING
-    if task.is_classification:
-        value = tfma.GenericValueThreshold(lower_bound=wrappers_pb2.DoubleValue(value=limit))
-        change = tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute=wrappers_pb2.DoubleValue(value=-drop)
-        )
-    else:
+    limit, drop = quality_limit(task), task.evaluate.max_drop + ROUNDING
+    if isinstance(task.label, Number):
         value = tfma.GenericValueThreshold(upper_bound=wrappers_pb2.DoubleValue(value=limit))
         change = tfma.GenericChangeThreshold(
             direction=tfma.MetricDirection.LOWER_IS_BETTER, relative=wrappers_pb2.DoubleValue(value=drop)
         )
+    else:
+        value = tfma.GenericValueThreshold(lower_bound=wrappers_pb2.DoubleValue(value=limit))
+        change = tfma.GenericChangeThreshold(
+            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute=wrappers_pb2.DoubleValue(value=-drop)
+        )
     return tfma.MetricThreshold(value_threshold=value, change_threshold=change)
+
+
+def _with_labels(execution: Execution) -> Execution:
+    """Return a copy whose `LabelMetrics` know the labels and the thresholds of the candidate.
+
+    They exist only after the training, later than the configuration.
+    """
+    config = tfma.EvalConfig()
+    proto_utils.json_to_proto(execution.properties[standard_component_specs.EVAL_CONFIG_KEY], config)
+    thresholds = read_thresholds(path_utils.serving_model_path(execution.input("model").uri))
+    for metric in config.metrics_specs[0].metrics:
+        if metric.class_name == LabelMetrics.__name__:
+            known = {"labels": list(thresholds), "thresholds": list(thresholds.values())}
+            metric.config = json.dumps({**json.loads(metric.config), **known})
+    text = proto_utils.proto_to_json(config)
+    return replace(execution, properties={**execution.properties, standard_component_specs.EVAL_CONFIG_KEY: text})
 
 
 class EvaluatorExecutor(ComponentExecutor, executor.Executor):
@@ -78,6 +112,7 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
 
     def execute(self, execution: Execution) -> None:
         """Evaluate the candidate, and the baseline if there is one that can be compared."""
+        execution = _with_labels(execution)
         baselines = execution.inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
         if not baselines:
             self.run_stock(execution)

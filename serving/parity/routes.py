@@ -114,6 +114,11 @@ class LoadedModel:
         name, spec = next(iter(inputs.items()))
         return tf.TensorSpec(spec.shape, spec.dtype, name)
 
+    @property
+    def has_thresholds(self) -> bool:
+        """Whether `serving_default` answers with several labels, which have thresholds."""
+        return THRESHOLDS in self._model.signatures[DEFAULT].structured_outputs
+
     def examples(self, records: Sequence[bytes], batch: int) -> Answers:
         """Call `serving_examples` with serialized tf.Examples, `batch` records at a time."""
         signature = self._model.signatures[EXAMPLES]

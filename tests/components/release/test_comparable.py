@@ -18,8 +18,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from components.prepare.schema import curate
 from components.release.comparable import accuracies_on_common, check_comparable
 from components.task.task import Task
-from data.sources import Csv
-from data.spec import Classes, Image, Number, Vector
+from data.sources import Arrays, Csv
+from data.spec import Classes, Image, Labels, Number, Vector
 from serving.export import saved_model
 from tests.conftest import encode_picture, smooth_pixels
 from tests.exported import export_pictures
@@ -28,6 +28,7 @@ from tests.tasks.tiny import TASK
 
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3))
 NUMBERS = dataclasses.replace(ROWS, label=Number())
+SEVERAL = dataclasses.replace(ROWS, source=Arrays(), label=Labels())
 RECORD = vector_row([1.0, 2.0, 3.0], "cats").example
 
 
@@ -44,11 +45,13 @@ class _AsTheyAre(tf.Module):
         return dict(raw)
 
 
-def _model(folder: Path, names: tuple[str, ...], size: int = 3) -> str:
-    """A model of rows; of a number where there are no names."""
-    dense = keras.layers.Dense(len(names) or 1, "softmax" if names else None)
+def _model(folder: Path, names: tuple[str, ...], size: int = 3, several: bool = False) -> str:
+    """A model of rows, for classes or several labels; of a number where there are no names."""
+    dense = keras.layers.Dense(len(names) or 1, "sigmoid" if several else "softmax" if names else None)
     model = keras.Sequential([keras.Input((size,)), dense])
-    exported = saved_model.ModelExport(model, _AsTheyAre(), Vector(size), Classes() if names else Number(), names)
+    label = Labels() if several else Classes() if names else Number()
+    thresholds = [0.5] * len(names) if several else []
+    exported = saved_model.ModelExport(model, _AsTheyAre(), Vector(size), label, names, thresholds=thresholds)
     saved_model.write(exported, str(folder))
     return str(folder)
 
@@ -120,6 +123,31 @@ def test_another_kind_of_label(cats_and_dogs: str, tmp_path: Path) -> None:
         check_comparable(number, _schema(ROWS, ("cats", "dogs")), [RECORD]).reason
         == "the last model answers with a number"
     )
+
+
+def test_several_labels_are_compared_with_the_same_labels_only(cats_and_dogs: str, tmp_path: Path) -> None:
+    """There are no common ones: each is a question of its own. One label is no number."""
+    names = ("cats", "dogs")
+    labels, one = (_model(tmp_path / str(len(some)), some, several=True) for some in (names, names[:1]))
+    for order in (names, names[::-1]):
+        assert check_comparable(labels, _schema(SEVERAL, order), [RECORD] * 100)
+    assert check_comparable(one, _schema(SEVERAL, names[:1]), [RECORD])
+    found = check_comparable(labels, _schema(SEVERAL, ("cats", "dogs", "owls")), [RECORD])
+    assert found.reason == "the last model knew cats, dogs" and found.common == ()
+    assert check_comparable(one, _schema(SEVERAL, names), [RECORD]).reason == "the last model knew cats"
+    number = _model(tmp_path / "number", ())
+    reasons = [
+        check_comparable(cats_and_dogs, _schema(SEVERAL, names), [RECORD]).reason,
+        check_comparable(labels, _schema(ROWS, names), [RECORD]).reason,
+        check_comparable(labels, _schema(NUMBERS, ()), [RECORD]).reason,
+        check_comparable(number, _schema(SEVERAL, names), [RECORD]).reason,
+    ]
+    assert reasons == [
+        "the last model answers with classes (cats, dogs)",
+        "the last model answers with several labels (cats, dogs)",
+        "the last model answers with several labels (cats, dogs)",
+        "the last model answers with a number",
+    ]
 
 
 def test_another_feature(cats_and_dogs: str) -> None:

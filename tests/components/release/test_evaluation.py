@@ -12,25 +12,30 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import executor
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils, proto_utils
 
 from components.prepare.schema import curate
-from components.release.evaluation import ACCURACY, ERROR, Evaluation, metric_of
+from components.release.evaluation import ACCURACY, ERROR, Evaluation, check_quality, metric_of
 from components.release.evaluator import NO_BASELINE, Evaluator, eval_config
+from components.release.label_metrics import MEAN_AVERAGE_PRECISION
 from components.task.task import Evaluate, Task
-from data.sources import Csv
-from data.spec import Classes, Number, Vector
+from data.errors import QualityError
+from data.sources import Arrays, Csv
+from data.spec import Classes, Labels, Number, Vector
 from pipeline.runners.beam import DIRECT
 from serving.export import saved_model
 from tests.records import vector_row
 from tests.tasks.tiny import TASK
 
 CLASSES = ("1", "2", "10")
+THRESHOLDS = (0.25, 0.5, 0.75)
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Classes())
 NUMBERS = dataclasses.replace(ROWS, label=Number())
+SEVERAL = dataclasses.replace(ROWS, source=Arrays(), label=Labels())
 RIGHT = 7  # of ten
 SAME = np.eye(3, dtype=np.float32)
 
@@ -60,13 +65,22 @@ def _model(
     weights: np.ndarray,
     names: tuple[str, ...] = CLASSES,
     transform: _AsTheyAre | None = None,
+    label: Any = None,
 ) -> standard_artifacts.Model:
-    """A softmax of, or a number from, the features times the weights."""
-    dense = keras.layers.Dense(weights.shape[1], "softmax" if task.is_classification else None, use_bias=False)
+    """A softmax of, sigmoids of, or a number from, the features times the weights."""
+    task = dataclasses.replace(task, source=Csv(), label=label) if label else task
+    activation = "sigmoid" if task.is_multi_label else "softmax" if task.is_classification else None
+    dense = keras.layers.Dense(weights.shape[1], activation, use_bias=False)
     model = keras.Sequential([keras.Input((3,)), dense])
     dense.set_weights([weights])
-    classes = names if task.is_classification else ()
-    exported = saved_model.ModelExport(model, transform or _AsTheyAre(), task.feature, task.label, classes)
+    exported = saved_model.ModelExport(
+        model,
+        transform or _AsTheyAre(),
+        task.feature,
+        task.label,
+        () if task.label == Number() else names,
+        thresholds=THRESHOLDS[: len(names)] if task.is_multi_label else (),
+    )
     saved_model.write(exported, str(folder / "Format-Serving"))
     return _artifact("Model", folder)
 
@@ -81,8 +95,10 @@ def _examples(folder: Path, features: np.ndarray, labels: list[Any]) -> standard
     path = folder / "Split-eval" / "data_tfrecord-00000-of-00001"
     path.parent.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for row, label in zip(features.tolist(), labels, strict=True):
-            writer.write(vector_row(row, label).example)
+        for number, (row, label) in enumerate(zip(features.tolist(), labels, strict=True)):
+            example = tf.train.Example.FromString(vector_row(row, label).example)
+            example.features.feature["place"].bytes_list.value.append(str(number // 10).encode())
+            writer.write(example.SerializeToString())
     artifact = _artifact("Examples", folder)
     artifact.split_names = '["eval"]'
     artifact.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
@@ -93,13 +109,18 @@ def _examples(folder: Path, features: np.ndarray, labels: list[Any]) -> standard
 Judge = Callable[..., tuple[Evaluation, bool]]
 
 
-def _judge(root: Path, task: Task, features: np.ndarray, labels: list[Any]) -> Judge:
+def _judge(root: Path, task: Task, features: np.ndarray, labels: list[Any], slices: tuple[str, ...] = ()) -> Judge:
     """A function that evaluates weights, beside a baseline's: what was found, and whether it was blessed.
 
     `before` and `candidate` are more of the two models, `told` is what the blessing says of the missing baseline.
+    `slices` are further features.
     """
     examples = _examples(root / "examples", features, labels)
-    schema = curate(schema_pb2.Schema(), task, CLASSES if task.is_classification else ())
+    schema = curate(schema_pb2.Schema(), task, () if task.label == Number() else CLASSES)
+    for name in slices:
+        feature = schema.feature.add(name=name, type=schema_pb2.BYTES)
+        feature.presence.min_fraction = 1.0
+        feature.shape.SetInParent()
     io_utils.write_pbtxt_file(str(root / "schema" / "schema.pbtxt"), schema)
     count = iter(range(100))
 
@@ -125,10 +146,12 @@ def _judge(root: Path, task: Task, features: np.ndarray, labels: list[Any]) -> J
             "evaluation": [_artifact("ModelEvaluation", folder / "evaluation")],
             "blessing": [_artifact("ModelBlessing", folder / "blessing")],
         }
-        config = proto_utils.proto_to_json(eval_config(judged))
+        config = eval_config(judged)
+        for name in slices:
+            config.slicing_specs.add(feature_keys=[name])
         context = executor.Executor.Context(beam_pipeline_args=list(DIRECT), tmp_dir=str(folder), unique_id="1")
         Evaluator.EXECUTOR_SPEC.executor_class(context).Do(
-            inputs, outputs, {"eval_config": config, "example_splits": '["eval"]'}
+            inputs, outputs, {"eval_config": proto_utils.proto_to_json(config), "example_splits": '["eval"]'}
         )
         assert re.fullmatch(told, outputs["blessing"][0].get_string_custom_property(NO_BASELINE))
         blessed = outputs["blessing"][0].get_int_custom_property("blessed") == 1
@@ -243,6 +266,106 @@ def refusing(rows: tuple[np.ndarray, list[str]]) -> _NoneAbove:
     return _NoneAbove(float(largest.max()))
 
 
+# Several labels
+
+
+def _applying(number: int) -> tuple[str, ...]:
+    """Of 30 examples; every fifth has no label, and none has the last."""
+    return () if number % 5 == 0 else tuple(name for place, name in enumerate(CLASSES[:2]) if number % (place + 2) == 0)
+
+
+@pytest.fixture(scope="module")
+def tags() -> tuple[np.ndarray, list[tuple[str, ...]]]:
+    """Features that are larger at the places of the labels, but with much noise."""
+    labels = [_applying(number) for number in range(30)]
+    features = np.random.default_rng(3).normal(size=(30, 3)).astype(np.float32)
+    for row, applying in zip(features, labels, strict=True):
+        row[[CLASSES.index(name) for name in applying]] += 1
+    return features, labels
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory, tags: tuple[np.ndarray, list[Any]]) -> Judge:
+    return _judge(tmp_path_factory.mktemp("several"), SEVERAL, *tags)
+
+
+def _of_scikit_learn(features: np.ndarray, labels: list[Any], weights: np.ndarray) -> dict[str, dict[str, float]]:
+    scores = 1 / (1 + np.exp(-(features @ weights).astype(np.float64)))
+    truth = np.array([[name in applying for name in CLASSES] for applying in labels])
+    found: dict[str, dict[str, float]] = {f"label:{CLASSES[2]}": {"example_count": 0}}
+    for place, name in enumerate(CLASSES[:2]):
+        one, applies = scores[:, place], truth[:, place]
+        found[f"label:{name}"] = {
+            "average_precision": average_precision_score(applies, one),
+            "auc": roc_auc_score(applies, one),
+            "f1": f1_score(applies, one >= THRESHOLDS[place]),
+            "example_count": applies.sum(),
+        }
+    known = [found[f"label:{name}"] for name in CLASSES[:2]]
+    found["overall"] = {name: np.mean([one[name] for one in known]) for name in ("auc", "f1")}
+    found["overall"] |= {
+        MEAN_AVERAGE_PRECISION: np.mean([one["average_precision"] for one in known]),
+        "binary_crossentropy": -np.log(np.where(truth, scores, 1 - scores)).mean(),
+        "example_count": len(features),
+    }
+    return found
+
+
+WORSE = np.array([[1, 0, 0], [-1, 0.2, 0], [2, 1, 1]], np.float32)
+
+
+@pytest.mark.parametrize("above", [-1e-4, 1e-4])
+def test_several_labels_at_their_limit(several: Judge, tags: tuple[np.ndarray, list[Any]], above: float) -> None:
+    expected = _of_scikit_learn(*tags, SAME)
+    limit = expected["overall"][MEAN_AVERAGE_PRECISION] + above
+    found, blessed = several(SAME, min_average_precision=limit)
+    assert found.metrics.keys() == expected.keys()
+    for name, metrics in expected.items():
+        assert found.metrics[name] == pytest.approx(metrics, rel=1e-5), name
+    assert found.examples == 30 and found.baseline is None and blessed is (above < 0)
+
+
+@pytest.mark.parametrize("above", [1e-4, -1e-4])
+def test_several_labels_beside_a_baseline(several: Judge, tags: tuple[np.ndarray, list[Any]], above: float) -> None:
+    """Its labels are in another order, and its own thresholds do not matter."""
+    expected, before = _of_scikit_learn(*tags, WORSE), _of_scikit_learn(*tags, SAME)["overall"]
+    drop = before[MEAN_AVERAGE_PRECISION] - expected["overall"][MEAN_AVERAGE_PRECISION]
+    assert drop > 0.05
+    order = [2, 0, 1]
+    other = {"names": tuple(CLASSES[place] for place in order)}
+    found, blessed = several(WORSE, SAME[:, order], other, max_drop=drop + above)
+    for name, metrics in expected.items():
+        assert found.metrics[name] == pytest.approx(metrics, rel=1e-5), name
+    assert found.baseline == pytest.approx(before[MEAN_AVERAGE_PRECISION], rel=1e-5)
+    assert found.examples == 30 and blessed is (above > 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ({"names": ("1", "2", "ten")}, "the last model knew 1, 2, ten"),
+        ({"label": Classes()}, r"the last model answers with classes \(1, 2, 10\)"),
+    ],
+    ids=["other labels", "classes"],
+)
+def test_several_labels_beside_a_baseline_of_another_kind(several: Judge, before: dict[str, Any], told: str) -> None:
+    found, blessed = several(WORSE, SAME, before, told)
+    assert found.baseline is None and found.examples == 30 and blessed
+
+
+def test_several_labels_by_a_feature_without_slices_by_label(
+    tmp_path: Path, tags: tuple[np.ndarray, list[Any]]
+) -> None:
+    """The slices have the means alone; labels of no example are missing there, too."""
+    features, labels = tags
+    judge = _judge(tmp_path, SEVERAL, features[:20], [()] * 10 + labels[10:20], slices=("place",))
+    found, blessed = judge(SAME, slices=())
+    expected = _of_scikit_learn(features[10:20], labels[10:20], SAME)["overall"]
+    assert found.metrics.keys() == {"overall", "place:0", "place:1"} and blessed
+    assert found.metrics["place:1"] == pytest.approx(expected, rel=1e-5)
+    assert found.metrics["place:0"].keys() == {"binary_crossentropy", "example_count"}
+
+
 # Numbers
 
 
@@ -263,6 +386,17 @@ def test_a_number_above_its_limit(numbers: Judge) -> None:
     expected = {ERROR: 0.25, "mean_absolute_error": 0.5, "example_count": 10}
     assert found.metrics["overall"] == pytest.approx(expected, rel=1e-4)
     assert not blessed and found.baseline is None
+
+
+@pytest.mark.parametrize(
+    ("judge", "task", "width"), [("numbers", NUMBERS, 1), ("several", SEVERAL, 3)], ids=["a number", "several labels"]
+)
+def test_answers_that_are_no_numbers(judge: str, task: Task, width: int, request: pytest.FixtureRequest) -> None:
+    """TFMA writes them as a text."""
+    found, blessed = request.getfixturevalue(judge)(np.full((3, width), np.nan, np.float32))
+    assert np.isnan(found.metrics["overall"][metric_of(task)]) and not blessed
+    with pytest.raises(QualityError, match="not pushed: mean .* is nan"):
+        check_quality(found, task, blessed)
 
 
 @pytest.mark.parametrize(("scale", "verdict"), [(1.0, True), (0.0, False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -11,16 +12,17 @@ from tfx import types
 from tfx.types import standard_artifacts
 from tfx.utils import json_utils
 
-from components.release.evaluation import ACCURACY, ERROR, Evaluation, check_quality, metric_of
+from components.release.evaluation import ACCURACY, ERROR, Evaluation, check_quality, metric_of, quality_limit
 from components.release.evaluator import eval_config, evaluator
 from components.task.task import Evaluate, Task
 from data.errors import QualityError
-from data.sources import Csv
-from data.spec import Classes, Number, Vector
+from data.sources import Arrays, Csv
+from data.spec import Classes, Labels, Number, Vector
 from tests.tasks.tiny import TASK
 
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Classes())
 NUMBERS = dataclasses.replace(ROWS, label=Number())
+SEVERAL = dataclasses.replace(ROWS, source=Arrays(), label=Labels())
 
 
 def _with(task: Task, **evaluate: Any) -> Task:
@@ -45,6 +47,20 @@ def test_the_limits_hold_for_all_examples_together_only(task: Task) -> None:
     tfma.utils.verify_eval_config(config)
 
 
+def test_of_several_labels_the_mean_average_precision_has_the_limit() -> None:
+    """TFMA builds the metric from its configuration, and gives it the limits."""
+    task = _with(SEVERAL, min_average_precision=0.5, max_drop=0.25)
+    config = eval_config(task)
+    assert metric_of(task) == "mean_average_precision" and quality_limit(task) == pytest.approx(0.5, abs=1e-5)
+    limits = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
+    assert {key.name for key in limits} == {"mean_average_precision"}
+    ((slicing, limit),) = limits[tfma.metrics.MetricKey("mean_average_precision")]
+    assert slicing == tfma.SlicingSpec() and limit.lower_bound.value == quality_limit(task)
+    assert [list(one.feature_keys) for one in config.slicing_specs] == [[]]  # each label has metrics without a slice
+    assert json.loads(config.metrics_specs[0].metrics[0].config) == {"by_label": True}
+    assert json.loads(eval_config(_with(SEVERAL, slices=())).metrics_specs[0].metrics[0].config) == {"by_label": False}
+
+
 def test_a_slice_for_each_feature_asked_for() -> None:
     config = eval_config(_with(TASK, slices=("label", "image/format")))
     assert [list(one.feature_keys) for one in config.slicing_specs] == [[], ["label"], ["image/format"]]
@@ -54,6 +70,7 @@ def test_the_exported_signature_is_what_is_evaluated() -> None:
     (model,) = eval_config(ROWS).model_specs
     assert (model.signature_name, model.label_key, model.prediction_key) == ("serving_examples", "label", "scores")
     assert eval_config(NUMBERS).model_specs[0].prediction_key == "outputs"
+    assert eval_config(SEVERAL).model_specs[0].prediction_key == "scores"
     assert (metric_of(ROWS), metric_of(NUMBERS)) == (ACCURACY, ERROR)
 
 
@@ -98,6 +115,13 @@ def test_worse_than_the_model_before() -> None:
         "not pushed: accuracy 0.9700 is worse than 0.9900 of the last blessed model (allowed drop 0.01)"
     )
     assert "--set evaluate.max_drop=" in error.hint
+
+
+def test_several_labels_below_their_limit_and_worse_than_before() -> None:
+    error = _said(_with(SEVERAL, min_average_precision=0.6), 0.59)
+    assert str(error) == "not pushed: mean average precision 0.5900 is below the limit 0.6000"
+    assert "--set evaluate.min_average_precision=" in error.hint
+    assert "mean average precision 0.5900 is worse than 0.6100 of the last" in str(_said(SEVERAL, 0.59, baseline=0.61))
 
 
 def test_a_number_above_its_limit_and_worse_than_before() -> None:
