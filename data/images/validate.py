@@ -26,6 +26,7 @@ from data.images.headers import jpeg_frame
 from data.names import printable
 from data.spec import MAX_PIXELS
 
+NO_FILE = "the file no longer exists"
 MAX_BYTES = 2**31 - 2**20  # of one file: a serialized tf.train.Example has less than 2 GiB
 _DECODED = f"TensorFlow decodes {DECODED_TITLES}"
 _UNKNOWN = "not a picture of a known format"
@@ -54,45 +55,61 @@ class Checked(NamedTuple):
     message: str = ""
 
 
-def check_files(paths: Sequence[str], channels: int, max_pixels: int = MAX_PIXELS) -> list[Checked]:
+def check_files(
+    paths: Sequence[str], channels: int, max_pixels: int = MAX_PIXELS, background: str = ""
+) -> list[Checked]:
     """Read files and decode them in TensorFlow's threads; a bad one is reported, not raised."""
     read = [_read(path) for path in paths]
-    decoded = iter(check_bytes([one for one in read if isinstance(one, bytes)], channels, max_pixels))
+    decoded = iter(check_bytes([one for one in read if isinstance(one, bytes)], channels, max_pixels, background))
     found = [next(decoded) if isinstance(one, bytes) else one for one in read]
     return [_named(path, checked) for path, checked in zip(paths, found, strict=True)]
 
 
-def check_bytes(contents: Sequence[bytes], channels: int, max_pixels: int = MAX_PIXELS) -> list[Checked]:
-    """Decode encoded pictures in TensorFlow's threads; a bad one is reported, not raised."""
+def check_bytes(
+    contents: Sequence[bytes], channels: int, max_pixels: int = MAX_PIXELS, background: str = ""
+) -> list[Checked]:
+    """Decode encoded pictures in TensorFlow's threads; a bad one is reported, not raised.
+
+    Args:
+      contents: the files.
+      channels: 1 or 3.
+      max_pixels: as in `Image`.
+      background: as in `Image`: with one, a WebP's alpha channel is decoded, and may be damaged.
+    """
     checked: list[Checked | None] = [None] * len(contents)
     by_format: dict[str, list[int]] = {}
     for index, one in enumerate(contents):
         by_format.setdefault(decoder_name(one), []).append(index)
     for name, indices in by_format.items():
-        results = _check_format(name, [contents[index] for index in indices], channels, max_pixels)
+        decode_sizes = _sizes(name, channels, max_pixels, background)
+        results = _check_format(decode_sizes, [contents[index] for index in indices])
         for index, result in zip(indices, results, strict=True):
             checked[index] = result
     return [one for one in checked if one is not None]
 
 
-def _check_format(name: str, contents: list[bytes], channels: int, max_pixels: int) -> list[Checked]:
+Sizes = Callable[[tf.Tensor], tf.Tensor]
+"""Decodes pictures of one format, string [N], and returns their sizes, int32 [N, 2]."""
+
+
+def _check_format(decode_sizes: Sizes, contents: list[bytes]) -> list[Checked]:
     """Decode all files of a format at once; if one fails, one by one, to find out which and why."""
     try:
-        sizes = _sizes(name, channels, max_pixels)(tf.constant(contents)).numpy().tolist()
+        sizes = decode_sizes(tf.constant(contents)).numpy().tolist()
     except tf.errors.OpError:
-        return [_check_one(name, one, channels, max_pixels) for one in contents]
+        return [_check_one(decode_sizes, one) for one in contents]
     return [Checked(one, (height, width)) for one, (height, width) in zip(contents, sizes, strict=True)]
 
 
 @functools.cache
-def _sizes(name: str, channels: int, max_pixels: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function from pictures of one format, string [N], to their sizes, int32 [N, 2]; traced once per process.
+def _sizes(name: str, channels: int, max_pixels: int, background: str) -> Sizes:
+    """Return a function that decodes pictures of one format; traced once per process.
 
     One for each format, because the branches of `ops.decode` take a third of the time of small pictures.
     """
-    decode_sizes: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+    decode_sizes: Sizes = tf.function(
         lambda batch: tf.map_fn(
-            lambda one: tf.shape(ops.decode_as(name, one, channels, max_pixels))[:2],
+            lambda one: tf.shape(ops.decode_as(name, one, channels, max_pixels, background))[:2],
             batch,
             fn_output_signature=tf.TensorSpec([2], tf.int32),
             parallel_iterations=32,
@@ -117,7 +134,7 @@ def _read_local(path: str) -> bytes | Checked:
     except FileNotFoundError:
         if os.path.islink(path):
             return _unreadable(f"a link to nowhere: {printable(os.readlink(path))}")
-        return _unreadable("the file no longer exists")
+        return _unreadable(NO_FILE)
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for is_kind, name in _OTHER_KINDS.items() if is_kind(found.st_mode)), "a special file")
         return _unreadable(f"{kind}, not a file")
@@ -138,11 +155,11 @@ def _named(path: str, checked: Checked) -> Checked:
     return checked
 
 
-def _check_one(name: str, contents: bytes, channels: int, max_pixels: int) -> Checked:
+def _check_one(decode_sizes: Sizes, contents: bytes) -> Checked:
     if not contents:
         return Checked(b"", (0, 0), "empty file", "0 bytes")
     try:
-        ((height, width),) = _sizes(name, channels, max_pixels)(tf.constant([contents])).numpy().tolist()
+        ((height, width),) = decode_sizes(tf.constant([contents])).numpy().tolist()
     except tf.errors.OpError as error:
         return Checked(b"", (0, 0), *_explain(contents, error.message))
     return Checked(contents, (height, width))

@@ -166,7 +166,10 @@ def _check_shape(name: str, array: NDArray[Any], feature: Feature) -> None:
             )
     elif array.dtype != np.uint8:
         raise DataError(
-            f"{name} holds {array.dtype}: pictures must be uint8, 0..255", hint="Save the pictures before scaling them."
+            f"{name} holds {array.dtype}: pictures must be uint8, 0..255",
+            hint="Keep the upper 8 bits if all 16 are used: (pictures >> 8).astype('uint8')."
+            if array.dtype == np.uint16
+            else "Save the pictures before scaling them.",
         )
     elif array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[-1] not in (1, 3, 4)):
         raise DataError(

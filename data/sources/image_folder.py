@@ -84,7 +84,7 @@ class ImageFolder(SplitSource):
 
         def check_chunk(chunk: Sequence[_Group]) -> list[Checked]:
             paths = [posixpath.join(folder, path) for group in chunk for path, _ in group]
-            return check_files(paths, feature.channels, feature.max_pixels)
+            return check_files(paths, feature.channels, feature.max_pixels, feature.background)
 
         groups: Iterable[_Group] = items if isinstance(label, Labels) else ((item,) for item in items)
         for chunk, checked in prefetch(check_chunk, _chunk_groups(groups)):

@@ -95,7 +95,8 @@ class TFRecords(FileSource):
         if not isinstance(feature, Image):
             yield from (vector_record(values, name, source) for source, (values, name) in good)
             return
-        checked = check_bytes([contents for _, (contents, _) in good], feature.channels, feature.max_pixels)
+        pictures = [contents for _, (contents, _) in good]
+        checked = check_bytes(pictures, feature.channels, feature.max_pixels, feature.background)
         for (source, (contents, name)), (_, size, reason, message) in zip(good, checked, strict=True):
             if reason:
                 yield Rejected(source, reason, message)

@@ -1,4 +1,7 @@
-"""Convert pictures to encoded files, which the server decodes. Arrays become PNG, which is lossless."""
+"""Convert pictures to encoded files, which the server decodes. Arrays become PNG, which is lossless.
+
+A PIL image keeps its alpha channel or transparent colour, and its 16 bits: the model treats it as it treats a file.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,14 @@ from serving.client.tensor import dtype_name, get_buffer
 from serving.client.transport import MAX_MESSAGE_BYTES
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_LOSSLESS = ("1", "L", "LA", "P", "RGB", "RGBA")
+_LOSSLESS = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _ARRAYS = "Pass uint8 pixels in 0..255, [height, width] or [height, width, 1, 3 or 4]. The model scales them itself."
+_ARRAYS_OF_16 = "Pass uint8 pixels. The model sees the upper 8 of 16 bits: (array >> 8).astype('uint8')."
+_LEGAL = ", ".join(_LOSSLESS)
+_HINTS = {  # Pillow's convert("L") and convert("RGB") would clip the numbers of these modes to 255
+    "I": "If its numbers are 0 to 65535, pass image.convert('I;16'): the model sees the upper 8 bits, as of a file.",
+    "F": "Pass whole numbers 0 to 255: Image.fromarray(numpy.asarray(image).round().astype('uint8')).",
+}
 _KINDS = "Pass a path, bytes, an array or a PIL image."
 _URL = re.compile("[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
 _MAX_NAME = 400  # characters of a name in a message
@@ -212,7 +221,8 @@ def _of_pixels(pixels: memoryview, given: Any) -> bytes:
         return pixels.tobytes()  # the bytes of an encoded file
     channels = shape[2] if len(shape) == 3 else 1
     if pixels.format != "B" or len(shape) not in (2, 3) or channels not in _MODES or 0 in shape:
-        raise InvalidPicture(f"not a picture: an array of {dtype_name(pixels)} {list(shape)}", hint=_ARRAYS)
+        hint = _ARRAYS_OF_16 if pixels.format == "H" else _ARRAYS
+        raise InvalidPicture(f"not a picture: an array of {dtype_name(pixels)} {list(shape)}", hint=hint)
     from PIL import Image
 
     return _png(Image.frombytes(_MODES[channels], (shape[1], shape[0]), pixels.tobytes()))
@@ -227,8 +237,8 @@ def _is_pil(given: Any) -> bool:
 def _png(image: Any) -> bytes:
     if image.mode not in _LOSSLESS:
         raise InvalidPicture(
-            f"a PIL image of mode {image.mode} cannot be saved in 8 bits without loss",
-            hint=f"Convert it first, e.g. image.convert('RGB'). Legal modes: {', '.join(_LOSSLESS)}",
+            f"a PIL image of mode {image.mode} cannot be saved as a PNG without loss",
+            hint=_HINTS.get(image.mode, f"Convert it first, e.g. image.convert('RGB'). Legal modes: {_LEGAL}"),
         )
     out = io.BytesIO()
     try:
