@@ -11,11 +11,11 @@ import numpy as np
 
 from data.errors import DataError, UsageError
 from data.names import list_names, printable
-from data.records import FACTS, Outcome
+from data.records import FACTS, Outcome, Rejected
 from data.sources.base import BLOCK, Plan, Source
 from data.sources.table_files import find_tables
 from data.sources.table_paths import PathResolver
-from data.sources.table_read import TableReader
+from data.sources.table_read import ListedPicture, TableReader
 from data.sources.table_scan import TableScan, add_files, fill_plan
 from data.sources.table_splits import ROLES, UNASSIGNED, role_of, splits_of_roles
 from data.spec import IMAGE, LABEL, VECTOR, Feature, Image, Label, Number
@@ -153,13 +153,31 @@ class ImageTable(Source):
     ) -> Iterator[Outcome]:
         """Read the rows in a random order; read, check and decode their pictures as `ImageFolder` does."""
         assert isinstance(feature, Image)
+        yield from self._read_rows(folder, items, label).outcomes(feature, rng)
+
+    def list_rows(self, folder: str, items: Sequence[Any], label: Label) -> list[ListedPicture | Rejected]:
+        """Return what the rows of items are, without reading their pictures.
+
+        Args:
+          folder: the data folder.
+          items: items of `plan`.
+          label: the task's label.
+        """
+        return self._read_rows(folder, items, label).all_rows()
+
+    def locate(self, folder: str, row: ListedPicture) -> str:
+        """Return the path of a row's picture, to open it."""
+        paths = self._paths(folder)
+        return paths.full(paths.locate(row.path, row.table))
+
+    def _read_rows(self, folder: str, items: Sequence[Any], label: Label) -> TableReader:
         reader = TableReader(self._paths(folder), label, self.labels, self.separator, isinstance(self.label, tuple))
         for name in dict.fromkeys(reader.tables_of(items)):
             table = self._open(folder, name)
             split = self._split_column(table)
             columns = (self.path, *((split,) if split else ()), *self.labels, *self.slices)
             reader.add_rows(name, table, columns, split, self.slices, items)
-        yield from reader.outcomes(feature, rng)
+        return reader
 
     def _paths(self, folder: str) -> PathResolver:
         return PathResolver(folder.rstrip("/"), self.images.strip("/"), self.suffix)

@@ -72,6 +72,8 @@ class PathResolver:
           path: from `normalize`.
           table: path of the table below the data folder.
         """
+        if self.suffix:
+            path = next(self._names(path, False))
         if is_remote(path) or path.startswith("/"):
             return path.removeprefix(f"{self.folder}/")
         base = self.bases(table)[0]

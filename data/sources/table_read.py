@@ -59,9 +59,8 @@ class TableReader:
       columns: columns of the label.
       separator: between the labels in a cell.
       indicators: whether the columns of the label hold 0 and 1.
-      found: what the rows are, in the order of the items and rows; a row whose path is in several rows is added after
-        all of them.
-      shared: the rows of each path that is in several rows, each with its error or its usable form.
+      found: what the rows are whose path is in one row, or which are rejected anyway.
+      shared: the other rows by path.
     """
 
     paths: PathResolver
@@ -160,6 +159,13 @@ class TableReader:
             return parse_label([one for one in value.split(self.separator) if one.strip()] or [""], self.label)
         return parse_label([value], self.label)
 
+    def all_rows(self) -> list[ListedPicture | Rejected]:
+        """Return what all rows are, after the last one was added."""
+        found = list(self.found)
+        for rows in self.shared.values():
+            found.extend(_merge(rows) if isinstance(self.label, Labels) else _choose(rows))
+        return found
+
     def outcomes(self, feature: Image, rng: np.random.Generator) -> Iterator[Outcome]:
         """Yield a record for each picture, in a random order, or the reason why it cannot be used.
 
@@ -167,11 +173,10 @@ class TableReader:
           feature: the task's feature.
           rng: draws the order.
         """
-        for rows in self.shared.values():
-            self.found.extend(_merge(rows) if isinstance(self.label, Labels) else _choose(rows))
-        order = rng.permutation(len(self.found)).tolist()
-        yield from (one for one in self.found if isinstance(one, Rejected))
-        listed = [one for index in order if isinstance(one := self.found[index], ListedPicture)]
+        found = self.all_rows()
+        order = rng.permutation(len(found)).tolist()
+        yield from (one for one in found if isinstance(one, Rejected))
+        listed = [one for index in order if isinstance(one := found[index], ListedPicture)]
         for chunk, checked in prefetch(lambda part: self._check(part, feature), chunks(listed)):
             for row, (file, (contents, size, reason, message)) in zip(chunk, checked, strict=True):
                 if reason:
@@ -182,7 +187,8 @@ class TableReader:
     def _check(self, rows: Sequence[ListedPicture], feature: Image) -> list[tuple[str, Checked]]:
         """Find, read and decode the pictures of rows; return the path of each below the data folder, and the result."""
         files = [self.paths.locate(row.path, row.table) for row in rows]
-        checked = check_files([self.paths.full(file) for file in files], feature.channels, feature.max_pixels)
+        paths = [self.paths.full(file) for file in files]
+        checked = check_files(paths, feature.channels, feature.max_pixels, feature.background)
         return [(file, self._explain(file, one)) for file, one in zip(files, checked, strict=True)]
 
     def _explain(self, file: str, checked: Checked) -> Checked:

@@ -83,7 +83,7 @@ def _add_path(
         return
     key = paths.key(path, below)
     entries.add(to_bytes(key), place, number, code)
-    if paths.suffix or len(paths.bases(below)) > 1:
+    if len(paths.bases(below)) > 1:
         for name in paths.candidates(path, below, try_suffixes=False):
             if name != key:
                 entries.add(to_bytes(name), 0, 0, _USED)

@@ -1,7 +1,8 @@
-"""`skewless new`: inspect a folder of pictures and write a task that runs without changes."""
+"""`skewless new`: inspect a folder of pictures, or a table of them, and write a task that runs without changes."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import keyword
 import os
@@ -15,6 +16,7 @@ from rich.markup import escape
 
 from data.errors import UsageError
 from data.files.remote import is_remote
+from data.sources import ImageTable
 from pipeline.paths import check_path
 from pipeline.registry import builtin_tasks
 from pipeline.report.quiet import logged_to
@@ -28,7 +30,7 @@ def new_task(name: str, data: str, console: Console | None = None) -> Path:
 
     Args:
       name: Name of the task and its module.
-      data: Folder of pictures, with one subfolder for each class.
+      data: Folder of pictures, with one subfolder for each class, or with a table that lists them.
       console: Console to print the findings on.
 
     Returns:
@@ -100,21 +102,52 @@ def render(name: str, found: Survey, choice: Choice) -> str:
     lines = [_wrapped(escape_prose(f"* {fact}: {text}")) for fact, text in facts.items()]
     return environment.get_template("task.py.j2").render(
         name=name,
-        title=_title(sorted(found.by_class)),
+        title=_title(sorted(found.by_class), "with" if found.is_multi_label else "of"),
         folder=escape_prose(found.folder),
         facts=lines,
         data=python_literal(found.folder),
         explicit="" not in found.counts,
         median=facts["size"].partition(" ")[0],
         choice=choice,
+        several=found.is_multi_label,
+        table=found.table is not None,
+        source=source_literal(found.table.source) if found.table else "ImageFolder()",
+        imports=_imports(found, choice),
         largest=shorten(escape_prose(choice.largest), 40),
     )
 
 
-def _title(classes: list[str]) -> str:
+def _imports(found: Survey, choice: Choice) -> str:
+    """Return the public names that the module uses."""
+    names = {"Evaluate", "Feature", "Image", "Task", "Train", "ImageTable" if found.table else "ImageFolder"}
+    names |= {"Augmentation"} if choice.augment else set()
+    names |= {"Labels"} if found.is_multi_label else set()
+    return ", ".join(sorted(names))
+
+
+def source_literal(source: ImageTable) -> str:
+    """Return a source as Python has it, with the fields that are not the default."""
+    fields = []
+    for field in dataclasses.fields(source):
+        value = getattr(source, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, tuple):
+            comma = "," if len(value) == 1 else ""
+            fields.append(f"{field.name}=({', '.join(map(python_literal, value))}{comma})")
+        else:
+            fields.append(f"{field.name}={python_literal(value)}")
+    line = f"ImageTable({', '.join(fields)})"
+    if len(line) <= 100:
+        return line
+    return "ImageTable(\n" + "".join(f"        {one},\n" for one in fields) + "    )"
+
+
+def _title(classes: list[str], preposition: str) -> str:
     """Return one line for `skewless tasks` and the module's docstring."""
     names = escape_prose(" or ".join(classes) if len(classes) == 2 else ", ".join(classes))
-    return shorten(f"Pictures of {len(classes)} classes: {names}", 110) + "."
+    kind = "labels" if preposition == "with" else "classes"
+    return shorten(f"Pictures {preposition} {len(classes)} {kind}: {names}", 110) + "."
 
 
 def shorten(text: str, length: int) -> str:

@@ -32,9 +32,10 @@ class Choice:
       filters: Filters of each block of convolution and pooling.
       units: Units of the dense layer before the last.
       batch_size, epochs: Fields of `Train`.
-      largest: The class with the most pictures for evaluation.
-      share: Its share of them: the accuracy of a model that always answers it.
-      min_accuracy: Field of `Evaluate`; a little above `share`.
+      largest: The class or label with the most pictures for evaluation.
+      share: Its share of them: the accuracy of a model that always answers it. Of several labels, the mean share of a
+        label: the mean average precision of a model that orders the pictures at random.
+      minimum: `min_accuracy` or `min_average_precision` of `Evaluate`; a little above `share`.
       augment: Whether training changes the pictures at random.
       flip: Whether a mirrored picture can belong to the same class.
     """
@@ -49,7 +50,7 @@ class Choice:
     epochs: int
     largest: str
     share: float
-    min_accuracy: float
+    minimum: float
     augment: bool
     flip: bool
 
@@ -59,7 +60,9 @@ def choose_task(survey: Survey) -> Choice:
     height, width = feature_size(np.array(survey.sizes))
     train, classes = survey.of_split("train"), sorted(survey.by_class)
     largest, most = survey.split["eval"].most_common(1)[0]
-    share = most / survey.of_split("eval")
+    share = most / max(1, survey.of_split("eval"))
+    if survey.is_multi_label:
+        share = min(1.0, survey.split["eval"].total() / max(1, survey.of_split("eval")) / len(classes))
     return Choice(
         height=height,
         width=width,
@@ -71,7 +74,7 @@ def choose_task(survey: Survey) -> Choice:
         epochs=min(30, max(5, math.ceil(PICTURES_TO_SEE / train))),
         largest=largest,
         share=share,
-        min_accuracy=round(share + min(MARGIN, (1 - share) / 2), 2 if share < 0.9 else 4),
+        minimum=round(share + min(MARGIN, (1 - share) / 2), 2 if share < 0.9 else 4),
         augment=train < AUGMENTED_BELOW,
         flip=not any(map(has_a_side, classes)),
     )

@@ -11,9 +11,11 @@ from rich.table import Table
 from data.images.headers import ALPHA, REMARKS
 from data.ingest.shards import Ingest
 from data.names import printable
+from data.spec import Labels
 from pipeline.report.summary import format_counts
 from pipeline.scaffold.choose import Choice
 from pipeline.scaffold.survey import Survey
+from pipeline.scaffold.table import PictureTable
 
 SHOWN = 20  # classes in the table
 FEW = 20  # pictures of a class
@@ -23,8 +25,10 @@ _SPLITS = {"train": "train", "eval": "evaluation", "test": "test", "": "pictures
 
 def class_table(survey: Survey) -> Table:
     """Return a table of the classes with their pictures in each split; of many classes, the largest and smallest."""
-    found = Table(title=f"{survey.total:,} pictures of {len(survey.by_class)} classes", title_justify="left")
-    found.add_column("class")
+    what = "with {} labels" if survey.is_multi_label else "of {} classes"
+    title = f"{survey.total:,} pictures {what.format(len(survey.by_class))}"
+    found = Table(title=title, title_justify="left")
+    found.add_column("label" if survey.is_multi_label else "class")
     splits = [split for split in ("", "train", "eval", "test") if split in survey.counts]
     for split in splits:
         found.add_column(_SPLITS[split], justify="right")
@@ -36,7 +40,7 @@ def class_table(survey: Survey) -> Table:
     for name in names:
         cells = []
         for split in splits if name else ():
-            count, all_of_them = survey.counts[split].get(name, 0), sum(survey.counts[split].values())
+            count, all_of_them = survey.counts[split].get(name, 0), survey.count_of(split)
             cells += [f"{count:,}", f"{count / all_of_them:.1%}"]
         found.add_row(escape(name) or f"... {len(survey.by_class) - SHOWN} more", *cells)
     return found
@@ -46,7 +50,8 @@ def describe_facts(survey: Survey) -> dict[str, str]:
     """Return facts by name, a short line for each."""
     return {
         "pictures": _counts(survey),
-        "classes": _classes(survey),
+        **({"table": _table(survey.table)} if survey.table else {}),
+        ("labels" if survey.is_multi_label else "classes"): _classes(survey),
         "formats": _formats(survey),
         "size": _sizes(np.array(survey.sizes)),
         "decoded": f"{survey.looked_at:,} of {survey.total:,}, {_unreadable(survey)}",
@@ -59,9 +64,20 @@ def _counts(survey: Survey) -> str:
         parts = ingest.train_buckets + ingest.eval_buckets
         return f"{survey.total:,}; a hash of the content puts one in {parts} into the evaluation split"
     return ", ".join(
-        f"{sum(survey.counts[split].values()):,} {_SPLITS[split]} from {printable(survey.layout[split])}/"
+        f"{survey.count_of(split):,} {_SPLITS[split]} from {printable(survey.layout[split])}"
+        f"{'' if survey.table else '/'}"
         for split in survey.counts
     )
+
+
+def _table(table: PictureTable) -> str:
+    source = table.source
+    several = isinstance(table.label, Labels)
+    columns = [f"paths in {source.path}", f"{'labels' if several else 'classes'} in {', '.join(source.labels[:3])}"]
+    if len(source.labels) > 3:
+        columns[-1] += f" and {len(source.labels) - 3} more"
+    columns += [f"splits in {source.split}"] if source.split else []
+    return f"{printable(table.name)}: {', '.join(columns)}"
 
 
 def _classes(survey: Survey) -> str:
@@ -106,6 +122,12 @@ def give_advice(survey: Survey, choice: Choice) -> list[str]:
 
 
 def _about_broken(survey: Survey) -> Iterator[str]:
+    if survey.bad_rows:
+        row, reason = survey.bad_rows[0]
+        yield f"runs leave out rows that cannot be used: {row} ({reason}){_and_more(len(survey.bad_rows) - 1)}"
+        share = len(survey.bad_rows) / (len(survey.bad_rows) + survey.total)
+        if share > Ingest().max_quarantine:
+            yield f"runs stop if more than {Ingest().max_quarantine:.0%} cannot be used: repair or remove them first"
     if not survey.bad:
         return
     path, reason = survey.bad[0]
@@ -117,7 +139,7 @@ def _about_broken(survey: Survey) -> Iterator[str]:
 
 def _about_classes(survey: Survey) -> Iterator[str]:
     counts = survey.by_class.most_common()
-    if counts[0][1] >= UNEVEN * counts[-1][1]:
+    if counts[0][1] >= UNEVEN * counts[-1][1] and not survey.is_multi_label:
         yield "the class sizes differ a lot: check the accuracy of each class, which runs report"
     few = [name for name, _ in counts if survey.split["train"][name] < FEW]
     if few:

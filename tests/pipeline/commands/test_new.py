@@ -225,7 +225,7 @@ def test_what_has_a_side_is_not_mirrored(name: str, expected: bool) -> None:
 def test_who_knows_the_largest_class_only_is_below_the_limit(cats: int, dogs: int, tmp_path: Path) -> None:
     found = look_like({"train": {"cats": cats, "dogs": dogs}, "eval": {"cats": cats, "dogs": dogs}})
     share = max(cats, dogs) / (cats + dogs)
-    assert share < choose_task(found).min_accuracy <= share + 0.0501 and choose_task(found).min_accuracy < 1
+    assert share < choose_task(found).minimum <= share + 0.0501 and choose_task(found).minimum < 1
 
 
 def test_more_pictures_are_seen_fewer_times_and_not_augmented() -> None:
