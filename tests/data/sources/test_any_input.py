@@ -7,6 +7,7 @@ The inputs are the sum of the records, the rejected ones, the files that are not
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -23,8 +24,8 @@ from PIL import Image as Pil
 from data.errors import DataError, UsageError
 from data.files.listing import entries
 from data.records import Record, Rejected
-from data.sources import Arrays, Csv, ImageFolder, Source, TFRecords
-from data.spec import Classes, Feature, Image, Label, Number, Vector
+from data.sources import Arrays, Csv, ImageFolder, ImageTable, Source, TFRecords
+from data.spec import Classes, Feature, Image, Label, Labels, Number, Vector
 
 EXAMPLES = int(os.environ.get("SKEWLESS_EXAMPLES", "150"))
 often = settings(
@@ -45,10 +46,13 @@ def a_folder() -> Iterator[str]:
 
 
 def read(source: Source, folder: str, feature: Feature, label: Label) -> tuple[int, int, int] | None:
-    """Numbers of records, of rejected and of ignored inputs; None if the source rejects the folder with one line."""
+    """Numbers of records, of rejected and of ignored inputs; None if the source rejects the folder with one line.
+
+    A picture counts once for each folder that it is in.
+    """
     try:
         assert source.split_names(folder)
-        plan = source.plan(folder, feature)
+        plan = source.plan(folder, feature, label)
         assert source.split_names(folder) == set(plan.splits)
         rng = np.random.default_rng(0)
         outcomes = [
@@ -65,8 +69,9 @@ def read(source: Source, folder: str, feature: Feature, label: Label) -> tuple[i
         else:
             parsed = tf.train.Example.FromString(one.example).features.feature
             assert "label" in parsed and (not isinstance(label, Classes) or all(one.labels))
-    good = sum(isinstance(one, Record) for one in outcomes)
-    return good, len(outcomes) - good, sum(plan.not_pictures.values()) + sum(plan.unused.values())
+    records = [one for one in outcomes if isinstance(one, Record)]
+    good = sum(len(one.labels) for one in records) if isinstance(source, ImageFolder) else len(records)
+    return good, len(outcomes) - len(records), sum(plan.not_pictures.values()) + sum(plan.unused.values())
 
 
 def encoded(kind: str, mode: str = "RGB") -> bytes:
@@ -131,6 +136,7 @@ def test_any_tree_of_folders(base, extra):
         found = read(ImageFolder(), folder, Image(4, 4), Classes())
         event("refused" if found is None else "read")
         assert entries(folder) is not None
+        assert read(ImageFolder(), folder, Image(4, 4), Labels()) == found
         if found is not None:
             assert sum(found) == count(os.fsencode(folder))
 
@@ -192,13 +198,16 @@ records = st.lists(
 
 
 @often
-@given(records, st.sampled_from(["", "GZIP", "ZLIB"]), st.booleans(), st.booleans())
-def test_any_records(some, compression, of_pictures, as_number):
+@given(
+    *(records, st.sampled_from(["", "GZIP", "ZLIB"]), st.booleans()),
+    st.sampled_from([Classes(), Number(), Labels(), Labels(("a", "b", "c"))]),
+)
+def test_any_records(some, compression, of_pictures, label):
     with a_folder() as folder:
         write(folder, some, compression)
         feature = Image(4, 4) if of_pictures else Vector(2)
         source = TFRecords(feature="image" if of_pictures else "x")
-        found = read(source, folder, feature, Number() if as_number else Classes())
+        found = read(source, folder, feature, label)
         assert found is None or sum(found) == len(some)
 
 
@@ -225,12 +234,15 @@ dtypes = st.sampled_from(["u1", "i4", "f4", "f8", "?", "U3", "S3", "O", "c8", "M
 
 
 @often
-@given(st.lists(st.integers(0, 4), max_size=4), dtypes, st.lists(st.integers(0, 4), max_size=2), dtypes, st.booleans())
-def test_any_arrays(shape, dtype, label_shape, label_dtype, of_pictures):
+@given(
+    *(st.lists(st.integers(0, 4), max_size=4), dtypes, st.lists(st.integers(0, 4), max_size=3), dtypes, st.booleans()),
+    st.sampled_from([Classes(), Number(), Labels(), Labels(("a", "b", "c"))]),
+)
+def test_any_arrays(shape, dtype, label_shape, label_dtype, of_pictures, label):
     with a_folder() as folder:
         np.save(Path(folder, "x_train.npy"), np.zeros(shape, dtype), allow_pickle=True)
         np.save(Path(folder, "y_train.npy"), np.zeros(label_shape, label_dtype), allow_pickle=True)
-        found = read(Arrays(eval=()), folder, Image(4, 4) if of_pictures else Vector(2), Classes())
+        found = read(Arrays(eval=()), folder, Image(4, 4) if of_pictures else Vector(2), label)
         assert found is None or sum(found) == shape[0] == label_shape[0]
 
 
@@ -240,3 +252,62 @@ def test_any_bytes_as_arrays(content):
     with a_folder() as folder:
         Path(folder, "d.npz").write_bytes(content)
         assert read(Arrays(eval=()), folder, Image(4, 4), Classes()) is None
+
+
+listed = st.sampled_from(
+    ["good.png", "bad.png", "good", "gone.jpg", "train", "test", "cat", "dog", "1", "", " ", "..", "/", "é", "\r", "\0"]
+)
+rows_of_pictures = st.lists(st.lists(listed | st.just('"'), max_size=4).map(",".join), max_size=12)
+kinds_of_label = st.sampled_from([Classes(), Number(), Labels()])
+
+
+def with_pictures(folder: str) -> None:
+    Path(folder, "good.png").write_bytes(PNG)
+    Path(folder, "bad.png").write_bytes(PNG[:-9])
+
+
+@often
+@given(rows_of_pictures, st.sampled_from(["path,label,s", "label;path;s", "path", "", "good.png,cat"]), kinds_of_label)
+def test_any_table_of_pictures(rows, header, label):
+    """Each line that is not blank is a row, if no quote makes one row of several lines; rows of a path may be joined."""
+    with a_folder() as folder:
+        with_pictures(folder)
+        text = "\n".join([header, *rows])
+        Path(folder, "t.csv").write_bytes(text.encode())
+        found = read(ImageTable(split="s" if "s" in header else ""), folder, Image(4, 4), label)
+        if found is not None and '"' not in text:
+            lines = [line for line in text.split("\n") if line.strip(" \r")]
+            expected = len(lines) - (not header.startswith("good"))
+            assert sum(found[:2]) == expected if not isinstance(label, Labels) else sum(found[:2]) <= expected
+
+
+@often
+@given(st.binary(max_size=200), st.sampled_from(["csv", "jsonl", "parquet"]))
+def test_any_bytes_as_a_table_of_pictures(content, form):
+    with a_folder() as folder:
+        with_pictures(folder)
+        begin = {"csv": b"path,label\n", "jsonl": b'{"path": "good.png", "label": "a"}\n', "parquet": b""}[form]
+        Path(folder, f"t.{form}").write_bytes(begin + content)
+        found = read(ImageTable(), folder, Image(4, 4), Classes())
+        assert form != "parquet" or found is None
+        if found is not None and form == "jsonl":
+            assert sum(found[:2]) == 1 + sum(bool(line.strip()) for line in content.split(b"\n"))
+
+
+values_of_json = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=4) | listed,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@often
+@given(st.lists(st.dictionaries(st.sampled_from(["path", "label", "s"]), values_of_json), max_size=6), kinds_of_label)
+def test_any_objects_as_a_table_of_pictures(objects, label):
+    with a_folder() as folder:
+        with_pictures(folder)
+        some = [{"path": "good.png", "label": "1", "s": ""}, *objects]
+        Path(folder, "t.jsonl").write_text("\n".join(map(json.dumps, some)))
+        found = read(ImageTable(split="s"), folder, Image(4, 4), label)
+        if found is not None:
+            assert sum(found[:2]) == len(some) or (isinstance(label, Labels) and sum(found[:2]) < len(some))
