@@ -27,6 +27,7 @@ from data.spec import LABEL, Image
 from serving.diagnosis.diagnose import diagnose
 from serving.diagnosis.model import diagnose_weights
 from serving.engines import installed_binary
+from serving.export import label_file
 from serving.graph import checks
 from serving.graph.checks import Finding
 from serving.parity import client_skew, compare, proof, routes
@@ -121,6 +122,10 @@ def _structure(task: Task, artifacts: TrainedArtifacts, trained: TrainedModel) -
     weights = diagnose_weights(artifacts.model, trained.weights, 0)
     if weights is not None:
         found.append(Finding("all", "weights", weights.detail))
+    thresholds = dict(zip(trained.classes, trained.thresholds, strict=False))
+    if label_file.read_thresholds(artifacts.model) != thresholds:
+        detail = f"{posixpath.join(*label_file.PATH)} has other thresholds than the training chose"
+        found.append(Finding("all", "labels", detail))
     return found
 
 

@@ -32,7 +32,7 @@ from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task, training_phases
 from components.training.replicas import Replicas
 from components.training.thresholds import choose_thresholds
-from components.training.trained_model import keep_weights
+from components.training.trained_model import REPORT, THRESHOLDS, keep_weights
 from data.files.atomic import write_aside
 from data.ingest import manifest
 from data.ingest.shards import shard_paths
@@ -40,7 +40,6 @@ from data.input import reader, service
 from data.input.profile import stage_shares
 from serving.export import saved_model, warmup
 
-REPORT = "training.json"  # in the ModelRun artifact
 LONG_WAIT = 0.05  # share of the time; above it the report names the slow stages of the input
 
 
@@ -157,7 +156,7 @@ def _export(model: keras.Model, task: Task, inputs: _Inputs, results: dict[str, 
     if task.is_multi_label:
         report(f"choosing the thresholds of {len(inputs.classes)} labels on the evaluation split")
         thresholds = choose_thresholds(model, inputs.classes, inputs.evaluation, inputs.configs["eval"])
-        results["thresholds"] = thresholds
+        results[THRESHOLDS] = thresholds
     if results["waiting_share"] > LONG_WAIT:
         results["input_stages"] = stage_shares(inputs.configs["train"])
     exported = saved_model.ModelExport(

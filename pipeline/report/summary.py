@@ -73,7 +73,7 @@ def _thresholds(thresholds: Mapping[str, float]) -> str:
     names = sorted(thresholds, key=lambda name: thresholds[name]) if len(thresholds) > _LISTED else list(thresholds)
     texts = [f"{name} {thresholds[name]:.2f}" for name in names]
     listed = ", ".join(texts) if len(texts) <= _LISTED else f"{texts[0]} to {texts[-1]}"
-    return f"{len(texts):,} with the thresholds of the largest F1: {listed}"
+    return f"{len(texts):,} with thresholds {listed} (largest F1 on the evaluation split)"
 
 
 def _quality(evaluation: EvaluationSummary) -> str:

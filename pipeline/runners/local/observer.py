@@ -13,7 +13,7 @@ from components.release.evaluation import Evaluation, check_quality, metric_of
 from components.release.evaluator import NO_BASELINE
 from components.release.served_folder import push_model, versions
 from components.task.task import Task
-from components.training.trainer import REPORT
+from components.training.trained_model import REPORT
 from data.errors import SkewError, SkewlessError
 from data.ingest.manifest import Manifest
 from pipeline.paths import Paths

@@ -378,7 +378,7 @@ def _with_labels(thresholds: dict[str, float]) -> RunRecord:
 
 def test_the_summary_of_several_labels_has_their_thresholds_and_the_mean_average_precision() -> None:
     lines = _printed(_with_labels({"rose": 0.3, "tulip": 0.71875}))
-    assert "labels    2 with the thresholds of the largest F1: rose 0.30, tulip 0.72" in lines
+    assert "labels    2 with thresholds rose 0.30, tulip 0.72 (largest F1 on the evaluation split)" in lines
     quality = "quality   mean average precision 0.8313 on 380 held-out examples through the exported signature"
     assert f"{quality}, 0.8000 before" in lines
     contradiction = "note      1 pictures have other labels elsewhere, e.g. x/1.png (a, b) = y/1.png (no label)"
@@ -388,7 +388,7 @@ def test_the_summary_of_several_labels_has_their_thresholds_and_the_mean_average
 
 def test_of_many_thresholds_the_summary_has_the_lowest_and_the_highest() -> None:
     lines = _printed(_with_labels({f"label {n}": 0.9 - n / 100 for n in range(80)}))
-    assert "labels    80 with the thresholds of the largest F1: label 79 0.11 to label 0 0.90" in lines
+    assert "labels    80 with thresholds label 79 0.11 to label 0 0.90 (largest F1 on the evaluation split)" in lines
 
 
 def test_the_summary_names_what_needs_attention() -> None:
