@@ -80,7 +80,7 @@ def _prepare(reference: TaskReference, data: Any) -> _PreparedData:
     examples = example_gen.outputs["examples"]
     statistics_node = statistics_gen(examples, task.feature, task.source.extra_features)
     statistics = statistics_node.outputs["statistics"]
-    schema_gen = SchemaGen(examples, statistics, reference.config("feature", "label"))
+    schema_gen = SchemaGen(examples, statistics, reference.config("source", "feature", "label"))
     schema = schema_gen.outputs["schema"]
     validator = ExampleValidator(examples, statistics, schema, reference.config("ingest"), task.evaluate.split)
     transform = Transform(examples, schema, reference.config("feature", "label"))
@@ -104,7 +104,7 @@ def _release(
         model,
         train.outputs["model_run"],
         evaluate.outputs["blessing"],
-        reference.config("feature", "label", "model", "evaluate", "gate"),
+        reference.config("source", "feature", "label", "model", "evaluate", "gate"),
     )
     pusher = Pusher(model, evaluate.outputs["blessing"], gate.outputs["blessing"], serving)
     return [node for node in (baseline, evaluate, gate, pusher) if node]

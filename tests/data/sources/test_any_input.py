@@ -269,7 +269,7 @@ def with_pictures(folder: str) -> None:
 @often
 @given(rows_of_pictures, st.sampled_from(["path,label,s", "label;path;s", "path", "", "good.png,cat"]), kinds_of_label)
 def test_any_table_of_pictures(rows, header, label):
-    """Each line that is not blank is a row, if no quote makes one row of several lines; rows of a path may be joined."""
+    """Each line that is not blank is a row, if no quote joins lines; `Labels` joins the rows of a path."""
     with a_folder() as folder:
         with_pictures(folder)
         text = "\n".join([header, *rows])
