@@ -24,15 +24,15 @@ from components.training.fit import fit_task
 from components.training.replicas import Replicas
 from data.errors import QualityError, UsageError
 from data.input.reader import Batches
-from data.sources import Csv
-from data.spec import Classes, Feature, Vector
+from data.sources import Arrays, Csv
+from data.spec import Classes, Feature, Labels, Vector
 from tests.tasks.tiny import TASK
 
 ROWS, SIZE, BATCH, CLASSES = 23, 4, 5, 3
 STEPS = 5  # 23 rows in batches of 5
 
 
-def network(feature: Feature, classes: int) -> keras.Model:
+def network(feature: Feature, classes: int, activation: str = "softmax") -> keras.Model:
     """With dropout, whose seeds a checkpoint must hold, and a frozen part."""
     inner = keras.Sequential(
         [keras.Input((6,)), keras.layers.Dense(6, name="frozen"), keras.layers.BatchNormalization()]
@@ -40,22 +40,35 @@ def network(feature: Feature, classes: int) -> keras.Model:
     inner.trainable = False
     inputs = keras.Input(feature.shape)
     hidden = keras.layers.Dropout(0.4)(inner(keras.layers.Dense(6, "relu")(inputs), training=False))
-    return keras.Model(inputs, keras.layers.Dense(classes, "softmax", name="head")(hidden))
+    return keras.Model(inputs, keras.layers.Dense(classes, activation, name="head")(hidden))
+
+
+def settings_of(train: dict[str, Any]) -> Train:
+    return Train(**{"batch_size": BATCH, "learning_rate": 0.01, "checkpoint_seconds": None, **train})
 
 
 def task(**train: Any) -> Task:
-    settings = Train(**{"batch_size": BATCH, "learning_rate": 0.01, "checkpoint_seconds": None, **train})
-    return dataclasses.replace(TASK, source=Csv(), feature=Vector(SIZE), label=Classes(), model=network, train=settings)
+    parts = {"feature": Vector(SIZE), "model": network, "train": settings_of(train)}
+    return dataclasses.replace(TASK, source=Csv(), label=Classes(), **parts)
 
 
-def rows() -> tuple[np.ndarray, np.ndarray]:
+def several(**train: Any) -> Task:
+    """The same with several labels."""
+    model = functools.partial(network, activation="sigmoid")
+    return dataclasses.replace(task(), source=Arrays(), label=Labels(), model=model, train=settings_of(train))
+
+
+def rows(multi_hot: bool = False) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    return rng.normal(size=(ROWS, SIZE)).astype("float32"), rng.integers(0, CLASSES, ROWS)
+    features = rng.normal(size=(ROWS, SIZE)).astype("float32")
+    if multi_hot:
+        return features, (rng.uniform(size=(ROWS, CLASSES)) < 0.4).astype("float32")
+    return features, rng.integers(0, CLASSES, ROWS)
 
 
-def data(after: Callable[[int], None] | None = None) -> Batches:
+def data(after: Callable[[int], None] | None = None, multi_hot: bool = False) -> Batches:
     """Batches of another order each epoch; `after(n)` is called before the n-th batch of this process is given out."""
-    features, labels = rows()
+    features, labels = rows(multi_hot)
     given = itertools.count()
 
     def passes(epoch: int, batch: int) -> tf.data.Dataset:
@@ -68,7 +81,7 @@ def data(after: Callable[[int], None] | None = None) -> Batches:
                     some = order[step * BATCH : (step + 1) * BATCH]
                     yield features[some], labels[some]
 
-        signature = (tf.TensorSpec((None, SIZE)), tf.TensorSpec((None,), tf.int64))
+        signature = (tf.TensorSpec((None, SIZE)), tf.TensorSpec((None, *labels.shape[1:]), labels.dtype))
         return tf.data.Dataset.from_generator(generate, output_signature=signature)
 
     return Batches(passes, STEPS, in_memory=True)
@@ -77,19 +90,21 @@ def data(after: Callable[[int], None] | None = None) -> Batches:
 def train(wanted: Task, folder: Path, batches: Batches | None = None) -> tuple[keras.Model, dict[str, Any]]:
     keras.utils.set_random_seed(1)
     model = build_for_training(wanted, CLASSES)
-    report = fit_task(
-        model, wanted, batches or data(), data(), Checkpoints(str(folder / "c")), str(folder / "logs"), Replicas()
-    )
+    evaluation = data(multi_hot=wanted.is_multi_label)
+    checkpoints = Checkpoints(str(folder / "c"))
+    report = fit_task(model, wanted, batches or evaluation, evaluation, checkpoints, str(folder / "logs"), Replicas())
     return model, report
 
 
-def test_the_report_tells_what_keras_did(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [task, several])
+def test_the_report_tells_what_keras_did(make: Callable[..., Task], tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
-    plain = build_for_training(task(), CLASSES)
+    plain, given = build_for_training(make(), CLASSES), data(multi_hot=make is several)
     expected = plain.fit(
-        data().passes(), steps_per_epoch=STEPS, validation_data=data().one_pass(), epochs=3, shuffle=False, verbose=0
+        given.passes(), steps_per_epoch=STEPS, validation_data=given.one_pass(), epochs=3, shuffle=False, verbose=0
     ).history
-    model, report = train(task(epochs=3), tmp_path)
+    model, report = train(make(epochs=3), tmp_path)
+    assert {"loss", *make().metrics} <= expected.keys()
     rates = report["history"].pop("learning_rate")
     assert rates == pytest.approx([0.01] * 3) and report["history"].keys() == expected.keys()
     for name, values in expected.items():
@@ -129,9 +144,10 @@ def killed(wanted: Task, at: int, evaluating: bool = False) -> Task:
 
 
 @functools.cache
-def in_one_go(keep: str) -> tuple[Task, keras.Model, dict[str, Any]]:
+def in_one_go(make: Callable[..., Task], keep: str) -> tuple[Task, keras.Model, dict[str, Any]]:
     """A training in two phases that nothing disturbs."""
-    settings = task(epochs=2, fine_tune=FineTune(3, 1e-3), keep=keep, monitor="val_accuracy", checkpoint_seconds=0)
+    monitor = f"val_{make().metrics[-1]}"
+    settings = make(epochs=2, fine_tune=FineTune(3, 1e-3), keep=keep, monitor=monitor, checkpoint_seconds=0)
     with tempfile.TemporaryDirectory() as folder:
         return (settings, *train(settings, Path(folder)))
 
@@ -140,14 +156,17 @@ def in_one_go(keep: str) -> tuple[Task, keras.Model, dict[str, Any]]:
     ("at", "keep"),
     [(1, "last"), (7, "best"), (-10, "last"), (10, "last"), (11, "last"), (13, "best"), (-20, "best"), (24, "best")],
 )
-def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(at: int, keep: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", [task, several])
+def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
+    make: Callable[..., Task], at: int, keep: str, tmp_path: Path
+) -> None:
     """2 epochs of 5 steps and 3 of fine-tuning: weights, history and the best epoch are those of one go. A negative
     number: killed after that step, in the evaluation of its epoch."""
-    settings, whole, expected = in_one_go(keep)
+    settings, whole, expected = in_one_go(make, keep)
     with pytest.raises(Killed):
         train(killed(settings, abs(at), evaluating=at < 0), tmp_path / "killed")
     read: list[int] = []
-    again, report = train(settings, tmp_path / "killed", data(read.append))
+    again, report = train(settings, tmp_path / "killed", data(read.append, settings.is_multi_label))
     epoch, step = divmod(at, STEPS)
     place = f"epoch {epoch + 1}, step {step + 1}" if at > 0 else f"epoch {-at // STEPS}, evaluation"
     assert report.pop("resumed_at") == place and expected["resumed_at"] == ""
@@ -196,6 +215,12 @@ def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
     shorter, _ = train(task(epochs=report["best_epoch"], schedule=((2, 0.02), (3, 3.0))), tmp_path / "shorter")
     for one, other in zip(model.get_weights(), shorter.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_the_best_epoch_of_several_labels_has_the_largest_area(tmp_path: Path) -> None:
+    _, report = train(several(epochs=6, keep="best", monitor="auc", schedule=((2, 0.5), (4, 3.0))), tmp_path)
+    areas = report["history"]["auc"]
+    assert report["best_epoch"] == int(np.argmax(areas)) + 1 != int(np.argmin(areas)) + 1
 
 
 def test_it_stops_when_the_condition_holds(tmp_path: Path) -> None:
