@@ -1,7 +1,8 @@
 """Crop or pad a decoded picture to the aspect ratio of the result, exactly as Keras' `Resizing` layer does.
 
 Keras computes the box in float32, and with all its rounding: `keras.src.backend.tensorflow.image.resize`, the same in
-Keras 3.12 and 3.15. It pads before it resizes, so the picture's edge is blended with the black next to it.
+Keras 3.12 and 3.15. It pads before it resizes, so the picture's edge is blended with the black next to it. The box of
+`smart_resize`, for `image_dataset_from_directory(crop_to_aspect_ratio=True)`, is the same; its results are not rounded.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ _MOST_PADDING = 8  # pixels of a padded picture, in units of `Image.max_pixels`:
 
 def fit_image(image: tf.Tensor, spec: Image) -> tf.Tensor:
     """Return [..., h, w, c] cropped or padded to the aspect ratio of the result; unchanged for `fit="stretch"`."""
-    if spec.fit == "crop":
-        return _crop(image, spec)
-    return _pad(image, spec) if spec.fit == "pad" else image
+    if spec.fit == "stretch":
+        return image
+    framed = _crop(image, spec) if spec.fit == "crop" else _pad(image, spec)
+    rank = len(image.shape)
+    framed.set_shape([*[None] * (rank - 1), image.shape[-1]])  # slicing a batch with unknown strides loses the rank
+    return framed
 
 
 def _crop(image: tf.Tensor, spec: Image) -> tf.Tensor:
@@ -29,12 +33,13 @@ def _crop(image: tf.Tensor, spec: Image) -> tf.Tensor:
 
 
 def _pad(image: tf.Tensor, spec: Image) -> tf.Tensor:
+    batches = len(image.shape) - 3
     image = _thin_out(image, spec)
     sides = tf.shape(image)[-3:-1]
     padded = tf.maximum(sides, tf.cast(_fitting(sides, spec), tf.int32))
     before = _half(padded - sides)  # the same after it: an odd row or column is left out
     top, left = tf.unstack(before)
-    return tf.pad(image, [*[[0, 0]] * (len(image.shape) - 3), [top, top], [left, left], [0, 0]])
+    return tf.pad(image, [*[[0, 0]] * batches, [top, top], [left, left], [0, 0]])
 
 
 def _fitting(sides: tf.Tensor, spec: Image) -> tf.Tensor:

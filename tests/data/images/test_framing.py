@@ -68,6 +68,16 @@ def test_the_box_is_that_of_keras_for_many_sizes(fit):
             np.testing.assert_array_equal(resize(image), by_keras(image, spec), str((result, height, width)))
 
 
+def test_the_crop_is_that_of_keras_directory_reader():
+    spec = Image(37, 53, channels=1, fit="crop")
+    signature = [tf.TensorSpec([None, None, 1], tf.uint8)]
+    by_reader = tf.function(lambda image: keras.preprocessing.image.smart_resize(image, (37, 53)), signature)
+    resize = resize_in_graph(spec)
+    for height, width in np.random.default_rng(1).integers(1, 300, (20, 2)):
+        image = noise(height, width, 1)
+        np.testing.assert_array_equal(resize(image), np.rint(by_reader(image)), str((height, width)))
+
+
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_area_resizes_what_the_others_do(fit):
     spec = Image(4, 4, 1, resize="area", fit=fit)
