@@ -92,6 +92,27 @@ def test_a_wrong_setting_is_rejected_in_one_line(key: str, text: str, words: str
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("feature.fit", "contain", "feature.fit"),
+        ("feature.fit", "", "feature.fit"),
+        ("feature.background", "red", "feature.background must be white, black or #rrggbb, got 'red'"),
+        ("feature.background", "#12", "feature.background must be white, black or #rrggbb, got '#12'"),
+    ],
+)
+def test_a_wrong_fit_or_background_is_rejected(key: str, text: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        overrides.apply_settings(TASK, {key: text})
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_fit_and_background_can_be_set() -> None:
+    feature = overrides.apply_settings(TASK, {"feature.fit": "pad", "feature.background": "#12abEF"}).feature
+    assert (feature.fit, feature.background) == ("pad", "#12abEF")
+    assert overrides.apply_settings(TASK, {"feature.background": ""}).feature.background == ""
+
+
 def test_the_legal_names_are_the_plain_fields_of_a_task() -> None:
     names = overrides.setting_names(TASK)
     assert {"train.epochs", "evaluate.min_accuracy", "ingest.max_quarantine", "feature.height"} <= set(names)
