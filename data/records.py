@@ -3,8 +3,8 @@
 The record of a picture has the unchanged bytes of the file and facts about it, which data validation checks:
 
     image             bytes    the encoded file
-    image/width       int64    pixels
-    image/height      int64    pixels
+    image/width       int64    pixels as they are stored, before any turn by EXIF
+    image/height      int64    pixels as they are stored
     image/channels    int64    channels in the file, before any conversion
     image/bytes       int64    size of the file
     image/format      bytes    "jpeg", "png", "gif", "bmp", "webp" or "jxl"

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 
 from data.images.formats import DECODED, read_header
-from data.images.headers import ALPHA, ANIMATION
+from data.images.headers import ALPHA, ANIMATION, ORIENTATION
 
 SIDE = 256  # pixels of the longer side of a generated picture: large enough to be resized, small enough for any message
 STRIP = 64  # width of a strip in units of its height
-_TURN = 6  # EXIF orientation: show it rotated by 90 degrees clockwise, as for a telephone held upright
+_PNG_BITS = 24  # offset of the bits a channel
+# EXIF orientations: shown rotated by 90 degrees clockwise, as of a telephone held upright; shown mirrored and rotated.
+_TURN, _MIRROR = 6, 5
 
 
 def edge_cases_of(contents: bytes) -> set[str]:
@@ -32,6 +34,7 @@ def edge_cases_of(contents: bytes) -> set[str]:
     found = {
         "grey JPEG": is_jpeg and channels == 1,
         "RGBA PNG": header.format == "png" and channels == 4,
+        "16-bit PNG": header.format == "png" and contents[_PNG_BITS : _PNG_BITS + 1] == b"\x10",
         "CMYK JPEG": is_jpeg and channels == 4,
         "GIF": header.format == "gif",
         "BMP": header.format == "bmp",
@@ -40,6 +43,8 @@ def edge_cases_of(contents: bytes) -> set[str]:
         "animated WebP": header.format == "webp" and ANIMATION in header.remarks,
         "JPEG XL": header.format == "jxl",
         "EXIF-rotated JPEG": is_jpeg and header.orientation > 1,
+        "EXIF-mirrored PNG": header.format == "png" and header.orientation > 1,
+        "EXIF-rotated WebP": header.format == "webp" and header.orientation > 1,
         "progressive JPEG": is_jpeg and progressive,
         "one pixel": width * height == 1,
         "wide strip": width >= STRIP * height > 0,
@@ -82,14 +87,21 @@ def _rgba(image: Pil.Image, kind: str = "PNG") -> bytes:
     return _saved(image, kind)
 
 
+def _deep(image: Pil.Image, _: int) -> bytes:
+    """Encode 16 bits; the lower 8 are noise, so that the result differs if a client rounds or clips."""
+    grey = np.asarray(image.convert("L")).astype(np.uint16)
+    return _saved(Pil.fromarray(256 * grey + grey[::-1]), "PNG")
+
+
 def _animated(image: Pil.Image, _: int) -> bytes:
     return _saved(image, "WEBP", save_all=True, append_images=[image.transpose(Pil.Transpose.ROTATE_180)])
 
 
-def _turned(image: Pil.Image, _: int) -> bytes:
+def _turned(image: Pil.Image, kind: str, orientation: int = _TURN, order: str = ">") -> bytes:
     exif = Pil.Exif()
-    exif[0x0112] = _TURN
-    return _saved(image, "JPEG", exif=exif)
+    exif.endian = order
+    exif[ORIENTATION] = orientation
+    return _saved(image, kind, exif=exif)
 
 
 def _strip(image: Pil.Image, max_pixels: int) -> bytes:
@@ -103,10 +115,12 @@ _JPEG_XL = bytes.fromhex("ff0a001010505c080802010034004b188b15c2411d1e4085e7c201
 _MAKERS: dict[str, Callable[[Pil.Image, int], bytes]] = {
     "grey JPEG": lambda image, _: _saved(image.convert("L"), "JPEG"),
     "RGBA PNG": lambda image, _: _rgba(image),
+    "16-bit PNG": _deep,
     "CMYK JPEG": lambda image, _: _saved(image.convert("CMYK"), "JPEG"),
     "GIF": lambda image, _: _saved(image, "GIF"),
     "BMP": lambda image, _: _saved(image, "BMP"),
-    "EXIF-rotated JPEG": _turned,
+    "EXIF-rotated JPEG": lambda image, _: _turned(image, "JPEG"),
+    "EXIF-mirrored PNG": lambda image, _: _turned(image, "PNG", _MIRROR, "<"),
     "progressive JPEG": lambda image, _: _saved(image, "JPEG", progressive=True, subsampling="4:2:0"),
     "one pixel": lambda image, _: _saved(image.resize((1, 1)), "PNG"),
     "wide strip": _strip,
@@ -116,6 +130,7 @@ if "webp" in DECODED:
         "WebP": lambda image, _: _saved(image, "WEBP"),
         "WebP with alpha": lambda image, _: _rgba(image, "WEBP"),
         "animated WebP": _animated,
+        "EXIF-rotated WebP": lambda image, _: _turned(image, "WEBP"),
     }
 if "jxl" in DECODED:
     _MAKERS["JPEG XL"] = lambda *_: _JPEG_XL

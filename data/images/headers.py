@@ -9,6 +9,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from data.spec import Feature, Image
+
 # What a decoder ignores without an error, and how reports describe it: "5 pictures " and the text.
 EXIF_ROTATION, SIXTEEN_BITS, FLAT, ALPHA = "EXIF rotation", "16 bits", "16 bits, but flat", "alpha"
 ANIMATION, PART, CMYK, INKS, PROFILE = (
@@ -19,17 +21,27 @@ ANIMATION, PART, CMYK, INKS, PROFILE = (
     "wide colours",
 )
 REMARKS = {
-    EXIF_ROTATION: "carry an EXIF rotation, which TensorFlow ignores here and in serving",
+    EXIF_ROTATION: 'carry an EXIF rotation, which is ignored here and in serving; orientation="exif" turns them',
     SIXTEEN_BITS: "have 16 bits a channel, of which the model sees the upper 8, here and in serving",
     FLAT: "have 16 bits a channel and nearly one colour in the upper 8, which are all that the model sees;"
     " scale their values to 0..65535, or save them with 8 bits",
-    ALPHA: "have an alpha channel, which is dropped: the model sees the colours under transparent parts, often black",
+    ALPHA: "have an alpha channel, which is dropped: the model sees the colours under transparent parts, often black;"
+    ' background="white" blends them on white',
     ANIMATION: "are animations, of which the model sees the first frame",
     PART: "are animations whose first frame fills a part of the canvas: the model sees this part alone",
     CMYK: "are CMYK, and become RGB without their colour profile",
     INKS: "are CMYK without Adobe's mark: TensorFlow takes their values as they are, most programs invert them",
     PROFILE: "have a colour profile (Display P3, Adobe RGB or the like), which TensorFlow ignores here and in serving",
 }
+
+
+def without_handled(remarks: tuple[str, ...], feature: Feature) -> tuple[str, ...]:
+    """Return the remarks without those that do not hold, because the task handles what they describe."""
+    handled = set()
+    if isinstance(feature, Image):
+        handled = {EXIF_ROTATION} if feature.orientation == "exif" else set()
+        handled |= {ALPHA} if feature.background else set()
+    return tuple(one for one in remarks if one not in handled)
 
 
 class Header(NamedTuple):
@@ -130,7 +142,7 @@ def read_jpeg(contents: bytes) -> Header:
         if marker in _START_OF_FRAME and len(payload) >= 6:
             channels = payload[5]
         elif marker == 0xE1 and payload.startswith(EXIF_PREFIX):
-            orientation = orientation or _exif_orientation(payload)
+            orientation = orientation or exif_orientation(payload)
         elif marker == 0xE2 and payload[:12] == b"ICC_PROFILE\0":
             is_wide |= any(name in payload for name in _WIDE_NAMES)
         elif marker == 0xEE and payload[:5] == b"Adobe":
@@ -148,7 +160,7 @@ def read_png(contents: bytes) -> Header:
     for name, start, end in _png_chunks(contents):
         before_pixels &= name != b"IDAT"
         if name == b"eXIf":  # also allowed after the pixels
-            orientation = orientation or _exif_orientation(contents[start:end])
+            orientation = orientation or exif_orientation(contents[start:end])
         elif before_pixels:
             remarks[ALPHA] |= name == b"tRNS"
             remarks[ANIMATION] = remarks.get(ANIMATION, False) or name == b"acTL"
@@ -207,7 +219,7 @@ def _webp_orientation(contents: bytes) -> int:
         if start > len(contents):
             return 1
         if contents[position : position + 4] == b"EXIF":
-            return _exif_orientation(contents[start : start + size])
+            return exif_orientation(contents[start : start + size])
         position = start + size + size % 2
     return 1
 
@@ -246,7 +258,7 @@ def _after_blocks(contents: bytes, position: int) -> int:
     return position + 1
 
 
-def _exif_orientation(exif: bytes) -> int:
+def exif_orientation(exif: bytes) -> int:
     """Return the orientation in EXIF data: a TIFF header and its first directory, after an optional prefix.
 
     It is 1 if it is absent, damaged or out of range. If the tag is there more than once, the last entry counts.
@@ -263,8 +275,8 @@ def _exif_orientation(exif: bytes) -> int:
             place = start + 2 + 12 * entry
             tag, kind, count, _ = struct.unpack_from(order + "HHII", tiff, place)
             if tag == ORIENTATION:
-                (value,) = struct.unpack_from(order + _WHOLE_NUMBERS.get(kind, "x"), tiff, place + 8) or (1,)
-                found = value if count == 1 and 1 <= value <= 8 else 1
+                numbers = struct.unpack_from(order + _WHOLE_NUMBERS.get(kind, ""), tiff, place + 8)
+                found = numbers[0] if count == 1 and numbers and 1 <= numbers[0] <= 8 else 1
     except struct.error:
         pass
     return found

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from data.errors import UsageError
 from data.fields import check_fields
+from data.images.headers import without_handled
 from data.records import Record, Rejected
 from data.sources.base import Plan, Source
 from data.spec import Feature, Label
@@ -178,7 +179,7 @@ def write_shard(
             if split not in writers:
                 writers[split] = _ShardWriter(target, split, shard)
             writers[split].write(outcome)
-            report.remarks.update(outcome.remarks)
+            report.remarks.update(without_handled(outcome.remarks, feature))
         for split, writer in sorted(writers.items()):
             report.files[split] = writer.finish()
             report.digests[split], report.label_ids[split] = writer.digests(), writer.label_ids()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data.errors import DataError, first_line
 from data.images import ops
 from data.images.edge_cases import EDGE_CASES, edge_cases_of, make_edge_case
-from data.images.formats import JPEG_MAGIC, decoder_name, read_header
+from data.images.formats import JPEG_MAGIC, PNG_MAGIC, decoder_name, read_header
 from data.records import image_record, parse_spec
 from data.spec import IMAGE, LABEL, VECTOR, Classes, Feature, Image, Label, Labels
 
@@ -173,8 +173,11 @@ def _read_facts(
 
 
 def _read_orientation(head: bytes) -> int:
-    """Return the EXIF orientation, 1..8, found in a record's first bytes; 1 if there is none."""
-    return read_header(head[head.find(JPEG_MAGIC) :]).orientation if b"Exif" in head and JPEG_MAGIC in head else 1
+    """Return the EXIF orientation of a JPEG or PNG, 1..8, found in a record's first bytes; 1 if there is none."""
+    if b"Exif" not in head and b"eXIf" not in head:
+        return 1
+    starts = [head.find(magic) for magic in (JPEG_MAGIC, PNG_MAGIC) if magic in head]
+    return read_header(head[min(starts) :]).orientation if starts else 1
 
 
 def _read_rows(files: Sequence[str], sizes: NDArray[np.int64], rows: Sequence[int]) -> list[bytes]:

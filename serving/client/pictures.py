@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.errors import first_line
+from data.images.headers import ORIENTATION, exif_orientation
 from data.names import printable
 from serving.client.errors import InvalidPicture, InvalidRequest, UnreadablePicture
 from serving.client.tensor import dtype_name, get_buffer
@@ -124,7 +125,8 @@ def encode_picture(given: Any, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:
 
     Args:
       given: A path; the bytes of a file, sent unchanged; a file that is open for bytes, read from its current position;
-        a PIL image; or uint8 pixels [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] in any array with a buffer.
+        a PIL image, sent with the orientation in the EXIF of its file; or uint8 pixels [H, W], [H, W, 1], [H, W, 3] or
+        [H, W, 4] in any array with a buffer.
       max_bytes: Maximum size of the file.
 
     Raises:
@@ -234,6 +236,23 @@ def _is_pil(given: Any) -> bool:
     return module is not None and isinstance(given, module.Image)
 
 
+def _orientation(image: Any) -> dict[str, Any]:
+    """Return the option that saves the orientation of the file from which an image was loaded, if it is not upright.
+
+    Pillow would drop it, and a model with `orientation="exif"` would answer otherwise than for the file. Nothing else
+    of the EXIF is sent: it may be large, and has the place where the picture was taken.
+    """
+    given = image.info.get("exif")
+    orientation = exif_orientation(given) if isinstance(given, bytes) else 1
+    if orientation == 1:
+        return {}
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return {"exif": exif}
+
+
 def _png(image: Any) -> bytes:
     if image.mode not in _LOSSLESS:
         raise InvalidPicture(
@@ -242,7 +261,8 @@ def _png(image: Any) -> bytes:
         )
     out = io.BytesIO()
     try:
-        image.save(out, "PNG", compress_level=1)  # the fastest level: the file is only sent, not stored
+        image.load()
+        image.save(out, "PNG", compress_level=1, **_orientation(image))  # the fastest level: the file is not stored
     except MemoryError:
         raise
     except Exception as error:  # PIL reads the file only now, and raises many types

@@ -21,7 +21,9 @@ from data.images.headers import (
     Header,
     JpegFrame,
     jpeg_frame,
+    without_handled,
 )
+from data.spec import Image, Vector
 
 CHANNELS = {"1": 1, "L": 1, "I;16": 1, "LA": 2, "RGB": 3, "P": 3, "RGBA": 4, "CMYK": 4}
 
@@ -117,6 +119,13 @@ def test_the_odd_pictures_are_as_pil_sees_them(name, shared_data):
     expected = Header(str(seen.format).lower(), CHANNELS[seen.mode], orientation, remarks)
     assert read_header(contents) == expected
     assert (expected.orientation == 6) == (name == "Landscape_6.jpg")
+
+
+def test_remarks_on_what_the_task_handles_are_left_out():
+    found = (EXIF_ROTATION, ALPHA, CMYK)
+    assert without_handled(found, Vector(3)) == without_handled(found, Image(8, 8)) == found
+    assert without_handled(found, Image(8, 8, orientation="exif")) == (ALPHA, CMYK)
+    assert without_handled(found, Image(8, 8, background="white")) == (EXIF_ROTATION, CMYK)
 
 
 def test_what_is_no_picture():

@@ -175,6 +175,9 @@ def test_rejected_images_and_remarks_are_reported(picture_folder, encode, smooth
     assert report.remarks == {"EXIF rotation": 1}
     assert [(one.source, one.reason) for one in report.rejected] == [("b/broken.jpg", "not decodable")]
     assert sum(file.examples for file in report.files.values()) == 6
+    turning = Image(4, 4, orientation="exif")
+    (report,) = write_all(folder, tmp_path / "turned", source=ImageFolder(), feature=turning)
+    assert report.remarks == {}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from data.records import image_record
 from data.spec import Classes, Image, Labels, Number, Vector
 from tests.data.input.vector_shards import vector_example
 
-NEW = ("WebP", "WebP with alpha", "animated WebP", "JPEG XL") if IS_NEW else ()
+NEW = ("WebP", "WebP with alpha", "animated WebP", "EXIF-rotated WebP", "JPEG XL") if IS_NEW else ()
 FEATURE = Image(8, 8)
 
 
@@ -93,7 +93,16 @@ def test_special_records_are_chosen_with_their_reasons(odd, shards):
 
 def test_only_missing_kinds_are_generated(shards):
     whys = [one.reason for one in choose_probes(shards, FEATURE, Classes()) if one.is_generated]
-    lacking = ("RGBA PNG", "CMYK JPEG", "GIF", "progressive JPEG", "one pixel", "wide strip")
+    lacking = (
+        "RGBA PNG",
+        "16-bit PNG",
+        "CMYK JPEG",
+        "GIF",
+        "EXIF-mirrored PNG",
+        "progressive JPEG",
+        "one pixel",
+        "wide strip",
+    )
     assert whys == [f"generated: {kind}" for kind in (*lacking, *NEW)]
 
 
@@ -221,10 +230,12 @@ def test_generated_images_are_of_the_kind_they_name(label, smooth, encode):
     assert {kind: values[:4] for kind, values in seen.items()} == {
         "grey JPEG": ("JPEG", "L", (256, 192), None),
         "RGBA PNG": ("PNG", "RGBA", (256, 192), None),
+        "16-bit PNG": ("PNG", "I;16", (256, 192), None),
         "CMYK JPEG": ("JPEG", "CMYK", (256, 192), None),
         "GIF": ("GIF", "P", (256, 192), None),
         "BMP": ("BMP", "RGB", (256, 192), None),
         "EXIF-rotated JPEG": ("JPEG", "RGB", (256, 192), 6),
+        "EXIF-mirrored PNG": ("PNG", "RGB", (256, 192), 5),
         "progressive JPEG": ("JPEG", "RGB", (256, 192), None),
         "one pixel": ("PNG", "RGB", (1, 1), None),
         "wide strip": ("PNG", "RGB", (512, 8), None),

@@ -6,15 +6,17 @@ import array
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
+from data.images.formats import read_header
+from data.images.headers import ORIENTATION
 from serving.client import InvalidPicture, InvalidRequest, UnreadablePicture
 from serving.client.pictures import encode_picture, list_pictures, load_picture
 from serving.client.tensor import to_tensor
@@ -62,6 +64,57 @@ def test_pixels_arrive_as_they_were(given: Any) -> None:
     np.testing.assert_array_equal(
         np.asarray(Image.open(io.BytesIO(file)).convert("RGBA")), np.asarray(wanted.convert("RGBA"))
     )
+
+
+def test_16_bits_arrive_as_they_were() -> None:
+    deep = np.random.default_rng(0).integers(0, 2**16, (3, 4)).astype(np.uint16)
+    file = encode_picture(Image.fromarray(deep))
+    np.testing.assert_array_equal(tf.io.decode_png(file, dtype=tf.uint16)[..., 0], deep)
+    np.testing.assert_array_equal(tf.io.decode_png(file)[..., 0], deep >> 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (np.zeros((2, 2), np.uint16), "the upper 8 of 16 bits: (array >> 8).astype('uint8')"),
+        (Image.new("I", (2, 2)), "image.convert('I;16')"),
+        (Image.new("F", (2, 2)), "whole numbers 0 to 255"),
+    ],
+)
+def test_numbers_of_more_than_8_bits_are_refused_with_what_to_do(given: Any, hint: str) -> None:
+    with pytest.raises(InvalidPicture) as caught:
+        encode_picture(given)
+    assert hint in (caught.value.hint or "")
+
+
+def test_a_transparent_colour_is_sent() -> None:
+    palette = Image.fromarray(PIXELS).quantize(4)
+    palette.info["transparency"] = 1
+    alpha = tf.io.decode_png(encode_picture(palette), channels=4)[..., 3].numpy()
+    np.testing.assert_array_equal(alpha == 0, np.asarray(palette) == 1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_pil_image_keeps_the_orientation_of_its_file_and_nothing_else_of_its_exif(
+    orientation: int, kind: str, encode: Callable[..., bytes]
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[0x010F] = orientation, "a camera"
+    opened = Image.open(io.BytesIO(encode(PIXELS, kind, exif=exif)))
+    wanted = np.asarray(ImageOps.exif_transpose(opened))
+    for given in (opened, opened.convert("RGBA").convert("RGB")):
+        file = encode_picture(given)
+        assert read_header(file).orientation == orientation and b"camera" not in file
+        np.testing.assert_array_equal(np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(file)))), wanted)
+    assert read_header(encode_picture(ImageOps.exif_transpose(opened))).orientation == 1
+
+
+def test_odd_exif_of_a_pil_image_is_upright() -> None:
+    for odd in (b"", b"Exif\0\0", b"II*\0", "text", None, 6):
+        image = Image.fromarray(PIXELS)
+        image.info["exif"] = odd
+        assert read_header(encode_picture(image)).orientation == 1
 
 
 def _pil(pixels: np.ndarray) -> Image.Image:
