@@ -7,12 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from tfx import v1 as tfx
 
 from components.prepare.example_gen import ExampleGen
+from components.prepare.example_validator import ExampleValidator
 from components.prepare.schema import SchemaGen
 from components.prepare.statistics import statistics_gen
 from components.prepare.transform import Transform
@@ -21,6 +24,7 @@ from pipeline.runners.beam import DIRECT
 
 RunComponents = Callable[[Sequence[Any], Path], dict[str, pb.Artifact]]
 DIGIT_NAMES = {"1": 14, "2": 14, "10": 14}
+SEVERAL, LABELS = 50, ((), ("2",), ("10",), ("2", "10"), ("10", "2", "9"))  # records, and what each fifth of them has
 
 
 def run_components(components: Sequence[Any], root: Path) -> dict[str, pb.Artifact]:
@@ -71,4 +75,43 @@ def digit_named(tmp_path_factory: pytest.TempPathFactory, picture_folder: Callab
         statistics=found["ExampleStatistics"].uri,
         schema=found["Schema"].uri,
         transform=found["TransformGraph"].uri,
+    )
+
+
+@pytest.fixture(scope="session")
+def several(
+    tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]
+) -> SimpleNamespace:
+    """50 records, and the outputs of the components; "9" is in records for training only."""
+    data, pictures = tmp_path_factory.mktemp("data"), {}
+    for split, first in (("train", 0), ("validation", 40)):
+        with tf.io.TFRecordWriter(str(data / f"{split}.tfrecord")) as writer:
+            for number in range(first, 40 if split == "train" else SEVERAL):
+                names = [name for name in LABELS[number % 5] if split == "train" or name != "9"]
+                contents = encode(smooth(number, 9, 12), ("JPEG", "PNG")[number % 2])
+                pictures[contents] = set(names)
+                example = tf.train.Example()
+                feature = example.features.feature
+                feature["image"].bytes_list.value.append(contents)
+                feature["label"].bytes_list.SetInParent()
+                feature["label"].bytes_list.value.extend(name.encode() for name in names)
+                writer.write(example.SerializeToString())
+    reference = TaskReference("tests.tasks.several:RECORDS")
+    components = examples_to_transform(reference, data)
+    examples, statistics, schema, _ = components
+    validator = ExampleValidator(
+        examples.outputs["examples"],
+        statistics.outputs["statistics"],
+        schema.outputs["schema"],
+        reference.config("ingest"),
+        "eval",
+    )
+    found = run_components([*components, validator], tmp_path_factory.mktemp("root"))
+    return SimpleNamespace(
+        pictures=pictures,
+        examples=found["Examples"].uri,
+        statistics=found["ExampleStatistics"].uri,
+        schema=found["Schema"].uri,
+        transform=found["TransformGraph"].uri,
+        anomalies=found["ExampleAnomalies"].uri,
     )

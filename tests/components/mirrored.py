@@ -7,6 +7,7 @@ Writes `report.json` and `weights.npz`, by the name of the training; and the out
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import sys
 from pathlib import Path
@@ -25,20 +26,20 @@ from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task
 from components.training.replicas import Replicas
 from data.input.reader import Batches, InputShard
-from data.sources import Csv
-from data.spec import Classes, Feature, Vector
+from data.sources import Arrays, Csv
+from data.spec import Classes, Feature, Labels, Vector
 from tests.tasks.tiny import TASK
 
 ROWS, SIZE, BATCH, CLASSES = 21, 4, 5, 3  # the last batch has one example: one replica gets none
 STEPS = -(-ROWS // BATCH)
 
 
-def plain_network(feature: Feature, classes: int) -> keras.Model:
+def plain_network(feature: Feature, classes: int, activation: str = "softmax") -> keras.Model:
     """Return a model with a regularization loss and a frozen layer, in which no example depends on the others."""
     inputs = keras.Input(feature.shape)
     hidden = keras.layers.Dense(6, "relu", kernel_regularizer=keras.regularizers.L2(0.01))(inputs)
     hidden = keras.layers.Dense(6, "tanh", trainable=False)(hidden)
-    return keras.Model(inputs, keras.layers.Dense(classes, "softmax")(hidden))
+    return keras.Model(inputs, keras.layers.Dense(classes, activation)(hidden))
 
 
 def noisy_network(feature: Feature, classes: int) -> keras.Model:
@@ -55,16 +56,26 @@ def task(model: Any, **train: Any) -> Task:
     )
 
 
-def rows() -> tuple[np.ndarray, np.ndarray]:
+def several_labels(**train: Any) -> Task:
+    """Return a task whose rows may have any number of the labels."""
+    wanted = task(functools.partial(plain_network, activation="sigmoid"))
+    settings = dataclasses.replace(wanted.train, **train)
+    return dataclasses.replace(wanted, source=Arrays(), label=Labels(), train=settings)
+
+
+def rows(multi_hot: bool) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    return rng.normal(size=(ROWS, SIZE)).astype("float32"), rng.integers(0, CLASSES, ROWS)
+    features = rng.normal(size=(ROWS, SIZE)).astype("float32")
+    if multi_hot:
+        return features, (rng.uniform(size=(ROWS, CLASSES)) < 0.4).astype("float32")
+    return features, rng.integers(0, CLASSES, ROWS)
 
 
-def batches(shard: InputShard) -> Batches:
+def batches(shard: InputShard, multi_hot: bool) -> Batches:
     """Return batches in the same order in each epoch."""
 
     def passes(epoch: int, batch: int) -> tf.data.Dataset:
-        data = tf.data.Dataset.from_tensor_slices(rows()).batch(BATCH).repeat().skip(batch)
+        data = tf.data.Dataset.from_tensor_slices(rows(multi_hot)).batch(BATCH).repeat().skip(batch)
         return data.map(lambda features, labels: (shard.rows(features), shard.rows(labels)))
 
     return Batches(passes, STEPS, in_memory=True)
@@ -74,7 +85,7 @@ def train(wanted: Task, folder: Path, replicas: Replicas) -> tuple[keras.Model, 
     keras.utils.set_random_seed(1)
     with replicas.scope():
         model = build_for_training(wanted, CLASSES)
-    data = batches(replicas.shard)
+    data = batches(replicas.shard, wanted.is_multi_label)
     return model, fit_task(model, wanted, data, data, Checkpoints(str(folder)), str(folder / "logs"), replicas)
 
 
@@ -110,6 +121,9 @@ def main(folder: Path) -> None:
     plain = task(plain_network, fine_tune=FineTune(2, 1e-3), keep="best", monitor="val_accuracy")
     run("alone", plain, alone)
     run("mirrored", plain, mirrored)
+    several = several_labels(keep="best", monitor="val_auc")
+    run("several alone", several, alone)
+    run("several mirrored", several, mirrored)
     unsaved, noisy = task(noisy_network), task(noisy_network, checkpoint_seconds=0)
     (mean,) = (one for one in run("whole", unsaved, mirrored).non_trainable_weights if one.name == "moving_mean")
     reports["statistics"] = [one.numpy().tolist() for one in mirrored.strategy.experimental_local_results(mean.value)]

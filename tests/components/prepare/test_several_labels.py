@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,60 +11,16 @@ import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
 
-from components.prepare.example_validator import ExampleValidator
 from components.prepare.schema import classes_of, read_schema
 from components.prepare.transform import Preprocessing
-from components.task.reference import TaskReference
 from data.images import ops
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_paths
 from data.input.reader import ReadConfig, read_batches
 from data.records import parse_spec
-from tests.components.conftest import examples_to_transform, run_components
+from data.spec import Image
+from tests.components.conftest import SEVERAL
 from tests.tasks.several import TASK
-
-SETS = ((), ("2",), ("10",), ("2", "10"), ("10", "2", "9"))
-COUNT = 50
-PATH = "tests.tasks.several:RECORDS"
-
-
-@pytest.fixture(scope="module")
-def several(
-    tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]
-) -> SimpleNamespace:
-    """50 records, and the outputs of the components; "9" is in records for training only."""
-    data, pictures = tmp_path_factory.mktemp("data"), {}
-    for split, first in (("train", 0), ("validation", 40)):
-        with tf.io.TFRecordWriter(str(data / f"{split}.tfrecord")) as writer:
-            for number in range(first, 40 if split == "train" else COUNT):
-                names = [name for name in SETS[number % 5] if split == "train" or name != "9"]
-                contents = encode(smooth(number, 9, 12), ("JPEG", "PNG")[number % 2])
-                pictures[contents] = set(names)
-                example = tf.train.Example()
-                feature = example.features.feature
-                feature["image"].bytes_list.value.append(contents)
-                feature["label"].bytes_list.SetInParent()
-                feature["label"].bytes_list.value.extend(name.encode() for name in names)
-                writer.write(example.SerializeToString())
-    reference = TaskReference(PATH)
-    components = examples_to_transform(reference, data)
-    examples, statistics, schema, _ = components
-    validator = ExampleValidator(
-        examples.outputs["examples"],
-        statistics.outputs["statistics"],
-        schema.outputs["schema"],
-        reference.config("ingest"),
-        "eval",
-    )
-    found = run_components([*components, validator], tmp_path_factory.mktemp("root"))
-    return SimpleNamespace(
-        pictures=pictures,
-        examples=found["Examples"].uri,
-        statistics=found["ExampleStatistics"].uri,
-        schema=found["Schema"].uri,
-        transform=found["TransformGraph"].uri,
-        anomalies=found["ExampleAnomalies"].uri,
-    )
 
 
 def test_the_names_are_in_the_order_of_their_numbers(several: SimpleNamespace) -> None:
@@ -110,11 +65,12 @@ def test_training_reads_one_for_each_name_that_applies(
     manifest, transform = Manifest.load(several.examples), Preprocessing(several.transform)
     files, count = shard_paths(several.examples, manifest.splits[split]), manifest.examples(split)
     config = ReadConfig(files, count, TASK.feature, TASK.label, transform, 8, label_shape=(3,))
+    assert isinstance(TASK.feature, Image)
     by_pixels = {
         ops.decode_and_resize(tf.constant(contents), TASK.feature).numpy().astype(np.uint8).tobytes(): contents
         for contents in several.pictures
     }
-    assert len(by_pixels) == COUNT
+    assert len(by_pixels) == SEVERAL
     seen: Counter[bytes] = Counter()
     for images, labels in read_batches(config, cache_bytes=limit, seed=seed).one_pass().as_numpy_iterator():
         assert labels.dtype == np.float32

@@ -60,6 +60,13 @@ def test_two_replicas_learn_what_one_learns(trained: SimpleNamespace) -> None:
 
 
 @pytest.mark.slow
+def test_two_replicas_learn_several_labels_as_one(trained: SimpleNamespace) -> None:
+    """The areas, too, whose counts are sums over the replicas."""
+    assert {"val_binary_accuracy", "val_auc", "val_pr_auc"} < trained.report["several mirrored"]["history"].keys()
+    _same_training(trained, "several mirrored", "several alone", 1e-4)
+
+
+@pytest.mark.slow
 def test_a_killed_one_goes_on_as_if_nothing_had_been(trained: SimpleNamespace) -> None:
     """Dropout's seeds, and the statistics that each replica gathered by itself, come back."""
     assert trained.report["resumed"]["resumed_at"] == "epoch 2, step 4"
