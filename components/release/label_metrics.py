@@ -88,8 +88,8 @@ class _ToRow(tfma.metrics.Preprocessor):
         scores, truth = np.zeros(len(self._places), np.float32), np.zeros(len(self._places), bool)
         names = np.ravel(answers[signatures.CLASSES])
         scores[[self._places[name] for name in names]] = np.ravel(answers[signatures.SCORES])
-        applying = [] if labels is None else np.ravel(labels)
-        truth[[self._places[name] for name in applying if name in self._places]] = True
+        if labels is not None:
+            truth[[self._places[name] for name in np.ravel(labels) if name in self._places]] = True
         yield scores, truth
 
 
@@ -159,7 +159,7 @@ class _CombineRows(beam.CombineFn):
             precision, auc = 2 * [[float("nan")] * len(self._labels)]
         else:
             precision, auc = _areas_of_blocks(blocks) if is_exact else _areas_of_counts(seen.counts)
-        of_labels = {"average_precision": precision, "auc": auc}
+        of_labels: dict[str, Any] = {"average_precision": precision, "auc": auc}
         if self._has_thresholds:
             of_labels["f1"] = _f1(seen)
         found = {name: _mean(values) for name, values in of_labels.items()}

@@ -302,9 +302,9 @@ def _of_scikit_learn(features: np.ndarray, labels: list[Any], weights: np.ndarra
             "example_count": applies.sum(),
         }
     known = [found[f"label:{name}"] for name in CLASSES[:2]]
-    found["overall"] = {name: np.mean([one[name] for one in known]) for name in ("auc", "f1")}
+    found["overall"] = {name: float(np.mean([one[name] for one in known])) for name in ("auc", "f1")}
     found["overall"] |= {
-        MEAN_AVERAGE_PRECISION: np.mean([one["average_precision"] for one in known]),
+        MEAN_AVERAGE_PRECISION: float(np.mean([one["average_precision"] for one in known])),
         "binary_crossentropy": -np.log(np.where(truth, scores, 1 - scores)).mean(),
         "example_count": len(features),
     }

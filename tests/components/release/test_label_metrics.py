@@ -66,7 +66,7 @@ def _expected(scores: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) ->
     return {"": mean, **by_label}
 
 
-def _check(found: dict[str, dict[str, float]], expected: dict[str, dict[str, float]], **tolerance: float) -> None:
+def _check(found: dict[str, dict[str, float]], expected: dict[str, dict[str, float]], **tolerance: Any) -> None:
     assert found.keys() == expected.keys()
     for name, metrics in expected.items():
         assert found[name] == pytest.approx(metrics, **tolerance), name

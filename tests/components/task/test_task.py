@@ -11,7 +11,7 @@ from components.models.transfer import Transfer
 from components.task.task import Evaluate, Gate, Task, Train
 from data.augmentation.config import Augmentation
 from data.errors import UsageError
-from data.sources import Arrays, Csv, ImageFolder
+from data.sources import Arrays, Csv, FirstMatch, ImageFolder, ImageTable
 from data.spec import Classes, Image, Labels, Number, Vector
 from tests.tasks.line import TASK as LINE
 from tests.tasks.tiny import TASK as TINY
@@ -117,6 +117,11 @@ def test_slices_by_anything_else_are_refused(task: Task, slices: tuple[str, ...]
     assert words in str(caught.value) and caught.value.hint
 
 
+def _limited(name: str) -> Evaluate:
+    settings: dict[str, Any] = {name: 0.5}
+    return Evaluate(**settings)
+
+
 @pytest.mark.parametrize(
     ("task", "limit", "words", "legal"),
     [
@@ -129,10 +134,10 @@ def test_slices_by_anything_else_are_refused(task: Task, slices: tuple[str, ...]
 def test_a_limit_for_another_kind_of_label_is_refused(task: Task, limit: str, words: str, legal: str) -> None:
     """It would never apply."""
     with pytest.raises(UsageError) as caught:
-        dataclasses.replace(task, evaluate=Evaluate(**{limit: 0.5}))
+        dataclasses.replace(task, evaluate=_limited(limit))
     assert str(caught.value) == f"evaluate.{limit} {words}"
     assert caught.value.hint.endswith(f" is evaluate.{legal}.")
-    fitting = dataclasses.replace(task, evaluate=Evaluate(**{legal: 0.5}))
+    fitting = dataclasses.replace(task, evaluate=_limited(legal))
     assert getattr(fitting.evaluate, legal) == 0.5
 
 
@@ -150,3 +155,14 @@ def test_the_metrics_of_training_by_kind_of_label(task: Task, legal: str, other:
 def test_the_size_of_a_vector_has_a_limit() -> None:
     with pytest.raises(UsageError, match="feature.size must be 1 to 67108864, got 4294967295"):
         Vector(2**32 - 1)
+
+
+def test_columns_of_the_source_are_slices_by_default() -> None:
+    table = dataclasses.replace(TINY, source=ImageTable(slices=("site", "camera")))
+    assert table.slices == ("label", "site", "camera") and TINY.slices == ("label",)
+    named = dataclasses.replace(table, evaluate=Evaluate(slices=("site", "image/format")))
+    assert named.slices == ("site", "image/format")
+    with pytest.raises(UsageError, match="no feature for evaluate.slices 'sit'. Did you mean 'site'"):
+        dataclasses.replace(table, evaluate=Evaluate(slices=("sit",)))
+    either = dataclasses.replace(TINY, source=FirstMatch(first=ImageFolder(), second=ImageTable(slices=("site",))))
+    assert either.slices == ("label", "site")

@@ -48,7 +48,7 @@ def settings_of(train: dict[str, Any]) -> Train:
 
 
 def task(**train: Any) -> Task:
-    parts = {"feature": Vector(SIZE), "model": network, "train": settings_of(train)}
+    parts: dict[str, Any] = {"feature": Vector(SIZE), "model": network, "train": settings_of(train)}
     return dataclasses.replace(TASK, source=Csv(), label=Classes(), **parts)
 
 
