@@ -26,7 +26,10 @@ def as_built(contents: bytes, size: tuple[int, int], header: Header, label: Labe
     def whole(value: int) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
-    number = tf.train.Feature(float_list=tf.train.FloatList(value=[label])) if isinstance(label, float) else None
+    if isinstance(label, float):
+        encoded_label = tf.train.Feature(float_list=tf.train.FloatList(value=[label]))
+    else:
+        encoded_label = text(*[name.encode() for name in ((label,) if isinstance(label, str) else label)])
     features = {
         "image": text(contents),
         "image/height": whole(size[0]),
@@ -35,7 +38,7 @@ def as_built(contents: bytes, size: tuple[int, int], header: Header, label: Labe
         "image/bytes": whole(len(contents)),
         "image/format": text(header.format.encode()),
         "image/source": text(source.encode()),
-        "label": number or text(*[name.encode() for name in ((label,) if isinstance(label, str) else label)]),
+        "label": encoded_label,
         **{name: text(value.encode()) for name, value in extras.items()},
     }
     return tf.train.Example(features=tf.train.Features(feature=features))

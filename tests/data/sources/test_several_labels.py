@@ -109,9 +109,9 @@ class Case(NamedTuple):
 CASES = {
     "folders": Case(ImageFolder(), write_folders, (), empty=False),
     "folders, names given": Case(ImageFolder(), write_folders, empty=False),
-    "texts": Case(TFRecords(), lambda *data: write_records(*data, as_texts), ()),
-    "indices": Case(TFRecords(), lambda *data: write_records(*data, as_indices)),
-    "truth values": Case(TFRecords(), lambda *data: write_records(*data, as_truths)),
+    "texts": Case(TFRecords(), lambda folder, labels: write_records(folder, labels, as_texts), ()),
+    "indices": Case(TFRecords(), lambda folder, labels: write_records(folder, labels, as_indices)),
+    "truth values": Case(TFRecords(), lambda folder, labels: write_records(folder, labels, as_truths)),
     "a matrix": Case(Arrays(eval=()), write_arrays),
     "cells of a table": Case(ImageTable(), as_cells, (), empty=False),
     "rows of a table": Case(ImageTable(), as_rows, (), empty=False),
@@ -119,7 +119,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES)
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> Case:
     return request.param
 
@@ -130,9 +130,9 @@ def written(case: Case) -> list[tuple[str, ...]]:
 
 def found(outcomes: Sequence[Outcome]) -> Counter[tuple[bytes, tuple[str, ...]]]:
     """Pixels and labels of the records, read as training reads them."""
-    assert all(isinstance(one, Record) for one in outcomes), [one for one in outcomes if isinstance(one, Rejected)]
     counts: Counter[tuple[bytes, tuple[str, ...]]] = Counter()
     for one in outcomes:
+        assert isinstance(one, Record), one
         values = tf.io.parse_single_example(one.example, parse_spec(FEATURE, Labels()))
         names = tuple(name.decode() for name in values[LABEL].values.numpy())
         assert names == one.labels
