@@ -31,6 +31,7 @@ _FOLDERS = 100  # folders that paths may be relative to
 _VALUES = 1000  # different values of a column at most that may be labels
 _LABELS = ("label", "labels", "class", "classes", "class_name", "category", "categories", "target", "tags", "tag", "y")
 _SEPARATORS = "|;,"
+_IN_NAMES = ","  # separators that names of classes have, too
 
 
 @dataclass
@@ -278,10 +279,10 @@ def _kind_of_indicators(columns: Sequence[Sequence[Any]]) -> Classes | Labels:
 
 
 def _separates(separator: str, values: dict[str, None]) -> bool:
-    """Return whether the parts of values occur in several of them, as labels do: there are fewer parts than values."""
+    """Return whether values are several labels; if names may have the separator, their parts must occur elsewhere."""
     parts = {part.strip() for value in values for part in value.split(separator)} - {""}
-    joined = [value for value in values if separator in value.strip(separator)]
-    return bool(joined) and (len(parts) < len(values) or parts <= {*values})
+    joined = any(separator in value.strip(separator) for value in values)
+    return joined and (separator not in _IN_NAMES or len(parts) < len(values) or parts <= {*values})
 
 
 def _has_repeats(folder: str, source: ImageTable) -> bool:

@@ -18,7 +18,7 @@ from components.prepare import schema
 from components.task.task import Task
 from data.families import IS_NEW
 from data.records import FACTS, parse_spec
-from data.sources import Arrays, Csv, TFRecords
+from data.sources import Arrays, Csv, ImageTable, TFRecords
 from data.spec import LABEL, Classes, Image, Labels, Number, Vector
 from tests.records import vector_row
 from tests.tasks.tiny import TASK
@@ -141,3 +141,13 @@ def test_tfdv_finds_what_does_not_fit(
     bad = tf.train.Example.FromString(good[3])
     spoil(bad.features.feature)
     assert anomalies([*good, bad.SerializeToString()]) == {name}
+
+
+def test_columns_of_a_table_may_be_missing() -> None:
+    """A record that lacks one is no anomaly, nor is a value that training has not."""
+    task = dataclasses.replace(TASK, source=ImageTable(slices=("site",)))
+    found = schema.curate(schema_pb2.Schema(), task, ("a", "b"))
+    site = _feature(found, "site")
+    assert site.type == schema_pb2.BYTES and not site.presence.min_fraction and not site.HasField("string_domain")
+    assert _spec(found)["site"] == tf.io.VarLenFeature(tf.string)
+    assert "site" not in _spec(schema.curate(schema_pb2.Schema(), TASK, ("a", "b")))

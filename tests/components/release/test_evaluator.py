@@ -16,7 +16,7 @@ from components.release.evaluation import ACCURACY, ERROR, Evaluation, check_qua
 from components.release.evaluator import eval_config, evaluator
 from components.task.task import Evaluate, Task
 from data.errors import QualityError
-from data.sources import Arrays, Csv
+from data.sources import Arrays, Csv, ImageTable
 from data.spec import Classes, Labels, Number, Vector
 from tests.tasks.tiny import TASK
 
@@ -134,3 +134,10 @@ def test_a_number_above_its_limit_and_worse_than_before() -> None:
 
 def test_a_metric_that_is_no_number() -> None:
     assert str(_said(NUMBERS, float("nan"))) == "not pushed: mean squared error is nan"
+
+
+def test_columns_of_a_table_are_slices() -> None:
+    task = dataclasses.replace(TASK, source=ImageTable(slices=("site",)))
+    assert [list(one.feature_keys) for one in eval_config(task).slicing_specs] == [[], ["label"], ["site"]]
+    several = dataclasses.replace(task, label=Labels())
+    assert [list(one.feature_keys) for one in eval_config(several).slicing_specs] == [[], ["site"]]

@@ -38,6 +38,9 @@ SEVERAL = dataclasses.replace(LINE, source=Arrays(), label=Labels(), evaluate=Ev
         (lambda: Classes(cast(Any, ("a", 1))), "label.names must be a tuple of texts, got ('a', 1)"),
         (lambda: Classes(("a", "")), "label.names must be two or more names that are not empty"),
         (lambda: Classes(("a",)), "label.names must be two or more names"),
+        (lambda: Labels(("a", "b", "a")), "label.names contains a name twice: a, b, a"),
+        (lambda: Labels(("",)), "label.names must be names that are not empty, got ('',)"),
+        (lambda: Labels(cast(Any, "ab")), "label.names must be a tuple of texts, got 'ab'"),
         (lambda: Gate(sample=cast(Any, 1.5)), "gate.sample must be a whole number, got 1.5"),
         (lambda: Augmentation(rotation_range=1e30), "augment.rotation_range must be a number of at most 1e+06"),
         (lambda: Transfer("InceptionV3", alpha=0.5), "model.alpha: InceptionV3 has no width multiplier"),
@@ -65,6 +68,8 @@ def test_a_list_is_accepted_for_a_tuple() -> None:
         ({"feature": (8, 8)}, "task.feature must be a Image or a Vector, got (8, 8)"),
         ({"model": "cnn"}, "task.model must be a function, got 'cnn'"),
         ({"train": {}}, "task.train must be a Train, got {}"),
+        ({"label": Number()}, "task 'tiny': the labels of an ImageFolder are its folders, so the label must be Cl"),
+        ({"label": Labels(), "source": Csv()}, "task 'tiny': Csv reads one label a row: the label must be Classes or"),
         ({"name": 1}, "task.name must be a text, got 1"),
         ({"name": ""}, "a task's name must be letters, digits, _ and -, without a - at the start, got ''"),
         ({"name": "-x"}, "without a - at the start, got '-x'"),
@@ -77,6 +82,12 @@ def test_an_invalid_part_is_rejected_at_once(change: dict[str, Any], words: str)
     with pytest.raises(UsageError) as caught:
         dataclasses.replace(TINY, **change)
     assert words in str(caught.value)
+
+
+def test_one_name_is_enough_for_several_labels() -> None:
+    assert Labels(("only",)).names == ("only",)
+    task = dataclasses.replace(TINY, label=Labels(("only",)))
+    assert task.is_multi_label and not task.is_classification
 
 
 def test_names_that_are_legal() -> None:
