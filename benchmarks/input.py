@@ -63,9 +63,22 @@ def _measure(
         [[way, f"{count / taken:,.0f}", f"{taken / seconds['ours']:.2f} x"] for way, taken in seconds.items()],
     )
     _stages(jpegs, scratch, terminal, rounds)
+    _options(jpegs, name, rounds, terminal)
     bare = min(taken for way, taken in seconds.items() if way.startswith("bare"))  # the faster one is the bar
     peers = {way: taken for way, taken in seconds.items() if way.endswith("directory")}
     return {f"ours/{way}": round(taken / seconds["ours"], 3) for way, taken in {"bare": bare, **peers}.items()}
+
+
+def _options(jpegs: Jpegs, name: str, rounds: int, terminal: Terminal) -> None:
+    """Print how much longer decoding and resizing take with each field of `Image`."""
+    from benchmarks import input_ways
+
+    seconds = {way: median(taken) for way, taken in run_alternately(input_ways.image_options(jpegs), rounds).items()}
+    terminal.table(
+        f"{name}: fields of Image, decoding and resizing in memory, median of {rounds}",
+        ["field", "pictures/s", "time"],
+        [[way, f"{jpegs.count / taken:,.0f}", f"{taken / seconds['default']:.2f} x"] for way, taken in seconds.items()],
+    )
 
 
 def _stages(jpegs: Jpegs, scratch: Path, terminal: Terminal, rounds: int) -> None:

@@ -141,6 +141,27 @@ def implementations(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way
     }
 
 
+def image_options(jpegs: Jpegs) -> dict[str, Way]:
+    """Return a pass over all pictures in memory for each field of `Image` that changes decoding or resizing."""
+    contents = tf.data.Dataset.from_tensor_slices([file.read_bytes() for file in sorted(jpegs.folder.rglob("*.jpg"))])
+    options: dict[str, dict[str, Any]] = {
+        "default": {},
+        "fit=crop": {"fit": "crop"},
+        "fit=pad": {"fit": "pad"},
+        "background=white": {"background": "white"},
+        "orientation=exif": {"orientation": "exif"},
+    }
+
+    def run(feature: Image) -> Way:
+        dataset = contents.batch(BATCH).map(functools.partial(ops.decode_batch, spec=feature), tf.data.AUTOTUNE)
+        next(iter(dataset))
+        return lambda: _timed(lambda: dataset)
+
+    # Another size, so that every picture is resized, and of another shape, so that it is cropped or padded.
+    size = {"height": max(8, jpegs.feature.height * 3 // 4), "width": max(8, jpegs.feature.width // 2)}
+    return {name: run(replace(jpegs.feature, **size, **fields)) for name, fields in options.items()}
+
+
 def reader_stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
     """Return the reader's stages; each includes all stages before it."""
     reading = _prepared(jpegs, scratch, shrink_on_load=False).reading("train", BATCH)

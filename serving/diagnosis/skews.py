@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from data.images import ops
+from data.images import framing, ops
 from data.images.formats import decoder_name, read_header
-from data.spec import Image
+from data.spec import Fit, Image
 from serving.diagnosis.base import Array
 from serving.diagnosis.scaling import Scaling, wrong_scalings
 from serving.parity.report import Stage
@@ -108,33 +108,60 @@ def _decode_skews(spec: Image) -> list[PixelSkew]:
             if decoder_name(contents) != "jpeg":
                 return decode(contents)
             trained = {"ratio": _shrink_ratio(contents, spec), "dct_method": "INTEGER_ACCURATE"}
-            return np.asarray(tf.io.decode_jpeg(contents, spec.channels, **{**trained, **options}))
+            pixels = np.asarray(tf.io.decode_jpeg(contents, spec.channels, **{**trained, **options}))
+            return rotate_by_exif(pixels, _turn(contents, spec))
 
         return decode_jpeg
-
-    def rotated(contents: bytes) -> Array:
-        return rotate_by_exif(decode(contents), read_header(contents).orientation)
 
     whole, shrunk = "decoded whole", "decoded at a smaller scale"
     other = (whole, "shrink_on_load") if spec.shrink_on_load else (shrunk, "whole (shrink_on_load)")
     fast_dct = "JPEG's DCT method INTEGER_FAST (TensorFlow's default)"
     skews = [
         PixelSkew(DECODE, fast_dct, "INTEGER_ACCURATE", with_options(dct_method="")),
-        PixelSkew(DECODE, "rotated by EXIF", "", rotated),
+        _other_orientation(spec, decode),
         PixelSkew(DECODE, *other, _decoder(spec, not spec.shrink_on_load)),
         PixelSkew(DECODE, "JPEG chroma repeated", "fancy_upscaling", with_options(fancy_upscaling=False)),
     ]
     if spec.channels == 3:
         gray = _decoder(dataclasses.replace(spec, channels=1), spec.shrink_on_load)
         skews.append(PixelSkew(DECODE, "grayscale", "colour", lambda contents: np.repeat(gray(contents), 3, axis=2)))
-    return skews
+    return [*skews, *_alpha_skews(spec)]
+
+
+def _other_orientation(spec: Image, decode: Decode) -> PixelSkew:
+    """Return the skew of a client that treats EXIF's orientation in the other way; `decode` is training's own."""
+    if spec.orientation == "exif":
+        ignoring = _decoder(dataclasses.replace(spec, orientation="ignore"), spec.shrink_on_load)
+        return PixelSkew(DECODE, "EXIF orientation ignored", "", ignoring)
+    return PixelSkew(
+        DECODE,
+        "rotated by EXIF",
+        "",
+        lambda contents: rotate_by_exif(decode(contents), read_header(contents).orientation),
+    )
+
+
+def _alpha_skews(spec: Image) -> list[PixelSkew]:
+    """Return what else a client does with transparent pixels."""
+    original = f"blended on {spec.background}" if spec.background else "dropped"
+    names = {
+        "": "alpha dropped",
+        **{colour: f"alpha blended on {colour}" for colour in ("white", "black", spec.background) if colour},
+    }
+    return [
+        PixelSkew(
+            DECODE, what, original, _decoder(dataclasses.replace(spec, background=background), spec.shrink_on_load)
+        )
+        for background, what in names.items()
+        if background != spec.background
+    ]
 
 
 def _resize_skews(spec: Image) -> list[PixelSkew]:
     own = _method_name(spec.resize, spec.antialias and spec.resize in _WITH_ANTIALIAS)
     skews = [(what, own, resize) for what, resize in _other_methods(spec) if what != own]
     skews += [(what, own, resize) for what, resize in _tensorflow_1_methods(spec)]
-    skews += [(what, "stretched", resize) for what, resize in _framings(spec).items()]
+    skews += [(what, _FRAMINGS[spec.fit], resize) for what, resize in _framings(spec)]
     return [PixelSkew(RESIZE, what, instead_of, _resizer(spec, resize)) for what, instead_of, resize in skews]
 
 
@@ -164,20 +191,32 @@ def rotate_by_exif(pixels: Array, orientation: int) -> Array:
     return np.ascontiguousarray(pixels)
 
 
+def _turn(contents: bytes, spec: Image) -> int:
+    """Return the EXIF orientation by which training turns an image; 1 for none."""
+    return read_header(contents).orientation if spec.orientation == "exif" else 1
+
+
 def _shrink_ratio(contents: bytes, spec: Image) -> int:
     """Return the factor by which training shrinks a JPEG while decoding it."""
     if not spec.shrink_on_load:
         return 1
     height, width, _ = tf.io.extract_jpeg_shape(contents).numpy()
-    fitting = [ratio for ratio in (8, 4, 2) if -(-height // ratio) >= spec.height and -(-width // ratio) >= spec.width]
+    if _turn(contents, spec) >= 5:
+        height, width = width, height
+    are_enough = any if spec.fit == "pad" else all
+    fitting = [
+        ratio
+        for ratio in (8, 4, 2)
+        if are_enough((-(-height // ratio) >= spec.height, -(-width // ratio) >= spec.width))
+    ]
     return fitting[0] if fitting else 1
 
 
 # Traced once for all images, at the first call: eager execution would trace the branches of each image.
 def _decoder(spec: Image, shrink: bool) -> Decode:
-    at_least = (spec.height, spec.width) if shrink else None
+    how = ops.how_to_decode(dataclasses.replace(spec, shrink_on_load=shrink))
     decode = tf.function(
-        lambda contents: ops.decode(contents, spec.channels, at_least, spec.max_pixels),
+        lambda contents: ops.decode(contents, **how._asdict()),
         [tf.TensorSpec([], tf.string)],
         autograph=False,
     )
@@ -198,7 +237,8 @@ def _method_name(method: str, antialias: bool) -> str:
 
 
 def _by_method(spec: Image, method: str, antialias: bool, pixels: tf.Tensor) -> tf.Tensor:
-    return tf.image.resize(pixels, (spec.height, spec.width), method, antialias=antialias)
+    framed = framing.fit_image(pixels, spec)
+    return tf.image.resize(framed, (spec.height, spec.width), method, antialias=antialias)
 
 
 def _other_methods(spec: Image) -> list[tuple[str, Resize]]:
@@ -222,36 +262,41 @@ def _tensorflow_1_methods(spec: Image) -> list[tuple[str, Resize]]:
         "with align_corners": {"align_corners": True},
     }
     return [
-        (f"{method} {alignment}", functools.partial(_by_kernel, kernel, (spec.height, spec.width), options))
+        (f"{method} {alignment}", functools.partial(_by_kernel, kernel, spec, options))
         for method, kernel in kernels.items()
         for alignment, options in alignments.items()
     ]
 
 
-def _by_kernel(
-    kernel: Callable[..., tf.Tensor], size: tuple[int, int], options: dict[str, bool], pixels: tf.Tensor
-) -> tf.Tensor:
-    return kernel(images=pixels, size=size, **options)
+def _by_kernel(kernel: Callable[..., tf.Tensor], spec: Image, options: dict[str, bool], pixels: tf.Tensor) -> tf.Tensor:
+    return kernel(images=framing.fit_image(pixels, spec), size=(spec.height, spec.width), **options)
 
 
-def _framings(spec: Image) -> dict[str, Resize]:
-    """Return ways to keep the aspect ratio of an image, which training does not keep."""
+_FRAMINGS: dict[Fit, str] = {
+    "stretch": "stretched",
+    "crop": "cropped to the model's aspect ratio",
+    "pad": "letterboxed (padded to the model's aspect ratio)",
+}
+
+
+def _framings(spec: Image) -> list[tuple[str, Resize]]:
+    """Return other ways to fit an image into the result than that of training."""
     resize = functools.partial(_by_method, spec, spec.resize, spec.antialias)
 
     def padded(pixels: tf.Tensor) -> tf.Tensor:
         return tf.image.resize_with_pad(pixels, spec.height, spec.width, spec.resize, spec.antialias)
 
-    def cropped(pixels: tf.Tensor) -> tf.Tensor:
-        height, width = tf.shape(pixels)[1], tf.shape(pixels)[2]
-        high = tf.maximum(1, tf.minimum(height, width * spec.height // spec.width))
-        wide = tf.maximum(1, tf.minimum(width, height * spec.width // spec.height))
-        return resize(tf.image.crop_to_bounding_box(pixels, (height - high) // 2, (width - wide) // 2, high, wide))
-
-    return {
-        "letterboxed (padded to the model's aspect ratio)": padded,
-        "cropped to the model's aspect ratio": cropped,
-        "cropped to the middle 87.5 %": lambda pixels: resize(tf.image.central_crop(pixels, 0.875)),
-        "cropped or padded, not resized": lambda pixels: tf.image.resize_with_crop_or_pad(
-            pixels, spec.height, spec.width
+    after_resizing = _FRAMINGS["pad"] if spec.fit != "pad" else "padded after resizing (tf.image.resize_with_pad)"
+    return [
+        *[
+            (what, functools.partial(_by_method, dataclasses.replace(spec, fit=fit), spec.resize, spec.antialias))
+            for fit, what in _FRAMINGS.items()
+            if fit != spec.fit
+        ],
+        (after_resizing, padded),
+        ("cropped to the middle 87.5 %", lambda pixels: resize(tf.image.central_crop(pixels, 0.875))),
+        (
+            "cropped or padded, not resized",
+            lambda pixels: tf.image.resize_with_crop_or_pad(pixels, spec.height, spec.width),
         ),
-    }
+    ]

@@ -7,6 +7,7 @@ to add one, write a function `prepare` and list it in `CLIENTS`.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import io
@@ -22,7 +23,7 @@ import tensorflow as tf
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from data.images import ops
+from data.images import exif, ops
 from data.images.formats import decoder_name, read_header
 from data.spec import Image
 
@@ -40,11 +41,13 @@ class ClientRecipe:
       prepare: Turns an encoded file, the model's image spec and the served pixels (uint8 [height, width, channels])
         into the pixels that this client sends, of the same shape. Raises any error of its library if the library cannot
         read the file.
+      applies: Whether the recipe differs from what a model with this image spec does.
     """
 
     name: str
     about: str
     prepare: Callable[[bytes, Image, Array], Array]
+    applies: Callable[[Image], bool] = lambda _: True
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def client_skew_costs(
     score: Score,
     thresholds: Sequence[float] = (),
 ) -> list[ClientSkewCost]:
-    """Compare the predictions that each of `CLIENTS` would get with the served ones.
+    """Compare the predictions that each of `CLIENTS` that applies would get with the served ones.
 
     An image that a client cannot read counts as flipped and as wrong.
 
@@ -128,7 +131,11 @@ def client_skew_costs(
     truth = None if labels is None else np.asarray(labels).reshape(len(contents), -1)
     served = _Served(pixels, scores, truth, np.asarray(thresholds, np.float32) if len(thresholds) else None)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the GIL
-        return [_cost(client, _prepare_all(pool, client, contents, spec, pixels), served, score) for client in CLIENTS]
+        return [
+            _cost(client, _prepare_all(pool, client, contents, spec, pixels), served, score)
+            for client in CLIENTS
+            if client.applies(spec)
+        ]
 
 
 def _prepare_all(
@@ -213,10 +220,37 @@ def _exif_turned(contents: bytes, spec: Image, served: Array) -> Array:
     return np.asarray(_served_resize(spec)(tf.constant(_with_channel(np.asarray(turned)))))
 
 
+@functools.lru_cache(maxsize=8)
+def _decode_as_served(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
+    decode: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        lambda contents: ops.decode_and_resize(contents, spec), [tf.TensorSpec([], tf.string)], autograph=False
+    )
+    return decode
+
+
+def _stretched(contents: bytes, spec: Image, _: Array) -> Array:
+    return np.asarray(_decode_as_served(dataclasses.replace(spec, fit="stretch"))(tf.constant(contents)))
+
+
+def _alpha_dropped(contents: bytes, spec: Image, served: Array) -> Array:
+    if read_header(contents).format == "jpeg":
+        return served
+    return np.asarray(_decode_as_served(dataclasses.replace(spec, background=""))(tf.constant(contents)))
+
+
+def _exif_ignored(contents: bytes, spec: Image, served: Array) -> Array:
+    if read_header(contents).orientation == 1:
+        return served
+    return np.asarray(_decode_as_served(dataclasses.replace(spec, orientation="ignore"))(tf.constant(contents)))
+
+
 def _default_dct(contents: bytes, spec: Image, served: Array) -> Array:
     if decoder_name(contents) != "jpeg":
         return served
-    return np.asarray(_served_resize(spec)(tf.io.decode_jpeg(contents, channels=spec.channels)))
+    pixels = tf.io.decode_jpeg(contents, channels=spec.channels)
+    if spec.orientation == "exif":
+        (pixels,) = exif.turn_upright([pixels], [tf.constant(read_header(contents).orientation)])
+    return np.asarray(_served_resize(spec)(pixels))
 
 
 _OPENCV = ClientRecipe(
@@ -235,6 +269,29 @@ CLIENTS = (
     ),
     *([_OPENCV] if importlib.util.find_spec("cv2") else []),
     ClientRecipe("BGR", "Sends the right pixels in OpenCV's channel order", _bgr),
-    ClientRecipe("EXIF turned", "Rotates the image by its EXIF orientation, which training ignores", _exif_turned),
+    ClientRecipe(
+        "EXIF turned",
+        "Rotates the image by its EXIF orientation, which training ignores",
+        _exif_turned,
+        lambda spec: spec.orientation == "ignore",
+    ),
+    ClientRecipe(
+        "EXIF ignored",
+        "Uses the pixels as they are stored, without the turn by EXIF, as PIL and TensorFlow do",
+        _exif_ignored,
+        lambda spec: spec.orientation == "exif",
+    ),
+    ClientRecipe(
+        "stretched",
+        "Resizes to the model's size without cropping or padding, as most code does",
+        _stretched,
+        lambda spec: spec.fit != "stretch",
+    ),
+    ClientRecipe(
+        "alpha dropped",
+        "Uses the colours of transparent pixels, as TensorFlow's decoders and PIL's convert('RGB') do",
+        _alpha_dropped,
+        lambda spec: bool(spec.background),
+    ),
     ClientRecipe("default DCT", "Calls tf.io.decode_jpeg without dct_method, always at full scale", _default_dct),
 )

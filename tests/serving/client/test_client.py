@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import shutil
 import socket
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.errors import ServingError
 from serving.client import Client, Prediction, VersionStatus
@@ -42,6 +44,21 @@ def test_scores_are_the_model_s_own_in_label_order(
     assert [tuple(answer.scores) for answer in answers] == [CLASSES] * len(files)
     np.testing.assert_allclose([list(answer.scores.values()) for answer in answers], wanted, rtol=1e-6)
     assert [answer.label for answer in answers] == [CLASSES[best] for best in wanted.argmax(axis=1)]
+
+
+def test_16_bits_of_a_file_and_of_a_pil_image_are_the_same_upper_8(
+    client: Client, pictures_model: tuple[Path, keras.Model]
+) -> None:
+    deep = np.random.default_rng(0).integers(0, 2**16, (4, 5)).astype(np.uint16)
+    image = Image.fromarray(deep)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    reopened = Image.open(io.BytesIO(out.getvalue()))
+    assert image.mode == reopened.mode == "I;16"
+    upper = (deep >> 8).astype(np.uint8)
+    wanted = pictures_model[1].predict(np.repeat(upper[None, ..., None], 3, axis=3), verbose=0)[0]
+    for answer in client.predict_images([out.getvalue(), image, reopened, upper]):
+        np.testing.assert_allclose(list(answer.scores.values()), wanted, rtol=1e-6)
 
 
 def test_no_pictures_need_no_server() -> None:

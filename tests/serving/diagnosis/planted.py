@@ -183,7 +183,21 @@ def _labelled(stage: str, skew: str, detail: str = "", is_rare: bool = False, **
     )
 
 
+def _on_white(contents: tf.Tensor) -> tf.Tensor:
+    """Blend on white in floating point, as a client would."""
+    pixels = ops.decode(contents, 0)
+    rgba = tf.cast(
+        tf.concat([pixels, tf.fill(tf.shape(pixels)[:2], tf.constant(255, tf.uint8))[..., None]], 2), tf.float32
+    )
+    alpha = rgba[..., 3:4] / 255
+    return tf.cast(tf.round(rgba[..., :3] * alpha + 255 * (1 - alpha)), tf.uint8)
+
+
 ANTIALIASED = dataclasses.replace(SPEC, antialias=True)
+CROPPED = dataclasses.replace(SPEC, fit="crop")
+PADDED = dataclasses.replace(SPEC, fit="pad")
+ON_WHITE = dataclasses.replace(SPEC, background="white")
+TURNED = dataclasses.replace(SPEC, orientation="exif")
 NEAREST = dataclasses.replace(SPEC, resize="nearest")
 SHRINKING = dataclasses.replace(SPEC, shrink_on_load=True)
 _RARE_METHODS = ("gaussian", "mitchellcubic", "lanczos5", "lanczos3")
@@ -199,9 +213,14 @@ SKEWS: dict[str, PlantedSkew] = {
     # Decoding
     "DCT method": PlantedSkew("decode", "JPEG's DCT method INTEGER_FAST", Served(decode=_default_dct)),
     "EXIF": PlantedSkew("decode", "rotated by EXIF", Served(decode=_rotated)),
+    "EXIF ignored": PlantedSkew("decode", "EXIF orientation ignored", Served(decode=_whole), TURNED),
     "shrink_on_load on": PlantedSkew("decode", "decoded at a smaller scale instead of whole", Served(decode=_shrunk)),
     "shrink_on_load off": PlantedSkew(
         "decode", "decoded whole instead of shrink_on_load", Served(decode=_whole), SHRINKING, is_rare=True
+    ),
+    "alpha on white": PlantedSkew("decode", "alpha blended on white instead of dropped", Served(decode=_on_white)),
+    "alpha dropped": PlantedSkew(
+        "decode", "alpha dropped instead of blended on white", Served(decode=_whole), ON_WHITE
     ),
     # Resizing
     "resize nearest": _resized_by("nearest"),
@@ -228,6 +247,27 @@ SKEWS: dict[str, PlantedSkew] = {
     "crop": PlantedSkew(
         "resize", "cropped to the model's aspect ratio instead of stretched", Served(resize=_cropped), is_rare=True
     ),
+    "stretched for crop": PlantedSkew(
+        "resize", "stretched instead of cropped to the model's aspect ratio", Served(resize=_resize()), CROPPED
+    ),
+    "letterbox for crop": PlantedSkew(
+        "resize",
+        "letterboxed (padded to the model's aspect ratio) instead of cropped",
+        Served(resize=_letterboxed),
+        CROPPED,
+        is_rare=True,
+    ),
+    "stretched for pad": PlantedSkew(
+        "resize", "stretched instead of letterboxed", Served(resize=_resize()), PADDED, is_rare=True
+    ),
+    "crop for pad": PlantedSkew(
+        "resize",
+        "cropped to the model's aspect ratio instead of letterboxed",
+        Served(resize=_cropped),
+        PADDED,
+        is_rare=True,
+    ),
+    "padded later": PlantedSkew("resize", "padded after resizing", Served(resize=_letterboxed), PADDED, is_rare=True),
     "not rounded": PlantedSkew("resize", "results not rounded", Served(round=tf.identity)),
     "truncated": PlantedSkew("resize", "results truncated instead of rounded", Served(round=tf.floor), is_rare=True),
     # Channels
@@ -453,8 +493,10 @@ def _preprocessing(spec: Image, served: Served) -> Op:
 
 
 def pictures(count: int = 16, height: int = 61, width: int = 83) -> list[bytes]:
-    """Return JPEGs with texture in odd sizes; every fifth is a PNG, every fourth has an EXIF rotation, and every third
-    has the model's own size."""
+    """Return JPEGs with texture in odd sizes.
+
+    Every fifth is a PNG with alpha, every fourth has an EXIF rotation, and every third has the model's own size.
+    """
     found = []
     for seed in range(count):
         high, wide = (SPEC.height, SPEC.width) if seed % 3 == 2 else (height + 7 * (seed % 4), width + 5 * (seed % 7))
@@ -463,5 +505,7 @@ def pictures(count: int = 16, height: int = 61, width: int = 83) -> list[bytes]:
         exif = Pil.Exif()
         if seed % 4 == 1:
             exif[0x0112] = 6
-        found.append(encode_picture(pixels, "PNG") if seed % 5 == 4 else encode_picture(pixels, "JPEG", exif=exif))
+        alpha = np.tile(np.linspace(0, 255, wide).astype(np.uint8), (high, 1))
+        rgba = np.dstack([pixels, alpha])
+        found.append(encode_picture(rgba, "PNG") if seed % 5 == 4 else encode_picture(pixels, "JPEG", exif=exif))
     return found

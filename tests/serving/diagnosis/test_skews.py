@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,74 @@ def test_the_route_is_trainings(
     encode: Callable[..., bytes], smooth: Callable[..., np.ndarray], method: Any, antialias: bool, shrink: bool
 ) -> None:
     spec = dataclasses.replace(SPEC, resize=method, antialias=antialias, shrink_on_load=shrink)
+    _check_route(spec, [encode(smooth(1, 43, 51), "JPEG"), encode(smooth(2, 7, 9), "PNG")])
+
+
+def _check_route(spec: Image, contents: Sequence[bytes]) -> None:
     route = skews.training_steps(spec)
-    for content in (encode(smooth(1, 43, 51), "JPEG"), encode(smooth(2, 7, 9), "PNG")):
+    for content in contents:
         np.testing.assert_array_equal(_run(route, content), ops.decode_and_resize(tf.constant(content), spec))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_the_route_crops_pads_and_blends(
+    encode: Callable[..., bytes], smooth: Callable[..., np.ndarray], fit: Any
+) -> None:
+    spec = dataclasses.replace(SPEC, fit=fit, background="#204080", shrink_on_load=True)
+    _check_route(spec, [encode(smooth(1, 43, 21), "JPEG"), encode(_see_through(smooth(2, 17, 30)), "PNG")])
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_the_route_turns_and_the_skew_ignores(
+    encode: Callable[..., bytes], smooth: Callable[..., np.ndarray], orientation: int
+) -> None:
+    exif = Pil.Exif()
+    exif[0x0112] = orientation
+    content = encode(smooth(1, 40, 19), "JPEG", exif=exif)
+    spec = dataclasses.replace(SPEC, orientation="exif", shrink_on_load=True)
+    _check_route(spec, [content])
+    known = {one.what: one for one in skews.known_skews(spec, None)}
+    assert "rotated by EXIF" not in known
+    ignoring = ops.decode_and_resize(tf.constant(content), dataclasses.replace(spec, orientation="ignore"))
+    found = _run(skews.training_steps(spec), content, known["EXIF orientation ignored"])
+    np.testing.assert_array_equal(found, ignoring)
+    dct = _run(skews.training_steps(spec), content, next(one for one in known.values() if "FAST" in one.what))
+    assert np.abs(dct - _run(skews.training_steps(spec), content)).max() <= 8  # turned, too
+
+
+def _see_through(pixels: np.ndarray) -> np.ndarray:
+    return np.dstack([pixels, np.tile(np.linspace(0, 255, pixels.shape[1]), (pixels.shape[0], 1))]).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("what", "box"),
+    [
+        ("stretched", (0, 0, 22, 14)),
+        ("cropped to the model's aspect ratio", (2, 0, 20, 14)),  # 14 of 7 to 9 are 18 wide, in the middle of 22
+    ],
+)
+def test_the_other_fits_are_those_of_pillow(encode: Callable[..., bytes], what: str, box: Any) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (14, 22, 3)).astype(np.uint8)
+    spec = dataclasses.replace(SPEC, fit="pad", antialias=True)
+    (skew,) = [one for one in skews.known_skews(spec, None) if one.what == what]
+    found = _run(skews.training_steps(spec), encode(pixels, "PNG"), skew)
+    expected = np.asarray(Pil.fromarray(pixels).crop(box).resize((9, 7), Pil.Resampling.BILINEAR))
+    assert np.abs(found - expected).max() <= 1
+    assert skew.instead_of == "letterboxed (padded to the model's aspect ratio)"
+
+
+def test_alpha_is_blended_as_pillow_blends_it(encode: Callable[..., bytes], smooth: Callable[..., np.ndarray]) -> None:
+    rgba = _see_through(smooth(4, 7, 9))
+    route, spec = skews.training_steps(SPEC), dataclasses.replace(SPEC, background="#ff0000")
+    known = {one.what: one for one in skews.known_skews(SPEC, None)}
+    for colour in ("white", "black"):
+        pasted = Pil.alpha_composite(Pil.new("RGBA", (9, 7), colour), Pil.fromarray(rgba)).convert("RGB")
+        found = _run(route, encode(rgba, "PNG"), known[f"alpha blended on {colour}"])
+        np.testing.assert_array_equal(found, np.asarray(pasted))
+    others = {one.what: one.instead_of for one in skews.known_skews(spec, None) if "alpha" in one.what}
+    assert others == dict.fromkeys(
+        ("alpha dropped", "alpha blended on white", "alpha blended on black"), "blended on #ff0000"
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -55,13 +120,15 @@ def test_every_skew_changes_a_picture_and_gives_the_models_shape(
     noise = np.random.default_rng(0).integers(0, 256, (37, 53, 3)) // 4
     exif = Pil.Exif()
     exif[0x0112] = 6
-    content = encode((smooth(3, 37, 53) // 4 * 3 + noise).astype(np.uint8), "JPEG", exif=exif)
+    pixels = (smooth(3, 37, 53) // 4 * 3 + noise).astype(np.uint8)
+    jpeg, png = encode(pixels, "JPEG", exif=exif), encode(_see_through(pixels), "PNG")
     route = skews.training_steps(SPEC)
-    trained = _run(route, content)
+    trained = {content: _run(route, content) for content in (jpeg, png)}
     known = skews.known_skews(SPEC, TO_1)
     for skew in known:
+        content = png if "alpha" in skew.what else jpeg
         found = _run(route, content, skew)
-        assert found.shape == trained.shape and (found != trained).any(), skew.what
+        assert found.shape == trained[content].shape and (found != trained[content]).any(), skew.what
     assert set(skews.METHODS) - {SPEC.resize} <= {skew.what for skew in known}
 
 

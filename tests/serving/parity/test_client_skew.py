@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -96,6 +97,32 @@ def test_exif_turns_only_what_says_so(upright, turned, encode):
     np.testing.assert_array_equal(sent("EXIF turned", turned, SPEC), served(lossless))
 
 
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_client_that_stretches(fit, upright, smooth, encode):
+    spec = Image(9, 14, fit=fit)
+    for contents in (upright, encode(smooth(4, 30, 9), "PNG")):
+        np.testing.assert_array_equal(sent("stretched", contents, spec), served(contents, SPEC))
+        assert (served(contents, spec) != served(contents, SPEC)).any()
+
+
+def test_a_client_that_drops_alpha(upright, smooth, encode):
+    spec = Image(9, 14, background="white")
+    rgba = np.dstack([smooth(4), np.full((23, 37), 100, np.uint8)])
+    contents = encode(rgba, "PNG")
+    np.testing.assert_array_equal(sent("alpha dropped", contents, spec), served(encode(rgba[..., :3], "PNG")))
+    assert (served(contents, spec) != sent("alpha dropped", contents, spec)).all()
+    np.testing.assert_array_equal(sent("alpha dropped", upright, spec), served(upright))
+
+
+def test_clients_that_do_what_the_model_does_are_not_measured(upright):
+    names = {}
+    for spec in (SPEC, Image(9, 14, fit="crop"), Image(9, 14, background="#123456")):
+        names[spec] = {one.client for one in costs_of([upright], None, spec, red_or_blue)}
+    plain, cropped, blended = names.values()
+    assert not plain & {"stretched", "alpha dropped"}
+    assert cropped - plain == {"stretched"} and blended - plain == {"alpha dropped"}
+
+
 def test_default_dct(smooth, encode, upright):
     whole = Image(23, 37)
     np.testing.assert_array_equal(sent("default DCT", upright, whole), tf.io.decode_jpeg(upright, channels=3))
@@ -113,6 +140,21 @@ def test_every_client_gives_what_the_model_takes(name, channels, smooth, encode,
         assert (got.shape, got.dtype) == (spec.shape, np.uint8)
 
 
+def test_a_client_that_ignores_what_training_turns(upright, turned, encode):
+    spec = dataclasses.replace(SPEC, orientation="exif")
+    np.testing.assert_array_equal(sent("EXIF ignored", upright, spec), served(upright, spec))
+    np.testing.assert_array_equal(sent("EXIF ignored", turned, spec), served(turned, SPEC))
+    assert (served(turned, spec) != served(turned, SPEC)).any()
+    stored = tf.io.decode_jpeg(turned, channels=3).numpy()
+    lossless = encode(np.rot90(stored, -1), "PNG")
+    np.testing.assert_array_equal(sent("default DCT", turned, spec), served(lossless, SPEC))
+
+
+def test_each_orientation_has_its_client(turned):
+    for spec, name in ((SPEC, "EXIF turned"), (dataclasses.replace(SPEC, orientation="exif"), "EXIF ignored")):
+        assert [one.client for one in costs_of([turned], None, spec, red_or_blue) if "EXIF" in one.client] == [name]
+
+
 def red_or_blue(pixels: np.ndarray) -> np.ndarray:
     """A linear model: the mean of red and the mean of blue, 0..1."""
     assert pixels.dtype == np.uint8
@@ -127,7 +169,7 @@ def test_costs_by_hand(encode):
     """Images of one colour: resizing changes nothing, and the order of the channels changes every best class."""
     contents = [flat(encode, 200, 30), flat(encode, 10, 250), flat(encode, 90, 80)]
     costs = costs_of(contents, [0, 1, 1], SPEC, red_or_blue)  # served: 0, 1, 0, of which the last is wrong
-    assert [cost.client for cost in costs] == list(BY_NAME)
+    assert [cost.client for cost in costs] == [name for name, client in BY_NAME.items() if client.applies(SPEC)]
     for cost in costs:
         flipped, accuracy, largest = (3, 1 / 3, 240 / 255) if cost.client == "BGR" else (0, 2 / 3, 0.0)
         assert (cost.pictures, cost.flipped) == (3, flipped)
