@@ -162,7 +162,7 @@ def _find_chunk(
 
     here = _walk(first, length, hop)
     found, end = read(here)
-    start = _after_prefix(contents, tf.minimum(here + 8, end))
+    start = tf.minimum(_after_prefix(contents, tf.minimum(here + 8, end)), end)
     return tf.where((found == sought)[:, tf.newaxis], tf.stack([start, end], axis=1), 0)
 
 
@@ -240,11 +240,12 @@ def turn_upright(images: Sequence[tf.Tensor], orientations: Sequence[tf.Tensor])
         )
         return called(image, orientation)
 
-    return tf.cond(
+    upright: list[tf.Tensor] = tf.cond(
         tf.reduce_all(tf.stack(list(orientations)) == 1),
         lambda: list(images),
         lambda: [turned(*one) for one in zip(images, orientations, strict=True)],
     )
+    return upright
 
 
 def _turned(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

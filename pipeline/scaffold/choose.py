@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.images.headers import EXIF_ROTATION
+from data.spec import Orientation
 from pipeline.scaffold.survey import Survey
 
 LONGEST = 160  # pixels of a side; more shows more detail, but a first training should not take long
@@ -28,7 +30,7 @@ class Choice:
     """The values in the module of a new task.
 
     Attributes:
-      height, width, channels, antialias: Fields of `data.spec.Image`.
+      height, width, channels, antialias, orientation, background: Fields of `data.spec.Image`.
       filters: Filters of each block of convolution and pooling.
       units: Units of the dense layer before the last.
       batch_size, epochs: Fields of `Train`.
@@ -44,6 +46,8 @@ class Choice:
     width: int
     channels: int
     antialias: bool
+    orientation: Orientation
+    background: str
     filters: tuple[int, ...]
     units: int
     batch_size: int
@@ -68,6 +72,8 @@ def choose_task(survey: Survey) -> Choice:
         width=width,
         channels=1 if survey.is_grey else 3,
         antialias=any(tall > height or wide > width for tall, wide in survey.sizes),
+        orientation="exif" if survey.remarks[EXIF_ROTATION] else "ignore",
+        background="white" if survey.see_through else "",
         filters=filters(min(height, width)),
         units=64 if len(classes) <= 10 else 128 if len(classes) <= 50 else 256,
         batch_size=16 if train < 1000 else 32 if train < 20_000 else 64 if train < 100_000 else 128,

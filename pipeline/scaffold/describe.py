@@ -8,7 +8,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from data.images.headers import ALPHA, REMARKS
+from data.images.headers import ALPHA, EXIF_ROTATION, REMARKS
 from data.ingest.shards import Ingest
 from data.names import printable
 from data.spec import Labels
@@ -96,7 +96,7 @@ def _formats(survey: Survey) -> str:
         return f"{formats}; grey{stored}"
     alpha = survey.remarks[ALPHA]
     opaque = "with transparent parts" if survey.see_through else "opaque"
-    return f"{formats}; colour{f', with an alpha channel ({opaque}) that is dropped' if alpha else ''}"
+    return f"{formats}; colour{f', with an alpha channel ({opaque})' if alpha else ''}"
 
 
 def _sizes(sizes: np.ndarray) -> str:
@@ -151,11 +151,15 @@ def _about_classes(survey: Survey) -> Iterator[str]:
 
 def _about_pictures(survey: Survey, choice: Choice) -> Iterator[str]:
     if choice.height == choice.width and np.ptp(np.array(survey.sizes) @ [1, -1]):
-        yield f"the pictures have different shapes; all are stretched to {choice.height}x{choice.width}"
+        size = f"{choice.height}x{choice.width}"
+        yield f"the pictures have different shapes; all are stretched to {size}: fit='pad' or 'crop' keeps their shape"
     if survey.see_through:
-        yield "transparency is dropped: the model sees the colours of transparent parts, often black"
+        yield f'transparent parts become {choice.background}, also in serving: background="{choice.background}"'
+    turned = survey.remarks[EXIF_ROTATION]
+    if turned:
+        yield f'{turned} of the decoded pictures carry an EXIF rotation: orientation="exif" turns them, also in serving'
     for name, count in survey.remarks.items():
-        if name != ALPHA:  # `see_through` reports those that matter
+        if name not in (ALPHA, EXIF_ROTATION):  # `see_through` reports those that matter
             yield f"{count} of the decoded pictures {REMARKS[name]}"
     if choice.augment:
         mirrored = " and mirrors" if choice.flip else ""

@@ -46,7 +46,7 @@ class Survey:
       counts: Number of all pictures by split and class; the split is "" if the content decides it.
       split: Number of pictures by "train", "eval" or "test", and class, as a run will have them; an estimate if the
         content decides and not all pictures of the class were decoded.
-      sizes: (height, width) in pixels of each decoded picture.
+      sizes: (height, width) in pixels of each decoded picture, turned upright.
       formats, channels: Number of decoded pictures by format, and by the channels in the file.
       is_grey: Whether no decoded picture has a colour, however it is stored.
       see_through: Whether at least one has transparent parts.
@@ -229,7 +229,7 @@ def _sample(folder: str, drawn: Sequence[Sequence[Drawn]]) -> Iterator[tuple[str
 def _take(found: Survey, checked: Checked) -> None:
     """Add the facts of a decoded picture."""
     header = read_header(checked.contents)
-    found.sizes.append(checked.size)
+    found.sizes.append(checked.size[::-1] if header.orientation >= 5 else checked.size)
     found.formats[header.format] += 1
     found.channels[header.channels] += 1
     found.remarks.update(remarks(checked.contents, header))

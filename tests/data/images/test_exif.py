@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,6 +233,11 @@ def test_cut_anywhere(read):
         assert found[0] == 1 and set(found[150:]) <= {1, 6} and found == sorted(found)
 
 
+def test_a_prefix_that_runs_over_the_end_of_its_chunk(read):
+    plain, short_chunk = encode_picture(smooth_pixels(1), "PNG"), struct.pack(">I", 4) + b"eXIfExif" + bytes(4)
+    assert read([plain[:33] + short_chunk + plain[33:], plain[:33] + short_chunk]) == [1, 1]
+
+
 def test_the_bound_on_the_work(read):
     """Up to `MOST_PARTS` segments and `MOST_ENTRIES` entries are read, and that takes less than a second."""
     six = (ORIENTATION, 3, 1, short("<", 6))
@@ -270,11 +276,11 @@ def test_random_changes_are_read_as_pillow_reads_them(read):
     ]
     files = []
     for number in range(4000):
-        file = bytearray(bases[number % len(bases)])
+        changed = bytearray(bases[number % len(bases)])
         for _ in range(rng.integers(1, 4)):
-            place = int(rng.integers(2, min(len(file), 180)))
-            file[place] = rng.choice([0, 1, 3, 4, 6, 8, 0x12, 255, int(rng.integers(256))])
-        files.append(bytes(file[: rng.integers(len(file))] if number % 5 == 0 else file))
+            place = int(rng.integers(2, min(len(changed), 180)))
+            changed[place] = rng.choice([0, 1, 3, 4, 6, 8, 0x12, 255, int(rng.integers(256))])
+        files.append(bytes(changed[: rng.integers(len(changed))] if number % 5 == 0 else changed))
     ours, theirs = read(files), [pillows(one) for one in files]
     assert len({*ours}) > 3 and sum(one is not None for one in theirs) > 1500
     differ = [
@@ -317,7 +323,10 @@ def upright_decoder(channels: int) -> Callable[[bytes], np.ndarray]:
 def test_turned_as_pillow_turns(channels):
     mode, decode = "L" if channels == 1 else "RGB", upright_decoder(channels)
     stored = Pil.fromarray(smooth_pixels(3, 7, 12)).convert(mode)
-    kinds = [{"format": "PNG"}, *([{"format": "WEBP", "lossless": True}] if "webp" in DECODED else [])]
+    kinds: list[dict[str, Any]] = [
+        {"format": "PNG"},
+        *([{"format": "WEBP", "lossless": True}] if "webp" in DECODED else []),
+    ]
     for kind, orientation in itertools.product(kinds, ALL):
         out, tags = io.BytesIO(), Pil.Exif()
         tags[ORIENTATION] = orientation
@@ -341,7 +350,11 @@ def telephones(shared_data: Path) -> bytes:
 
 def mixed(count: int, height: int, width: int) -> list[bytes]:
     """Files of several formats and orientations."""
-    makers = [jpeg, lambda data, seed, **_: png(data, seed=seed), lambda data, **size: jpeg(data, JFIF, XMP, **size)]
+    makers: list[Callable[..., bytes]] = [
+        jpeg,
+        lambda data, seed, **_: png(data, seed=seed),
+        lambda data, **size: jpeg(data, JFIF, XMP, **size),
+    ]
     files = [
         makers[number % 3](camera(ORDERS[number % 2], number % 8 + 1), seed=number, height=height, width=width)
         for number in range(count - 1)

@@ -161,9 +161,11 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
         "1 of the decoded pictures have 16 bits a channel and nearly one colour in the upper 8",
         "runs leave out pictures that cannot be decoded: train/cats/",
         "and 1 more",
-        "1 of the decoded pictures carry an EXIF rotation",
+        '1 of the decoded pictures carry an EXIF rotation: orientation="exif" turns them, also in serving',
         "with transparent parts",
         "the pictures have different shapes; all are stretched to",
+        "fit='pad' or 'crop' keeps their shape",
+        'transparent parts become white, also in serving: background="white"',
         "the class sizes differ a lot",
         "fewer than 20 training pictures: dogs",
         "no picture for evaluation: dogs",
@@ -172,6 +174,8 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
     ):
         assert words in shown, (words, shown)
     assert "runs stop if" not in shown
+    assert "background='white'" in values(source)["feature"]
+    assert "orientation='exif'" in values(source)["feature"]
     for number in range(3):
         (folder / "train" / "dogs" / f"{number}.gif").write_bytes(b"GIF89a")
     assert "runs stop if more than 5% are broken" in write("pets_2", folder)[0]

@@ -1,0 +1,16 @@
+"""A task on pictures that are stored turned by EXIF; small enough for a test."""
+
+from __future__ import annotations
+
+from skewless import Evaluate, Gate, Image, ImageFolder, Task, Train
+from tests.tasks.tiny import build_model
+
+TASK = Task(
+    name="turned",
+    source=ImageFolder(),
+    feature=Image(8, 8, orientation="exif"),
+    model=build_model,
+    train=Train(epochs=4, batch_size=16, learning_rate=0.02),
+    evaluate=Evaluate(min_accuracy=0.9),
+    gate=Gate(sample=16, pictures=48),
+)
