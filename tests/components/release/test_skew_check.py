@@ -45,10 +45,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
         file = data / name / f"{number}.jpg"
         file.parent.mkdir(exist_ok=True)
         Pil.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, quality=90)
-    found = run_components(examples_to_transform(REFERENCE, data), root)
+    return _train(REFERENCE, data, root)
+
+
+def _train(reference: TaskReference, data: Path, root: Path) -> SimpleNamespace:
+    found = run_components(examples_to_transform(reference, data), root)
     uri = {name: found[name].uri for name in ("Examples", "Schema", "TransformGraph")}
     arguments = SimpleNamespace(
-        custom_config=REFERENCE.config("feature", "label", "augment", "model", "train", "serving"),
+        custom_config=reference.config("feature", "label", "augment", "model", "train", "serving"),
         schema_path=f"{uri['Schema']}/schema.pbtxt",
         transform_output=uri["TransformGraph"],
         train_files=[f"{uri['Examples']}/Split-train/*"],
@@ -60,8 +64,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
         uri["Examples"], uri["Schema"], uri["TransformGraph"], arguments.model_run_dir, arguments.serving_model_dir
     )
     classes = classes_of(read_schema(artifacts.schema))
-    model = TrainedModel(TASK, classes, artifacts.model_run, artifacts.transform_graph)
-    return SimpleNamespace(artifacts=artifacts, model=model.model, transform=model._preprocessing, classes=classes)
+    model = TrainedModel(reference.load(), classes, artifacts.model_run, artifacts.transform_graph)
+    return SimpleNamespace(
+        artifacts=artifacts,
+        model=model.model,
+        transform=model._preprocessing,
+        classes=classes,
+        thresholds=model.thresholds,
+    )
 
 
 def proved(artifacts: skew_check.TrainedArtifacts, folder: Path) -> dict[str, Any]:
@@ -250,3 +260,85 @@ def test_weights_that_are_not_there_or_of_another_model_are_told(trained: Simple
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(7)]).save_weights(tmp_path / WEIGHTS)
     with pytest.raises(DataError, match="do not fit the task's model"):
         proved(dataclasses.replace(trained.artifacts, model_run=str(tmp_path)), tmp_path)
+
+
+SEVERAL = TaskReference("tests.tasks.several:TASK")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.ndarray]) -> SimpleNamespace:
+    """What a training on pictures with up to three labels left."""
+    data, root = tmp_path_factory.mktemp("labelled"), tmp_path_factory.mktemp("root")
+    for number in range(60):
+        pixels = smooth(number, 21 + number % 5, 17 + number % 3)
+        for place, name in enumerate(("blue", "green", "red")):
+            if number % (place + 2) == 0:
+                (data / name).mkdir(exist_ok=True)
+                Pil.fromarray(pixels).save(data / name / f"{number}.png")
+    return _train(SEVERAL, data, root)
+
+
+def _checked(several: SimpleNamespace, tmp_path: Path, **changes: Any) -> dict[str, Any]:
+    """Export the trained model with changes, and return the gate's report on it."""
+    task, folder = SEVERAL.load(), tmp_path / "model"
+    parts = {name: getattr(several, name) for name in ("model", "transform", "classes", "thresholds")}
+    saved_model.write(
+        saved_model.ModelExport(feature=task.feature, label=task.label, **{**parts, **changes}), str(folder)
+    )
+    artifacts = dataclasses.replace(several.artifacts, model=str(folder))
+    return skew_check.check_skew(task, artifacts, str(tmp_path / "report"), lambda text: None).to_json()
+
+
+def test_several_labels_pass_with_training_s_thresholds_alone(several: SimpleNamespace, tmp_path: Path) -> None:
+    found = _checked(several, tmp_path)
+    assert found["passed"] and found["is_multi_label"] and not found["structure"]
+    report, pushed = str(tmp_path / "report"), str(tmp_path / "model")
+    assert not skew_check.check_pushed(report, pushed).fault
+    answers = Path(report) / skew_check.ANSWERS
+    with np.load(answers) as arrays:
+        np.testing.assert_array_equal(arrays["thresholds"][0], np.float32(several.thresholds))
+        np.savez_compressed(answers, scores=arrays["scores"], classes=arrays["classes"])
+    # As an older version wrote it.
+    assert skew_check.check_pushed(report, pushed).fault == f"thresholds, but {found['reference']} has none"
+
+
+def test_thresholds_of_another_order_are_caught_and_named(several: SimpleNamespace, tmp_path: Path) -> None:
+    found = _checked(several, tmp_path, thresholds=(0.9, 0.8, 0.7))
+    assert not found["passed"]
+    faults = {one["route"].partition(",")[0]: one["fault"].partition(":")[0] for one in found["routes"]}
+    differ = "thresholds differ for 3 of 3 labels"
+    assert faults == {"serving_examples": "", "serving_default": differ, "gRPC": differ, "REST": differ}
+    assert (found["diagnosis"]["stage"], found["diagnosis"]["skew"]) == (
+        "thresholds",
+        "other thresholds than those of training",
+    )
+    assert [one["detail"] for one in found["structure"]] == [
+        "assets.extra/labels.json has other thresholds than the training chose"
+    ]
+
+
+def test_a_softmax_in_place_of_sigmoids_is_caught_and_named(several: SimpleNamespace, tmp_path: Path) -> None:
+    *_, last = several.model.layers
+    inputs = keras.Input(several.model.input_shape[1:], dtype="uint8")
+    hidden = inputs
+    for layer in several.model.layers[:-1]:
+        hidden = layer(hidden)
+    other = keras.layers.Dense(3, activation="softmax")
+    model = keras.Model(inputs, other(hidden))
+    other.set_weights(last.get_weights())
+    found = _checked(several, tmp_path, model=model)
+    assert found["diagnosis"]["skew"] == "softmax instead of sigmoids"
+
+
+def test_a_label_that_the_transform_graph_gives_to_another_output_is_found(several: SimpleNamespace) -> None:
+    records = list(tf.data.TFRecordDataset(tf.io.gfile.glob(f"{several.artifacts.examples}/Split-train/*")).take(20))
+    records = [record.numpy() for record in records]
+    trained = TrainedModel(
+        SEVERAL.load(), several.classes, several.artifacts.model_run, several.artifacts.transform_graph
+    )
+    _, rows = trained.answers(records)
+    assert skew_check._label_findings(trained, records, rows) == []
+    place = next(number for number, row in enumerate(rows) if row == [1, 1, 0])
+    rows[place] = [1, 0, 1]
+    (finding,) = skew_check._label_findings(trained, records, rows)
+    assert finding.detail == "label 'green' is 0 in the TransformGraph for a record with 'blue, green', not 1"
