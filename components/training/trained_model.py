@@ -109,7 +109,7 @@ class TrainedModel:
             (features, labels), *single = list(batches)
         scores = self._answer(features).numpy(), np.concatenate([self._answer(one).numpy() for one, _ in single])
         names = np.array([[name.encode() for name in self.classes]] * count, object) if self.classes else None
-        limits = np.tile(np.float32(self.thresholds), (count, 1)) if self.thresholds else None
+        limits = np.tile(np.array(self.thresholds, np.float32), (count, 1)) if self.thresholds else None
         ways = (f"batches of {count}", "one by one")
         found = [Answers(f"training, {way}", some, names, limits) for way, some in zip(ways, scores, strict=True)]
         return found, labels.numpy().tolist() if self.classes else []

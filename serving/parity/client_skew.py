@@ -91,9 +91,10 @@ class _Served:
 
     def answers(self, scores: Array) -> Array:
         """Return the answers to scores [N, C], int [N, K]: the best class (K = 1), or 1 for each label (K = C)."""
-        if self.thresholds is None:
-            return scores.argmax(axis=1)[:, np.newaxis]
-        return (scores >= self.thresholds).astype(np.int64)
+        answers: Array = scores.argmax(axis=1)[:, np.newaxis]
+        if self.thresholds is not None:
+            answers = (scores >= self.thresholds).astype(np.int64)
+        return answers
 
     def accuracy(self, answers: Array) -> float | None:
         return None if self.truth is None else float((answers == self.truth).all(axis=1).mean())

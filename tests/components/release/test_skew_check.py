@@ -296,7 +296,7 @@ def test_several_labels_pass_with_training_s_thresholds_alone(several: SimpleNam
     assert not skew_check.check_pushed(report, pushed).fault
     answers = Path(report) / skew_check.ANSWERS
     with np.load(answers) as arrays:
-        np.testing.assert_array_equal(arrays["thresholds"][0], np.float32(several.thresholds))
+        np.testing.assert_array_equal(arrays["thresholds"][0], np.array(several.thresholds, np.float32))
         np.savez_compressed(answers, scores=arrays["scores"], classes=arrays["classes"])
     # As an older version wrote it.
     assert skew_check.check_pushed(report, pushed).fault == f"thresholds, but {found['reference']} has none"
@@ -336,7 +336,7 @@ def test_a_label_that_the_transform_graph_gives_to_another_output_is_found(sever
     trained = TrainedModel(
         SEVERAL.load(), several.classes, several.artifacts.model_run, several.artifacts.transform_graph
     )
-    _, rows = trained.answers(records)
+    rows: list[Any] = trained.answers(records)[1]
     assert skew_check._label_findings(trained, records, rows) == []
     place = next(number for number, row in enumerate(rows) if row == [1, 1, 0])
     rows[place] = [1, 0, 1]

@@ -145,7 +145,7 @@ def test_served_labels_are_right_over_grpc_and_rest_and_as_good_as_the_record_sa
             assert set(one.labels) == {name for name in COLOURS if one.scores[name] >= one.thresholds[name]}
         answers.append(found)
     assert [one.labels for one in answers[0]] == [one.labels for one in answers[1]]
-    scores = np.float32([[one.scores[name] for name in COLOURS] for one in answers[0]])
+    scores = np.array([[one.scores[name] for name in COLOURS] for one in answers[0]], np.float32)
     chosen = _vectors([one.labels for one in answers[0]])
     assert (chosen == truth).all(axis=1).mean() > 0.75, "most pictures get exactly their labels"
     assert [] in [one.labels for one in answers[0]], "some pictures are empty"

@@ -358,7 +358,7 @@ def test_a_file_that_is_no_record_is_rejected(tmp_path: Path, text: str) -> None
 def _printed(record: RunRecord) -> list[str]:
     console = Console(file=io.StringIO(), width=300)
     print_summary(record, Paths("/root", "tiny"), console)
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
 def _with_labels(thresholds: dict[str, float]) -> RunRecord:

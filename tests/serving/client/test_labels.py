@@ -106,13 +106,13 @@ def addresses(serve_rest: Callable[..., Any], tmp_path_factory: pytest.TempPathF
 
 def test_a_server_s_thresholds_over_grpc_and_rest(addresses: list[str], tmp_path: Path) -> None:
     pictures = [b"x" * size for size in range(1, 11)]
-    factors, limits = np.float32([0.1, 0.07, 1 / 30]), np.float32(LIMITS)
-    wanted = [np.float32(size) * factors >= limits for size in range(1, 11)]
+    factors, limits = np.array([0.1, 0.07, 1 / 30], np.float32), np.array(LIMITS, np.float32)
+    wanted = [(size * factors >= limits).tolist() for size in range(1, 11)]
     for address in addresses:
         with Client(address, "m") as client:
             answers = client.predict_images(pictures)
         for answer, reached in zip(answers, wanted, strict=True):
-            np.testing.assert_array_equal(np.float32(list(answer.thresholds.values())), limits)
+            np.testing.assert_array_equal(np.array(list(answer.thresholds.values()), np.float32), limits)
             assert set(answer.labels) == {name for name, is_there in zip(NAMES, reached, strict=True) if is_there}
     assert [len(answer.labels) for answer in answers][::9] == [0, 2]
 

@@ -106,7 +106,7 @@ class PlantedModel:
         for start in range(0, len(values), batch):
             pixels = decode(tf.constant(values[start : start + batch]))
             scores.append(self.trained.score(pixels.numpy().astype(np.float32)))
-        limits = np.tile(np.float32(self.limits), (len(values), 1)) if self.limits else None
+        limits = np.tile(np.array(self.limits, np.float32), (len(values), 1)) if self.limits else None
         return Answers("training", np.concatenate(scores), np.array([self.names] * len(values), object), limits)
 
 

@@ -124,8 +124,10 @@ def test_names_that_come_with_their_scores_in_another_order(tmp_path: Path) -> N
 )
 def test_thresholds_that_differ(limits: tuple[float, ...] | None, skew: str, detail: str) -> None:
     names = np.array([[b"a", b"b", b"c"]] * 2, object)
-    reference = Answers("training", np.full((2, 3), 0.5, np.float32), names, np.float32([[0.5, 0.25, 0.75]] * 2))
-    thresholds = None if limits is None else np.float32([[0.5, 0.25, 0.75], limits])
+    reference = Answers(
+        "training", np.full((2, 3), 0.5, np.float32), names, np.array([[0.5, 0.25, 0.75]] * 2, np.float32)
+    )
+    thresholds = None if limits is None else np.array([[0.5, 0.25, 0.75], limits], np.float32)
     found = diagnose_thresholds(reference, dataclasses.replace(reference, thresholds=thresholds), 1e-6)
     assert found is not None and (found.stage, found.skew) == ("thresholds", skew)
     assert found.record == (0 if limits is None else 1)
@@ -139,12 +141,12 @@ def test_saturated_scores_do_not_hide_a_softmax() -> None:
     outputs = np.random.default_rng(0).normal(0, 6, (40, 4))
     outputs[0] = [30, 1, -2, 0]
     sigmoids, exponentials = 1 / (1 + np.exp(-outputs)), np.exp(outputs)
-    reference = Answers("training", np.float32(sigmoids), None, np.full((40, 4), 0.5, np.float32))
-    served = Answers("gRPC", np.float32(exponentials / exponentials.sum(axis=1, keepdims=True)))
+    reference = Answers("training", np.array(sigmoids, np.float32), None, np.full((40, 4), 0.5, np.float32))
+    served = Answers("gRPC", np.array(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32))
     assert (reference.scores == 1).any()
     found = diagnose_activation(reference, served, 3, 1e-6)
     assert found is not None and (found.skew, found.record) == ("softmax instead of sigmoids", 3)
-    other = Answers("gRPC", np.float32(np.random.default_rng(1).random((40, 4))))
+    other = Answers("gRPC", np.array(np.random.default_rng(1).random((40, 4)), np.float32))
     assert diagnose_activation(reference, other, 3, 1e-6) is None
     assert diagnose_activation(dataclasses.replace(reference, thresholds=None), served, 3, 1e-6) is None
 

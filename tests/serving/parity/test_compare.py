@@ -106,8 +106,8 @@ def test_thresholds_on_one_side_alone_are_a_fault() -> None:
 
 
 def test_one_label_flips_too() -> None:
-    left = Answers("a", np.float32([[0.6]]), np.array([[b"rose"]], object), np.float32([[0.5]]))
-    assert compare_answers(left, dataclasses.replace(left, scores=np.float32([[0.4]])), 0.001).flipped == 1
+    left = Answers("a", np.array([[0.6]], np.float32), np.array([[b"rose"]], object), np.array([[0.5]], np.float32))
+    assert compare_answers(left, dataclasses.replace(left, scores=np.array([[0.4]], np.float32)), 0.001).flipped == 1
 
 
 def test_tolerance_is_the_measured_noise_within_its_limits() -> None:

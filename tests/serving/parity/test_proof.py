@@ -118,8 +118,8 @@ def test_thresholds_are_compared_on_every_route_that_returns_them(
     folder = saved("several labels")
     model = routes.LoadedModel(folder)
     answers = model.examples(records, COUNT), model.examples(records, 1)
-    wanted = np.tile(np.float32(LIMITS), (COUNT, 1))
-    others = np.tile(np.float32([0.1, 0.5, 1 / 3]), (COUNT, 1))
+    wanted = np.tile(np.array(LIMITS, np.float32), (COUNT, 1))
+    others = np.tile(np.array([0.1, 0.5, 1 / 3], np.float32), (COUNT, 1))
     differ = "thresholds differ for 1 of 3 labels: bee 0.6, in serving_examples, batches of 6 0.5"
     with start_live_server(folder) as server:
         for trained, fault in ((None, ""), (wanted, ""), (others, differ), ("none", "thresholds, but ")):
@@ -130,13 +130,14 @@ def test_thresholds_are_compared_on_every_route_that_returns_them(
             assert faults.pop("serving_examples") == ""
             assert len(faults) == 3
             assert all(one.startswith(fault) and bool(one) == bool(fault) for one in faults.values()), faults
-    assert np.array_equal(model.default(routes.feature_values(records, "image", tf.string), 4).thresholds, wanted)
+    found_in_process = model.default(routes.feature_values(records, "image", tf.string), 4).thresholds
+    assert found_in_process is not None and np.array_equal(found_in_process, wanted)
 
 
 def test_thresholds_that_are_missing_are_a_fault(saved: Callable[[str], str], records: list[bytes]) -> None:
     model = routes.LoadedModel(saved(""))
     answers = model.examples(records, COUNT), model.examples(records, 1)
-    trained = [replace(one, thresholds=np.tile(np.float32(LIMITS), (COUNT, 1))) for one in answers]
+    trained = [replace(one, thresholds=np.tile(np.array(LIMITS, np.float32), (COUNT, 1))) for one in answers]
     with start_live_server(saved("")) as server:
         found, _ = compare_routes(saved(""), server, Sample(records, trained=trained))
     assert {one.route.partition(",")[0]: one.fault for one in found} == {
