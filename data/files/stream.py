@@ -21,9 +21,9 @@ def visible_files(folder: str) -> Iterator[str]:
       folder: local or remote.
     """
     if is_remote(folder):
-        for entry in walk(folder, "", is_visible, lambda name: "." in name):
-            if entry.kind != FOLDER and is_visible(entry.name):
-                yield entry.path
+        for listed in walk(folder, "", is_visible, lambda name: "." in name):
+            if listed.kind != FOLDER and is_visible(listed.name):
+                yield listed.path
         return
     below, seen = [""], set()
     while below:

@@ -126,8 +126,8 @@ def _find_repeats(entries: Entries, ignored: Sequence[str]) -> _Repeats:
         code, size = part["code"], int(group[-1]) + 1
         used = np.bincount(group[code <= _USED], minlength=size)
         listed += int(np.count_nonzero(used[group[code == _FILE]]))
-        rows = (code < _USED) & ~np.isin(code % len(ROLES), wrong)
-        several = rows & (np.bincount(group[rows], minlength=size)[group] > 1)
+        usable = (code < _USED) & ~np.isin(code % len(ROLES), wrong)
+        several = usable & (np.bincount(group[usable], minlength=size)[group] > 1)
         found.append(part[several])
         groups.append(group[several] + total)
         total += size

@@ -72,11 +72,10 @@ class DelimitedTable(Table):
             for part, (first, last, number) in enumerate(ranges or [RowRange(begin[0], end, begin[1])]):
                 lines = Lines(file, self.name, first, number)
                 for start, stop, line, cells in _parse(lines, self.name, self._separator, last):
-                    if not isinstance(cells, BadRow):
-                        if not any(cells[:1]) and len(cells) <= 1:
-                            continue
-                        cells = pick(cells)
-                    yield Row(part, start, stop, line, cells)
+                    if isinstance(cells, BadRow):
+                        yield Row(part, start, stop, line, cells)
+                    elif len(cells) > 1 or any(cells):
+                        yield Row(part, start, stop, line, pick(cells))
 
     def _picker(self, names: Sequence[str]) -> Callable[[list[str]], tuple[Any, ...] | BadRow]:
         """Return a function from the cells of a row to the values of the columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data.images.formats import suffix
 from data.tables.delimited import DelimitedTable
@@ -10,7 +10,7 @@ from data.tables.json_lines import JsonLinesTable
 from data.tables.parquet import ParquetTable
 from data.tables.rows import Table
 
-_FORMS = {
+_FORMS: dict[str, Callable[[str, Sequence[str]], Table]] = {
     ".csv": DelimitedTable,
     ".tsv": DelimitedTable,
     ".jsonl": JsonLinesTable,
@@ -36,5 +36,4 @@ def open_table(path: str, wanted: Sequence[str]) -> Table:
     Raises:
       DataError: If it cannot be read, or lacks a column.
     """
-    form: type[DelimitedTable] | type[JsonLinesTable] | type[ParquetTable] = _FORMS.get(suffix(path), DelimitedTable)
-    return form(path, wanted)
+    return _FORMS.get(suffix(path), DelimitedTable)(path, wanted)

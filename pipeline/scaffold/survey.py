@@ -201,9 +201,9 @@ def _survey_table(folder: str, table: PictureTable) -> tuple[Survey, list[list[D
         if isinstance(table.label, Labels):
             found.pictures[split] = pictures
     if not seen:
-        row, reason = found.bad_rows[0]
+        place_of_bad, reason = found.bad_rows[0]
         raise DataError(
-            f"none of the {len(found.bad_rows):,} rows of {table.name} can be used; {row}: {reason}",
+            f"none of the {len(found.bad_rows):,} rows of {table.name} can be used; {place_of_bad}: {reason}",
             hint="Repair the table, or write the task by hand: ImageTable(path=..., label=...).",
         )
     return found, list(groups.values())
