@@ -100,9 +100,10 @@ def test_exif_turns_only_what_says_so(upright, turned, encode):
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_a_client_that_stretches(fit, upright, smooth, encode):
     spec = Image(9, 14, fit=fit)
-    for contents in (upright, encode(smooth(4, 30, 9), "PNG")):
+    tall = encode(smooth(4, 30, 9), "PNG")
+    for contents in (upright, tall):
         np.testing.assert_array_equal(sent("stretched", contents, spec), served(contents, SPEC))
-        assert (served(contents, spec) != served(contents, SPEC)).any()
+    assert (served(tall, spec) != served(tall, SPEC)).mean() > 0.5
 
 
 def test_a_client_that_drops_alpha(upright, smooth, encode):
@@ -110,7 +111,7 @@ def test_a_client_that_drops_alpha(upright, smooth, encode):
     rgba = np.dstack([smooth(4), np.full((23, 37), 100, np.uint8)])
     contents = encode(rgba, "PNG")
     np.testing.assert_array_equal(sent("alpha dropped", contents, spec), served(encode(rgba[..., :3], "PNG")))
-    assert (served(contents, spec) != sent("alpha dropped", contents, spec)).all()
+    assert (served(contents, spec) != sent("alpha dropped", contents, spec)).mean() > 0.9
     np.testing.assert_array_equal(sent("alpha dropped", upright, spec), served(upright))
 
 
@@ -255,7 +256,7 @@ def test_exact_match_is_scikit_learns(smooth, encode):
         return (pixels.reshape(len(pixels), -1) / 255 - 0.5) @ weights
 
     def labels(pixels: list[np.ndarray]) -> np.ndarray:
-        return score(np.stack(pixels)) >= np.float32(limits)
+        return score(np.stack(pixels)) >= np.array(limits, np.float32)
 
     by_us = labels([served(one) for one in contents])
     by_pil = labels([np.asarray(opened(one).resize((14, 9), Pil.Resampling.NEAREST)) for one in contents])
