@@ -158,8 +158,8 @@ def image_options(jpegs: Jpegs) -> dict[str, Way]:
         return lambda: _timed(lambda: dataset)
 
     # Another size, so that every picture is resized, and of another shape, so that it is cropped or padded.
-    size = {"height": max(8, jpegs.feature.height * 3 // 4), "width": max(8, jpegs.feature.width // 2)}
-    return {name: run(replace(jpegs.feature, **size, **fields)) for name, fields in options.items()}
+    height, width = max(8, jpegs.feature.height * 3 // 4), max(8, jpegs.feature.width // 2)
+    return {name: run(Image(height, width, **fields)) for name, fields in options.items()}
 
 
 def reader_stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:

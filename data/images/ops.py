@@ -10,7 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from data.images import alpha, bmp, exif, framing, gif, jpeg_xl, pixel_limit, stored_png, webp
-from data.images.formats import DECODED, FileFormat, Magic
+from data.images.formats import DECODED, FileFormat, ImageFormat, Magic
 from data.spec import MAX_PIXELS, Fit, Image, Orientation, parse_colour
 
 _RATIOS = (2, 4, 8)  # by which libjpeg scales while it decodes
@@ -119,7 +119,7 @@ def _is_rare(contents: tf.Tensor, background: str) -> tf.Tensor:
     return functools.reduce(operator.or_, [_matches(one, contents) for one in _rare_formats(background)])
 
 
-def _rare_formats(background: str) -> list[FileFormat]:
+def _rare_formats(background: str) -> list[ImageFormat]:
     in_one_op = ("jpeg",) if background else _IN_ONE_OP  # a PNG may have alpha
     return [one for name, one in DECODED.items() if name not in in_one_op]
 

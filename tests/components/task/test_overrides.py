@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,7 @@ import pytest
 from components.task import overrides
 from components.task.task import Task
 from data.errors import UsageError
+from data.spec import Image
 from pipeline.tasks import cifar10_inception, digits, horse_or_human
 from tests.tasks.line import TASK as LINE
 from tests.tasks.tiny import TASK
@@ -108,9 +110,10 @@ def test_a_wrong_fit_or_background_is_rejected(key: str, text: str, words: str) 
 
 
 def test_fit_and_background_can_be_set() -> None:
-    feature = overrides.apply_settings(TASK, {"feature.fit": "pad", "feature.background": "#12abEF"}).feature
-    assert (feature.fit, feature.background) == ("pad", "#12abEF")
-    assert overrides.apply_settings(TASK, {"feature.background": ""}).feature.background == ""
+    changed = overrides.apply_settings(TASK, {"feature.fit": "pad", "feature.background": "#12abEF"})
+    assert isinstance(changed.feature, Image) and isinstance(TASK.feature, Image)
+    assert changed.feature == dataclasses.replace(TASK.feature, fit="pad", background="#12abEF")
+    assert overrides.apply_settings(changed, {"feature.background": ""}).feature != changed.feature
 
 
 def test_the_legal_names_are_the_plain_fields_of_a_task() -> None:
