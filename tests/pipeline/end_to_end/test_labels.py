@@ -182,12 +182,13 @@ def test_a_second_run_compares_with_the_first_and_the_limit_decides(
     assert skewless("skew", TASK, root=root).status == 0, "what is pushed still passes"
 
 
+@pytest.mark.timeout(1200)  # a process for each component, each of which imports TFX
 def test_compiled_and_run_from_its_file(data: Path, tmp_path: Path) -> None:
     file, root = tmp_path / "shapes.json", tmp_path / "root"
     options = PlatformOptions("vertex", "host/skewless:1", "gs://bucket/root")
     file.write_text(json.dumps(compile_pipeline(TaskReference(f"{TASK}:TASK", {}), options)))
     command = [*COMMAND, "run", "--compiled", str(file), "--data", str(data), "--root", str(root)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=1100)
     assert done.returncode == 0, done.stdout + done.stderr
     (version,) = (root / "shapes" / "serving" / "shapes").iterdir()
     assert list(_labels_file(str(version))) == list(COLOURS)
