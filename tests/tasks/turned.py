@@ -10,7 +10,7 @@ TASK = Task(
     source=ImageFolder(),
     feature=Image(8, 8, orientation="exif"),
     model=build_model,
-    train=Train(epochs=4, batch_size=16, learning_rate=0.02),
+    train=Train(epochs=3, batch_size=16, learning_rate=0.02),
     evaluate=Evaluate(min_accuracy=0.9),
-    gate=Gate(sample=16, pictures=48),
+    gate=Gate(sample=8, pictures=48),
 )
