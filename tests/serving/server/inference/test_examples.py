@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
 from data.records import Record, vector_record
-from data.spec import Number, Vector
-from serving.export import saved_model
+from data.spec import Labels, Number, Vector
+from serving.export import saved_model, warmup
 
 
 class _Same(tf.Module):
@@ -69,6 +69,28 @@ def test_regress_gives_a_number_for_each_example(line: Any) -> None:
     answer = prediction.Regress(request, timeout=30)
     np.testing.assert_allclose([one.value for one in answer.result.regressions], [1.2, 3.2, -5.8], rtol=1e-5)
     assert answer.model_spec.version.value == 1 and answer.model_spec.signature_name == "serving_examples"
+
+
+@pytest.mark.parametrize("names", [("cat",), ("cat", "dog")], ids=len)
+def test_classify_gives_a_score_for_each_of_several_labels(
+    names: tuple[str, ...], serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    """One label is one class, not two. The signature with thresholds is refused: it has three outputs. The server
+    replays the warm-up requests before it serves."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(len(names), "sigmoid", kernel_initializer="ones")])
+    halves = (0.5,) * len(names)
+    exported = saved_model.ModelExport(model, _Same(), Vector(1), Labels(names), names, thresholds=halves)
+    saved_model.write(exported, str(tmp_path / "1"))
+    warmup.write(str(tmp_path / "1"), "labels", Vector(1), True, [_example(1.0).SerializeToString()])
+    prediction, *_ = serve(tmp_path, "labels").stubs()
+    request = _ask(classification_pb2.ClassificationRequest(), "labels", [_example(x) for x in (0.0, 2.0)])
+    rows = prediction.Classify(request, timeout=30).result.classifications
+    assert [[one.label for one in row.classes] for row in rows] == [list(names)] * 2
+    expected = 1 / (1 + np.exp(-np.array([0.0, 2.0])))
+    for row, score in zip(rows, expected, strict=True):
+        np.testing.assert_allclose([one.score for one in row.classes], score, rtol=1e-6)
+    default = _ask(classification_pb2.ClassificationRequest(), "labels", [_example(1.0)], "serving_default")
+    assert "Expected one or two output Tensors, found 3" in _refused(prediction.Classify, default)
 
 
 def test_a_context_goes_before_each_example(line: Any) -> None:
