@@ -71,6 +71,10 @@ class TableReader:
     found: list[ListedPicture | Rejected] = field(default_factory=list)
     shared: dict[str, list[ListedPicture]] = field(default_factory=dict)
 
+    @property
+    def _is_several(self) -> bool:
+        return isinstance(self.label, Labels)
+
     @staticmethod
     def tables_of(items: Sequence[TableItem]) -> Iterator[str]:
         """Yield the tables of items, with repetitions."""
@@ -150,12 +154,12 @@ class TableReader:
             return parse_label(indicated_names(values, self.columns), self.label)
         value = values[0]
         if value is None or value != value or (isinstance(value, (str, bytes)) and not value.strip()):
-            raise InvalidLabel("empty")
+            raise InvalidLabel("empty; no label is [] in a list, or columns of 0" if self._is_several else "empty")
         if isinstance(value, (list, tuple)):
             return parse_label(value, self.label)
         if isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
-        if isinstance(self.label, Labels) and self.separator and isinstance(value, str):
+        if self._is_several and self.separator and isinstance(value, str):
             return parse_label([one for one in value.split(self.separator) if one.strip()] or [""], self.label)
         return parse_label([value], self.label)
 

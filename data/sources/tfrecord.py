@@ -153,10 +153,12 @@ def _parse_labels(values: Sequence[Any], label: Labels) -> LabelValue:
     A list of 0 and 1 as long as three or more `label.names` repeats a number, so that it cannot be a list of indices.
 
     Raises:
-      InvalidLabel: If a value cannot be a label, or a number is repeated.
+      InvalidLabel: If a value cannot be a label, a number is repeated, or the list has two meanings.
     """
     if any(isinstance(value, bytes) for value in values):
         return parse_label(values, label)
+    if len(label.names) == 2 and sorted(values) == [0, 1]:
+        raise InvalidLabel(f"{list(values)} may be two indices, or a 0 or 1 for each label: write names instead")
     if len(values) == len(label.names) > 2 and all(value in (0, 1) for value in values):
         return indicated_names(values, label.names)
     if len(set(values)) < len(values):

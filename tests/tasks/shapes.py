@@ -7,7 +7,7 @@ from skewless import ConvNet, Gate, Image, ImageTable, Labels, Task, Train
 TASK = Task(
     name="shapes",
     source=ImageTable(label=("square", "circle", "bar")),
-    feature=Image(24, 24, 3),
+    feature=Image(24, 24, fit="pad", background="white"),
     model=ConvNet(filters=(8, 16), dense=32, activation="sigmoid"),
     label=Labels(),
     train=Train(epochs=12, batch_size=16, learning_rate=3e-3),

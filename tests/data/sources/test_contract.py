@@ -70,9 +70,7 @@ def write_image_folder(folder: Path, written: Written, content: Callable[[int], 
             path.write_bytes(encode_picture(content(number), "PNG"))
 
 
-def write_pictures(
-    folder: Path, written: Written, content: Callable[[int], NDArray[Any]]
-) -> Iterator[dict[str, str]]:
+def write_pictures(folder: Path, written: Written, content: Callable[[int], NDArray[Any]]) -> Iterator[dict[str, str]]:
     """Write the pictures of a table; yield its rows."""
     (folder / "pictures").mkdir()
     for split, examples in written.items():

@@ -258,9 +258,10 @@ def test_many_folders_with_the_same_names_are_read_in_parts(read_all, tmp_path):
         ([0, 2, 1], NAMES, NAMES),  # not all are 0 or 1
         ([1, 2], NAMES, ("cat", "dog")),
         ([1], NAMES, ("cat",)),
-        ([1, 0], ("a", "b"), ("a", "b")),  # of two names, numbers are indices
+        ([1], ("a", "b"), ("b",)),
         ([7, 3], (), ("3", "7")),
         ([b"x", b"y", b"x"], (), ("x", "y")),
+        ([0, 1], ("a", "b"), "[0, 1] may be two indices, or a 0 or 1 for each label: write names instead"),
         ([1, 1], ("a", "b"), "2 numbers with repeats: a 0 or 1 for each label needs label.names"),
         ([1, 0, 1], (), "3 numbers with repeats"),
         ([1, 0, 1, 0], NAMES, "4 numbers with repeats"),
