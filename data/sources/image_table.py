@@ -13,11 +13,11 @@ from data.errors import DataError, UsageError
 from data.names import list_names, printable
 from data.records import FACTS, Outcome, Rejected
 from data.sources.base import BLOCK, Plan, Source
-from data.sources.table_files import find_tables
-from data.sources.table_paths import PathResolver
-from data.sources.table_read import ListedPicture, TableReader
-from data.sources.table_scan import TableScan, add_files, fill_plan
-from data.sources.table_splits import ROLES, UNASSIGNED, role_of, splits_of_roles
+from data.sources.table.files import find_tables
+from data.sources.table.paths import PathResolver
+from data.sources.table.read import ListedPicture, TableReader
+from data.sources.table.scan import TableScan, add_files, fill_plan
+from data.sources.table.splits import ROLES, UNASSIGNED, role_of, splits_of_roles
 from data.spec import IMAGE, LABEL, VECTOR, Feature, Image, Label, Number
 from data.tables.open_table import open_table
 from data.tables.repeats import Entries

@@ -15,11 +15,11 @@ from data.files.remote import is_remote
 from data.names import list_names, printable
 from data.sources import ImageTable
 from data.sources.labels import InvalidLabel, indicated_names
-from data.sources.table_files import find_tables
-from data.sources.table_items import SharedPaths
-from data.sources.table_paths import InvalidPath, PathResolver, has_suffix
-from data.sources.table_read import ListedPicture
-from data.sources.table_splits import UNASSIGNED, UNKNOWN, role_of
+from data.sources.table.files import find_tables
+from data.sources.table.items import SharedPaths
+from data.sources.table.paths import InvalidPath, PathResolver, has_suffix
+from data.sources.table.read import ListedPicture
+from data.sources.table.splits import UNASSIGNED, UNKNOWN, role_of
 from data.spec import Classes, Image, Labels
 from data.tables.open_table import is_table, open_table
 from data.tables.rows import BadRow, Table

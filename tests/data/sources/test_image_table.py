@@ -23,7 +23,7 @@ from data.ingest.manifest import Manifest, merge_reports
 from data.ingest.shards import Ingest, make_shards, write_shard
 from data.records import Record, Rejected
 from data.sources import ImageTable
-from data.sources.table_items import SharedPaths
+from data.sources.table.items import SharedPaths
 from data.spec import Classes, Image, Label, Labels, Number, Vector
 from tests.conftest import encode_picture, smooth_pixels
 

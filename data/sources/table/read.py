@@ -16,10 +16,10 @@ from data.names import printable, to_utf8
 from data.records import LabelValue, Outcome, Rejected, image_record
 from data.sources.base import chunks, prefetch
 from data.sources.labels import InvalidLabel, indicated_names, label_order, parse_label, shorten_value
-from data.sources.table_items import RowBlock, SharedPaths, TableItem
-from data.sources.table_paths import InvalidPath, PathResolver
-from data.sources.table_scan import NO_SPLIT, TWO_SPLITS, UNKNOWN_SPLIT
-from data.sources.table_splits import UNASSIGNED, UNKNOWN, role_of
+from data.sources.table.items import RowBlock, SharedPaths, TableItem
+from data.sources.table.paths import InvalidPath, PathResolver
+from data.sources.table.scan import NO_SPLIT, TWO_SPLITS, UNKNOWN_SPLIT
+from data.sources.table.splits import UNASSIGNED, UNKNOWN, role_of
 from data.spec import Image, Label, Labels
 from data.tables.rows import BadRow, Row, RowRange, Table
 

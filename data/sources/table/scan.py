@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from data.files.stream import visible_files
 from data.names import to_bytes
 from data.sources.base import Plan
-from data.sources.table_items import BlockCutter, BlockPart, TableItems, shared_part
-from data.sources.table_paths import InvalidPath, PathResolver, has_suffix
-from data.sources.table_splits import ROLES, UNASSIGNED, UNKNOWN, role_of
+from data.sources.table.items import BlockCutter, BlockPart, TableItems, shared_part
+from data.sources.table.paths import InvalidPath, PathResolver, has_suffix
+from data.sources.table.splits import ROLES, UNASSIGNED, UNKNOWN, role_of
 from data.tables.repeats import Entries
 from data.tables.rows import BadRow, Table
 

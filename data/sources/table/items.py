@@ -21,7 +21,8 @@ class RowBlock(NamedTuple):
     Attributes:
       table: path of the table below the data folder.
       rows: the range.
-      role: role of the rows to read, see `table_splits`; rows of other roles in the range belong to other items.
+      role: role of the rows to read, see `data.sources.table.splits`; rows of other roles in the range belong to other
+        items.
       fault: why all of them are rejected; "" if they are not.
       skip: places of rows in the range that other items have, because their path is in several rows.
     """
