@@ -97,6 +97,7 @@ def test_the_served_model_answers_over_grpc(listed: Listed) -> None:
     finally:
         server.terminate()
         server.wait(timeout=30)
+        server.stdout.close()  # type: ignore[union-attr]
     overall = listed.outcome.record["evaluation"]["slices"]["overall"]
     assert right / len(evaluated) == pytest.approx(overall["sparse_categorical_accuracy"], abs=1e-6)
 
