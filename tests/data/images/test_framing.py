@@ -111,16 +111,21 @@ def test_a_batch_of_pictures(fit):
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("side", [8, 120])  # in groups, and one by one
-def test_a_batch_is_its_pictures(fit, side, encode, in_both):
-    spec = Image(side, side + 3, fit=fit, background="white")
-    plain = Image(side, side + 3, fit=fit)
+def test_a_batch_is_its_pictures(fit, side, encode):
     sizes = [(20, 30), (30, 20), (side, side + 3), (1, 50), (50, 1)] * 4
     files = [encode(noise(*size), "PNG" if size[0] % 3 else "JPEG") for size in sizes]
-    for one in (plain, spec):
-        got = in_both(lambda some, one=one: ops.decode_batch(some, one), files)
-        expected = [ops.decode_and_resize(tf.constant(file), one) for file in files]
-        np.testing.assert_array_equal(got, expected)
+    for background in ("", "white"):
+        spec = Image(side, side + 3, fit=fit, background=background)
+        batch, single = traced(ops.decode_batch, spec, [None]), traced(ops.decode_and_resize, spec, [])
+        got = batch(tf.constant(files))
+        np.testing.assert_array_equal(got, [single(tf.constant(file)) for file in files])
         np.testing.assert_array_equal(got[2], ops.decode(tf.constant(files[2]), 3))
+
+
+def traced(function, spec, shape):
+    """Return a function of strings as a graph: eager, each picture would trace its branches."""
+    signature = [tf.TensorSpec(shape, tf.string)]
+    return tf.function(lambda contents: function(contents, spec), signature, autograph=False)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,8 @@ def test_scaling_while_decoding_keeps_the_sides_that_are_used(fit, size, decoded
     spec = Image(40, 40, fit=fit, shrink_on_load=True)
     found = ops.decode_and_resize(contents, spec)
     np.testing.assert_array_equal(found, by_keras(ops.decode(contents, 3, (40, 40), fit=fit).numpy(), spec))
-    assert min(framing.fit_image(ops.decode(contents, 3, (40, 40), fit=fit), spec).shape[:2]) >= min(40, *size)
+    framed = framing.fit_image(ops.decode(contents, 3, (40, 40), fit=fit), spec)
+    assert min(framed.shape[:2]) >= min(40, *size) - 1  # Keras leaves out an odd row or column
 
 
 def test_a_narrow_strip_does_not_fill_the_memory(encode):
