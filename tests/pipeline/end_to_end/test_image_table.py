@@ -1,4 +1,4 @@
-"""Pictures that a table lists, from the table to the served model: run, asked over gRPC, compiled, run again."""
+"""Pictures that a table lists, from the table to the served model: run, asked over gRPC, run again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from components.task.reference import TaskReference
-from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from serving.client import Client
 from serving.engines import free_port
 from tests.pipeline.conftest import COMMAND, Outcome, Skewless, environment
@@ -112,21 +110,3 @@ def test_what_is_read_again_after_a_change(listed: Listed, skewless: Skewless) -
     changed = skewless("run", TASK, "--data", str(listed.data), root=listed.root, task="listed")
     assert changed.states()["ExampleGen"] == "executed"
     assert changed.record["data"]["contradiction_count"] == 2
-
-
-def test_compiled_and_run_from_its_file(listed: Listed, tmp_path: Path) -> None:
-    file, root = tmp_path / "listed.json", tmp_path / "root"
-    options = PlatformOptions("vertex", "host/skewless:1", "gs://bucket/root")
-    file.write_text(json.dumps(compile_pipeline(TaskReference(f"{TASK}:TASK", {}), options)))
-    command = [*COMMAND, "run", "--compiled", str(file), "--data", str(listed.data), "--root", str(root)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (version,) = (tmp_path / "root" / "listed" / "serving" / "listed").iterdir()
-    assert (version / "saved_model.pb").exists()
-    (manifest,) = (tmp_path / "root").rglob("manifest.json")
-    splits = json.loads(manifest.read_text())["splits"]
-    assert {name: sum(one["examples"] for one in files) for name, files in splits.items()} == {
-        "train": 36,
-        "eval": 12,
-        "test": 12,
-    }

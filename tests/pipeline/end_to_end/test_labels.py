@@ -26,6 +26,7 @@ TASK = "tests.tasks.shapes"
 COLOURS = {"bar": (40, 60, 230), "circle": (30, 200, 40), "square": (220, 30, 30)}
 """Of each shape; the names are in the order of the model's outputs."""
 COUNT = 240
+ORIENTATION = 0x0112  # EXIF's tag
 
 
 def _shapes(number: int) -> tuple[Image.Image, list[str]]:
@@ -45,19 +46,26 @@ def _shapes(number: int) -> tuple[Image.Image, list[str]]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures, and a table with a column of 0 and 1 for each shape; a fifth of the pictures is empty."""
+    """Pictures, some of them transparent or turned, and a table with a column of 0 and 1 for each shape.
+
+    A fifth of the pictures is empty, and another fifth is for validation.
+    """
     folder = tmp_path_factory.mktemp("shapes")
     (folder / "pictures").mkdir()
     with open(folder / "table.csv", "w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["path", *COLOURS])
+        table.writerow(["path", *COLOURS, "set", "stored"])
         for number in range(COUNT):
             picture, names = _shapes(number)
             if number % 3 == 0:  # the corner that is transparent is black if its alpha is dropped
                 picture.putalpha(255)
                 picture.paste((0, 0, 0, 0), (0, 0, 8, 8))
-            picture.save(folder / "pictures" / f"{number}.png")
-            table.writerow([f"pictures/{number}.png", *(int(name in names) for name in COLOURS)])
+            stored, exif = "upright", Image.Exif()
+            if number % 4 == 0:
+                picture, stored, exif[ORIENTATION] = picture.transpose(Image.Transpose.ROTATE_90), "turned", 6
+            picture.save(folder / "pictures" / f"{number}.png", exif=exif)
+            split = "validation" if number % 5 == 0 else "train"
+            table.writerow([f"pictures/{number}.png", *(int(name in names) for name in COLOURS), split, stored])
     return folder
 
 
@@ -155,6 +163,9 @@ def test_served_labels_are_right_over_grpc_and_rest_and_as_good_as_the_record_sa
     slices = record["evaluation"]["slices"]
     of_labels = metrics.average_precision_score(truth, scores, average=None)
     assert slices["overall"]["mean_average_precision"] == pytest.approx(of_labels.mean(), abs=1e-6)
+    assert (
+        slices["stored:turned"]["example_count"] + slices["stored:upright"]["example_count"] == len(truth) == COUNT / 5
+    )
     f1 = metrics.f1_score(truth, chosen, average=None)
     for place, name in enumerate(COLOURS):
         assert slices[f"label:{name}"]["average_precision"] == pytest.approx(of_labels[place], abs=1e-6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,10 +14,8 @@ import tensorflow as tf
 from PIL import Image as Pil
 from PIL import ImageOps
 
-from components.task.reference import TaskReference
 from data.images import ops
 from data.spec import Image, Orientation
-from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from serving.client import Client
 from serving.engines import free_port
 from tests.conftest import encode_picture
@@ -173,17 +170,3 @@ def test_files_bytes_and_pil_images_get_the_same_answer_over_grpc(turned: Turned
     jpegs = [Pil.open(path) for path, _ in files if path.suffix == ".jpeg"]
     close = [one.label for one in client.predict_images(jpegs)]
     assert close == [answer.label for answer, (path, _) in zip(answers, files, strict=True) if path.suffix == ".jpeg"]
-
-
-def test_compiled_and_run_from_its_file(turned: Turned, tmp_path: Path) -> None:
-    file, root = tmp_path / "turned.json", tmp_path / "root"
-    options = PlatformOptions("vertex", "host/skewless:1", "gs://bucket/root")
-    file.write_text(json.dumps(compile_pipeline(TaskReference(f"{NAME}:TASK", {}), options)))
-    command = [*COMMAND, "run", "--compiled", str(file), "--data", str(turned.data), "--root", str(root)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (version,) = (root / "turned" / "serving" / "turned").iterdir()
-    serving = tf.saved_model.load(str(version)).signatures["serving_default"]
-    files = turned.files("validation")
-    scores = serving(tf.constant([path.read_bytes() for path, _ in files]))["scores"].numpy()
-    assert (scores.argmax(axis=1) == [index for _, index in files]).mean() > 0.95
