@@ -2,7 +2,7 @@
 
     python -m benchmarks.table
 
-Each plan is made in a process of its own; the memory is its peak above that of the process before it. The peer is
+Each plan runs in a new process; the memory is its peak above that of the process before it. The peer is
 `pandas.read_csv` or `read_parquet` of the same file, with which Keras' `flow_from_dataframe` begins.
 """
 

@@ -145,8 +145,7 @@ class Classes:
 
     def __post_init__(self) -> None:
         check_fields(self, "label")
-        if len(set(self.names)) != len(self.names):
-            raise UsageError(f"label.names contains a name twice: {', '.join(self.names)}")
+        _check_no_repeats(self.names)
         if len(self.names) == 1 or "" in self.names:
             raise UsageError(f"label.names must be two or more names that are not empty, got {self.names}")
 
@@ -169,10 +168,14 @@ class Labels:
 
     def __post_init__(self) -> None:
         check_fields(self, "label")
-        if len(set(self.names)) != len(self.names):
-            raise UsageError(f"label.names contains a name twice: {', '.join(self.names)}")
+        _check_no_repeats(self.names)
         if "" in self.names:
             raise UsageError(f"label.names must be names that are not empty, got {self.names}")
+
+
+def _check_no_repeats(names: tuple[str, ...]) -> None:
+    if len(set(names)) != len(names):
+        raise UsageError(f"label.names contains a name twice: {', '.join(names)}")
 
 
 @dataclass(frozen=True)

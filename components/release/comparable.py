@@ -76,7 +76,7 @@ def check_comparable(model: str, schema: schema_pb2.Schema, records: Iterable[by
         kind = "several labels" if several else "classes"
         return Comparable(f"the last model answers with {kind} ({list_names(known, NAMED)})")
     verdict = _compare(known, classes_of(schema))
-    return Comparable(verdict.reason) if several else verdict  # each label is a question of its own
+    return Comparable(verdict.reason) if several else verdict  # labels are compared only if all names are equal
 
 
 def _classes(found: Answers) -> tuple[str, ...] | None:

@@ -156,7 +156,7 @@ def _label_findings(
 
 
 def _expected_label(trained: TrainedModel, names: Sequence[str]) -> int | list[int]:
-    """Return the index of a record's class, -1 if it is none of the model's; with several labels zeros and ones."""
+    """Return the index of a record's class, -1 if the model lacks it; for several labels a 0 or 1 for each name."""
     if trained.task.is_multi_label:
         return [int(name in names) for name in trained.classes]
     name = "".join(names)

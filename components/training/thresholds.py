@@ -66,4 +66,4 @@ def best_threshold(scores: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> fl
     best = ends[np.argmax(f1)]
     score, below = ranked[best], ranked[best + 1] if best + 1 < len(ranked) else np.float32(0)
     middle = np.float32((np.float64(score) + np.float64(below)) / 2)
-    return float(middle if below < middle else score)  # between neighbouring numbers of float32 there is none
+    return float(middle if below < middle else score)  # float32 has no number between two neighbours

@@ -14,8 +14,8 @@ from data.files.remote import is_remote
 def visible_files(folder: str) -> Iterator[str]:
     """Yield the path below `folder` of everything that is not a folder, in any order.
 
-    Hidden files and folders are left out; each folder is entered once, whatever links lead to it; what cannot be read
-    is left out.
+    Hidden files and folders, and folders that cannot be read, are skipped. Each folder is entered once, also if several
+    links lead to it.
 
     Args:
       folder: local or remote.

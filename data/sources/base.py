@@ -17,7 +17,7 @@ from data.errors import UsageError
 from data.fields import check_fields
 from data.names import list_names, printable
 from data.records import Outcome
-from data.spec import Feature, Label
+from data.spec import Feature, Label, Labels
 
 # Records read, checked and encoded together. It bounds memory, and lets one chunk decode while the one before it is
 # written.
@@ -132,6 +132,21 @@ class Source(abc.ABC):
         Yields:
           A `Record` for each example, or a `Rejected` with the reason why it cannot be used.
         """
+
+
+def require_one_label(label: Label, what: str, hint: str) -> None:
+    """Check that the label is not `Labels`.
+
+    Args:
+      label: the task's label.
+      what: what the source reads, for the error.
+      hint: which sources read several labels.
+
+    Raises:
+      UsageError: If it is.
+    """
+    if isinstance(label, Labels):
+        raise UsageError(f"{what}: the label must be Classes or Number, not Labels", hint=hint)
 
 
 def list_found(names: Iterable[str]) -> str:

@@ -16,10 +16,10 @@ from data.errors import DataError, UsageError
 from data.files.open_file import opened
 from data.names import list_names, printable
 from data.records import Outcome, Rejected, vector_record
-from data.sources.base import BLOCK
+from data.sources.base import BLOCK, require_one_label
 from data.sources.labels import InvalidLabel, parse_label, parse_number, shorten_value
 from data.sources.split_files import FileSource
-from data.spec import Feature, Label, Labels, Vector
+from data.spec import Feature, Label, Vector
 
 _LONGEST_LINE = 1 << 20  # bytes; a file whose lines end in CR only is a single line
 
@@ -74,11 +74,8 @@ class Csv(FileSource):
         Raises:
           UsageError: If the label is `Labels`.
         """
-        if isinstance(label, Labels):
-            raise UsageError(
-                "Csv reads one label a row: the label must be Classes or Number, not Labels",
-                hint="Rows of numbers with several labels: Arrays (a matrix of 0 and 1) or TFRecords.",
-            )
+        hint = "Rows of numbers with several labels: Arrays (a matrix of 0 and 1) or TFRecords."
+        require_one_label(label, "Csv reads one label a row", hint)
 
     @staticmethod
     def is_data_file(name: str) -> bool:

@@ -14,8 +14,8 @@ from data.files.listing import FILE, FOLDER, Entry, entries
 from data.names import printable
 from data.records import Outcome
 from data.sources.arrays import pick_identical, plan_pairs, read_pairs
-from data.sources.base import Plan, Source, list_found
-from data.spec import Feature, Label, Labels
+from data.sources.base import Plan, Source, list_found, require_one_label
+from data.spec import Feature, Label
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,8 @@ class Idx(Source):
         Raises:
           UsageError: If the label is `Labels`.
         """
-        if isinstance(label, Labels):
-            raise UsageError(
-                "Idx reads one label a picture: the label must be Classes or Number, not Labels",
-                hint="Pictures with several labels: Arrays (a matrix of 0 and 1), TFRecords or an ImageFolder.",
-            )
+        hint = "Pictures with several labels: Arrays (a matrix of 0 and 1), TFRecords or an ImageFolder."
+        require_one_label(label, "Idx reads one label a picture", hint)
 
     def plan(self, folder: str, feature: Feature, label: Label | None = None) -> Plan:
         """List blocks of rows, (images, labels, first row, last row + 1), by split.
