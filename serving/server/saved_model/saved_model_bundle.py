@@ -17,6 +17,7 @@ from serving.server.saved_model.tensors import Array
 SERVE = ("serve",)
 SAVED_MODEL = "saved_model.pb"
 _NO_DEADLINE_S = 1e8  # a gRPC call without a deadline has about 1e19 s left
+_ATTEMPTS = 3
 
 
 class SavedModelBundle:
@@ -73,14 +74,31 @@ class SavedModelBundle:
         outputs = [self._handle(name)[0] for name in fetches]
         inputs = {self._handle(name)[0]: feeds[name] for name in sorted(feeds)}
         try:
-            with _RunOptions(timeout) as options:
-                return list(self._session._call_tf_sessionrun(options, inputs, outputs, [], None))
+            return self._run_until_settled(inputs, outputs, timeout)
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except UnicodeDecodeError as error:
             # The error text quotes an input that is not UTF-8. Python loses the code of the error, but an op that
             # quotes its input reports it as invalid.
             raise invalid_argument(error.object.decode("utf-8", "replace")) from error
+
+    def _run_until_settled(
+        self, inputs: Mapping[Any, Array], outputs: Sequence[Any], timeout: float | None
+    ) -> list[Any]:
+        """Run the graph again if TensorFlow reports its own cancellation instead of the error that caused it.
+
+        If an op inside a function fails, the executor cancels the rest of the graph. A loop outside the function that
+        notices this first ends the run as CANCELLED, and the op's error is lost. Nothing else cancels a run: a deadline
+        has its own code.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                with _RunOptions(timeout) as options:
+                    return list(self._session._call_tf_sessionrun(options, inputs, outputs, [], None))
+            except tf.errors.CancelledError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
 
     def dtype(self, tensor: str) -> tf.DType:
         """Return the dtype of a tensor in the graph, by the tensor's name."""
