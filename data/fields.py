@@ -10,7 +10,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
@@ -28,7 +28,7 @@ class _TypeMismatch(Exception):
 def check_fields(settings: Any, section: str) -> None:
     """Check a frozen dataclass; call this first in its `__post_init__`.
 
-    A list becomes a tuple, and a numpy number a Python number.
+    A list becomes a tuple, a mapping a new dictionary, and a numpy number a Python number.
 
     Args:
       settings: the dataclass.
@@ -72,6 +72,8 @@ def _convert(value: Any, hint: Any) -> Any:
         return _convert_to_one_of(value, arguments)
     if origin is tuple:
         return _convert_tuple(value, arguments)
+    if origin is Mapping:
+        return _convert_mapping(value, arguments)
     if _fits(value, origin, arguments, hint):
         return _plain(value, hint)
     raise _TypeMismatch
@@ -117,6 +119,13 @@ def _convert_tuple(value: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(_convert(one, hint) for one, hint in zip(value, parts, strict=True))
 
 
+def _convert_mapping(value: Any, hints: tuple[Any, ...]) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise _TypeMismatch
+    of_key, of_value = hints
+    return {_convert(name, of_key): _convert(one, of_value) for name, one in value.items()}
+
+
 def _is_text(value: str) -> bool:
     """Return whether a protocol buffer can hold the text: it is UTF-8, which a file's name may not be."""
     try:
@@ -143,4 +152,7 @@ def _describe_type(hint: Any) -> str:
         return f"a tuple of {_describe_type(arguments[0]).removeprefix('a ')}{plural}"
     if origin is tuple:
         return f"({', '.join(map(_describe_type, arguments))})"
+    if origin is Mapping:
+        of_key, of_value = (_describe_type(one).removeprefix("a ") for one in arguments)
+        return f"a dictionary of {of_key} to {of_value}"
     return "a function" if origin is Callable else _TYPE_NAMES.get(hint) or f"a {getattr(hint, '__name__', hint)}"

@@ -32,7 +32,7 @@ def build_for_training(task: Task, classes: int) -> keras.Model:
     if task.augment != Augmentation():
         inputs = keras.Input(task.feature.shape, dtype="uint8")
         model = keras.Model(inputs, model(Augment(task.augment, task.train.seed)(inputs)), name=model.name)
-    compile_model(model, task, task.train.learning_rate)
+    compile_model(model, task, task.train.learning_rate or 1e-3)
     return model
 
 

@@ -51,7 +51,7 @@ def describe_dependencies(value: Any, prefix: str) -> dict[str, str]:
         return found
     if callable(value):
         return {prefix: f"code {code_hash(value)}"}
-    return {prefix: repr(value)}
+    return {prefix: repr(dict(sorted(value.items())) if isinstance(value, dict) else value)}
 
 
 def code_hash(target: Any) -> str:

@@ -53,7 +53,7 @@ def apply_settings(task: T, settings: Mapping[str, str]) -> T:
 
 
 def setting_names(value: Any, prefix: str = "") -> list[str]:
-    """List the dotted names of all plain fields: numbers, texts, flags, and tuples of them or of pairs of them."""
+    """List the dotted names of all plain fields: numbers, texts, flags, and tuples and dictionaries of them."""
     found = []
     for name, hint in types_of(type(value)).items():
         inner = getattr(value, name)
@@ -70,7 +70,7 @@ def _is_plain(hint: Any) -> bool:
         return True
     if origin in (typing.Union, types.UnionType):
         return any(_is_plain(one) for one in typing.get_args(hint))
-    if origin is tuple:
+    if origin in (tuple, Mapping):
         return all(_is_plain(one) for one in typing.get_args(hint) if one is not Ellipsis)
     return hint in (int, float, str, bool)
 
@@ -112,6 +112,8 @@ def _convert(hint: Any, text: str, key: str) -> Any:
         return _convert_to_one(arguments, text, key)
     if origin is tuple:
         return _convert_parts(arguments, text, key)
+    if origin is Mapping:
+        return _convert_pairs(arguments, text, key)
     if origin is typing.Literal:
         if text not in arguments:
             raise UsageError(f"{key} must be one of {', '.join(map(str, arguments))}, got '{text}'")
@@ -154,6 +156,21 @@ def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]
         _convert(hint, part.replace(":", ",") if typing.get_origin(hint) is tuple else part, key)
         for hint, part in zip(hints, parts, strict=True)
     )
+
+
+def _convert_pairs(hints: Sequence[Any], text: str, key: str) -> dict[Any, Any]:
+    """Convert `a:1,b:2` to a dictionary; the last colon of a part separates name and value."""
+    of_name, of_value = hints
+    found: dict[Any, Any] = {}
+    for part in text.split(",") if text else []:
+        name, colon, value = (one.strip() for one in part.rpartition(":"))
+        if not (colon and name and value):
+            raise UsageError(f"{key} must be NAME:VALUE, separated by commas, got '{text}'")
+        converted = _convert(of_name, name, key)
+        if converted in found:
+            raise UsageError(f"{key} has {name} twice: '{text}'", hint="Remove one of them.")
+        found[converted] = _convert(of_value, value, key)
+    return found
 
 
 def flatten_settings(value: Any, prefix: str = "") -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -56,7 +56,9 @@ class Evaluate:
     min_accuracy: float = 0.0
     min_average_precision: float = 0.0
     max_error: float | None = None
-    max_drop: float = 0.0
+    minimum: Mapping[str, float] = field(default_factory=dict)
+    maximum: Mapping[str, float] = field(default_factory=dict)
+    max_drop: float | Mapping[str, float] = 0.0
     slices: tuple[str, ...] = ("label",)
     split: Literal["eval", "test"] = "eval"
 
@@ -66,8 +68,9 @@ class Evaluate:
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"evaluate.{name} must be 0 to 1, got {getattr(self, name)}")
         for name in ("max_error", "max_drop"):
-            if (getattr(self, name) or 0) < 0:
-                raise UsageError(f"evaluate.{name} must not be below 0, got {getattr(self, name)}")
+            value = getattr(self, name) or 0
+            if not isinstance(value, Mapping) and value < 0:
+                raise UsageError(f"evaluate.{name} must not be below 0, got {value}")
 
     def check_limits(self, label: Label) -> None:
         """Check that the limits belong to the kind of label.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     import keras
 
     MakeCallback = Callable[[], keras.callbacks.Callback]
-else:
-    MakeCallback = Callable[..., Any]  # `check_fields` resolves type hints, and must not load Keras
+    Optimizer = Union[str, keras.optimizers.Optimizer, Callable[[], keras.optimizers.Optimizer]]
+    Loss = Union[str, keras.losses.Loss, Callable[[Any, Any], Any]]
+    Metric = Union[str, keras.metrics.Metric, Callable[[Any, Any], Any]]
+else:  # `check_fields` resolves type hints, and must not load Keras
+    MakeCallback = Callable[..., Any]
+    Optimizer = Loss = Metric = Union[str, object]
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 STRATEGIES = ("none", "mirrored", "multi_worker")
@@ -71,8 +75,18 @@ class Train:
       epochs: Number of passes over the training split.
       batch_size: Examples per step, of all devices together. The last batch of an epoch may be smaller: no example is
         left out.
-      optimizer: A name in `keras.optimizers`.
-      learning_rate: The optimizer's, at the beginning.
+      optimizer: A name in `keras.optimizers`, with settings if needed: "adamw(weight_decay=0.01, clipnorm=1.0)"; or a
+        Keras optimizer, or a function that returns one. Each phase trains with a new copy of it.
+      learning_rate: The optimizer's, at the beginning; None: 0.001 for a name, otherwise the object's own.
+      loss: A name in `keras.losses`, with settings if needed, a Keras loss, or a function (labels, outputs) -> losses;
+        empty: cross-entropy for classes and labels, the mean squared error for a number.
+      metrics: Metrics of training besides those of the label: names in `keras.metrics`, Keras metrics, or functions.
+      class_weight: Weight of each class in the loss of training, by name; a class without one weighs 1. "balanced"
+        gives all classes the same total weight; empty: each example weighs 1.
+      label_smoothing: Share of the label, 0 to 1, that the loss spreads over all classes.
+      mixed_precision: Type in which training computes, "float16" or "bfloat16"; empty: float32. The weights and the
+        exported model are float32.
+      steps_per_epoch: Steps after which an epoch ends; the next one reads on. None: one pass over the training split.
       schedule: Later learning rates: pairs (number of finished epochs, rate), on the command line "25:0.01,50:0.001";
         or a function (epoch from 0, rate) -> rate, as for Keras' LearningRateScheduler.
       fine_tune: A second phase with unfrozen layers.
@@ -96,8 +110,14 @@ class Train:
 
     epochs: int = 10
     batch_size: int = 32
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
+    optimizer: Optimizer = "adam"
+    learning_rate: float | None = None
+    loss: Loss = ""
+    metrics: tuple[Metric, ...] = ()
+    class_weight: Literal["", "balanced"] | Mapping[str, float] = ""
+    label_smoothing: float = 0.0
+    mixed_precision: Literal["", "float16", "bfloat16"] = ""
+    steps_per_epoch: int | None = None
     schedule: Schedule = ()
     fine_tune: FineTune = field(default_factory=FineTune)
     stop_when: str = ""
@@ -118,7 +138,7 @@ class Train:
     def __post_init__(self) -> None:
         check_fields(self, "train")
         self._check_numbers()
-        if self.optimizer.lower() not in OPTIMIZERS:
+        if isinstance(self.optimizer, str) and self.optimizer.lower() not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
@@ -135,7 +155,7 @@ class Train:
         for name in ("seed", "cache_mb", "histogram_epochs", "checkpoint_seconds"):
             if (getattr(self, name) or 0) < 0:
                 raise UsageError(f"train.{name} must not be below 0, got {getattr(self, name)}")
-        if self.learning_rate <= 0:
+        if self.learning_rate is not None and self.learning_rate <= 0:
             raise UsageError(f"train.learning_rate must be above 0, got {self.learning_rate}")
         if self.patience is not None and self.patience < 1:
             raise UsageError(f"train.patience must be at least 1, or none, got {self.patience}")

@@ -37,7 +37,7 @@ class Phase:
 
 def training_phases(train: Train) -> list[Phase]:
     """Return the phases of a training: one, or two if the task fine-tunes."""
-    found = [Phase("training", train.epochs, train.learning_rate)]
+    found = [Phase("training", train.epochs, train.learning_rate or 1e-3)]
     if train.fine_tune.epochs:
         found.append(Phase("fine-tuning", train.fine_tune.epochs, train.fine_tune.learning_rate))
     return found
