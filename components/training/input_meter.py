@@ -37,12 +37,12 @@ class InputMeter(keras.callbacks.Callback):
             self._given = tf.Variable([0.0, 0.0], dtype=tf.float64, trainable=False)  # times and examples, summed
 
     def timed(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Return the same batches (features [B, ...], labels [B]), counted and timed, without prefetch, for `fit`."""
+        """Return the same batches (features [B, ...], labels [B, ...], ...), counted and timed, without prefetch."""
 
-        def note(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def note(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
             now = tf.timestamp() - self._origin
-            self._given.assign_add(tf.stack([now, tf.cast(tf.size(labels), tf.float64)]))
-            return features, labels
+            self._given.assign_add(tf.stack([now, tf.cast(tf.shape(batch[0])[0], tf.float64)]))
+            return batch
 
         options = tf.data.Options()
         options.experimental_optimization.inject_prefetch = False
