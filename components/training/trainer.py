@@ -63,17 +63,35 @@ def run_fn(fn_args: FnArgs) -> None:
 def train_on(replicas: Replicas, fn_args: FnArgs) -> None:
     """Train on the replicas; their chief exports the model."""
     task = task_of(fn_args.custom_config)
-    keras.utils.set_random_seed(task.train.seed)
-    inputs = _read_inputs(task, fn_args, replicas)
-    model = _build_model(task, len(inputs.classes), replicas)
     with tempfile.TemporaryDirectory() as unused:  # the other processes save, too, but only the chief's files count
         checkpoints = Checkpoints(_checkpoint_folder(fn_args), "" if replicas.is_chief else unused)
-        results = fit_task(model, task, inputs.train, inputs.evaluation, checkpoints, fn_args.model_run_dir, replicas)
+        model, inputs, results = train_model(task, fn_args, replicas, checkpoints)
     if replicas.is_chief:
         _export(without_augmentation(model), task, inputs, results, fn_args)
     replicas.wait()
     if replicas.is_chief:
         checkpoints.clear()
+
+
+def train_model(
+    task: Task, fn_args: Any, replicas: Replicas, checkpoints: Checkpoints
+) -> tuple[keras.Model, _Inputs, dict[str, Any]]:
+    """Train the task's model, as the Trainer and each trial of a tuning do.
+
+    Args:
+      task: The task with its settings.
+      fn_args: `train_files`, `transform_output`, `schema_path`, and `model_run_dir` for TensorBoard's logs.
+      replicas: The replicas of the model.
+      checkpoints: Where to continue from, and where to save to.
+
+    Returns:
+      The trained model, its data, and the report of `fit_task`.
+    """
+    keras.utils.set_random_seed(task.train.seed)
+    inputs = _read_inputs(task, fn_args, replicas)
+    model = _build_model(task, len(inputs.classes), replicas)
+    logs = fn_args.model_run_dir
+    return model, inputs, fit_task(model, task, inputs.train, inputs.evaluation, checkpoints, logs, replicas)
 
 
 @dataclass(frozen=True)
