@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 
 from components.models.augment_layer import Augment
+from components.models.objective import Objective, objective_of
+from components.models.optimizer import optimizer_of
+from components.models.outputs import ends_in_logits, last_activation
+from components.models.precision import build_as_trained, training_policy
 from components.task.task import Task
 from data.augmentation.config import Augmentation
 from data.errors import UsageError, unknown
 from data.spec import Image
 
-_ROUNDING = 1e-3  # of a sum of float16 probabilities, too
+_ROUNDING = 1e-2  # of a sum of bfloat16 probabilities, too
 
 
 def build_for_training(task: Task, classes: int) -> keras.Model:
@@ -25,14 +28,15 @@ def build_for_training(task: Task, classes: int) -> keras.Model:
       classes: Number of classes, or of names of several labels; 0 if the label is a number.
 
     Raises:
-      UsageError: If the model's output does not fit the label.
+      UsageError: If the model's output does not fit the label or the loss.
     """
-    model = task.model(task.feature, classes)
+    model = build_as_trained(task, classes)
     check_output(model, task, classes)
-    if task.augment != Augmentation():
-        inputs = keras.Input(task.feature.shape, dtype="uint8")
-        model = keras.Model(inputs, model(Augment(task.augment, task.train.seed)(inputs)), name=model.name)
-    compile_model(model, task, task.train.learning_rate or 1e-3)
+    with training_policy(task.train):  # of the model as a whole; with float16 Keras then scales the loss
+        if task.augment != Augmentation():
+            inputs = keras.Input(task.feature.shape, dtype="uint8")
+            model = keras.Model(inputs, model(Augment(task.augment, task.train.seed)(inputs)), name=model.name)
+    compile_model(model, task, task.train.learning_rate)
     return model
 
 
@@ -44,47 +48,43 @@ def without_augmentation(model: keras.Model) -> keras.Model:
     return model
 
 
-def compile_model(model: keras.Model, task: Task, learning_rate: float) -> None:
+def compile_model(
+    model: keras.Model, task: Task, learning_rate: float | None, logits: bool = False, mixes: bool = False
+) -> Objective:
     """Compile the model with a new optimizer, and with the loss and the metrics for its output.
 
     All variables of these exist afterwards, not only after the first step, so that a checkpoint can be restored.
+
+    Args:
+      model: Gives [N, width].
+      task: With the settings of training.
+      learning_rate: At the beginning of the phase; None: the optimizer's own.
+      logits: Whether the model gives logits.
+      mixes: Whether the augmentation mixes the labels of several examples.
+
+    Returns:
+      What the model is compiled for.
+
+    Raises:
+      UsageError: If the optimizer, the loss or a metric does not fit.
     """
-    optimizer = keras.optimizers.get({"class_name": task.train.optimizer, "config": {"learning_rate": learning_rate}})
     width = model.output_shape[-1]
-    if task.is_multi_label:
-        model.compile(optimizer, keras.losses.BinaryCrossentropy(), metrics=_multi_label_metrics(width))
-    elif not task.is_classification:
-        model.compile(optimizer, keras.losses.MeanSquaredError(), metrics=[keras.metrics.MeanAbsoluteError("mae")])
-    elif width == 1:
-        model.compile(optimizer, keras.losses.BinaryCrossentropy(), metrics=[keras.metrics.BinaryAccuracy("accuracy")])
-    else:
-        accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
-        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(), metrics=[accuracy])
-    optimizer.build(model.trainable_variables)
+    objective = objective_of(task, width, logits, mixes)
+    model.compile(optimizer_of(task.train, learning_rate), objective.loss, metrics=list(objective.metrics))
+    model.optimizer.build(model.trainable_variables)
     blank = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
-    answer = np.zeros((1, width), "float32") if task.is_multi_label else np.zeros(1, "int64")
+    rows = task.is_multi_label or objective.one_hot
+    answer = np.zeros((1, width), "float32") if rows else np.zeros(1, "int64")
     with keras.StatelessScope():  # the metrics count nothing
         model.compute_metrics(blank, answer, model(blank, training=False))
-
-
-def _multi_label_metrics(labels: int) -> list[keras.metrics.Metric]:
-    """Return the metrics of several labels; the areas are means over the labels.
-
-    Keras approximates the areas with 200 thresholds, and counts a label without a positive example as 0. The
-    Evaluator's are exact, and leave such a label out.
-    """
-    return [
-        keras.metrics.BinaryAccuracy("binary_accuracy"),
-        keras.metrics.AUC(multi_label=True, num_labels=labels, name="auc"),
-        keras.metrics.AUC(curve="PR", multi_label=True, num_labels=labels, name="pr_auc"),
-    ]
+    return objective
 
 
 def check_output(model: keras.Model, task: Task, classes: int) -> None:
     """Check the output of the untrained model on a few examples of noise.
 
-    Blank examples would not do: their logits are 0, which is a valid probability, too. With logits instead of
-    probabilities the loss would be wrong, and the model would train badly without any error.
+    Blank examples would not do: all classes may be equally likely then. If the values are neither probabilities nor
+    logits, the loss would be wrong, and the model would train badly without any error.
 
     Args:
       model: Of the task, not compiled.
@@ -92,34 +92,45 @@ def check_output(model: keras.Model, task: Task, classes: int) -> None:
       classes: Number of classes, or of names of several labels; 0 if the label is a number.
 
     Raises:
-      UsageError: If the width does not fit the number of classes, or if the values are not probabilities.
+      UsageError: If the width does not fit the number of classes, if the values are neither probabilities nor logits,
+        or if the last layer and the loss contradict each other.
     """
     noise = 255 * np.random.default_rng(0).integers(0, 2, (8, *task.feature.shape))
-    output = np.asarray(model(noise.astype("uint8" if isinstance(task.feature, Image) else "float32"), training=False))
+    answer = model(noise.astype("uint8" if isinstance(task.feature, Image) else "float32"), training=False)
+    output = np.asarray(keras.ops.cast(answer, "float32"))  # numpy computes poorly with float16, and has no bfloat16
     legal = {1} if not classes else {classes, 1} if classes == 2 and task.is_classification else {classes}
     where = f"the model of task '{task.name}'"
     if output.ndim != 2 or output.shape[1] not in legal:
         kind = "labels" if task.is_multi_label else "classes"
         expected = " or ".join(f"[N, {width}]" for width in sorted(legal))
         raise UsageError(f"{where} gives {('N', *output.shape[1:])} for {classes} {kind}, expected {expected}")
-    if task.is_multi_label:
+    if ends_in_logits(model, task):
+        _check_logits(output, where)
+    elif task.is_multi_label:
         _check_sigmoids(model, output, where)
-    elif classes:
-        _check_probabilities(model, output, where)
+    elif classes and not _are_probabilities(output):
+        raise UsageError(
+            f"{where} gives neither probabilities (0 to 1, with sum 1) nor logits",
+            hint="End it in a softmax (for two classes in one sigmoid), or in a linear layer, which gives logits.",
+        )
 
 
-def _check_probabilities(model: keras.Model, output: np.ndarray, where: str) -> None:
-    """Check the answers [N, C], or [N, 1] of one sigmoid, for classes.
+def _are_probabilities(output: np.ndarray) -> bool:
+    """Return whether answers [N, C] for classes, or [N, 1] of one sigmoid, are between 0 and 1, with sum 1."""
+    sums = output.sum(axis=1) if output.shape[1] > 1 else np.ones(1)
+    return bool(output.min() >= 0 and output.max() <= 1 and abs(sums - 1).max() <= _ROUNDING)
+
+
+def _check_logits(output: np.ndarray, where: str) -> None:
+    """Check that answers [N, C] which the loss takes for logits are no probabilities of a softmax.
 
     Raises:
-      UsageError: If they are not probabilities.
+      UsageError: If they are.
     """
-    sums = output.sum(axis=1) if output.shape[1] > 1 else np.ones(1)
-    one_logit = _ends_in(model, keras.activations.linear) and output.shape[1] == 1  # may be in 0..1 by chance
-    if one_logit or output.min() < 0 or output.max() > 1 or abs(sums - 1).max() > _ROUNDING:
+    if output.shape[1] > 1 and _are_probabilities(output):
         raise UsageError(
-            f"{where} does not give probabilities (0 to 1, with sum 1)",
-            hint="Use softmax in the last layer, or one sigmoid for two classes.",
+            f"{where} gives probabilities with sum 1, but train.loss has from_logits=True, which adds a softmax",
+            hint="Remove from_logits=True, or the softmax of the model.",
         )
 
 
@@ -129,18 +140,15 @@ def _check_sigmoids(model: keras.Model, output: np.ndarray, where: str) -> None:
     Raises:
       UsageError: If they are the probabilities of a softmax, which exclude each other, or no probabilities.
     """
-    if _ends_in(model, keras.activations.sigmoid):  # saturated ones may have the sum 1 by chance
+    last = last_activation(model)
+    if last == "sigmoid":  # saturated ones may have the sum 1 by chance
         return
     sums_to_1 = output.shape[1] > 1 and abs(output.sum(axis=1) - 1).max() <= _ROUNDING
     hint = "Use one sigmoid for each label in the last layer; ConvNet and Transfer: --set model.activation=sigmoid"
-    if _ends_in(model, keras.activations.softmax) or sums_to_1 or isinstance(model.layers[-1], keras.layers.Softmax):
+    if last == "softmax" or sums_to_1:
         raise UsageError(f"{where} ends in a softmax; several labels need a sigmoid each", hint=hint)
-    if _ends_in(model, keras.activations.linear) or output.min() < 0 or output.max() > 1:
+    if output.min() < 0 or output.max() > 1:
         raise UsageError(f"{where} does not give a probability (0 to 1) for each label", hint=hint)
-
-
-def _ends_in(model: keras.Model, activation: Callable[..., Any]) -> bool:
-    return any(getattr(last, "activation", None) is activation for last in model.layers[-1:])
 
 
 def flat_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:

@@ -22,13 +22,14 @@ class ConvNet:
       filters: Numbers of filters of the 3x3 convolutions, one for each block; each block halves height and width.
       dense: Units of the dense layer after the blocks.
       dropout: Share of the dense layer's inputs that each step drops, 0 to 1.
-      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels.
+      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels, "linear" for
+        logits of either.
     """
 
     filters: tuple[int, ...] = (16, 32, 64, 64, 64)
     dense: int = 512
     dropout: float = 0.0
-    activation: Literal["softmax", "sigmoid"] = "softmax"
+    activation: Literal["softmax", "sigmoid", "linear"] = "softmax"
 
     def __post_init__(self) -> None:
         check_fields(self, "model")
@@ -42,7 +43,7 @@ class ConvNet:
     def __call__(self, feature: Feature, classes: int) -> keras.Model:
         """Return the model: uint8 [N, h, w, c] to probabilities [N, classes], or for two classes one sigmoid [N, 1].
 
-        With `activation="sigmoid"` there are always as many sigmoids as classes.
+        With `activation="sigmoid"` or "linear" there are always as many outputs as classes.
 
         Raises:
           UsageError: If the pictures are too small for the number of blocks.

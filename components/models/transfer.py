@@ -34,8 +34,8 @@ class Transfer:
       pooling: "flatten" the output of the cut, or "average" it over the picture.
       dense: Units of the head's hidden layer; 0: no hidden layer.
       dropout: Share of the hidden units that each step drops, 0 to 1.
-      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels; unused for a
-        number.
+      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels, "linear" for
+        logits of either; unused for a number.
     """
 
     backbone: str
@@ -45,7 +45,7 @@ class Transfer:
     pooling: Literal["flatten", "average"] = "flatten"
     dense: int = 1024
     dropout: float = 0.2
-    activation: Literal["softmax", "sigmoid"] = "softmax"
+    activation: Literal["softmax", "sigmoid", "linear"] = "softmax"
 
     def __post_init__(self) -> None:
         check_fields(self, "model")
