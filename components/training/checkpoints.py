@@ -48,14 +48,16 @@ class Progress:
 class Checkpoints:
     """The checkpoints of one training, and the weights of its best epoch, in a folder (local or remote)."""
 
-    def __init__(self, folder: str, writes_to: str = "") -> None:
+    def __init__(self, folder: str, writes_to: str = "", *, keep_last: bool = False) -> None:
         """Open the latest checkpoint.
 
         Args:
           folder: Folder of this training: the same data, model and settings.
           writes_to: Folder for the files of a process that must save together with the chief, but is not the chief.
+          keep_last: Whether the training saves its state at its end, too, to be continued with more epochs.
         """
         self._folder, self._writes_to = folder, writes_to or folder
+        self.keep_last = keep_last
         self._latest = tf.train.latest_checkpoint(folder)
 
     def progress(self) -> Progress:
@@ -174,8 +176,16 @@ class Save(keras.callbacks.Callback):
         """Save, if it is time; `EpochEnd` has moved the progress to the next epoch."""
         self._save_if_due()
 
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Save for a training that will be continued with more epochs."""
+        if self._checkpoints.keep_last:
+            self._save()
+
     def _save_if_due(self) -> None:
         if self._seconds is not None and self._replicas.agree(time.monotonic() - self._last >= self._seconds):
-            self._average()
-            self._checkpoints.save(self.model, self._progress, self._steps)
+            self._save()
             self._last = time.monotonic()
+
+    def _save(self) -> None:
+        self._average()
+        self._checkpoints.save(self.model, self._progress, self._steps)

@@ -14,7 +14,7 @@ from components.progress import LOGGER
 class Display(logging.Handler):
     """Handler of `components.progress` that shows progress next to a spinner, and a line when a component ends.
 
-    If the output is not a terminal (CI, a file), only the lines of the components are printed.
+    If the output is not a terminal (CI, a file), only the lines of the components and announced lines are printed.
     """
 
     def __init__(self, console: Console) -> None:
@@ -62,5 +62,8 @@ class Display(logging.Handler):
         self._console.print(f"{mark} {name} {seconds:6.1f} s  [dim]{escape(why)}[/]", highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a component's progress."""
+        """Show a component's progress: next to the spinner, or as a line that stays."""
+        if getattr(record, "stays", False):
+            self._console.print(f"       {escape(record.getMessage())}", highlight=False)
+            return
         self._status.update(f"[bold]{self._component}[/]  [dim]{escape(record.getMessage())}[/]")
