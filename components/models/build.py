@@ -48,9 +48,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
     return model
 
 
-def compile_model(
-    model: keras.Model, task: Task, learning_rate: float | None, logits: bool = False, mixes: bool = False
-) -> Objective:
+def compile_model(model: keras.Model, task: Task, learning_rate: float | None, mixes: bool = False) -> Objective:
     """Compile the model with a new optimizer, and with the loss and the metrics for its output.
 
     All variables of these exist afterwards, not only after the first step, so that a checkpoint can be restored.
@@ -59,7 +57,6 @@ def compile_model(
       model: Gives [N, width].
       task: With the settings of training.
       learning_rate: At the beginning of the phase; None: the optimizer's own.
-      logits: Whether the model gives logits.
       mixes: Whether the augmentation mixes the labels of several examples.
 
     Returns:
@@ -69,7 +66,7 @@ def compile_model(
       UsageError: If the optimizer, the loss or a metric does not fit.
     """
     width = model.output_shape[-1]
-    objective = objective_of(task, width, logits, mixes)
+    objective = objective_of(task, width, ends_in_logits(model, task), mixes)
     model.compile(optimizer_of(task.train, learning_rate), objective.loss, metrics=list(objective.metrics))
     model.optimizer.build(model.trainable_variables)
     blank = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+from components.task import keras_text
 from components.task.task import Task
 from data.errors import UsageError
 from data.spec import Number
@@ -103,16 +103,13 @@ def _passes_on(step: Any) -> bool:
 
 def _stated_by(loss: Any) -> bool | None:
     """Return `from_logits` of a loss (a text, a Keras loss or a function); None if it does not state it."""
-    if not isinstance(loss, str):
-        parameter = None if isinstance(loss, keras.losses.Loss) else _parameters(loss).get("from_logits")
-        return getattr(loss, "from_logits", None) if parameter is None else bool(parameter.default)
-    try:
-        call = ast.parse(loss.strip(), mode="eval").body
-    except SyntaxError:  # refused where the loss is made
-        return None
-    given = call.keywords if isinstance(call, ast.Call) else []
-    values = [one.value for one in given if one.arg == "from_logits"]
-    return bool(values[0].value) if values and isinstance(values[0], ast.Constant) else None
+    if isinstance(loss, str):
+        found = keras_text.parse_text(loss, "train.loss").settings.get("from_logits") if loss else None
+    elif isinstance(loss, keras.losses.Loss):
+        found = getattr(loss, "from_logits", None)
+    else:
+        found = getattr(_parameters(loss).get("from_logits"), "default", None)
+    return None if found is None else bool(found)
 
 
 def _parameters(function: Any) -> dict[str, inspect.Parameter]:
