@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
+from components.task import keras_text
 from data.errors import UsageError, unknown
 from data.fields import check_fields
 from data.service_address import host_port
@@ -23,7 +24,7 @@ else:  # `check_fields` resolves type hints, and must not load Keras
     MakeCallback = Callable[..., Any]
     Optimizer = Loss = Metric = Union[str, object]
 
-OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")  # need no look into Keras, which takes seconds to import
 STRATEGIES = ("none", "mirrored", "multi_worker")
 _STOP = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
 
@@ -138,8 +139,10 @@ class Train:
     def __post_init__(self) -> None:
         check_fields(self, "train")
         self._check_numbers()
-        if isinstance(self.optimizer, str) and self.optimizer.lower() not in OPTIMIZERS:
-            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
+        self._check_optimizer()
+        self._check_loss()
+        for one in self.metrics:
+            _check_keras(one, "train.metrics", "metrics", "Metric")
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
         self._check_data_service()
@@ -159,6 +162,21 @@ class Train:
             raise UsageError(f"train.learning_rate must be above 0, got {self.learning_rate}")
         if self.patience is not None and self.patience < 1:
             raise UsageError(f"train.patience must be at least 1, or none, got {self.patience}")
+
+    def _check_optimizer(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            _check_keras(self.optimizer, "train.optimizer", "optimizers", "Optimizer")
+
+    def _check_loss(self) -> None:
+        if self.loss != "":
+            _check_keras(self.loss, "train.loss", "losses", "Loss")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"train.label_smoothing must be 0 to below 1, got {self.label_smoothing}")
+        if self.label_smoothing and self.loss != "":
+            raise UsageError(
+                "train.label_smoothing cannot be used with train.loss: it belongs to the default loss",
+                hint='Give it to the loss: --set "train.loss=categorical_crossentropy(label_smoothing=0.1)"',
+            )
 
     def _check_data_service(self) -> None:
         if not self.data_service:
@@ -208,6 +226,27 @@ class Train:
                 f"train.stop_when must be a metric, a sign and a number, got '{self.stop_when}'",
                 hint='For example --set "train.stop_when=accuracy > 0.89"',
             ) from None
+
+
+def _check_keras(value: Any, setting: str, module: str, base: str) -> None:
+    """Check a setting that is a text, a Keras object, or a function.
+
+    Args:
+      value: The setting's.
+      setting: Name of the setting.
+      module: Of Keras, which is also the function of `keras_text` with the legal names: "optimizers".
+      base: Base class in the module: "Optimizer".
+
+    Raises:
+      UsageError: If it is something else, or if Keras does not know the text.
+    """
+    if isinstance(value, str):
+        keras_text.check_text(value, setting, getattr(keras_text, module)())
+        return
+    import keras
+
+    if not (callable(value) or isinstance(value, getattr(getattr(keras, module), base))):
+        raise UsageError(f"{setting} must be a text, a Keras {base.lower()} or a function, got {value!r}")
 
 
 def _check_schedule(schedule: Schedule) -> None:
