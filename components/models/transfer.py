@@ -57,7 +57,7 @@ class Transfer:
             raise UsageError(f"model.dense must be 0 to {MAX_DENSE} units, got {self.dense}")
         if not 0 < self.alpha <= MAX_ALPHA:
             raise UsageError(f"model.alpha must be above 0 and at most {MAX_ALPHA}, got {self.alpha}")
-        if self.alpha != 1 and not _has_alpha(self.backbone):
+        if self.alpha != 1 and not has_alpha(self.backbone):
             raise UsageError(
                 f"model.alpha: {self.backbone} has no width multiplier", hint="Only the MobileNets have one."
             )
@@ -103,7 +103,7 @@ class Transfer:
         """Return the backbone up to its cut, with its weights."""
         make = getattr(keras.applications, self.backbone)
         options: dict[str, Any] = {"include_top": False, "input_shape": feature.shape}
-        if _has_alpha(self.backbone):
+        if has_alpha(self.backbone):
             options["alpha"] = self.alpha
         try:
             model = make(weights=None, **options)
@@ -146,7 +146,13 @@ class Transfer:
             )
 
 
-def _has_alpha(backbone: str) -> bool:
+def list_backbones() -> list[str]:
+    """Return the names of the classes of `keras.applications` that `Transfer` knows."""
+    return sorted(_modules())
+
+
+def has_alpha(backbone: str) -> bool:
+    """Return whether a backbone has a width multiplier."""
     return "alpha" in inspect.signature(getattr(keras.applications, backbone)).parameters
 
 

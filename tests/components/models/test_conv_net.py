@@ -48,9 +48,37 @@ def test_several_labels_get_a_sigmoid_each(labels: int) -> None:
     assert model.output_shape == (None, labels) and model.layers[-1].activation is keras.activations.sigmoid
 
 
+def test_a_network_with_batch_normalization_and_average_pooling() -> None:
+    """Compare with the layers, written out, with the same weights."""
+    theirs = keras.Sequential(
+        [
+            keras.Input((8, 12, 1)),
+            keras.layers.Conv2D(4, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(6, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    ours = ConvNet((4, 6), dense=0, batch_norm=True, pooling="average")(Image(8, 12, 1), 3)
+    theirs.set_weights(ours.get_weights())
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 12, 1), np.uint8)
+    for training in (False, True):
+        np.testing.assert_allclose(
+            ours(pixels, training=training), theirs(pixels / np.float32(255), training=training), rtol=1e-4
+        )
+
+
 def test_wrong_settings_and_too_small_pictures_are_rejected() -> None:
     with pytest.raises(UsageError, match="28x28 are too small for 5 blocks"):
         ConvNet()(Image(28, 28), 2)
-    for wrong in ({"filters": ()}, {"dense": 0}, {"dropout": 1.0}, {"activation": "relu"}):
+    with pytest.raises(UsageError, match="8x8 are too small for 4 blocks"):
+        ConvNet((4, 4, 4, 4), batch_norm=True)(Image(8, 8), 2)
+    for wrong in ({"filters": ()}, {"filters": (0,)}, {"dense": -1}, {"dropout": 1.0}, {"activation": "relu"}):
         with pytest.raises(UsageError):
             ConvNet(**wrong)
