@@ -10,7 +10,7 @@ import math
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
@@ -134,6 +134,13 @@ def _is_text(value: str) -> bool:
         return False
 
 
+def describe_choices(choices: Sequence[str]) -> str:
+    """Return the values of a Literal for an error message; an empty one comes last."""
+    named = [one for one in choices if one]
+    found = named[0] if len(named) == 1 else f"one of {', '.join(named)}"
+    return found if len(named) == len(choices) else f"{found}, or empty"
+
+
 def _describe_limit(value: Any) -> str:
     if isinstance(value, int):
         return "" if abs(value) <= LARGEST else f" of at most {LARGEST}"
@@ -146,7 +153,7 @@ def _describe_type(hint: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(_describe_type, arguments)))
     if origin is typing.Literal:
-        return f"one of {', '.join(map(str, arguments))}"
+        return describe_choices(arguments)
     if origin is tuple and Ellipsis in arguments:
         plural = "s" if arguments[0] in _TYPE_NAMES else ""
         return f"a tuple of {_describe_type(arguments[0]).removeprefix('a ')}{plural}"

@@ -15,7 +15,8 @@ import keras
 
 from components.models.on_probabilities import OnProbabilities
 from components.task import keras_text
-from components.task.keras_copy import copy_of, own_name
+from components.task.keras_config import copy_of
+from components.task.metric_names import added_metrics, metric_name
 from components.task.task import Task
 from data.errors import UsageError
 
@@ -63,11 +64,12 @@ def objective_of(task: Task, width: int, logits: bool = False, mixes: bool = Fal
     Raises:
       UsageError: If a loss or metric does not fit the label.
     """
-    own = [_metric(one) for one in task.train.metrics]
+    usual = _default_metrics(task, width)
+    own = [_metric(one) for one in added_metrics([one.name for one in usual], task.train.metrics)]
     loss = _own_loss(task, logits)
     dense = task.is_classification and width > 1
     one_hot = dense and (task.train.label_smoothing > 0 or mixes or any(map(_needs_rows, [loss, *own])))
-    found = Objective(loss or _default_loss(task, width, logits), (*_default_metrics(task, width), *own), False)
+    found = Objective(loss or _default_loss(task, width, logits), (*usual, *own), False)
     if one_hot:
         found = replace(found, loss=_of_rows(found.loss), metrics=tuple(map(_of_rows, found.metrics)), one_hot=True)
     if task.train.label_smoothing:
@@ -94,14 +96,13 @@ def _own_loss(task: Task, logits: bool) -> Any:
 
 def _metric(metric: Any) -> keras.metrics.Metric:
     """Return a new metric with the settings of a task's."""
+    name = metric_name(metric)
     if isinstance(metric, str):
-        cls = keras_text.class_of(keras_text.parse_text(metric, "train.metrics"), "train.metrics", keras_text.metrics())
-        name = inspect.signature(cls).parameters["name"].default or keras_text.snake_case(cls.__name__)
         return keras_text.make_object(metric, "train.metrics", keras_text.metrics(), name=name)
     metric = _created(metric, keras_text.metrics())
     if isinstance(metric, keras.metrics.Metric):
-        return copy_of(metric, "train.metrics", name=own_name(metric))
-    return keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
+        return copy_of(metric, "train.metrics", name=name)
+    return keras.metrics.MeanMetricWrapper(metric, name=name)
 
 
 def _created(value: Any, catalog: keras_text.Catalog) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 
 from components.task import keras_text
-from components.task.keras_copy import copy_of
+from components.task.keras_config import copy_of
+from components.task.keras_fields import has_schedule, two_rates
 from components.task.train_config import Train
 from data.errors import UsageError
 
@@ -15,7 +16,7 @@ DEFAULT_RATE = 1e-3  # of an optimizer that has only a name, whichever it is
 
 
 def optimizer_of(train: Train, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-    """Return a new optimizer with the settings of a task.
+    """Return a new optimizer with the settings of a task, without a state.
 
     Args:
       train: The settings.
@@ -33,11 +34,19 @@ def optimizer_of(train: Train, learning_rate: float | None = None) -> keras.opti
 
 
 def initial_rate(train: Train) -> float | None:
-    """Return the learning rate at the beginning of the training; None if the optimizer has a schedule of its own."""
-    if train.learning_rate or isinstance(train.optimizer, str):
+    """Return the learning rate at the beginning of the training; None if the optimizer has a schedule of its own.
+
+    Raises:
+      UsageError: If it has one, and the settings have another one.
+    """
+    if isinstance(train.optimizer, str):
         return train.learning_rate or DEFAULT_RATE
-    rate = _inner(own_optimizer(train))._learning_rate
-    return None if callable(rate) else float(rate)
+    own = own_optimizer(train)
+    if not has_schedule(own):
+        return train.learning_rate or float(own.learning_rate)
+    if train.learning_rate or train.schedule:
+        raise two_rates(train.learning_rate)
+    return None
 
 
 def own_optimizer(train: Train) -> keras.optimizers.Optimizer:
@@ -51,11 +60,6 @@ def own_optimizer(train: Train) -> keras.optimizers.Optimizer:
     if not isinstance(found, keras.optimizers.Optimizer):
         raise UsageError(f"train.optimizer must return a Keras optimizer, got a {type(found).__name__}")
     return found
-
-
-def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return the optimizer inside a LossScaleOptimizer, or the optimizer itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _with_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> keras.optimizers.Optimizer:

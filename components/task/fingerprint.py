@@ -22,6 +22,8 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from components.task.keras_config import config_text, has_config, parts_inside
+
 FRAMEWORK = ("data", "serving", "components")
 PACKAGES = ("keras", "tensorflow", "tfx")
 """Installed packages that compute the results; another version may compute other results."""
@@ -37,8 +39,8 @@ def describe_dependencies(value: Any, prefix: str) -> dict[str, str]:
       prefix: Dotted name of the field.
 
     Returns:
-      Text by dotted name: of a dataclass the name of its class and every field, of code its hash, and what the
-      method `depends` of a dataclass returns.
+      Text by dotted name: of a dataclass the name of its class and every field, of code its hash, of a Keras object its
+      config, and what the method `depends` of a dataclass returns.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         found = {prefix: type(value).__name__}
@@ -49,9 +51,31 @@ def describe_dependencies(value: Any, prefix: str) -> dict[str, str]:
         if hasattr(value, "depends"):  # contents of files that its fields name
             found.update({f"{prefix}.{name}": text for name, text in value.depends().items()})
         return found
+    if has_config(value):
+        return {prefix: describe_object(value)}
     if callable(value):
         return {prefix: f"code {code_hash(value)}"}
+    if isinstance(value, tuple) and any(callable(one) or has_config(one) for one in value):
+        parts = [describe_dependencies(one, f"{prefix}.{number}") for number, one in enumerate(value)]
+        return {name: text for part in parts for name, text in part.items()}
     return {prefix: repr(dict(sorted(value.items())) if isinstance(value, dict) else value)}
+
+
+def describe_object(value: Any) -> str:
+    """Describe a Keras object: its class, its config, and the user's code that it contains.
+
+    Raises:
+      UsageError: If its config does not have all its settings.
+    """
+    mine = [one for one in (value, *parts_inside(value)) if _is_users(_module_of(one))]
+    codes = sorted({code_hash(one if isinstance(one, FunctionType) else type(one)) for one in mine})
+    texts = [config_text(value, is_own=value in mine)]
+    texts += [config_text(one, is_own=True) for one in mine if has_config(one) and one is not value]
+    return f"{texts[0]} code {_digest([*sorted(texts), *codes])}" if mine else texts[0]
+
+
+def _module_of(value: Any) -> str:
+    return str((value if isinstance(value, FunctionType) else type(value)).__module__)
 
 
 def code_hash(target: Any) -> str:
@@ -74,6 +98,8 @@ def _collect(target: Any, parts: dict[str, str]) -> None:
     if name in parts:
         return
     parts[name] = _source(target)
+    for base in getattr(target, "__bases__", ()):
+        _collect_name(base.__name__, base, parts)
     for code, scope in _codes(target):
         for used in _names(code):
             if used in scope:
@@ -90,6 +116,8 @@ def _collect_name(name: str, value: Any, parts: dict[str, str]) -> None:
             _collect(value, parts)
     elif isinstance(value, (int, float, str, bytes, bool, tuple, frozenset, type(None))):
         parts[f"constant {name}"] = repr(value)
+    elif has_config(value):
+        parts[f"constant {name}"] = describe_object(value)
     elif isinstance(value, (list, dict, set)):
         parts[f"constant {name}"] = repr(sorted(value.items()) if isinstance(value, dict) else value)
 

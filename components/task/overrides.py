@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import types
@@ -10,8 +9,9 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from components.task.keras_text import split_texts
 from data.errors import UsageError, unknown
-from data.fields import is_finite, types_of
+from data.fields import describe_choices, is_finite, types_of
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def _convert(hint: Any, text: str, key: str) -> Any:
         return _convert_pairs(arguments, text, key)
     if origin is typing.Literal:
         if text not in arguments:
-            raise UsageError(f"{key} must be one of {', '.join(map(str, arguments))}, got '{text}'")
+            raise UsageError(f"{key} must be {describe_choices(arguments)}, got '{text}'")
         return text
     if hint is bool:
         if text.lower() not in ("true", "false"):
@@ -133,19 +133,28 @@ def _convert(hint: Any, text: str, key: str) -> Any:
 
 
 def _convert_to_one(hints: Sequence[Any], text: str, key: str) -> Any:
-    """Convert the text to a value of the first type that accepts it."""
+    """Convert the text to a value of the first type that accepts it.
+
+    Raises:
+      UsageError: If no type does; it names what each of them expects.
+    """
     if type(None) in hints and text.lower() in ("none", ""):
         return None
-    *others, last = [one for one in hints if _is_plain(one)]
-    for hint in others:
-        with contextlib.suppress(UsageError):
+    expected, got = [], ""
+    for hint in filter(_is_plain, hints):
+        try:
             return _convert(hint, text, key)
-    return _convert(last, text, key)
+        except UsageError as error:
+            problem, _, got = str(error).partition(", got ")
+            if not got:
+                raise
+            expected.append(problem.removeprefix(f"{key} must be "))
+    raise UsageError(f"{key} must be {' or '.join(dict.fromkeys(expected))}, got {got}")
 
 
 def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]:
     """Convert `a,b` to a tuple; a tuple inside it is written `a:b`."""
-    parts = [part.strip() for part in text.split(",")] if text else []
+    parts = split_texts(text) if _holds_objects(hints) else [part.strip() for part in text.split(",")] if text else []
     if "" in parts:  # an empty class name would shift the index of those after it
         raise UsageError(f"{key} has an empty value between its commas: '{text}'")
     if Ellipsis in hints:
@@ -156,6 +165,11 @@ def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]
         _convert(hint, part.replace(":", ",") if typing.get_origin(hint) is tuple else part, key)
         for hint, part in zip(hints, parts, strict=True)
     )
+
+
+def _holds_objects(hints: Sequence[Any]) -> bool:
+    """Return whether the values may be Keras objects, whose texts have commas inside parentheses."""
+    return any(object in typing.get_args(hint) for hint in hints)
 
 
 def _convert_pairs(hints: Sequence[Any], text: str, key: str) -> dict[Any, Any]:
@@ -175,7 +189,7 @@ def _convert_pairs(hints: Sequence[Any], text: str, key: str) -> dict[Any, Any]:
 
 def flatten_settings(value: Any, prefix: str = "") -> dict[str, str]:
     """Return the value of each plain field as JSON, by dotted name."""
-    return {name: json.dumps(_get(value, name)) for name in setting_names(value, prefix)}
+    return {name: json.dumps(_get(value, name), default=repr) for name in setting_names(value, prefix)}
 
 
 def _get(value: Any, name: str) -> Any:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
-from components.task import keras_text
+from components.task.keras_config import has_config
+from components.task.keras_fields import check_keras, has_schedule, two_rates
 from data.errors import UsageError, unknown
 from data.fields import check_fields
 from data.service_address import host_port
+from data.spec import Label, Number
 
 if TYPE_CHECKING:
     import keras
@@ -139,10 +141,7 @@ class Train:
     def __post_init__(self) -> None:
         check_fields(self, "train")
         self._check_numbers()
-        self._check_optimizer()
-        self._check_loss()
-        for one in self.metrics:
-            _check_keras(one, "train.metrics", "metrics", "Metric")
+        self._check_objective()
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
         self._check_data_service()
@@ -160,18 +159,25 @@ class Train:
                 raise UsageError(f"train.{name} must not be below 0, got {getattr(self, name)}")
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise UsageError(f"train.learning_rate must be above 0, got {self.learning_rate}")
-        if self.patience is not None and self.patience < 1:
-            raise UsageError(f"train.patience must be at least 1, or none, got {self.patience}")
-
-    def _check_optimizer(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            _check_keras(self.optimizer, "train.optimizer", "optimizers", "Optimizer")
-
-    def _check_loss(self) -> None:
-        if self.loss != "":
-            _check_keras(self.loss, "train.loss", "losses", "Loss")
+        for name in ("patience", "steps_per_epoch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"train.{name} must be at least 1, or none, got {value}")
         if not 0 <= self.label_smoothing < 1:
             raise UsageError(f"train.label_smoothing must be 0 to below 1, got {self.label_smoothing}")
+        if any(weight < 0 for weight in _values(self.class_weight)):
+            raise UsageError(f"train.class_weight must not be below 0, got {self.class_weight}")
+
+    def _check_objective(self) -> None:
+        """Check the optimizer, the loss, the metrics, and the settings that depend on them."""
+        if self.optimizer not in OPTIMIZERS:
+            check_keras(self.optimizer, "train.optimizer", "optimizers", "Optimizer")
+        if has_config(self.optimizer) and has_schedule(self.optimizer) and (self.learning_rate or self.schedule):
+            raise two_rates(self.learning_rate)
+        if self.loss != "":
+            check_keras(self.loss, "train.loss", "losses", "Loss")
+        for one in self.metrics:
+            check_keras(one, "train.metrics", "metrics", "Metric")
         if self.label_smoothing and self.loss != "":
             raise UsageError(
                 "train.label_smoothing cannot be used with train.loss: it belongs to the default loss",
@@ -187,6 +193,20 @@ class Train:
                 "train.data_service cannot be used with train.strategy=multi_worker: it does not keep the order of"
                 " the examples, from which each worker takes its share",
                 hint="Remove one of them: with multi_worker, each worker decodes its own share.",
+            )
+
+    def check_label(self, label: Label) -> None:
+        """Check that the settings of the loss apply to a kind of label.
+
+        Args:
+          label: The task's.
+
+        Raises:
+          UsageError: If one of them would never apply.
+        """
+        if isinstance(label, Number) and self.label_smoothing:
+            raise UsageError(
+                "train.label_smoothing does not apply to a number: it spreads a label over classes", hint="Remove it."
             )
 
     def check_metrics(self, metrics: Sequence[str]) -> None:
@@ -228,25 +248,8 @@ class Train:
             ) from None
 
 
-def _check_keras(value: Any, setting: str, module: str, base: str) -> None:
-    """Check a setting that is a text, a Keras object, or a function.
-
-    Args:
-      value: The setting's.
-      setting: Name of the setting.
-      module: Of Keras, which is also the function of `keras_text` with the legal names: "optimizers".
-      base: Base class in the module: "Optimizer".
-
-    Raises:
-      UsageError: If it is something else, or if Keras does not know the text.
-    """
-    if isinstance(value, str):
-        keras_text.check_text(value, setting, getattr(keras_text, module)())
-        return
-    import keras
-
-    if not (callable(value) or isinstance(value, getattr(getattr(keras, module), base))):
-        raise UsageError(f"{setting} must be a text, a Keras {base.lower()} or a function, got {value!r}")
+def _values(weights: str | Mapping[str, float]) -> list[float]:
+    return [] if isinstance(weights, str) else [*weights.values()]
 
 
 def _check_schedule(schedule: Schedule) -> None:
