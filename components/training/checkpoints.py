@@ -173,13 +173,15 @@ class Save(keras.callbacks.Callback):
             self._save_if_due()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Save, if it is time; `EpochEnd` has moved the progress to the next epoch."""
-        self._save_if_due()
+        """Save, if it is time; `EpochEnd` has moved the progress to the next epoch.
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Save for a training that will be continued with more epochs."""
+        A training that will be continued with more epochs saves here, and not at its end: Keras sets the weights to
+        their averages there, if the optimizer has some.
+        """
         if self._checkpoints.keep_last:
             self._save()
+        else:
+            self._save_if_due()
 
     def _save_if_due(self) -> None:
         if self._seconds is not None and self._replicas.agree(time.monotonic() - self._last >= self._seconds):

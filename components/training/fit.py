@@ -9,12 +9,14 @@ from typing import Any
 import keras
 
 from components.models.build import compile_model, unfreeze
+from components.models.optimizer import initial_rate
 from components.progress import report
 from components.task.task import Task
 from components.task.train_config import Train
 from components.training.callbacks import EpochEnd, scheduler, tensorboard
 from components.training.checkpoints import Checkpoints, Progress, Restore, Save
 from components.training.distributed_fit import fit_replicas
+from components.training.ema import EvaluateAverages, end_phase, has_averages
 from components.training.input_meter import InputMeter
 from components.training.replicas import Replicas
 from data.input import reader
@@ -27,17 +29,17 @@ class Phase:
     Attributes:
       name: Name for the report.
       epochs: Number of epochs.
-      learning_rate: Learning rate at its start.
+      learning_rate: Learning rate at its start; None if the optimizer has a schedule of its own.
     """
 
     name: str
     epochs: int
-    learning_rate: float
+    learning_rate: float | None
 
 
 def training_phases(train: Train) -> list[Phase]:
     """Return the phases of a training: one, or two if the task fine-tunes."""
-    found = [Phase("training", train.epochs, train.learning_rate or 1e-3)]
+    found = [Phase("training", train.epochs, initial_rate(train))]
     if train.fine_tune.epochs:
         found.append(Phase("fine-tuning", train.fine_tune.epochs, train.fine_tune.learning_rate))
     return found
@@ -57,8 +59,8 @@ def fit_task(
     Args:
       model: Compiled by `components.models.build.build_for_training`, in the scope of the replicas.
       task: The task with its settings.
-      train: Batches of the training split.
-      evaluation: Batches of the evaluation split; each example is used once after each epoch.
+      train: From `components.training.batches.training_batches`.
+      evaluation: From `evaluation_batches`; each example is used once after each epoch.
       checkpoints: Where to continue from, and where to save to.
       logs: Folder for TensorBoard's logs.
       replicas: The replicas of the model.
@@ -69,7 +71,7 @@ def fit_task(
       `images_per_second`, `waiting_share` (of the time, for input), `in_memory`.
 
     Raises:
-      UsageError: If there are no layers to fine-tune.
+      UsageError: If there are no layers to fine-tune, or if the loss or `monitor` do not fit the other settings.
       QualityError: If the loss is not finite.
     """
     fitting = _Fitting(model, task.train, train, evaluation, checkpoints, logs, replicas)
@@ -140,6 +142,7 @@ class _Fitting:
         last = first + phase.epochs
         if progress.stopped or progress.epoch == last:
             self.checkpoints.restore(self.model)
+            end_phase(self.model)
             return
         batches = self.meter.timed(self.train.passes(progress.epoch, progress.batch))
         average = self.replicas.averaging(self.model)
@@ -151,7 +154,8 @@ class _Fitting:
             Save(
                 self.checkpoints, progress, self.train.steps, self.settings.checkpoint_seconds, self.replicas, average
             ),
-            *(tensorboard(self.settings, self.logs) if self.replicas.is_chief else []),
+            *([EvaluateAverages()] if self.settings.keep == "best" and has_averages(self.model) else []),
+            *(tensorboard(self.settings, self.logs, self._steps_before()) if self.replicas.is_chief else []),
             *(make() for make in self.settings.callbacks),
         ]
         if self.replicas.strategy:
@@ -180,6 +184,11 @@ class _Fitting:
             shuffle=False,  # the reader shuffles
             verbose=0,
         )
+
+    def _steps_before(self) -> int:
+        """Return the number of steps before those that the callbacks will see."""
+        skipped = self.progress.batch if self.replicas.strategy else 0  # Keras' `fit` passes the skipped steps, too
+        return self.progress.epoch * self.train.steps + skipped
 
     def restore_best(self) -> None:
         """Set the weights to those of the best epoch, if `train.keep` selects it."""

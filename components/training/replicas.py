@@ -41,8 +41,8 @@ class Replicas:
         """Return the scope in which to create the model's variables."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def shares(self, features: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Any]:
-        """Divide this process' share of a batch (features [B, ...], labels [B]) among its replicas.
+    def shares(self, features: tf.Tensor, *others: tf.Tensor) -> tuple[Any, ...]:
+        """Divide this process' share of a batch (features [B, ...], labels [B, ...], ...) among its replicas.
 
         A replica without an example gets one blank picture and no label, because layers such as BatchNormalization
         cannot handle an empty batch.
@@ -57,7 +57,7 @@ class Replicas:
 
             return self.strategy.experimental_distribute_values_from_function(mine)
 
-        return dealt(features, 1), dealt(labels, 0)
+        return (dealt(features, 1), *(dealt(one, 0) for one in others))
 
     def agree(self, wish: bool) -> bool:
         """Return the chief's value of `wish`; all processes must call this, and wait for each other."""

@@ -355,7 +355,7 @@ def test_an_unknown_metric_is_told_when_the_task_is_made(settings: dict[str, Any
         ({"profile_steps": (5,)}, "first and the last step"),
         ({"profile_steps": (5, 2)}, "first and the last step"),
         ({"patience": 0}, "train.patience must be at least 1"),
-        ({"optimizer": "adma"}, "Did you mean 'adam'?"),
+        ({"optimizer": "adamm"}, "Did you mean 'adam'?"),
         ({"checkpoint_seconds": -1}, "must not be below 0"),
         ({"strategy": "mirored"}, "no strategy 'mirored'. Did you mean 'mirrored'?"),
         ({"data_service": "localhost:5050"}, "train.data_service must be grpc://HOST:PORT, got 'localhost:5050'"),
