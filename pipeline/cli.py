@@ -79,6 +79,30 @@ timeout_option = click.option(
 )
 
 
+over_option = click.option(
+    "--over", multiple=True, metavar="KEY=VALUES", help="Setting to tune, with its values or range; repeat it."
+)
+
+trials_option = click.option(
+    "--trials", type=click.IntRange(min=1), metavar="N", help="Number of trials. [default: 20; grid: all combinations]"
+)
+
+algorithm_option = click.option(
+    "--algorithm",
+    type=click.Choice(("random", "bayesian", "hyperband", "grid")),
+    default="random",
+    show_default=True,
+    help="How KerasTuner chooses the settings of the trials.",
+)
+
+objective_option = click.option(
+    "--objective",
+    default="",
+    metavar="METRIC",
+    help="Metric that decides, e.g. val_loss. [default: val_accuracy; labels: val_pr_auc; a number: val_mae]",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="skewless")
 def cli() -> None:
@@ -124,6 +148,36 @@ def run_command(
     if not task:
         raise click.UsageError("Missing argument 'TASK'.")
     run_task(options)
+
+
+@cli.command("tune")
+@click.argument("task")
+@over_option
+@trials_option
+@algorithm_option
+@objective_option
+@click.option("--data", help="Folder of the data; tasks such as `digits` download or write their own.")
+@root_option
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a setting in all trials, e.g. train.epochs=5."
+)
+@beam_option
+@click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Argument for Beam's runner.")
+@metadata_option
+def tune_command(over: tuple[str, ...], trials: int | None, algorithm: str, objective: str, **options: Any) -> None:
+    """Train TASK with many settings, and print the best ones as `skewless run` takes them.
+
+    VALUES are a list, model.dense=128,256,512, or a range, train.epochs=2..8 or train.learning_rate=1e-4..1e-2:log;
+    a step is a second number, model.dropout=0..0.5:0.1. If the values have commas themselves, | separates them:
+    model.filters='16,32|32,64'. Trials train as `skewless run` does, and nothing is pushed. A killed search, called
+    again, keeps its trials and continues the last one.
+
+    Exit status: 0 found, 2 wrong usage, 3 unusable data, 4 no trial finished, 1 other errors.
+    """
+    from pipeline.commands.run import RunOptions
+    from pipeline.commands.tune import SearchOptions, tune_task
+
+    tune_task(RunOptions(**options), SearchOptions(over, trials, algorithm, objective))
 
 
 @cli.command("compile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from components.release.pusher import Pusher
 from components.release.skew_gate import SkewGate
 from components.task.reference import TaskReference
 from components.training.trainer import trainer
+from components.tuning.plan import TuningPlan
 from pipeline.paths import Paths
 
 BaselineOf = Callable[[Any], Any]  # the candidate's channel -> a node with an output `model`, or None
@@ -67,6 +69,51 @@ def build_pipeline(
         pipeline_name=reference.load().name,
         pipeline_root=paths.artifacts,
         components=[*prepared.nodes, train, *released],
+        metadata_connection_config=metadata,
+        enable_cache=True,
+        beam_pipeline_args=beam_args,
+    )
+
+
+def build_tuning_pipeline(
+    reference: TaskReference,
+    data: Any,
+    paths: Paths,
+    beam_args: list[str],
+    plan: TuningPlan,
+    *,
+    tuners: int = 1,
+    metadata: Any = None,
+) -> Pipeline:
+    """Assemble the pipeline of a tuning: the components up to the Transform are those of a run, and share its cache.
+
+    Several Tuners train at the same time, where the platform has several machines. Each makes the same choices as a
+    single one would, but trains only its share of the trials, every n-th; MergeTrials has the result of all. They need
+    no connection to each other, as KerasTuner's chief and workers do, so that each can fail and be repeated alone.
+
+    Args:
+      reference: The task and the settings of all trials.
+      data: The data folder, or a RuntimeParameter for it.
+      paths: The task's folders.
+      beam_args: Arguments for every component that runs on Beam.
+      plan: What to tune.
+      tuners: Number of Tuners.
+      metadata: ConnectionConfig of ML Metadata; None for a remote backend, which has its own store.
+    """
+    from components.tuning.merge import MergeTrials  # KerasTuner is loaded only where it is used
+    from components.tuning.tuner import tuner
+
+    prepared = _prepare(reference, data)
+    nodes = []
+    for number in range(tuners):
+        config = dataclasses.replace(plan, share=(number, tuners)).config(reference)
+        node = tuner(prepared.examples, prepared.transform_graph, prepared.schema, config)
+        nodes.append(node if tuners == 1 else node.with_id(f"Tuner-{number + 1}"))
+        node.add_upstream_node(prepared.validator)
+    return Pipeline(
+        pipeline_name=reference.load().name,
+        pipeline_root=paths.artifacts,
+        components=[*prepared.nodes, *nodes, *([MergeTrials(nodes)] if tuners > 1 else [])],
         metadata_connection_config=metadata,
         enable_cache=True,
         beam_pipeline_args=beam_args,

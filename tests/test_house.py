@@ -24,7 +24,7 @@ FLOORS = {
     "serving.server": [
         *["saved_model", "config", "inference", "batching", "lifecycle", "services", "rpc", "rest", "serve", "__main__"]
     ],
-    "components": ["task", "executor", "models", "prepare", "training", "release"],
+    "components": ["task", "executor", "models", "prepare", "training", "tuning", "release"],
     "pipeline": ["report", "runners", "scaffold", "commands", "api", "cli"],
     "pipeline.runners": ["compiler", "remote", "simulator", "local"],
 }

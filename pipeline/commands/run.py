@@ -98,7 +98,7 @@ def terminal(root: str) -> Iterator[Terminal]:
 
 def _run(options: RunOptions, out: Terminal) -> RunRecord:
     path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
-    beam_args = _beam_arguments(options, path)
+    beam_args = beam_arguments(options, path)
     console = out.console
     console.print(f"[dim]log  {out.log}[/]")
     for hidden in hidden_modules(os.getcwd()).values():
@@ -128,7 +128,7 @@ def _run(options: RunOptions, out: Terminal) -> RunRecord:
     return record
 
 
-def _beam_arguments(options: RunOptions, path: str) -> list[str]:
+def beam_arguments(options: RunOptions, path: str) -> list[str]:
     """Return Beam's arguments, checked before TensorFlow is loaded; a worker's container must have the task, too."""
     folders = {"--root": options.root, "--data": options.data}
     found = beam.runner_arguments(options.beam_runner, options.beam_args, folders)

@@ -10,10 +10,12 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
+from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
 
 from components.process_errors import last_raised
 from components.task.reference import TaskReference
+from components.task.task import Task
 from components.task.train_config import Train
 from components.training.multi_worker import Cluster
 from data.errors import SkewlessError, UsageError, first_line
@@ -61,19 +63,13 @@ def run_pipeline(
     Raises:
       SkewlessError: If the run ends without a pushed model; the record has the reason, too.
     """
-    task, store = reference.load(), metadata_store.connection_config(paths, metadata)
-    check_root(paths.root)
-    _check_training_peers(task.train)
-    with _lock(paths):
-        metadata_store.check_metadata_store(store)
-        storage.check_remote_root(paths)
-        folder = resolve_data_folder(task, data, paths)
-        check_data_folder(task, folder, paths)
+    task = reference.load()
+    with prepared_run(task, data, paths, metadata) as (store, folder):
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
         with Display(console) as display:
             observer = RecordingObserver(task, paths, store, record, display)
-            with _save_at_end(observer, record, paths.run(run_id)), _record_outcome(record):
+            with _save_at_end(observer, record, paths.run(run_id)), recorded_outcome(record):
                 pipeline = graph.build_pipeline(
                     reference, folder, paths, list(beam_args or beam.DIRECT), metadata=store
                 )
@@ -82,7 +78,36 @@ def run_pipeline(
 
 
 @contextlib.contextmanager
-def _record_outcome(record: RunRecord) -> Iterator[None]:
+def prepared_run(
+    task: Task, data: str | None, paths: Paths, metadata: str | None
+) -> Iterator[tuple[ConnectionConfig, str]]:
+    """Check what a run needs, and hold the task's lock.
+
+    Args:
+      task: The task.
+      data: The data folder; None for a task that has its own data.
+      paths: The task's folders.
+      metadata: Where ML Metadata is; None: the task's own file.
+
+    Yields:
+      The connection to ML Metadata, and the data folder.
+
+    Raises:
+      SkewlessError: If something is missing, or another run of the task is active.
+    """
+    store = metadata_store.connection_config(paths, metadata)
+    check_root(paths.root)
+    _check_training_peers(task.train)
+    with _lock(paths):
+        metadata_store.check_metadata_store(store)
+        storage.check_remote_root(paths)
+        folder = resolve_data_folder(task, data, paths)
+        check_data_folder(task, folder, paths)
+        yield store, folder
+
+
+@contextlib.contextmanager
+def recorded_outcome(record: RunRecord) -> Iterator[None]:
     """Set the record's status, exit code and error from the way in which the block ends.
 
     Raises:

@@ -1,0 +1,113 @@
+"""`skewless tune`: search for the settings with the best result, and print them as `skewless run` takes them."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from components.task import overrides
+from data.errors import UsageError
+from pipeline.commands.run import RunOptions, Terminal, beam_arguments, terminal
+from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path
+from pipeline.registry import resolve_task
+
+if TYPE_CHECKING:
+    from components.tuning.plan import TuningPlan
+    from components.tuning.record import TuningRecord
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The options of a search, of `skewless tune` and `skewless compile`; see `components.tuning.plan.TuningPlan`."""
+
+    over: Sequence[str] = field(default=())
+    trials: int | None = None
+    algorithm: str = "random"
+    objective: str = ""
+
+    def plan(self, settings: Mapping[str, str]) -> TuningPlan:
+        """Return the plan.
+
+        Args:
+          settings: Of all trials.
+
+        Raises:
+          UsageError: If an option has another form, or a setting is set and tuned.
+        """
+        from components.tuning.plan import TuningPlan
+        from components.tuning.space import parse_over
+
+        over = parse_over(self.over)
+        for key in over.keys() & settings.keys():
+            raise UsageError(f"{key} is set and tuned", hint=f"Leave out --set {key} or --over {key}.")
+        return TuningPlan(over, self.trials, self.algorithm, self.objective)
+
+
+def tune_task(options: RunOptions, search: SearchOptions) -> TuningRecord:
+    """Tune a task and print the result."""
+    with terminal(options.root) as out:
+        return _tune(options, search, out)
+
+
+def _tune(options: RunOptions, search: SearchOptions, out: Terminal) -> TuningRecord:
+    path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
+    beam_args = beam_arguments(options, path)
+    console = out.console
+    console.print(f"[dim]log  {out.log}[/]")
+    with console.status("loading TensorFlow and TFX"):
+        from components.task.reference import TaskReference
+        from pipeline.report.tuning import print_tuning
+        from pipeline.runners.local.tune import run_tuning
+
+        reference, plan = TaskReference(path, values), search.plan(values)
+        paths = Paths(absolute_path(options.root), reference.load().name)
+    record = run_tuning(
+        reference,
+        plan,
+        data=options.data,
+        paths=paths,
+        beam_args=beam_args,
+        run_id=out.run_id,
+        log_file=out.log,
+        console=console,
+        metadata=options.metadata,
+    )
+    plot = draw_plot(record, paths.run(out.run_id))
+    print_tuning(record, console, run_command(options, values, record), plot, paths.folder)
+    return record
+
+
+def draw_plot(record: TuningRecord, folder: str) -> str:
+    """Draw the plot into a folder, and return its path; a plot that fails is logged, and the path is empty."""
+    from pipeline.report.tuning_plot import write_tuning_plot
+
+    path = posixpath.join(folder, "tuning.png")
+    try:
+        write_tuning_plot(record, path)
+    except Exception:
+        log.exception("the plot failed")
+        return ""
+    return path
+
+
+def run_command(options: RunOptions, settings: Mapping[str, str], record: TuningRecord) -> str:
+    """Return the command that runs the task with the settings of the best trial.
+
+    Args:
+      options: Of the tuning.
+      settings: The settings of all trials.
+      record: Of the tuning, with a finished trial.
+    """
+    command = ["skewless", "run", options.task]
+    for name, value in (("--data", options.data), ("--metadata", options.metadata)):
+        command += [name, value] if value else []
+    command += ["--root", options.root] if options.root != absolute_path(DEFAULT_ROOT) else []
+    for key, text in {**settings, **record.ranked[0].settings}.items():
+        command += ["--set", f"{key}={text}"]
+    return shlex.join(command)
