@@ -306,12 +306,19 @@ def demo_command(task: str, data: str | None, root: str) -> None:
 @cli.command("new")
 @click.argument("name")
 @click.option("--data", required=True, help="Folder of pictures, with one subfolder for each class.")
-def new_command(name: str, data: str) -> None:
+@click.option(
+    "--weights",
+    default="auto",
+    metavar="auto|imagenet|none|FILE",
+    help="Pretrained weights: a file, or Keras' (imagenet). [default: auto: Keras', if its cache or the web has them]",
+)
+@click.option("--backbone", default="", metavar="NAME", help="Class of keras.applications. [default: MobileNetV2]")
+def new_command(name: str, data: str, weights: str, backbone: str) -> None:
     """Inspect a folder of pictures and write NAME.py, a task that `skewless run NAME` can train at once."""
     with silent_imports():
         from pipeline.commands.new import new_task
 
-    new_task(name, data)
+    new_task(name, data, weights=weights, backbone=backbone)
 
 
 @cli.command("tasks")

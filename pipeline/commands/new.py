@@ -20,24 +20,29 @@ from data.sources import ImageTable
 from pipeline.paths import check_path
 from pipeline.registry import builtin_tasks
 from pipeline.report.quiet import logged_to
-from pipeline.scaffold.choose import Choice, choose_task
-from pipeline.scaffold.describe import class_table, describe_facts, give_advice
+from pipeline.scaffold.choose import Choice, choose_task, helps_pretrained
+from pipeline.scaffold.describe import class_table, describe_facts, describe_model, give_advice
+from pipeline.scaffold.pretrained import find_pretrained
 from pipeline.scaffold.survey import Survey, survey_folder
 
 
-def new_task(name: str, data: str, console: Console | None = None) -> Path:
+def new_task(
+    name: str, data: str, console: Console | None = None, *, weights: str = "auto", backbone: str = ""
+) -> Path:
     """Write `<name>.py` in the current folder; never overwrite a file.
 
     Args:
       name: Name of the task and its module.
       data: Folder of pictures, with one subfolder for each class, or with a table that lists them.
       console: Console to print the findings on.
+      weights: See `find_pretrained`; with "auto", they are only looked for if they are likely to help.
+      backbone: See `find_pretrained`.
 
     Returns:
       The written file.
 
     Raises:
-      UsageError: If the name is taken or not valid, or the file cannot be written.
+      UsageError: If the name is taken or not valid, there are no such weights, or the file cannot be written.
       DataError: If no model can be trained on the data.
     """
     console = console or Console(highlight=False, soft_wrap=True)
@@ -47,12 +52,15 @@ def new_task(name: str, data: str, console: Console | None = None) -> Path:
     folder = data if is_remote(data) else str(Path(data).expanduser().resolve())
     # C decoders print errors of broken files on stderr; the findings report them.
     with logged_to(Path(os.devnull)) as terminal, Console(file=terminal).status(f"inspecting {escape(folder)}"):
+        given = None if weights == "auto" else find_pretrained(weights, backbone)
         found = survey_folder(folder)
-    choice = choose_task(found)
+        wanted = weights == "auto" and (bool(backbone) or helps_pretrained(found))
+        pretrained = find_pretrained(weights, backbone) if wanted else given
+    choice = choose_task(found, pretrained)
     console.print(class_table(found))
-    for fact, text in describe_facts(found).items():
+    for fact, text in _facts(found, choice).items():
         console.print(f"[bold]{fact:<9}[/] {escape(text)}")
-    for line in give_advice(found, choice):
+    for line in give_advice(found, choice, missed_weights=wanted and not pretrained):
         console.print(f"[yellow]note[/]      {escape(line)}")
     _write(path, render(name, found, choice))
     console.print(f"\nwrote [bold]{escape(path.name)}[/]. Read it, change what you like, then run")
@@ -89,6 +97,10 @@ def _found_elsewhere(name: str, here: Path) -> str:
     return spec.origin or str(folders[0] if folders else "built in")
 
 
+def _facts(found: Survey, choice: Choice) -> dict[str, str]:
+    return {**describe_facts(found), "model": describe_model(choice)}
+
+
 def render(name: str, found: Survey, choice: Choice) -> str:
     """Return the source of the task's module."""
     environment = jinja2.Environment(
@@ -98,7 +110,7 @@ def render(name: str, found: Survey, choice: Choice) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    facts = describe_facts(found)
+    facts = _facts(found, choice)
     lines = [_wrapped(escape_prose(f"* {fact}: {text}")) for fact, text in facts.items()]
     return environment.get_template("task.py.j2").render(
         name=name,
@@ -109,6 +121,7 @@ def render(name: str, found: Survey, choice: Choice) -> str:
         explicit="" not in found.counts,
         median=facts["size"].partition(" ")[0],
         choice=choice,
+        weights=python_literal(choice.weights),
         several=found.is_multi_label,
         table=found.table is not None,
         source=source_literal(found.table.source) if found.table else "ImageFolder()",
@@ -119,7 +132,8 @@ def render(name: str, found: Survey, choice: Choice) -> str:
 
 def _imports(found: Survey, choice: Choice) -> str:
     """Return the public names that the module uses."""
-    names = {"Evaluate", "Feature", "Image", "Task", "Train", "ImageTable" if found.table else "ImageFolder"}
+    names = {"Evaluate", "Image", "Task", "Train", "ImageTable" if found.table else "ImageFolder"}
+    names |= {"FineTune", "Transfer"} if choice.pretrained else {"ConvNet"}
     names |= {"Augmentation"} if choice.augment else set()
     names |= {"Labels"} if found.is_multi_label else set()
     return ", ".join(sorted(names))

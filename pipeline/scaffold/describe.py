@@ -13,13 +13,13 @@ from data.ingest.shards import Ingest
 from data.names import printable
 from data.spec import Labels
 from pipeline.report.summary import format_counts
-from pipeline.scaffold.choose import Choice
+from pipeline.scaffold.choose import Choice, is_uneven
+from pipeline.scaffold.pretrained import PATIENCE, keras_cache
 from pipeline.scaffold.survey import Survey
 from pipeline.scaffold.table import PictureTable
 
 SHOWN = 20  # classes in the table
 FEW = 20  # pictures of a class
-UNEVEN = 3  # ratio of the sizes of the largest and the smallest class
 _SPLITS = {"train": "train", "eval": "evaluation", "test": "test", "": "pictures"}
 
 
@@ -56,6 +56,19 @@ def describe_facts(survey: Survey) -> dict[str, str]:
         "size": _sizes(np.array(survey.sizes)),
         "decoded": f"{survey.looked_at:,} of {survey.total:,}, {_unreadable(survey)}",
     }
+
+
+def describe_model(choice: Choice) -> str:
+    """Return one line about the network."""
+    found = choice.pretrained
+    if not found:
+        return f"a small network from random weights, {len(choice.filters)} convolutions"
+    width = f" {found.alpha:g}" if found.alpha != 1 else ""
+    if not found.file:
+        place = "which the first run downloads"
+    else:
+        place = f"from {'the cache of Keras' if found.in_cache else 'the file'} {printable(found.file)}"
+    return f"{found.backbone}{width} with pretrained weights, {place}"
 
 
 def _counts(survey: Survey) -> str:
@@ -116,9 +129,21 @@ def _unreadable(survey: Survey) -> str:
     return f"{len(survey.bad)} cannot be decoded" if survey.bad else "all without errors"
 
 
-def give_advice(survey: Survey, choice: Choice) -> list[str]:
-    """Return what to know before a run, and what to do about it."""
-    return [*_about_broken(survey), *_about_classes(survey), *_about_pictures(survey, choice), *_about_others(survey)]
+def give_advice(survey: Survey, choice: Choice, missed_weights: bool = False) -> list[str]:
+    """Return what to know before a run, and what to do about it.
+
+    Args:
+      survey: What was found.
+      choice: The values in the task.
+      missed_weights: Whether pretrained weights would help, and were looked for in vain.
+    """
+    return [
+        *_about_broken(survey),
+        *_about_classes(survey),
+        *_about_pictures(survey, choice),
+        *_about_others(survey),
+        *(_about_weights() if missed_weights else ()),
+    ]
 
 
 def _about_broken(survey: Survey) -> Iterator[str]:
@@ -139,8 +164,8 @@ def _about_broken(survey: Survey) -> Iterator[str]:
 
 def _about_classes(survey: Survey) -> Iterator[str]:
     counts = survey.by_class.most_common()
-    if counts[0][1] >= UNEVEN * counts[-1][1] and not survey.is_multi_label:
-        yield "the class sizes differ a lot: check the accuracy of each class, which runs report"
+    if is_uneven(survey):
+        yield 'the class sizes differ a lot: training gives each class the same weight (class_weight="balanced")'
     few = [name for name, _ in counts if survey.split["train"][name] < FEW]
     if few:
         yield f"fewer than {FEW} training pictures: {few[0]}{_and_more(len(few) - 1)}; expect a low accuracy for them"
@@ -163,7 +188,14 @@ def _about_pictures(survey: Survey, choice: Choice) -> Iterator[str]:
             yield f"{count} of the decoded pictures {REMARKS[name]}"
     if choice.augment:
         mirrored = " and mirrors" if choice.flip else ""
-        yield f"few pictures: training rotates, shifts, zooms{mirrored} them at random (augment)"
+        yield f"training rotates, shifts, zooms{mirrored} the pictures at random (augment)"
+
+
+def _about_weights() -> Iterator[str]:
+    yield (
+        f"pretrained weights would help, but {keras_cache()} has none and the network did not answer within"
+        f" {PATIENCE:.0f} s: --weights FILE takes those of a backbone of keras.applications, without its top"
+    )
 
 
 def _about_others(survey: Survey) -> Iterator[str]:

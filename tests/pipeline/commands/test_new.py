@@ -22,7 +22,7 @@ from data.errors import DataError, UsageError
 from pipeline.commands.new import new_task
 from pipeline.paths import Paths
 from pipeline.runners.local.data_folder import resolve_data_folder
-from pipeline.scaffold.choose import choose_task, feature_size, filters, has_a_side
+from pipeline.scaffold.choose import choose_task, feature_size, filters, has_a_side, helps_pretrained, transfer_size
 from pipeline.scaffold.survey import Survey, survey_folder
 from tests.conftest import encode_picture, smooth_pixels
 from tests.pipeline.conftest import PROJECT, Skewless
@@ -33,17 +33,19 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder, empty."""
+    """The user's folder, empty, on a machine without a network and without pretrained weights."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr("pipeline.scaffold.pretrained.ADDRESS", "http://127.0.0.1:9/")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
 
 
-def write(name: str, data: Path) -> tuple[str, str]:
+def write(name: str, data: Path, **options: str) -> tuple[str, str]:
     """What is printed and the source written; the source is as ruff would have it."""
     console = Console(file=io.StringIO(), width=200)
-    source = new_task(name, str(data), console).read_text()
+    source = new_task(name, str(data), console, **options).read_text()
     checks: list[list[str]] = [["format", "--check"], ["check", "--select", "E4,E7,E9,F,I,UP,B,D100,D103"]]
     for check in checks:
         command = [sys.executable, "-m", "ruff", *check, "--isolated", "--line-length", "120", f"{name}.py"]
@@ -99,6 +101,9 @@ def test_horses_and_humans_as_pil_sees_them(shared_data: Path, here: Path) -> No
     assert told["feature"] == "Image(height=160, width=160, antialias=True)"
     assert told["data"] == repr(str(folder.resolve())) and told["evaluate.min_accuracy"] == "0.55"
     assert told["augment.horizontal_flip"] == "True"
+    assert "pretrained weights would help, but" in shown and "--weights FILE" in shown
+    assert told["model"].startswith("ConvNet(filters=(16, 32, 64, 128, 128), batch_norm=True, pooling='average'")
+    assert "pretrained weights would help" not in write("horses_2", folder, weights="none")[0]
 
 
 def test_the_split_by_content_is_foretold_as_a_run_makes_it(
@@ -138,7 +143,7 @@ def test_grey_pictures_are_grey_however_they_are_stored(tmp_path: Path, here: Pa
     told = values(source)
     assert told["feature"] == "Image(height=28, width=28, channels=1)"
     assert "augment.rotation_range" in told and "augment.horizontal_flip" not in told  # letters have a side
-    assert "mirror" not in shown
+    assert "mirror" not in shown and "pretrained" not in shown
 
 
 def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -> None:
@@ -166,7 +171,7 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
         "the pictures have different shapes; all are stretched to",
         "fit='pad' or 'crop' keeps their shape",
         'transparent parts become white, also in serving: background="white"',
-        "the class sizes differ a lot",
+        'the class sizes differ a lot: training gives each class the same weight (class_weight="balanced")',
         "fewer than 20 training pictures: dogs",
         "no picture for evaluation: dogs",
         "1 .txt",
@@ -179,14 +184,15 @@ def test_what_is_odd_is_told(tmp_path: Path, picture_folder: Make, here: Path) -
     for number in range(3):
         (folder / "train" / "dogs" / f"{number}.gif").write_bytes(b"GIF89a")
     assert "runs stop if more than 5% are broken" in write("pets_2", folder)[0]
-    assert "A model that always answers 'cats' reaches 75.0 %" in source
-    assert values(source)["evaluate.min_accuracy"] == "0.8"
+    assert "A model that always answers one class reaches 50.0 %" in source
+    assert values(source)["evaluate"] == "Evaluate(minimum={'balanced_accuracy': 0.55})"
+    assert values(source)["train.class_weight"] == "'balanced'"
 
 
 def test_of_many_classes_the_largest_and_smallest_are_shown(tmp_path: Path, picture_folder: Make, here: Path) -> None:
     shown, source = write("many", picture_folder(tmp_path / "data", {f"class [{n}]": 40 - n for n in range(30)}))
     assert "class [0]" in shown and "class [29]" in shown and "... 10 more" in shown and "class [20]" not in shown
-    assert "Dense(128," in source and "Pictures of 30 classes: class [0]" in source
+    assert values(source)["model.dense"] == "128" and "Pictures of 30 classes: class [0]" in source
 
 
 # What it chooses
@@ -227,9 +233,42 @@ def test_what_has_a_side_is_not_mirrored(name: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(("cats", "dogs"), [(50, 50), (95, 5), (2, 998)])
 def test_who_knows_the_largest_class_only_is_below_the_limit(cats: int, dogs: int, tmp_path: Path) -> None:
-    found = look_like({"train": {"cats": cats, "dogs": dogs}, "eval": {"cats": cats, "dogs": dogs}})
+    found = look_like({"train": {"cats": 50, "dogs": 50}, "eval": {"cats": cats, "dogs": dogs}})
     share = max(cats, dogs) / (cats + dogs)
     assert share < choose_task(found).minimum <= share + 0.0501 and choose_task(found).minimum < 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(28, 28)] * 3, (96, 96)),
+        ([(45, 60)] * 3, (96, 128)),
+        ([(300, 300)] * 3, (224, 224)),
+        ([(150, 150)] * 3, (144, 144)),
+        ([(480, 640), (481, 640), (960, 1280)], (176, 224)),  # one shape: 168x224, to multiples of 16
+        ([(10, 4000)] * 3, (96, 224)),
+    ],
+)
+def test_the_size_for_pretrained_weights(sizes: list[tuple[int, int]], expected: tuple[int, int]) -> None:
+    assert transfer_size(np.array(sizes)) == expected
+
+
+def test_pretrained_weights_are_for_photographs_and_for_few_small_colour_pictures() -> None:
+    def helps(size: int, pictures: int, is_grey: bool) -> bool:
+        counts = {"a b": pictures // 2, "c d": pictures // 2}
+        found = look_like({"train": counts, "eval": counts})
+        return helps_pretrained(dataclasses.replace(found, sizes=[(size, size)], is_grey=is_grey))
+
+    assert helps(300, 50_000, False) and helps(300, 100, True) and helps(32, 1000, False)
+    assert not helps(32, 5000, False) and not helps(28, 1000, True)
+
+
+@pytest.mark.parametrize(("cats", "is_even"), [(100, True), (299, True), (300, False)])
+def test_classes_that_differ_a_lot_weigh_the_same(cats: int, is_even: bool) -> None:
+    counts = {"cats": cats, "dogs": 100, "cows": 100}
+    choice = choose_task(look_like({"train": counts, "eval": counts}))
+    assert choice.balanced != is_even
+    assert choice.share == pytest.approx(cats / (cats + 200) if is_even else 1 / 3)
 
 
 def test_more_pictures_are_seen_fewer_times_and_not_augmented() -> None:
@@ -239,7 +278,7 @@ def test_more_pictures_are_seen_fewer_times_and_not_augmented() -> None:
     ]
     assert [choice.epochs for choice in choices] == [30, 30, 5]
     assert [choice.batch_size for choice in choices] == [16, 32, 128]
-    assert [choice.augment for choice in choices] == [True, False, False]
+    assert [choice.augment for choice in choices] == [True, True, False]
 
 
 def look_like(counts: dict[str, dict[str, int]]) -> Survey:
@@ -334,9 +373,7 @@ def test_names_of_folders_are_no_code(tmp_path: Path, picture_folder: Make, here
     folder = picture_folder(tmp_path / 'it\'s "here"\nraise SystemExit(1)', counts)
     source = write("my_task", folder)[1]
     assert ast.literal_eval(values(source)["data"]) == str(folder)
-    assert [type(node).__name__ for node in ast.parse(source).body] == [
-        *["Expr", "ImportFrom", "Import", "ImportFrom", "FunctionDef", "Assign"]
-    ]
+    assert [type(node).__name__ for node in ast.parse(source).body] == [*["Expr", "ImportFrom", "ImportFrom", "Assign"]]
 
 
 # What it writes, run
@@ -401,7 +438,7 @@ def test_a_module_for_few_pictures_augments_them(
     task = load(here / "few.py").TASK
     assert task.augment.rotation_range == 15 and task.augment.horizontal_flip == (names == ("cats", "dogs"))
     model = task.model(task.feature, 2)
-    assert model.output_shape == (None, 2) and model.input_shape == (None, *task.feature.shape)
+    assert model.output_shape == (None, 1) and model.input_shape == (None, *task.feature.shape)
 
 
 def test_the_help_of_the_command_names_it() -> None:
