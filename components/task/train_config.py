@@ -13,7 +13,7 @@ from components.task.keras_fields import check_keras, has_schedule, two_rates
 from data.errors import UsageError, unknown
 from data.fields import check_fields
 from data.service_address import host_port
-from data.spec import Label, Number
+from data.spec import Classes, Label, Number
 
 if TYPE_CHECKING:
     import keras
@@ -207,6 +207,12 @@ class Train:
         if isinstance(label, Number) and self.label_smoothing:
             raise UsageError(
                 "train.label_smoothing does not apply to a number: it spreads a label over classes", hint="Remove it."
+            )
+        if self.class_weight and not isinstance(label, Classes):
+            kind = "a number" if isinstance(label, Number) else "several labels: an example may have some of them"
+            raise UsageError(
+                f"train.class_weight does not apply to {kind}",
+                hint="Remove it, or weigh the examples in a loss of your own (train.loss).",
             )
 
     def check_metrics(self, metrics: Sequence[str]) -> None:

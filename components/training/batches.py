@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import tensorflow as tf
 
+from components.models.objective import objective_of
 from components.task.task import Task
 from components.task.train_config import Train
-from data.errors import UsageError, unknown
+from data.errors import unknown
 from data.input.reader import Batches
 
 
 class Augmenter(Protocol):
-    """Random changes to a batch, the same for the same step."""
+    """Random changes to a batch, the same for the same step.
+
+    Attributes:
+      mixes_labels: Whether an example may get parts of the labels of others; labels of classes are one-hot then.
+    """
+
+    mixes_labels: bool
 
     def __call__(self, step: tf.Tensor, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return changed features, uint8 [B, h, w, c], and labels.
@@ -26,22 +34,50 @@ class Augmenter(Protocol):
         """
 
 
-def training_batches(
-    read: Batches,
-    task: Task,
-    classes: Sequence[str] = (),
-    counts: Mapping[str, int] | None = None,
-    *,
-    one_hot: bool = False,
-    augmenter: Augmenter | None = None,
-) -> Batches:
+@dataclass(frozen=True)
+class Splits:
+    """The data of a training, as the reader gives them.
+
+    Attributes:
+      train, evaluation: Batches of the two splits.
+      classes: Names of the classes or labels, in the order of the model's outputs; empty for a number.
+      counts: Number of training examples by name.
+    """
+
+    train: Batches
+    evaluation: Batches
+    classes: Sequence[str]
+    counts: Mapping[str, int]
+
+
+def prepare_batches(
+    splits: Splits, task: Task, width: int, augmenter: Augmenter | None = None
+) -> tuple[Batches, Batches]:
+    """Return the batches of training, and those of the evaluation after each epoch.
+
+    Args:
+      splits: As the reader gives them.
+      task: With the settings of training.
+      width: Width of the model's output.
+      augmenter: Changes the batches of training; None: nothing does.
+
+    Raises:
+      UsageError: If a name in `train.class_weight` is no class.
+    """
+    mixes = augmenter is not None and augmenter.mixes_labels
+    one_hot = objective_of(task, width, mixes=mixes).one_hot
+    return (
+        training_batches(splits, task, one_hot=one_hot, augmenter=augmenter),
+        _one_hot(splits.evaluation, len(splits.classes)) if one_hot else splits.evaluation,
+    )
+
+
+def training_batches(splits: Splits, task: Task, *, one_hot: bool, augmenter: Augmenter | None) -> Batches:
     """Return the batches of training, in epochs of `train.steps_per_epoch` steps.
 
     Args:
-      read: Batches of the training split, as the reader gives them.
+      splits: As the reader gives them.
       task: With the settings of training.
-      classes: Names of the classes, in the order of the model's outputs.
-      counts: Number of training examples by class.
       one_hot: Whether the loss needs labels [B, C] instead of class numbers [B].
       augmenter: Changes each batch.
 
@@ -49,40 +85,22 @@ def training_batches(
       Batches (features, labels), or (features, labels, weights [B]) with `train.class_weight`.
 
     Raises:
-      UsageError: If `train.class_weight` does not fit the label.
+      UsageError: If a name in `train.class_weight` is no class.
     """
-    weights, steps = class_weights(task, classes, counts or {}), task.train.steps_per_epoch or read.steps
+    weights = class_weights(task.train, splits.classes, splits.counts)
+    read = _one_hot(splits.train, len(splits.classes)) if one_hot else splits.train
+    steps = task.train.steps_per_epoch or read.steps
 
     def passes(epoch: int, batch: int) -> tf.data.Dataset:
         first = epoch * steps + batch
         found = read.passes(*divmod(first, read.steps))
-        if one_hot:
-            found = _one_hot(found, len(classes))
         if augmenter:
             found = _augmented(found, augmenter, first)
         if weights:
             found = _weighed(found, weights)
-        return found.prefetch(tf.data.AUTOTUNE) if one_hot or augmenter or weights else found
+        return found.prefetch(tf.data.AUTOTUNE) if augmenter or weights else found
 
     return Batches(passes, steps, read.in_memory, read.load_seconds)
-
-
-def evaluation_batches(read: Batches, classes: Sequence[str] = (), *, one_hot: bool = False) -> Batches:
-    """Return the batches of the evaluation after each epoch: neither weighed nor augmented.
-
-    Args:
-      read: Batches of the evaluation split, as the reader gives them.
-      classes: Names of the classes, in the order of the model's outputs.
-      one_hot: Whether the loss needs labels [B, C] instead of class numbers [B].
-    """
-    if not one_hot:
-        return read
-    return Batches(
-        lambda epoch, batch: _one_hot(read.passes(epoch, batch), len(classes)),
-        read.steps,
-        read.in_memory,
-        read.load_seconds,
-    )
 
 
 def count_passes(train: Train, epochs: int, steps: int) -> int:
@@ -96,45 +114,43 @@ def count_passes(train: Train, epochs: int, steps: int) -> int:
     return -(-epochs * (train.steps_per_epoch or steps) // steps)
 
 
-def class_weights(task: Task, classes: Sequence[str], counts: Mapping[str, int]) -> list[float]:
+def class_weights(train: Train, classes: Sequence[str], counts: Mapping[str, int]) -> list[float]:
     """Return the weight of each class in the loss of training; empty if all examples weigh the same.
 
     "balanced" is n / (number of classes * examples of the class), as in scikit-learn.
 
     Args:
-      task: With `train.class_weight`.
+      train: With `class_weight`.
       classes: Names of the classes, in the order of the model's outputs.
       counts: Number of training examples by class.
 
     Raises:
-      UsageError: If the label is not one of several classes, or if a name in `train.class_weight` is no class.
+      UsageError: If a name in `class_weight` is no class.
     """
-    wanted = task.train.class_weight
-    if not wanted:
+    if not train.class_weight:
         return []
-    if not task.is_classification:
-        kind = "several labels" if task.is_multi_label else "a number"
-        raise UsageError(
-            f"train.class_weight does not apply to {kind}: it weighs the examples of each class",
-            hint="Remove it, or weigh the examples in a loss of your own: train.loss.",
-        )
-    if isinstance(wanted, str):
-        total = sum(counts[name] for name in classes)
-        return [total / (len(classes) * max(1, counts[name])) for name in classes]
-    for name in wanted:
+    if isinstance(train.class_weight, str):
+        total = sum(counts.get(name, 0) for name in classes)
+        return [total / (len(classes) * max(1, counts.get(name, 0))) for name in classes]
+    for name in train.class_weight:
         if name not in classes:
             raise unknown("class for train.class_weight", name, classes)
-    return [float(wanted.get(name, 1.0)) for name in classes]
+    return [float(train.class_weight.get(name, 1.0)) for name in classes]
 
 
-# AutoGraph has nothing to convert in these functions.
-_as_is = tf.autograph.experimental.do_not_convert
+_as_is = tf.autograph.experimental.do_not_convert  # AutoGraph has nothing to convert in these functions
 
 
-def _one_hot(batches: tf.data.Dataset, classes: int) -> tf.data.Dataset:
-    return batches.map(
-        _as_is(lambda features, labels: (features, tf.one_hot(labels, classes))), num_parallel_calls=tf.data.AUTOTUNE
-    )
+def _one_hot(read: Batches, classes: int) -> Batches:
+    """Return the batches with labels [B, C], float32, instead of class numbers [B]."""
+
+    def passes(epoch: int, batch: int) -> tf.data.Dataset:
+        return read.passes(epoch, batch).map(
+            _as_is(lambda features, labels: (features, tf.one_hot(labels, classes))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+    return Batches(passes, read.steps, read.in_memory, read.load_seconds)
 
 
 def _augmented(batches: tf.data.Dataset, augmenter: Augmenter, first: int) -> tf.data.Dataset:

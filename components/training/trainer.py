@@ -6,7 +6,6 @@ import hashlib
 import json
 import posixpath
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,8 @@ from tfx.proto import trainer_pb2
 
 from components.executor import ComponentExecutor
 from components.models.build import build_for_training, without_augmentation
+from components.models.outputs import with_probabilities
+from components.models.precision import in_float32
 from components.models.summary import describe_layers
 from components.prepare.schema import classes_of, read_schema
 from components.prepare.transform import Preprocessing
@@ -28,6 +29,7 @@ from components.progress import report
 from components.task.reference import task_of
 from components.task.task import Task
 from components.training import multi_worker
+from components.training.batches import Splits, count_passes, prepare_batches
 from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task, training_phases
 from components.training.replicas import Replicas
@@ -90,26 +92,21 @@ def train_model(
     keras.utils.set_random_seed(task.train.seed)
     inputs = _read_inputs(task, fn_args, replicas)
     model = _build_model(task, len(inputs.classes), replicas)
-    logs = fn_args.model_run_dir
-    return model, inputs, fit_task(model, task, inputs.train, inputs.evaluation, checkpoints, logs, replicas)
+    train, evaluation = prepare_batches(inputs, task, model.output_shape[-1])
+    return model, inputs, fit_task(model, task, train, evaluation, checkpoints, fn_args.model_run_dir, replicas)
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """The data of a training.
+class _Inputs(Splits):
+    """The data of a training, and how they are read.
 
     Attributes:
-      classes: Names of the classes or labels, in the order of the model's outputs; empty for a number.
       transform: The TransformGraph.
       configs: How to read the splits "train" and "eval".
-      train, evaluation: Batches of the two splits.
     """
 
-    classes: Sequence[str]
     transform: Preprocessing
     configs: dict[str, reader.ReadConfig]
-    train: reader.Batches
-    evaluation: reader.Batches
 
 
 def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
@@ -117,7 +114,8 @@ def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
     classes = classes_of(read_schema(fn_args.schema_path))
     transform = Preprocessing(fn_args.transform_output)
     examples = posixpath.dirname(posixpath.dirname(fn_args.train_files[0]))
-    configs = _read_configs(task, len(classes), examples, transform, replicas.shard)
+    shards = manifest.Manifest.load(examples)
+    configs = _read_configs(task, len(classes), examples, shards, transform, replicas.shard)
     settings, limit = task.train, task.train.cache_mb * 1_000_000
     for split, config in configs.items():
         where = "kept in memory" if config.fits(limit) else "streamed from disk"
@@ -127,17 +125,23 @@ def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
     order = {"seed": settings.seed, "shuffle_buffer": settings.shuffle_buffer}
     if settings.data_service:
         epochs = sum(phase.epochs for phase in training_phases(settings))
-        batches = service.service_batches(configs["train"], settings.data_service, epochs, **order)
+        passes = count_passes(settings, epochs, configs["train"].steps)
+        train = service.service_batches(configs["train"], settings.data_service, passes, **order)
     else:
-        batches = reader.read_batches(configs["train"], cache_bytes=limit, **order)
-    return _Inputs(classes, transform, configs, batches, reader.read_batches(configs["eval"], cache_bytes=limit))
+        train = reader.read_batches(configs["train"], cache_bytes=limit, **order)
+    evaluation = reader.read_batches(configs["eval"], cache_bytes=limit)
+    return _Inputs(train, evaluation, classes, shards.labels("train"), transform, configs)
 
 
 def _read_configs(
-    task: Task, classes: int, examples: str, transform: reader.Transform, shard: reader.InputShard
+    task: Task,
+    classes: int,
+    examples: str,
+    shards: manifest.Manifest,
+    transform: reader.Transform,
+    shard: reader.InputShard,
 ) -> dict[str, reader.ReadConfig]:
     """Return how to read the training and evaluation records of a folder of shards."""
-    shards = manifest.Manifest.load(examples)
     return {
         split: reader.ReadConfig(
             shard_paths(examples, shards.splits[split]),
@@ -167,8 +171,17 @@ def _checkpoint_folder(fn_args: FnArgs) -> str:
     return posixpath.join(posixpath.dirname(posixpath.dirname(fn_args.model_run_dir)), "checkpoints", key)
 
 
-def _export(model: keras.Model, task: Task, inputs: _Inputs, results: dict[str, Any], fn_args: FnArgs) -> None:
-    """Write the SavedModel with its warm-up requests, the weights, and the report."""
+def _export(trained: keras.Model, task: Task, inputs: _Inputs, results: dict[str, Any], fn_args: FnArgs) -> None:
+    """Write the SavedModel with its warm-up requests, the weights, and the report.
+
+    Args:
+      trained: The task's own model, whose outputs may be logits, and which may compute in mixed precision.
+      task: The task.
+      inputs: The data of the training.
+      results: The report of `fit_task`.
+      fn_args: The folders.
+    """
+    model = with_probabilities(in_float32(trained, task, len(inputs.classes)), task)
     results["layers"] = describe_layers(model)
     thresholds = {}
     if task.is_multi_label:
@@ -189,7 +202,7 @@ def _export(model: keras.Model, task: Task, inputs: _Inputs, results: dict[str, 
     saved_model.write(exported, fn_args.serving_model_dir)
     records = tf.data.TFRecordDataset(list(inputs.configs["eval"].files)).as_numpy_iterator()
     warmup.write(fn_args.serving_model_dir, task.name, task.feature, bool(inputs.classes), records)
-    keep_weights(model, fn_args.model_run_dir)
+    keep_weights(trained, fn_args.model_run_dir)
     write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(results, indent=1))
 
 

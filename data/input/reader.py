@@ -66,6 +66,11 @@ class ReadConfig:
     label_shape: tuple[int, ...] = ()
 
     @property
+    def steps(self) -> int:
+        """Number of batches in a pass."""
+        return -(-self.examples // self.batch_size)
+
+    @property
     def memory(self) -> int:
         """Memory of all transformed examples, in bytes."""
         of_label = 4 * math.prod(self.label_shape) if self.label_shape else 8
@@ -140,13 +145,14 @@ def read_batches(
         order of the files.
       shuffle_buffer: number of records to draw from while records stream: without a cache, and in the first epoch.
     """
-    steps = -(-config.examples // config.batch_size)
     if not config.fits(cache_bytes):
-        return Batches(lambda epoch, batch: _stream_batches(config, seed, shuffle_buffer, epoch, batch), steps, False)
+        return Batches(
+            lambda epoch, batch: _stream_batches(config, seed, shuffle_buffer, epoch, batch), config.steps, False
+        )
     cached = _CachedBatches(config, seed, shuffle_buffer)
     if seed is None:
         cached.fill()
-    return Batches(cached.passes, steps, True, cached.load_seconds)
+    return Batches(cached.passes, config.steps, True, cached.load_seconds)
 
 
 class _CachedBatches:

@@ -85,7 +85,7 @@ def service_batches(config: ReadConfig, address: str, epochs: int, *, seed: int,
         each = [one_pass(epoch).skip(batch), *map(one_pass, range(epoch + 1, epochs))]
         return functools.reduce(tf.data.Dataset.concatenate, each).prefetch(tf.data.AUTOTUNE)
 
-    return Batches(passes, -(-config.examples // config.batch_size), False)
+    return Batches(passes, config.steps, False)
 
 
 def main(arguments: Sequence[str]) -> None:

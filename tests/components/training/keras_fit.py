@@ -18,7 +18,7 @@ import tensorflow as tf
 from components.models.build import build_for_training
 from components.task.task import Task
 from components.task.train_config import Train
-from components.training.batches import evaluation_batches, training_batches
+from components.training.batches import Splits, prepare_batches
 from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task
 from components.training.replicas import Replicas
@@ -122,8 +122,9 @@ def fit_ours(
     keras.utils.set_random_seed(SEED)
     with replicas.scope():
         model = build_for_training(task, 0 if isinstance(task.label, Number) else len(CLASSES))
-    train = training_batches(read_batches(task, after), task, CLASSES, counts(task))
-    evaluation = evaluation_batches(read_batches(task), CLASSES)
+    names = () if isinstance(task.label, Number) else CLASSES
+    splits = Splits(read_batches(task, after), read_batches(task), names, counts(task))
+    train, evaluation = prepare_batches(splits, task, model.output_shape[-1])
     checkpoints = Checkpoints(str(folder / "checkpoints"))
     report = fit_task(model, task, train, evaluation, checkpoints, str(folder / "logs"), replicas)
     assert json.loads(json.dumps(report)) == report
