@@ -19,6 +19,9 @@ KFP_HEALTH = "healthz_service_get_healthz" if IS_NEW else "get_healthz"
 MAX_RANK = 64 if IS_NEW else 32
 """Largest number of dimensions of a numpy array. Needed until both families have numpy 2."""
 
+HAS_ELASTIC_TRANSFORM = IS_NEW
+"""Whether `keras.layers.RandomElasticTransform` works: TensorFlow 2.16 ends the process with a `std::length_error`."""
+
 
 def message_class(pool: Any, name: str) -> Any:
     """Return the class of a message in a descriptor pool. Needed until both families have protobuf 4.22 or later.
