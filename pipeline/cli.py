@@ -175,7 +175,8 @@ def tune_command(over: tuple[str, ...], trials: int | None, algorithm: str, obje
     Exit status: 0 found, 2 wrong usage, 3 unusable data, 4 no trial finished, 1 other errors.
     """
     from pipeline.commands.run import RunOptions
-    from pipeline.commands.tune import SearchOptions, tune_task
+    from pipeline.commands.search import SearchOptions
+    from pipeline.commands.tune import tune_task
 
     tune_task(RunOptions(**options), SearchOptions(over, trials, algorithm, objective))
 
@@ -210,14 +211,27 @@ def tune_command(over: tuple[str, ...], trials: int | None, algorithm: str, obje
     show_default=True,
     help="Reuse results of earlier runs whose inputs have not changed.",
 )
-def compile_command(**options: Any) -> None:
+@over_option
+@trials_option
+@algorithm_option
+@objective_option
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="With --over: number of containers that train trials at the same time; random and grid only.",
+)
+def compile_command(over: tuple[str, ...], trials: int | None, algorithm: str, objective: str, **options: Any) -> None:
     """Compile TASK to a file for Vertex AI or Kubeflow Pipelines 2; needs no credentials and no network.
 
-    TASK must be importable in the image: a built-in task, or `module:NAME` of an installed package.
+    With --over, the file is that of a tuning, as `skewless tune` does it here. TASK must be importable in the image: a
+    built-in task, or `module:NAME` of an installed package.
     """
     from pipeline.commands.compile import CompileOptions, compile_task
+    from pipeline.commands.search import SearchOptions
 
-    compile_task(CompileOptions(**options))
+    compile_task(CompileOptions(**options, search=SearchOptions(over, trials, algorithm, objective)))
 
 
 @cli.command("submit")

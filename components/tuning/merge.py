@@ -36,6 +36,7 @@ class MergeTrialsExecutor(ComponentExecutor):
         merged = TuningRecord.merged(records)
         check_finished(merged)
         merged.write(execution.output(_RESULTS).uri)
+        merged.describe(execution.output(_RESULTS))
         rows = [row for folder in folders for row in json.loads(_read(folder, _FILES[_RESULTS]))]
         rows.sort(key=lambda row: row["score"], reverse=merged.direction == "max")
         _write(execution.output(_RESULTS).uri, _FILES[_RESULTS], json.dumps(rows))

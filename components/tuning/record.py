@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import posixpath
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfx.types import Artifact
 from tfx.utils.io_utils import read_string_file
 
 from data.files.atomic import write_aside
@@ -78,6 +80,18 @@ class TuningRecord:
     def failed(self) -> list[TrialRecord]:
         """The trials that failed."""
         return [one for one in self.trials if one.state == FAILED]
+
+    @property
+    def assignments(self) -> list[str]:
+        """The settings of the best trial as arguments of `skewless run`: "--set", "train.epochs=3" ..."""
+        return [part for name, text in self.ranked[0].settings.items() for part in ("--set", f"{name}={text}")]
+
+    def describe(self, artifact: Artifact) -> None:
+        """Give the artifact of the results the best score and settings, which consoles of platforms show."""
+        if self.ranked:
+            artifact.set_string_custom_property("best_settings", shlex.join(self.assignments))
+            artifact.set_float_custom_property("best_score", self.ranked[0].score)
+            artifact.set_string_custom_property("objective", self.objective)
 
     def write(self, folder: str) -> None:
         """Write the file into a folder, local or remote."""

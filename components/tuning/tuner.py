@@ -135,14 +135,15 @@ class TunerExecutor(ComponentExecutor, Executor):  # type: ignore[misc]
         Raises:
           SkewlessError: If no trial finished, or the first ones failed.
         """
-        results = execution.output(standard_component_specs.TUNER_RESULTS_KEY).uri
-        trials = posixpath.join(posixpath.dirname(posixpath.dirname(results)), "trials")
+        results = execution.output(standard_component_specs.TUNER_RESULTS_KEY)
+        trials = posixpath.join(posixpath.dirname(posixpath.dirname(results.uri)), "trials")
         with tempfile.TemporaryDirectory() as scratch:
-            folders = {"trials": trials, "scratch": scratch, "results": results}
+            folders = {"trials": trials, "scratch": scratch, "results": results.uri}
             try:
                 self.run_stock(execution.with_config(**{_FOLDERS: folders}))
             except FatalError as error:
                 raise error.__cause__ or error from None
+        TuningRecord.read(results.uri).describe(results)
 
 
 class Tuner(TfxTuner):  # type: ignore[misc]

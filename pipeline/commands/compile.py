@@ -8,7 +8,7 @@ import json
 import re
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from components.task import overrides
 from data.errors import UsageError, unknown
 from data.files.atomic import atomic_path
+from pipeline.commands.search import SearchOptions
 from pipeline.paths import check_path, check_pattern
 from pipeline.registry import resolve_task
 from pipeline.report.quiet import quiet_console
@@ -49,6 +50,8 @@ class CompileOptions:
     resources: Sequence[str] = ()
     labels: Sequence[str] = ()
     cache: bool = True
+    search: SearchOptions = field(default_factory=SearchOptions)
+    parallel: int = 1
 
 
 def compile_task(options: CompileOptions) -> None:
@@ -80,10 +83,13 @@ def compile_task(options: CompileOptions) -> None:
                 cache=options.cache,
                 labels=dict(label.split("=", 1) for label in options.labels),
                 parameters=options.parameters,
+                plan=options.search.plan(values) if options.search.over else None,
+                tuners=options.parallel,
             )
             reference = TaskReference(path, values)
             name, job = reference.load().name, compile_pipeline(reference, platform)
-        file = options.output or f"{name}.{'json' if options.target == 'vertex' else 'yaml'}"
+        ending = "json" if options.target == "vertex" else "yaml"
+        file = options.output or f"{name}{'-tuning' if options.search.over else ''}.{ending}"
         write_compiled(job, file, options.target)
         console.print(f"file        {file}  ({TARGETS[options.target]})")
         console.print(f"root        {job['runtimeConfig']['gcsOutputDirectory']}")
@@ -129,6 +135,7 @@ def check_compile_options(options: CompileOptions) -> None:
     check_pattern("--pipeline-root", options.pipeline_root)
     for option in ("pipeline_root", "data", "baseline"):
         check_uri(f"--{option.replace('_', '-')}", getattr(options, option), target)
+    _check_search(options)
     if options.baseline and target == "vertex":
         raise UsageError(
             "--baseline is for Kubeflow: Vertex AI finds the latest blessed model itself", hint="Leave it out."
@@ -144,6 +151,16 @@ def check_compile_options(options: CompileOptions) -> None:
                 f"--label {label}: expected KEY=VALUE",
                 hint="Use small letters, digits, _ and -, at most 63 characters for each.",
             )
+
+
+def _check_search(options: CompileOptions) -> None:
+    search = options.search
+    if not search.over and (options.parallel > 1 or search != SearchOptions()):
+        raise UsageError(
+            "--trials, --algorithm, --objective and --parallel are for a tuning", hint="Add --over KEY=VALUES."
+        )
+    if search.over and options.baseline:
+        raise UsageError("--baseline is for a run: a tuning releases no model", hint="Leave it out.")
 
 
 def check_uri(option: str, uri: str | None, target: str) -> None:

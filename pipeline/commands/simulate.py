@@ -12,6 +12,7 @@ from components.task import overrides as settings
 from data.errors import UsageError
 from data.files.remote import is_remote
 from pipeline.commands.run import RunOptions, Terminal, terminal
+from pipeline.commands.tune import conclude_tuning
 from pipeline.paths import Paths, absolute_path, check_root
 from pipeline.registry import resolve_task
 from pipeline.report.display import Display
@@ -59,8 +60,12 @@ def _run(options: RunOptions, compiled: CompiledFile, file: str, parameters: dic
     place = RunLocation(paths, out.run_id, str(Path(out.log).with_suffix("")))
     with Display(out.console) as display:
         display.align(compiled.tasks)
-        pushed = run_compiled_pipeline(compiled, parameters, place, display)
-    (model,) = pushed.values()
+        found = run_compiled_pipeline(compiled, parameters, place, display)
+    if "tuner_results" in found:
+        task = options.task or reference.path
+        conclude_tuning(replace(options, task=task), reference.settings, found["tuner_results"]["uri"], paths, out)
+        return
+    (model,) = found.values()
     out.console.print(f"pushed    version {model['metadata']['pushed_version']} in {parameters['serving']}")
     out.console.print(f"serve it  skewless serve {compiled.task} --root {options.root}")
 

@@ -5,48 +5,19 @@ from __future__ import annotations
 import logging
 import posixpath
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from components.task import overrides
-from data.errors import UsageError
 from pipeline.commands.run import RunOptions, Terminal, beam_arguments, terminal
+from pipeline.commands.search import SearchOptions
 from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path
 from pipeline.registry import resolve_task
 
 if TYPE_CHECKING:
-    from components.tuning.plan import TuningPlan
     from components.tuning.record import TuningRecord
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """The options of a search, of `skewless tune` and `skewless compile`; see `components.tuning.plan.TuningPlan`."""
-
-    over: Sequence[str] = field(default=())
-    trials: int | None = None
-    algorithm: str = "random"
-    objective: str = ""
-
-    def plan(self, settings: Mapping[str, str]) -> TuningPlan:
-        """Return the plan.
-
-        Args:
-          settings: Of all trials.
-
-        Raises:
-          UsageError: If an option has another form, or a setting is set and tuned.
-        """
-        from components.tuning.plan import TuningPlan
-        from components.tuning.space import parse_over
-
-        over = parse_over(self.over)
-        for key in over.keys() & settings.keys():
-            raise UsageError(f"{key} is set and tuned", hint=f"Leave out --set {key} or --over {key}.")
-        return TuningPlan(over, self.trials, self.algorithm, self.objective)
 
 
 def tune_task(options: RunOptions, search: SearchOptions) -> TuningRecord:
@@ -62,7 +33,6 @@ def _tune(options: RunOptions, search: SearchOptions, out: Terminal) -> TuningRe
     console.print(f"[dim]log  {out.log}[/]")
     with console.status("loading TensorFlow and TFX"):
         from components.task.reference import TaskReference
-        from pipeline.report.tuning import print_tuning
         from pipeline.runners.local.tune import run_tuning
 
         reference, plan = TaskReference(path, values), search.plan(values)
@@ -78,9 +48,37 @@ def _tune(options: RunOptions, search: SearchOptions, out: Terminal) -> TuningRe
         console=console,
         metadata=options.metadata,
     )
-    plot = draw_plot(record, paths.run(out.run_id))
-    print_tuning(record, console, run_command(options, values, record), plot, paths.folder)
+    _conclude(record, options, values, paths, out)
     return record
+
+
+def conclude_tuning(
+    options: RunOptions, settings: Mapping[str, str], results: str, paths: Paths, out: Terminal
+) -> None:
+    """Keep the record of a tuning that a compiled file did, and print its result.
+
+    Args:
+      options: Of the run of the file.
+      settings: The settings of all trials.
+      results: Folder of the Tuner's results.
+      paths: The task's folders.
+      out: The terminal.
+    """
+    from components.tuning.record import TuningRecord
+
+    record = TuningRecord.read(results)
+    for folder in (paths.run(out.run_id), paths.folder):
+        record.write(folder)
+    _conclude(record, options, settings, paths, out)
+
+
+def _conclude(
+    record: TuningRecord, options: RunOptions, settings: Mapping[str, str], paths: Paths, out: Terminal
+) -> None:
+    from pipeline.report.tuning import print_tuning
+
+    plot = draw_plot(record, paths.run(out.run_id))
+    print_tuning(record, out.console, run_command(options, settings, record), plot, paths.folder)
 
 
 def draw_plot(record: TuningRecord, folder: str) -> str:

@@ -17,9 +17,11 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
+from tfx.orchestration.pipeline import Pipeline
 from tfx.types import Channel, standard_artifacts
 
 from components.task.reference import TaskReference
+from components.tuning.plan import TuningPlan
 from data.errors import UsageError, unknown
 from pipeline import graph
 from pipeline.paths import Paths
@@ -48,6 +50,8 @@ class PlatformOptions:
       cache: Whether the platform may reuse a component's outputs from an earlier run.
       labels: Labels of a Vertex AI job.
       parameters: Settings that become run parameters.
+      plan: What to tune; None: a run.
+      tuners: Number of Tuners, which train at the same time.
     """
 
     target: Target
@@ -61,6 +65,8 @@ class PlatformOptions:
     cache: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
     parameters: Sequence[str] = ()
+    plan: TuningPlan | None = None
+    tuners: int = 1
 
 
 def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict[str, Any]:
@@ -83,15 +89,9 @@ def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict
             f"source.folder is '{task.source.folder}', but Kubeflow runs no driver, which would find the latest span",
             hint="Give a folder without a pattern with --set source.folder=..., or compile for Vertex AI.",
         )
-    given = parameters.default_values(reference, options.parameters)
+    given = parameters.default_values(reference, options.parameters, options.plan.over if options.plan else ())
     paths = Paths(options.root.rstrip("/"), task.name)
-    pipeline = graph.build_pipeline(
-        reference,
-        RuntimeParameter(name=DATA, ptype=str),
-        paths,
-        _beam_arguments(options),
-        baseline_of=lambda _: _baseline(options),
-    )
+    pipeline = _build(reference, options, paths)
     pipeline.pipeline_info.pipeline_name = name
     config = kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
         display_name=task.name, default_image=options.image, use_pipeline_spec_2_1=True
@@ -101,9 +101,10 @@ def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict
     _adapt(spec, options)
     parameters.parameterize_settings(spec, list(given))
     parameters.declare_parameter(spec, DATA, options.data, "URI of the data folder")
-    parameters.declare_parameter(
-        spec, SERVING, parameters.parameterize_push(spec, SERVING), "URI of the folder of the served versions"
-    )
+    if not options.plan:
+        parameters.declare_parameter(
+            spec, SERVING, parameters.parameterize_push(spec, SERVING), "URI of the folder of the served versions"
+        )
     if options.baseline:
         parameters.declare_parameter(
             spec, BASELINE, options.baseline, "URI of the model that a new one must not be worse than"
@@ -113,6 +114,18 @@ def compile_pipeline(reference: TaskReference, options: PlatformOptions) -> dict
     spec["defaultPipelineRoot"] = paths.artifacts
     job["labels"] = {**job.get("labels", {}), **options.labels}
     return job
+
+
+def _build(reference: TaskReference, options: PlatformOptions, paths: Paths) -> Pipeline:
+    """Return the pipeline of a run, or of a tuning.
+
+    The Tuners of a tuning are containers like all others. TFX's own way to parallel trials on Vertex AI starts a
+    second job from a container, which needs credentials there, cannot run on Kubeflow or here, and ends with its chief.
+    """
+    data, beam_args = RuntimeParameter(name=DATA, ptype=str), _beam_arguments(options)
+    if options.plan:
+        return graph.build_tuning_pipeline(reference, data, paths, beam_args, options.plan, tuners=options.tuners)
+    return graph.build_pipeline(reference, data, paths, beam_args, baseline_of=lambda _: _baseline(options))
 
 
 def _beam_arguments(options: PlatformOptions) -> list[str]:

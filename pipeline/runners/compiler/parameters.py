@@ -8,7 +8,7 @@ that the KFP compiler itself writes for a parameter inside a string. TFX's compi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from components.task import overrides
@@ -35,20 +35,24 @@ def is_placeholder(text: str) -> bool:
     return text.startswith("{{$.inputs.parameters[")
 
 
-def default_values(reference: TaskReference, chosen: Sequence[str]) -> dict[str, str]:
+def default_values(reference: TaskReference, chosen: Sequence[str], tuned: Collection[str] = ()) -> dict[str, str]:
     """Return the run parameters with their current values: `ALWAYS`, and the chosen settings.
 
     Args:
       reference: The task and its settings.
       chosen: Names of settings.
+      tuned: Names of settings that have another value in each trial.
 
     Raises:
-      UsageError: If a setting does not exist, or is fixed when a pipeline is compiled.
+      UsageError: If a setting does not exist, is tuned, or is fixed when a pipeline is compiled.
     """
+    for name in chosen:
+        if name in tuned:
+            raise UsageError(f"{name} is tuned, so it cannot be a run parameter", hint="Leave one of them out.")
     task = reference.load()
     legal = [name for name in overrides.setting_names(task) if name.partition(".")[0] in _PARTS]
     found = {}
-    for name in dict.fromkeys((*ALWAYS, *chosen)):
+    for name in dict.fromkeys((*(one for one in ALWAYS if one not in tuned), *chosen)):
         if name not in legal:
             if name in overrides.setting_names(task):
                 raise UsageError(

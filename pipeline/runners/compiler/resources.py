@@ -24,7 +24,8 @@ def parse_resources(assignments: Sequence[str], components: Collection[str], tar
 
     Args:
       assignments: COMPONENT.KEY=VALUE: a number of CPUs, gigabytes (10^9 bytes) of memory, TYPE:COUNT of GPUs, or a
-        Vertex AI machine, `n1-standard-8`, which becomes its CPUs and memory: a PipelineSpec has no machines.
+        Vertex AI machine, `n1-standard-8`, which becomes its CPUs and memory: a PipelineSpec has no machines. `Tuner`
+        means `Tuner-1`, `Tuner-2` ..., too.
       components: The components that run in a container.
       target: "vertex" or "kubeflow".
 
@@ -37,11 +38,13 @@ def parse_resources(assignments: Sequence[str], components: Collection[str], tar
         component, dot, key = name.strip().partition(".")
         if not separator or not dot:
             raise UsageError(f"--resource {assignment}: expected COMPONENT.KEY=VALUE", hint=_EXAMPLE)
-        if component not in components:
+        named = [one for one in components if one == component or re.fullmatch(rf"{component}-\d+", one)]
+        if not named:
             raise unknown("component", component, components)
         if key not in KEYS:
             raise unknown("resource", key, KEYS)
-        found.setdefault(component, {}).update(_spec(key, value.strip(), assignment, target))
+        for one in named:
+            found.setdefault(one, {}).update(_spec(key, value.strip(), assignment, target))
     return found
 
 

@@ -15,6 +15,7 @@ from pipeline.runners.simulator.launch import launch_container
 from pipeline.runners.simulator.store import ArtifactStore, answer_queries, artifact_type
 
 STORE = "compiled.jsonl"  # in the task's folder
+_RESULTS = ("tfx.PushedModel", "tfx.TunerResults")  # types of what a pipeline is for
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def run_compiled_pipeline(
       display: Shows the tasks.
 
     Returns:
-      The outputs of the task that pushed, by key.
+      The outputs of the task that pushed, or of a tuning's last task, by key.
 
     Raises:
       QualityError: If the Evaluator did not bless the model.
@@ -57,7 +58,7 @@ def run_compiled_pipeline(
     """
     store = ArtifactStore(f"{place.paths.folder}/{STORE}")
     outputs: dict[str, dict[str, list[Artifact]]] = {}
-    pushed: dict[str, Artifact] = {}
+    last: dict[str, Artifact] = {}
     for task in compiled.order():
         display.started(task)
         clock = time.perf_counter()
@@ -71,10 +72,10 @@ def run_compiled_pipeline(
             display.done(task, state, why, time.perf_counter() - clock)
         if "container" in compiled.executor(task):
             store.add([artifact for found in outputs[task].values() for artifact in found])
-        if any(artifact_type(one) == "tfx.PushedModel" for found in outputs[task].values() for one in found):
-            pushed = {key: found[0] for key, found in outputs[task].items()}
+        if any(artifact_type(one) in _RESULTS for found in outputs[task].values() for one in found):
+            last = {key: found[0] for key, found in outputs[task].items()}
     _check_blessings(outputs)
-    return pushed
+    return last
 
 
 def _execute(
