@@ -102,7 +102,8 @@ def stock(data: str, root: str, min_accuracy: float) -> Measured:
 
 def _with_results(measured: Measured, evaluator: str, serving: str) -> Measured:
     """Add the accuracy and the number of pushed versions."""
-    from components.release.evaluation import ACCURACY, Evaluation
+    from components.release.evaluation import Evaluation
+    from components.release.measures import ACCURACY
 
     (folder,) = glob.glob(f"{evaluator}/evaluation/*")
     measured.accuracy = Evaluation.load(folder, ACCURACY).metrics["overall"][ACCURACY]

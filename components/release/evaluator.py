@@ -7,10 +7,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-from google.protobuf import wrappers_pb2
 from tfx import types
 from tfx.components import Evaluator as TfxEvaluator
 from tfx.components.evaluator import constants, executor
@@ -19,11 +19,14 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import io_utils, json_utils, path_utils, proto_utils
 
 from components.executor import ComponentExecutor, Execution
-from components.prepare.schema import read_schema
+from components.prepare.schema import classes_of, read_schema
 from components.release.baseline import saved_model
+from components.release.class_metrics import CONFUSION_MATRIX, ClassMetrics
 from components.release.comparable import NAMED, Comparable, accuracies_on_common, check_comparable
-from components.release.evaluation import ROUNDING, quality_limit
-from components.release.label_metrics import LabelMetrics
+from components.release.label_metrics import MEAN_AVERAGE_PRECISION, LabelMetrics
+from components.release.limits import Limit, check_names, limits_of, sliced_features
+from components.release.one_vs_rest import OneVsRest
+from components.task.keras_text import snake_case
 from components.task.task import Task
 from data.names import list_names
 from data.spec import LABEL, Number
@@ -40,65 +43,105 @@ def eval_config(task: Task) -> tfma.EvalConfig:
 
     The model's signature is evaluated on the raw records, and the label is read from them: the evaluation does not
     repeat the preprocessing.
+
+    Raises:
+      UsageError: If a limit of the task names a metric that does not exist for its kind of label.
     """
     spec = tfma.ModelSpec(
         signature_name=signatures.EXAMPLES,
         label_key=LABEL,
         prediction_key=signatures.OUTPUTS if isinstance(task.label, Number) else signatures.SCORES,
     )
-    metrics = _metrics(task)
-    metrics[0].per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=_threshold(task))
-    # "label" is the default, but numbers have no slices. Of several labels, each has metrics on all examples: a slice
-    # of the examples with the label would have no negative one.
-    by = [name for name in task.slices if task.is_classification or name != LABEL]
-    slices = [tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in by)]
-    return tfma.EvalConfig(model_specs=[spec], metrics_specs=[tfma.MetricsSpec(metrics=metrics)], slicing_specs=slices)
+    limits = limits_of(task)
+    slices = [tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[name]) for name in sliced_features(task))]
+    return tfma.EvalConfig(model_specs=[spec], metrics_specs=_metrics(task, limits), slicing_specs=slices)
 
 
-def _metrics(task: Task) -> list[tfma.MetricConfig]:
-    """Return the metrics; the first is the one that decides."""
+def _metrics(task: Task, limits: Sequence[Limit]) -> list[tfma.MetricsSpec]:
+    """Return the metrics with their limits.
+
+    The first specification has the metrics, each with its limits on all classes. Limits on what `ClassMetrics`,
+    `LabelMetrics` and `OneVsRest` compute besides are in one specification for each class.
+    """
+    limited = [[limit.measure.key, limit.name.label] for limit in limits if limit.measure.config is None]
+    metrics = {_key_of(metric): metric for metric in _reported(task, limited)}
+    specs = {"": tfma.MetricsSpec()}
+    for limit in limits:
+        key, label, config = limit.measure.key, limit.name.label, limit.measure.config
+        if config is not None:
+            metric = metrics.setdefault(key, config)
+            if metric.class_name == OneVsRest.__name__:
+                _add_to_config(metric, limited=[label])
+        if key in metrics and metrics[key].class_name != OneVsRest.__name__:
+            thresholds = metrics[key].per_slice_thresholds
+        else:
+            names = {"output_names": [label]} if label else {}
+            thresholds = specs.setdefault(label, tfma.MetricsSpec(**names)).per_slice_thresholds[key].thresholds
+        thresholds.add(slicing_specs=limit.slices(sliced_features(task)), threshold=limit.threshold())
+    specs[""].metrics.extend(metrics.values())
+    return list(specs.values())
+
+
+def _reported(task: Task, limited: list[list[str]]) -> list[tfma.MetricConfig]:
+    """Return the metrics that each evaluation reports."""
+    by_label = LABEL in task.evaluate.slices
     count = tfma.MetricConfig(class_name="ExampleCount")
     if task.is_multi_label:
-        config = json.dumps({"by_label": LABEL in task.evaluate.slices})
-        return [
-            tfma.MetricConfig(class_name=LabelMetrics.__name__, module=LabelMetrics.__module__, config=config),
-            count,
-        ]
+        return [_ours(LabelMetrics, by_label=by_label, limited=limited), count]
     if task.is_classification:
-        names = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
+        stock = ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
+        ours = [_ours(ClassMetrics, by_class=by_label, limited=limited)]
     else:
-        names = ["MeanSquaredError", "MeanAbsoluteError"]
-    return [*(tfma.MetricConfig(class_name=name) for name in names), count]
+        stock, ours = ["MeanSquaredError", "MeanAbsoluteError"], []
+    return [*(tfma.MetricConfig(class_name=name) for name in stock), *ours, count]
 
 
-def _threshold(task: Task) -> tfma.MetricThreshold:
-    """Return the limit on the value and on the change from the baseline; TFMA ignores the latter without a baseline."""
-    limit, drop = quality_limit(task), task.evaluate.max_drop + ROUNDING
-    if isinstance(task.label, Number):
-        value = tfma.GenericValueThreshold(upper_bound=wrappers_pb2.DoubleValue(value=limit))
-        change = tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.LOWER_IS_BETTER, relative=wrappers_pb2.DoubleValue(value=drop)
-        )
-    else:
-        value = tfma.GenericValueThreshold(lower_bound=wrappers_pb2.DoubleValue(value=limit))
-        change = tfma.GenericChangeThreshold(
-            direction=tfma.MetricDirection.HIGHER_IS_BETTER, absolute=wrappers_pb2.DoubleValue(value=-drop)
-        )
-    return tfma.MetricThreshold(value_threshold=value, change_threshold=change)
+def _ours(metric: type[tfma.metrics.Metric], **config: Any) -> tfma.MetricConfig:
+    return tfma.MetricConfig(class_name=metric.__name__, module=metric.__module__, config=json.dumps(config))
 
 
-def _with_labels(execution: Execution) -> Execution:
-    """Return a copy whose `LabelMetrics` know the labels and the thresholds of the candidate.
+def _key_of(metric: tfma.MetricConfig) -> str:
+    """Return the name of a metric in the results."""
+    ours = {LabelMetrics.__name__: MEAN_AVERAGE_PRECISION, ClassMetrics.__name__: CONFUSION_MATRIX}
+    return ours.get(metric.class_name, snake_case(metric.class_name))
+
+
+def _add_to_config(metric: tfma.MetricConfig, **more: Any) -> None:
+    """Set values of a metric's configuration; lists are joined."""
+    config = json.loads(metric.config)
+    for name, value in more.items():
+        config[name] = [*config.get(name, []), *value] if name == "limited" else value
+    metric.config = json.dumps(config)
+
+
+def _with_labels(execution: Execution, baseline: str = "") -> Execution:
+    """Return a copy whose metrics know the classes, and the thresholds of several labels.
 
     They exist only after the training, later than the configuration.
+
+    Args:
+      execution: With the configuration.
+      baseline: Folder of the baseline's SavedModel; "": there is none.
     """
     config = tfma.EvalConfig()
     proto_utils.json_to_proto(execution.properties[standard_component_specs.EVAL_CONFIG_KEY], config)
+    names = list(classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri)))
     thresholds = read_thresholds(path_utils.serving_model_path(execution.input("model").uri))
+    before = read_thresholds(baseline) if baseline else {}
+    known = {
+        ClassMetrics.__name__: {"classes": names},
+        OneVsRest.__name__: {"names": names},
+        LabelMetrics.__name__: {
+            "labels": list(thresholds),
+            "thresholds": list(thresholds.values()),
+            "baseline_thresholds": [before[label] for label in thresholds if label in before],
+        },
+    }
     for metric in config.metrics_specs[0].metrics:
-        if metric.class_name == LabelMetrics.__name__:
-            known = {"labels": list(thresholds), "thresholds": list(thresholds.values())}
-            metric.config = json.dumps({**json.loads(metric.config), **known})
+        if metric.class_name in known:
+            limited = json.loads(metric.config).get("limited", [])
+            check_names([one if isinstance(one, str) else one[1] for one in limited], names)
+            _add_to_config(metric, **known[metric.class_name])
     text = proto_utils.proto_to_json(config)
     return replace(execution, properties={**execution.properties, standard_component_specs.EVAL_CONFIG_KEY: text})
 
@@ -153,6 +196,7 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
 
     def _run_with_baseline(self, execution: Execution, folder: str) -> None:
         """Evaluate with a baseline; one that was imported is copied to the layout of a Trainer's output."""
+        execution = _with_labels(execution, folder)
         (baseline,) = execution.inputs[standard_component_specs.BASELINE_MODEL_KEY]
         if folder == path_utils.serving_model_dir(baseline.uri):
             self.run_stock(execution)

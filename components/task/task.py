@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from components.task.evaluate_config import Evaluate
 from components.task.train_config import Train
 from data.augmentation.config import Augmentation
-from data.errors import UsageError, unknown
+from data.errors import UsageError
 from data.fields import check_fields
 from data.ingest.shards import Ingest
-from data.records import FACTS
 from data.sources import Source
-from data.spec import LABEL, Classes, Feature, Image, Label, Labels, Number
+from data.spec import Classes, Feature, Image, Label, Labels
 from serving.export.batching import Batching
 
 if TYPE_CHECKING:
@@ -24,99 +24,6 @@ else:
     BuildModel = Callable[..., Any]  # `check_fields` resolves type hints, and must not load Keras
 
 MAX_NAME = 63  # the longest name of a pipeline in tfx.orchestration.pipeline
-SOURCE = "image/source"
-_LIMITS = {
-    Classes: ("classes", "min_accuracy"),
-    Labels: ("several labels", "min_average_precision"),
-    Number: ("a number", "max_error"),
-}
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Thresholds that a model must meet to be pushed.
-
-    They apply to all examples together, never to a single slice: a slice of a few pictures would block a better model
-    by chance. Metrics are reported for every slice.
-
-    Attributes:
-      min_accuracy: Lowest accuracy, 0 to 1, for classes.
-      min_average_precision: Lowest mean average precision, 0 to 1, for several labels: the mean over the labels that
-        have an example.
-      max_error: Largest mean squared error, for numbers; None: no limit.
-      max_drop: How much worse than the last blessed model the new one may be (accuracy, mean average precision, or
-        relative squared error).
-      slices: Features whose values define the slices: "label" for classes, and for pictures the facts in their
-        records, such as "image/format" (`data.records`). With several labels, "label" gives the metrics of each label
-        on all examples. A number has no slices by label: each value would be a slice, so the default means none. The
-        default adds the columns that the source keeps (`ImageTable.slices`).
-      split: "eval", or "test" if the data have this split.
-    """
-
-    min_accuracy: float = 0.0
-    min_average_precision: float = 0.0
-    max_error: float | None = None
-    minimum: Mapping[str, float] = field(default_factory=dict)
-    maximum: Mapping[str, float] = field(default_factory=dict)
-    max_drop: float | Mapping[str, float] = 0.0
-    slices: tuple[str, ...] = ("label",)
-    split: Literal["eval", "test"] = "eval"
-
-    def __post_init__(self) -> None:
-        check_fields(self, "evaluate")
-        for name in ("min_accuracy", "min_average_precision"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"evaluate.{name} must be 0 to 1, got {getattr(self, name)}")
-        for name in ("max_error", "max_drop"):
-            value = getattr(self, name) or 0
-            if not isinstance(value, Mapping) and value < 0:
-                raise UsageError(f"evaluate.{name} must not be below 0, got {value}")
-
-    def check_limits(self, label: Label) -> None:
-        """Check that the limits belong to the kind of label.
-
-        Args:
-          label: The task's.
-
-        Raises:
-          UsageError: If one of them would never apply.
-        """
-        kind, limit = _LIMITS[type(label)]
-        foreign = ("min_accuracy", "max_error") if isinstance(label, Labels) else ("min_average_precision",)
-        for name in foreign:
-            if getattr(self, name) != getattr(Evaluate, name):
-                raise UsageError(
-                    f"evaluate.{name} does not apply to {kind}", hint=f"The limit for {kind} is evaluate.{limit}."
-                )
-
-    def check_slices(self, feature: Feature, label: Label, extras: tuple[str, ...] = ()) -> None:
-        """Check that the records of a task have the features of `slices`.
-
-        Args:
-          feature: The task's.
-          label: The task's.
-          extras: Further features of the records, from the task's source.
-
-        Raises:
-          UsageError: If no record has one of the features, or if each record has another value of it.
-        """
-        if self.slices == Evaluate.slices:
-            return
-        facts = FACTS if isinstance(feature, Image) else ()
-        legal = [*([] if isinstance(label, Number) else [LABEL]), *(one for one in facts if one != SOURCE), *extras]
-        unique = {LABEL: "the label is a number", **({SOURCE: "it names the record"} if facts else {})}
-        for name in self.slices:
-            if name in legal:
-                continue
-            if name in unique:
-                raise UsageError(
-                    f"evaluate.slices: no slices by {name}: {unique[name]}, so each slice would be one record",
-                    hint=f"Legal: {', '.join(legal) or 'none for this task'}",
-                )
-            raise unknown("feature for evaluate.slices", name, legal)
-        if len(set(self.slices)) != len(self.slices):
-            raise UsageError(f"evaluate.slices has a name twice: {', '.join(self.slices)}", hint="Remove one of them.")
-
 
 @dataclass(frozen=True)
 class Gate:
@@ -211,7 +118,8 @@ class Task:
     def slices(self) -> tuple[str, ...]:
         """Features whose values define the slices of the evaluation."""
         named = self.evaluate.slices
-        return (*named, *self.source.extra_features) if named == Evaluate.slices else named
+        named = (*named, *self.source.extra_features) if named == Evaluate.slices else named
+        return tuple(dict.fromkeys((*named, *self.evaluate.limited_features)))
 
     @property
     def is_classification(self) -> bool:

@@ -9,8 +9,9 @@ from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from tfx.utils.io_utils import read_string_file
 
 from components.release import pusher, skew_check
-from components.release.evaluation import Evaluation, check_quality, metric_of
+from components.release.evaluation import Evaluation, check_quality
 from components.release.evaluator import NO_BASELINE
+from components.release.limits import metric_of
 from components.release.served_folder import push_model, versions
 from components.task.task import Task
 from components.training.trained_model import REPORT

@@ -12,16 +12,27 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.evaluator import executor
 from tfx.types import standard_artifacts
 from tfx.utils import io_utils, proto_utils
 
 from components.prepare.schema import curate
-from components.release.evaluation import ACCURACY, ERROR, Evaluation, check_quality, metric_of
+from components.release.evaluation import Evaluation, check_quality
 from components.release.evaluator import NO_BASELINE, Evaluator, eval_config
 from components.release.label_metrics import MEAN_AVERAGE_PRECISION
+from components.release.limits import metric_of
+from components.release.measures import ACCURACY, ERROR
 from components.task.task import Evaluate, Task
 from data.errors import QualityError
 from data.sources import Arrays, Csv
@@ -179,22 +190,45 @@ def classes(tmp_path_factory: pytest.TempPathFactory, rows: tuple[np.ndarray, li
     return _judge(tmp_path_factory.mktemp("classes"), ROWS, *rows)
 
 
-def _by_hand(features: np.ndarray, labels: list[str], weights: np.ndarray) -> dict[str, dict[str, float]]:
-    """Accuracy, cross-entropy and count, overall and by label."""
+def _softmax(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
     logits = (features @ weights).astype(np.float64)
-    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def _by_hand(features: np.ndarray, labels: list[str], weights: np.ndarray) -> dict[str, dict[str, float]]:
+    """The metrics, overall and by label: sums, and scikit-learn's of each class against the others."""
+    scores = _softmax(features, weights)
     places = np.array([CLASSES.index(label) for label in labels])
-    found = {}
+    one_hot, answers = np.eye(3)[places], scores.argmax(axis=1)
+    found: dict[str, dict[str, float]] = {}
     for name in ("overall", *CLASSES):
         among = np.array([name in ("overall", label) for label in labels])
-        right = scores[among].argmax(axis=1) == places[among]
+        right = answers[among] == places[among]
         losses = -np.log(scores[among][np.arange(among.sum()), places[among]])
         found[name if name == "overall" else f"label:{name}"] = {
             ACCURACY: right.mean(),
             "sparse_categorical_crossentropy": losses.mean(),
             "example_count": among.sum(),
+            "brier_score": np.square(scores - one_hot)[among].sum(axis=1).mean(),
+            "expected_calibration_error": _calibration_error(scores[among].max(axis=1), right),
         }
+    report = precision_recall_fscore_support(places, answers, zero_division=0.0)
+    for place, name in enumerate(CLASSES):
+        found[f"label:{name}"] |= {
+            **dict(zip(("precision", "recall", "f1"), (values[place] for values in report), strict=False)),
+            "auc": roc_auc_score(one_hot[:, place], scores[:, place]),
+            "average_precision": average_precision_score(one_hot[:, place], scores[:, place]),
+        }
+    for name in ("precision", "recall", "f1", "auc", "average_precision"):
+        found["overall"][name] = float(np.mean([found[f"label:{one}"][name] for one in CLASSES]))
     return found
+
+
+def _calibration_error(scores: np.ndarray, right: np.ndarray) -> float:
+    """Of 15 bins, one after the other."""
+    edges = np.linspace(0, 1, 16)
+    inside = [(scores > low) & (scores <= high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return sum(abs(scores[one].mean() - right[one].mean()) * one.mean() for one in inside if one.any())
 
 
 def test_without_a_baseline(classes: Judge, rows: tuple[np.ndarray, list[str]]) -> None:
@@ -205,7 +239,13 @@ def test_without_a_baseline(classes: Judge, rows: tuple[np.ndarray, list[str]]) 
     assert found.metrics.keys() == expected.keys()
     for name, metrics in expected.items():
         assert found.metrics[name] == pytest.approx(metrics, rel=1e-5), name
-    assert found.examples == 10 and found.baseline is None and blessed
+    assert found.examples == 10 and found.baseline is None and blessed and not found.violations
+    answers = [CLASSES[place] for place in _softmax(rows[0], SAME).argmax(axis=1)]
+    matrix = [[found.confusion[label].get(answer, 0) for answer in CLASSES] for label in CLASSES]
+    assert matrix == confusion_matrix(rows[1], answers, labels=CLASSES).tolist()
+    assert sum(one["examples"] for one in found.calibration) == 10
+    error = sum(one["examples"] / 10 * abs(one["score"] - one["right"]) for one in found.calibration)
+    assert error == pytest.approx(expected["overall"]["expected_calibration_error"], rel=1e-5)
 
 
 @pytest.mark.parametrize(("max_drop", "verdict"), [(0.4, True), (0.399, False)])
@@ -216,7 +256,7 @@ def test_beside_a_baseline(classes: Judge, rows: tuple[np.ndarray, list[str]], m
     assert expected["overall"][ACCURACY] == pytest.approx(0.3)
     found, blessed = classes(rolled, SAME, max_drop=max_drop)
     for name, metrics in expected.items():
-        assert found.metrics[name] == pytest.approx(metrics, rel=1e-5), name
+        assert found.metrics[name] == pytest.approx(metrics, rel=1e-5, abs=1e-7), name
     assert found.baseline == pytest.approx(RIGHT / 10) and found.examples == 10
     assert blessed is verdict
 
@@ -266,6 +306,73 @@ def refusing(rows: tuple[np.ndarray, list[str]]) -> _NoneAbove:
     return _NoneAbove(float(largest.max()))
 
 
+# Limits by metric
+
+
+def _measured(features: np.ndarray, labels: list[str], weights: np.ndarray) -> dict[str, float]:
+    """Metrics by the name of a limit, each from another source than TFMA."""
+    by_slice, scores = _by_hand(features, labels, weights), _softmax(features, weights)
+    truth, overall = np.array(labels), by_slice["overall"]
+    answers = np.array(CLASSES)[scores.argmax(axis=1)]
+    ranked = np.sort(scores, axis=1)[:, -2]
+    return {
+        "auc": overall["auc"],
+        "f1_score": overall["f1"],
+        "balanced_accuracy": overall["recall"],
+        "recall/1": by_slice["label:1"]["recall"],
+        "accuracy@label=2": by_slice["label:2"][ACCURACY],
+        "matthews_correlation_coefficient/10": matthews_corrcoef(truth == "10", answers == "10"),
+        "top_2_accuracy": (scores[np.arange(10), [CLASSES.index(label) for label in labels]] >= ranked).mean(),
+        "auc_precision_recall/1": float(_keras_auc(truth == "1", scores[:, 0])),
+        "mean_prediction": scores.mean(),
+        "specificity(thresholds=0.3)/1": ((scores[:, 0] <= 0.3) & (truth != "1")).sum() / (truth != "1").sum(),
+    }
+
+
+def _keras_auc(truth: np.ndarray, scores: np.ndarray) -> float:
+    metric = keras.metrics.AUC(10000, "PR")
+    metric.update_state(truth, scores)
+    return float(metric.result())
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning")  # in TFMA's AUC
+def test_limits_of_all_kinds_that_are_just_met_or_just_not(classes: Judge, rows: tuple[np.ndarray, list[str]]) -> None:
+    """The baseline's classes have another order, which must not matter for the change of one class."""
+    weights, order = np.array([[1, 0.3, 0], [0.2, 0.7, 0.1], [0, 0.1, 1]], np.float32), [2, 0, 1]
+    before = {"names": tuple(CLASSES[place] for place in order)}
+    now, then = _measured(*rows, np.roll(weights, -1, axis=1)), _measured(*rows, weights)
+    drops = {name: then[name] - now[name] for name in ("auc", "recall/1", "accuracy@label=2", "auc_precision_recall/1")}
+    assert min(drops.values()) > 0.01
+    for side in (-1e-3, 1e-3):
+        limits: dict[str, Any] = {
+            "minimum": {name: value + side for name, value in now.items()},
+            "maximum": {name: value - side for name, value in now.items()} if side < 0 else {},
+            "max_drop": {name: value - side for name, value in drops.items()},
+        }
+        found, blessed = classes(np.roll(weights, -1, axis=1), weights[:, order], before, **limits)
+        assert blessed is (side < 0), found.violations
+        judged = dataclasses.replace(ROWS, evaluate=Evaluate(**limits))
+        if not blessed:
+            with pytest.raises(QualityError) as caught:
+                check_quality(found, judged, blessed)
+            assert len(found.violations) == len(now) + len(drops)
+            assert f"not pushed: auc {now['auc']:.4f} is below the limit {now['auc'] + side:.4f}; f1_score" in str(
+                caught.value
+            )
+            assert str(caught.value).endswith(f" and {len(now) + len(drops) - 5} more limits")
+            assert "--set evaluate.minimum=recall/1:VALUE" in caught.value.hint
+
+
+def test_a_slice_that_does_not_exist(classes: Judge) -> None:
+    """It is not met; nor is the limit of another slice, which is named by its value."""
+    limits = {"minimum": {"accuracy@label=ten": 0.0, "accuracy@label=1": 1.0, "accuracy@label=2": 0.1}, "slices": ()}
+    found, blessed = classes(np.roll(SAME, -1, axis=1), **limits)
+    assert not blessed and len(found.violations) == 2
+    told = "accuracy on label=1 0.2500 is below the limit 1.0000; no example has label=ten, which a limit names"
+    with pytest.raises(QualityError, match=f"^not pushed: {told}$"):
+        check_quality(found, dataclasses.replace(ROWS, evaluate=Evaluate(**limits)), blessed)
+
+
 # Several labels
 
 
@@ -295,15 +402,22 @@ def _of_scikit_learn(features: np.ndarray, labels: list[Any], weights: np.ndarra
     found: dict[str, dict[str, float]] = {f"label:{CLASSES[2]}": {"example_count": 0}}
     for place, name in enumerate(CLASSES[:2]):
         one, applies = scores[:, place], truth[:, place]
+        decided = applies, one >= THRESHOLDS[place]
         found[f"label:{name}"] = {
             "average_precision": average_precision_score(applies, one),
             "auc": roc_auc_score(applies, one),
-            "f1": f1_score(applies, one >= THRESHOLDS[place]),
+            "f1": f1_score(*decided),
+            "precision": precision_score(*decided),
+            "recall": recall_score(*decided),
             "example_count": applies.sum(),
         }
     known = [found[f"label:{name}"] for name in CLASSES[:2]]
-    found["overall"] = {name: float(np.mean([one[name] for one in known])) for name in ("auc", "f1")}
+    means = ("auc", "f1", "precision", "recall")
+    found["overall"] = {name: float(np.mean([one[name] for one in known])) for name in means}
     found["overall"] |= {
+        "brier_score": np.square(scores - truth).mean(),
+        "expected_calibration_error": _calibration_error(scores.ravel(), truth.ravel()),
+        "exact_match": (truth == (scores >= THRESHOLDS)).all(axis=1).mean(),
         MEAN_AVERAGE_PRECISION: float(np.mean([one["average_precision"] for one in known])),
         "binary_crossentropy": -np.log(np.where(truth, scores, 1 - scores)).mean(),
         "example_count": len(features),
@@ -363,7 +477,9 @@ def test_several_labels_by_a_feature_without_slices_by_label(
     expected = _of_scikit_learn(features[10:20], labels[10:20], SAME)["overall"]
     assert found.metrics.keys() == {"overall", "place:0", "place:1"} and blessed
     assert found.metrics["place:1"] == pytest.approx(expected, rel=1e-5)
-    assert found.metrics["place:0"].keys() == {"binary_crossentropy", "example_count"}
+    assert found.metrics["place:0"].keys() == {
+        *("binary_crossentropy", "brier_score", "exact_match", "expected_calibration_error", "example_count"),
+    }
 
 
 # Numbers

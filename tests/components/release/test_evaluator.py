@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.evaluators import metrics_validator
 from tfx import types
 from tfx.types import standard_artifacts
 from tfx.utils import json_utils
 
-from components.release.evaluation import ACCURACY, ERROR, Evaluation, check_quality, metric_of, quality_limit
+from components.release.evaluation import Evaluation, check_quality, violations
 from components.release.evaluator import eval_config, evaluator
+from components.release.limits import check_names, metric_of
+from components.release.measures import ACCURACY, ERROR
 from components.task.task import Evaluate, Task
-from data.errors import QualityError
+from data.errors import QualityError, UsageError
 from data.sources import Arrays, Csv, ImageTable
 from data.spec import Classes, Labels, Number, Vector
 from tests.tasks.tiny import TASK
@@ -40,8 +43,8 @@ def test_the_limits_hold_for_all_examples_together_only(task: Task) -> None:
     limited = {metric.class_name: metric.per_slice_thresholds for metric in metrics if metric.per_slice_thresholds}
     (name,) = limited
     assert name == ("SparseCategoricalAccuracy" if task is ROWS else "MeanSquaredError")
-    assert [list(one.slicing_specs) for one in limited[name]] == [[tfma.SlicingSpec()]]
-    assert limited[name][0].threshold.HasField("change_threshold")
+    assert [list(one.slicing_specs) for one in limited[name]] == [[tfma.SlicingSpec()], [tfma.SlicingSpec()]]
+    assert [one.threshold.HasField("change_threshold") for one in limited[name]] == [False, True]
     slices = [list(one.feature_keys) for one in config.slicing_specs]
     assert slices == ([[], ["label"]] if task is ROWS else [[]])
     tfma.utils.verify_eval_config(config)
@@ -51,14 +54,14 @@ def test_of_several_labels_the_mean_average_precision_has_the_limit() -> None:
     """TFMA builds the metric from its configuration, and gives it the limits."""
     task = _with(SEVERAL, min_average_precision=0.5, max_drop=0.25)
     config = eval_config(task)
-    assert metric_of(task) == "mean_average_precision" and quality_limit(task) == pytest.approx(0.5, abs=1e-5)
+    assert metric_of(task) == "mean_average_precision"
     limits = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
     assert {key.name for key in limits} == {"mean_average_precision"}
     ((slicing, limit),) = limits[tfma.metrics.MetricKey("mean_average_precision")]
-    assert slicing == tfma.SlicingSpec() and limit.lower_bound.value == quality_limit(task)
+    assert slicing == tfma.SlicingSpec() and limit.lower_bound.value == pytest.approx(0.5, abs=1e-5)
     assert [list(one.feature_keys) for one in config.slicing_specs] == [[]]  # each label has metrics without a slice
-    assert json.loads(config.metrics_specs[0].metrics[0].config) == {"by_label": True}
-    assert json.loads(eval_config(_with(SEVERAL, slices=())).metrics_specs[0].metrics[0].config) == {"by_label": False}
+    assert json.loads(config.metrics_specs[0].metrics[0].config)["by_label"] is True
+    assert json.loads(eval_config(_with(SEVERAL, slices=())).metrics_specs[0].metrics[0].config)["by_label"] is False
 
 
 def test_a_slice_for_each_feature_asked_for() -> None:
@@ -81,11 +84,101 @@ def test_the_component_reads_the_split_of_the_task() -> None:
     assert json_utils.loads(found.exec_properties["example_splits"]) == ["test"]
 
 
+# Limits by metric
+
+
+@pytest.mark.parametrize(
+    ("task", "limits", "message", "hint"),
+    [
+        (
+            ROWS,
+            {"minimum": {"acuracy": 0.9}},
+            "no metric of classes for evaluate.minimum 'acuracy'. Did you mean",
+            "auc",
+        ),
+        (ROWS, {"minimum": {"mae": 0.9}}, "no metric of classes for evaluate.minimum 'mae'", "recall"),
+        (NUMBERS, {"maximum": {"recall": 0.9}}, "no metric of numbers for evaluate.maximum 'recall'", "rmse"),
+        (
+            SEVERAL,
+            {"minimum": {"accuracy": 0.9}},
+            "no metric of several labels for evaluate.minimum 'acc",
+            "exact_match",
+        ),
+        (ROWS, {"minimum": {"accuracy/rose": 0.9}}, "accuracy is a metric of all classes together", "recall/rose"),
+        (ROWS, {"minimum": {"recall@label=rose": 0.9}}, "recall compares classes, so it says nothing", "recall/rose"),
+        (ROWS, {"minimum": {"recall@*": 0.9}}, "there are no slices for 'recall@*'", "evaluate.slices="),
+        (ROWS, {"max_drop": {"mean_label/rose": 0.1}}, "neither higher nor lower is better for mean_label", "minimum"),
+        (ROWS, {"minimum": {"recall(class_id=1)": 0.9}}, "recall must not have class_id", "METRIC/CLASS"),
+        (ROWS, {"minimum": {"recall(top=1)": 0.9}}, "no argument of recall for evaluate.minimum 'top'", "thresholds"),
+        (ROWS, {"minimum": {"recall_at_precision": 0.9}}, "recall_at_precision is not legal: .*'precision'", ""),
+    ],
+)
+def test_limits_that_do_not_exist_are_refused_before_the_run(
+    task: Task, limits: dict[str, Any], message: str, hint: str
+) -> None:
+    with pytest.raises(
+        UsageError, match=f"^(evaluate.m[a-z_]*: )?{message.replace('*', '[*]', message.count('@*'))}"
+    ) as caught:
+        eval_config(_with(task, **limits))
+    assert hint in caught.value.hint and "\n" not in str(caught.value)
+
+
+def test_the_direction_of_a_change_is_the_metrics() -> None:
+    """A share may drop by a difference, an error or a loss may grow by a share of itself."""
+    names = ("auc", "expected_calibration_error", "crossentropy", "top_2_accuracy@*", "fall_out/1")
+    config = eval_config(_with(ROWS, max_drop=dict.fromkeys(names, 0.1)))
+    tfma.utils.verify_eval_config(config)
+    limits = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
+    found = {(key.name, key.output_name): [limit for _, limit in some] for key, some in limits.items() if key.is_diff}
+    assert len(found) == len(names)
+    higher, lower = tfma.MetricDirection.HIGHER_IS_BETTER, tfma.MetricDirection.LOWER_IS_BETTER
+    for (name, label), (limit,) in found.items():
+        is_higher, is_loss = name in ("auc", "top_2_accuracy"), name == "sparse_categorical_crossentropy"
+        assert limit.direction == (higher if is_higher else lower) and label == ("1" if name == "fall_out" else "")
+        amount = limit.relative.value if is_loss else limit.absolute.value
+        assert amount == pytest.approx(-0.1 if is_higher else 0.1, abs=1e-5), name
+    assert not any(key.name == ACCURACY for key in limits if key.is_diff)
+
+
+def test_each_slice_and_one() -> None:
+    names = ("accuracy@*", "recall/1@*", "auc@image/format=PNG")
+    task = _with(TASK, slices=("label", "image/width"), minimum=dict.fromkeys(names, 0.5))
+    config = eval_config(task)
+    assert [list(one.feature_keys) for one in config.slicing_specs] == [[], ["label"], ["image/width"], ["image/format"]]
+    limits = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
+    found = {(key.name, key.output_name): [one for one, _ in some] for key, some in limits.items() if not key.is_diff}
+    by = [tfma.SlicingSpec(feature_keys=[name]) for name in ("label", "image/width", "image/format")]
+    assert found == {
+        (ACCURACY, ""): [tfma.SlicingSpec(), *by],
+        ("recall", "1"): by[1:],
+        ("auc", ""): [tfma.SlicingSpec(feature_values={"image/format": "PNG"})],
+    }
+
+
+def test_a_class_that_does_not_exist() -> None:
+    check_names(("", "1"), ("1", "2"))
+    with pytest.raises(UsageError, match="no class for the limits of evaluate 'rosé'. Did you mean 'rose'?") as caught:
+        check_names(("tulip", "rosé"), ("rose", "tulip"))
+    assert caught.value.hint == "Legal: rose, tulip"
+
+
 # What is said of a model that was not blessed
 
 
 def _evaluation(task: Task, value: float, baseline: float | None = None) -> Evaluation:
-    return Evaluation({"overall": {metric_of(task): value}}, 10, baseline)
+    """With TFMA's own verdict on the value."""
+    name = metric_of(task)
+    config = tfma.utils.update_eval_config_with_defaults(
+        eval_config(task), has_baseline=baseline is not None, rubber_stamp=True
+    )
+    key = tfma.metrics.MetricKey(name, "" if baseline is None else "candidate")
+    metrics, before = {key: value}, {}
+    if baseline is not None:
+        metrics |= {key.make_baseline_key("baseline"): baseline, key.make_diff_key(): value - baseline}
+        before = {((), "", name): baseline}
+    result = metrics_validator.validate_metrics(((), metrics), config)
+    found = tuple(violations(result, {((), "", name): value}, before))
+    return Evaluation({"overall": {name: value}}, 10, baseline, found)
 
 
 def _said(task: Task, value: float, baseline: float | None = None) -> QualityError:

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
 from tensorflow_model_analysis.metrics import MetricKey
 
-from components.release import label_metrics
+from components.release import score_metrics
 from components.release.label_metrics import LabelMetrics
 
 LABELS = ("cat", "dog", "owl")
@@ -45,6 +45,8 @@ def _combined(combiner: Any, scores: np.ndarray, truth: np.ndarray, parts: int) 
     found: dict[str, dict[str, float]] = {}
     for key, value in combiner.extract_output(combiner.merge_accumulators(both)).items():
         assert isinstance(key, MetricKey)
+        if isinstance(value, np.ndarray):
+            continue
         found.setdefault(key.output_name, {})[key.name] = value
     return found
 
@@ -53,16 +55,25 @@ def _expected(scores: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) ->
     by_label = {}
     for place, name in enumerate(labels):
         one, applies = scores[:, place], truth[:, place]
+        decided = applies, one >= np.float32(THRESHOLDS[place % 3])
         by_label[name] = {
             "average_precision": average_precision_score(applies, one),
             "auc": roc_auc_score(applies, one),
-            "f1": f1_score(applies, one >= np.float32(THRESHOLDS[place % 3])),
+            "f1": f1_score(*decided),
+            "precision": precision_score(*decided, zero_division=0.0),
+            "recall": recall_score(*decided),
             "example_count": applies.sum(),
         }
-    mean = {name: np.mean([one[name] for one in by_label.values()]) for name in ("auc", "f1")}
+    mean = {name: np.mean([one[name] for one in by_label.values()]) for name in ("auc", "f1", "precision", "recall")}
     mean["mean_average_precision"] = average_precision_score(truth, scores, average="macro")
     loss = keras.losses.binary_crossentropy(truth.astype("float32"), scores)
     mean["binary_crossentropy"] = float(np.mean(loss))
+    mean["brier_score"] = np.square(scores.astype(np.float64) - truth).mean()
+    mean["exact_match"] = (truth == (scores >= np.float32(THRESHOLDS))).all(axis=1).mean()
+    places = np.minimum((scores.ravel() * 15).astype(int), 14)  # no score is on the edge of a bin
+    inside = [(scores.ravel()[places == place], truth.ravel()[places == place]) for place in range(15)]
+    gaps = [abs(some.sum(dtype=np.float64) - right.sum()) for some, right in inside]
+    mean["expected_calibration_error"] = sum(gaps) / scores.size
     return {"": mean, **by_label}
 
 
@@ -83,7 +94,7 @@ def test_they_are_those_of_scikit_learn(parts: int, decimals: int) -> None:
 @pytest.mark.parametrize("parts", [1, 5])
 def test_of_very_many_scores_within_a_thousandth(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in bins, in some parts already and in others only when they are merged; counts and F1 stay exact."""
-    monkeypatch.setattr(label_metrics, "EXACT", 3000)
+    monkeypatch.setattr(score_metrics, "EXACT", 3000)
     scores, truth = _examples(5000, 3)
     combiner = _combiner(LABELS, THRESHOLDS)
     found, expected = _combined(combiner, scores, truth, parts), _expected(scores, truth, LABELS)
@@ -99,8 +110,8 @@ def test_of_very_many_scores_within_a_thousandth(parts: int, monkeypatch: pytest
 def test_the_bins_keep_the_order_of_scores() -> None:
     tiny, huge = np.logspace(-45, -0.31, 3000), 1 - np.logspace(-8, -0.31, 3000)[::-1]
     scores = np.unique(np.concatenate([[0], tiny, [0.5], huge, [1]]).astype(np.float32))
-    found = label_metrics._bins(scores)
-    assert found[0] == 0 and found[-1] == label_metrics.BINS - 1 and (np.diff(found) >= 0).all()
+    found = score_metrics.bins_of(scores)
+    assert found[0] == 0 and found[-1] == score_metrics.BINS - 1 and (np.diff(found) >= 0).all()
     assert len(np.unique(found)) > 1500
 
 
@@ -112,7 +123,8 @@ def test_a_label_without_an_example_is_left_out_of_the_means() -> None:
     cat = average_precision_score(truth[:, 0], scores[:, 0])
     assert found[""]["mean_average_precision"] == pytest.approx((cat + 1) / 2)
     assert found[""]["auc"] == pytest.approx(roc_auc_score(truth[:, 0], scores[:, 0]))
-    assert found["dog"] == {"example_count": 0} and found["owl"].keys() == {"average_precision", "f1", "example_count"}
+    assert found["dog"] == {"example_count": 0}
+    assert found["owl"].keys() == {"average_precision", "f1", "precision", "recall", "example_count"}
     assert found["owl"]["example_count"] == 50
 
 
@@ -120,12 +132,12 @@ def test_without_any_example_of_a_label_only_the_deciding_metric_stays() -> None
     scores = _examples(9, 1)[0]
     found = _combined(_combiner(("cat",), by_label=False), scores, np.zeros((9, 1), bool), 2)
     assert np.isnan(found[""].pop("mean_average_precision")) and found == {"": pytest.approx(found[""])}
-    assert found[""].keys() == {"binary_crossentropy"}
+    assert found[""].keys() == {"binary_crossentropy", "brier_score", "expected_calibration_error"}
 
 
 @pytest.mark.parametrize("most", [10, 10**6], ids=["counted", "exact"])
 def test_answers_that_are_no_numbers(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_metrics, "EXACT", most)
+    monkeypatch.setattr(score_metrics, "EXACT", most)
     scores, truth = _examples(50, 3)
     scores[7, 1] = np.nan
     found = _combined(_combiner(LABELS, THRESHOLDS), scores, truth, 2)

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.release.evaluation import ACCURACY, Evaluation
+from components.release.evaluation import Evaluation
+from components.release.measures import ACCURACY
 from components.task.reference import TaskReference
 from data.errors import DataError, QualityError, SkewError, SkewlessError, UsageError
 from data.spec import Image as Pictures
