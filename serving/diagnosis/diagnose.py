@@ -46,6 +46,15 @@ class Case:
         return score_differences(self.difference.reference.scores, self.difference.served.scores)
 
     @cached_property
+    def noise(self) -> float:
+        """The tolerance for two answers of the route: relative to the largest score, which for logits is above 1."""
+        served, reference = (
+            np.abs(one.scores[np.isfinite(one.scores)]).max(initial=1.0)
+            for one in (self.difference.served, self.difference.reference)
+        )
+        return self.difference.tolerance * max(1.0, float(served / reference))
+
+    @cached_property
     def by_difference(self) -> list[int]:
         """All records, those that differ most first."""
         return [int(record) for record in np.argsort(-self.differences, kind="stable")]
@@ -109,11 +118,11 @@ def _thresholds(case: Case) -> Diagnosis | None:
 
 
 def _draws(case: Case) -> Diagnosis | None:
-    return diagnose_draws(case.difference.ask, case.records, case.findings, case.difference.tolerance)
+    return diagnose_draws(case.difference.ask, case.records, case.findings, case.noise)
 
 
 def _batch(case: Case) -> Diagnosis | None:
-    return diagnose_batch(case.difference.ask, case.records, case.findings, case.difference.tolerance)
+    return diagnose_batch(case.difference.ask, case.records, case.findings, case.noise)
 
 
 def _weights(case: Case) -> Diagnosis | None:

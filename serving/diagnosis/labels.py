@@ -111,7 +111,7 @@ def _threshold_skew(trained: Sequence[float], found: Sequence[float]) -> str:
         return f"thresholds {'shifted by one' if _are_shifted(found, trained) else 'in another order'}"
     if len(set(found)) == 1 < len(found):
         return f"{found[0]!s} for every label instead of the chosen thresholds"
-    return "other thresholds than those of training"
+    return "thresholds of another version"
 
 
 def _are_shifted(found: Sequence[Any], expected: Sequence[Any]) -> bool:

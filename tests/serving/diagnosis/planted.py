@@ -45,7 +45,7 @@ class Served:
       retrained: Standard deviation of what is added to a weight.
       columns: Order of the score columns.
       names: Names of the scores.
-      last: Scores to the same, with several labels.
+      last: Scores to the same.
       limits: Thresholds of several labels; (): there are none.
     """
 
@@ -181,6 +181,16 @@ def _labelled(stage: str, skew: str, detail: str = "", is_rare: bool = False, **
     return PlantedSkew(
         stage, skew, Served(**served), scaling=NORMALIZATION, limits=LIMITS, detail=detail, is_rare=is_rare
     )
+
+
+def _scored(skew: str, last: Op, classes: int = 3, is_rare: bool = False) -> PlantedSkew:
+    """Return a wrong last step of a model for classes; for two classes it has one sigmoid."""
+    return PlantedSkew("model", skew, Served(last=last), scaling=NORMALIZATION, classes=classes, is_rare=is_rare)
+
+
+def _both(columns: tf.Tensor) -> tf.Tensor:
+    """Return scores of two classes from those of the second one, as the export does with one output."""
+    return tf.stack([1 - columns[:, 1], columns[:, 1]], axis=1)
 
 
 def _on_white(contents: tf.Tensor) -> tf.Tensor:
@@ -357,8 +367,21 @@ SKEWS: dict[str, PlantedSkew] = {
     ),
     "thresholds shifted": _labelled("thresholds", "thresholds shifted by one", limits=(0.625, 0.45, 0.3), is_rare=True),
     "thresholds missing": _labelled("thresholds", "thresholds missing", limits=(), is_rare=True),
+    "thresholds of another version": _labelled(
+        "thresholds", "thresholds of another version", "cat 0.31, not 0.3, elk 0.4, not 0.45", limits=(0.31, 0.625, 0.4)
+    ),
     "labels, BGR": _labelled("channel order", "BGR instead of RGB", channels=_bgr, is_rare=True),
     "labels, model version": _labelled("model", "a different model version", retrained=0.01, limits=(0.5, 0.5, 0.5)),
+    # The last step, for classes; the second model has one sigmoid for two classes
+    "softmax missing": _scored("softmax missing: the scores are logits", lambda scores: tf.math.log(scores) + 2.5),
+    "softmax twice": _scored("softmax twice", tf.nn.softmax),
+    "sigmoids for softmax": _scored("sigmoids instead of softmax", lambda scores: tf.sigmoid(tf.math.log(scores) + 1)),
+    "softmax missing, two": _scored("softmax missing", lambda scores: tf.math.log(scores) - 0.5, 2, is_rare=True),
+    "sigmoid missing": _scored("sigmoid missing", lambda scores: _both(_outputs(scores)), 2),
+    "sigmoid twice": _scored("sigmoid twice", lambda scores: _both(tf.sigmoid(scores)), 2, is_rare=True),
+    "softmax of one": _scored(
+        "softmax of a single output", lambda scores: _both(tf.ones_like(scores)), 2, is_rare=True
+    ),
     # The model
     "augmentation": PlantedSkew(
         "model", "augmentation left on", Served(augment=_augmented), detail="RandomUniform in "

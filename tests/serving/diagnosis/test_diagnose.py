@@ -118,7 +118,7 @@ def test_names_that_come_with_their_scores_in_another_order(tmp_path: Path) -> N
         ((0.25, 0.5, 0.75), "thresholds in another order", "a 0.25, not 0.5, b 0.5, not 0.25"),
         ((0.25, 0.75, 0.5), "thresholds shifted by one", "a 0.25, not 0.5, b 0.75, not 0.25, c 0.5, not 0.75"),
         ((0.5, 0.5, 0.5), "0.5 for every label instead of the chosen thresholds", "b 0.5, not 0.25, c 0.5, not 0.75"),
-        ((0.5, 0.25, 0.75000006), "other thresholds than those of training", "c 0.75000006, not 0.75"),
+        ((0.5, 0.25, 0.75000006), "thresholds of another version", "c 0.75000006, not 0.75"),
         (None, "thresholds missing", ""),
     ],
 )
