@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from components.prepare.schema import classes_of, read_schema
 from components.task.task import Task
-from components.training.trained_model import TrainedModel
+from components.training.trained_model import TrainedAnswers, TrainedModel
 from data.files.atomic import write_aside
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_paths
@@ -30,7 +30,7 @@ from serving.engines import installed_binary
 from serving.export import label_file
 from serving.graph import checks
 from serving.graph.checks import Finding
-from serving.parity import client_skew, compare, proof, routes
+from serving.parity import client_skew, compare, mixed_precision, proof, routes
 from serving.parity.client_skew import ClientSkewCost
 from serving.parity.compare import Answers, Comparison
 from serving.parity.live_server import start_live_server
@@ -82,7 +82,8 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
     with start_live_server(artifacts.model, (program,) if program else ()) as clients:
         progress("through training's own route")
         trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
-        (reference, *again), transformed = trained.answers(records)
+        answers = trained.answers(records)
+        reference, *again = answers.answers
 
         def explain(difference: proof.Difference) -> Diagnosis:
             progress("looking for the cause")
@@ -93,6 +94,7 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
 
         sample = proof.Sample(records, task.feature.name, [reference, *again])
         comparisons, diagnosis = proof.compare_routes(artifacts.model, clients, sample, progress, explain)
+    mixed = _compare_mixed(task, answers)
     report = SkewReport(
         records=len(records),
         server=program or EMBEDDED,
@@ -100,9 +102,9 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
         tolerance=compare.score_tolerance(reference, again),
         feature=task.feature.name,
         synthetic=sum(probe.is_generated for probe in probes),
-        routes=comparisons,
-        structure=[*_structure(task, artifacts, trained), *_label_findings(trained, records, transformed)],
-        diagnosis=diagnosis,
+        routes=[*mixed, *comparisons],
+        structure=[*_structure(task, artifacts, trained), *_label_findings(trained, records, answers.labels)],
+        diagnosis=diagnosis or _diagnose_mixed(task, mixed),
         is_multi_label=task.is_multi_label,
     )
     has_classes = len(classes) > 1 or task.is_multi_label
@@ -112,6 +114,25 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
     report.seconds = round(time.perf_counter() - started, 2)
     _write(folder, report, records, reference)
     return report
+
+
+def _compare_mixed(task: Task, trained: TrainedAnswers) -> list[Comparison]:
+    """Compare the model as training computed it, in mixed precision, with that in float32; nothing without."""
+    if trained.mixed is None or trained.rounded is None:
+        return []
+    reference = trained.answers[0]
+    allowed = mixed_precision.mixed_tolerance(reference, trained.rounded, task.train.mixed_precision)
+    return [compare.compare_answers(reference, trained.mixed, allowed)]
+
+
+def _diagnose_mixed(task: Task, mixed: Sequence[Comparison]) -> Diagnosis | None:
+    """Return the cause if only the model in mixed precision answers otherwise."""
+    found = next((one for one in mixed if one.fault), None)
+    if found is None:
+        return None
+    skew = f"in float32 the model computes otherwise than in mixed_{task.train.mixed_precision}, as it was trained"
+    detail = "rounding explains less; look for layers that overflow, or that depend on the dtype policy"
+    return Diagnosis("model", skew, found.record, detail, found.route)
 
 
 def _structure(task: Task, artifacts: TrainedArtifacts, trained: TrainedModel) -> list[Finding]:

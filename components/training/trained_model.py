@@ -6,19 +6,23 @@ weights that the Trainer kept next to its report.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import os
 import posixpath
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from components.models.input_scaling import scaling_of, with_float_input
+from components.models.outputs import with_probabilities
+from components.models.precision import build_as_trained
 from components.prepare.transform import Preprocessing
 from components.task.task import Task
 from data.errors import DataError, first_line
@@ -58,8 +62,26 @@ def keep_weights(model: keras.Model, folder: str) -> None:
         tf.io.gfile.copy(file, posixpath.join(folder, WEIGHTS), overwrite=True)
 
 
+@dataclass(frozen=True)
+class TrainedAnswers:
+    """Training's answers to some records.
+
+    Attributes:
+      answers: As one batch first, and one by one.
+      labels: What the TransformGraph makes of each record's label: for classes an index, for several labels a row of
+        zeros and ones; empty for numbers.
+      mixed: The answers of the model that computes in mixed precision; None without.
+      rounded: The answers of the model in float32 whose weights are rounded to that precision; None without.
+    """
+
+    answers: list[Answers]
+    labels: list[int] | list[list[float]]
+    mixed: Answers | None = None
+    rounded: Answers | None = None
+
+
 class TrainedModel:
-    """The task's model with its trained weights, `training=False`."""
+    """The task's model with its trained weights, `training=False`: in float32, with probabilities as outputs."""
 
     def __init__(self, task: Task, classes: Sequence[str], model_run: str, transform_graph: str) -> None:
         """Build the model and load its weights.
@@ -75,8 +97,7 @@ class TrainedModel:
         """
         self.task, self.classes = task, tuple(classes)
         self.thresholds = read_thresholds(model_run, classes) if task.is_multi_label else ()
-        self.model = task.model(task.feature, len(self.classes))
-        _load(self.model, posixpath.join(model_run, WEIGHTS))
+        self.model, self._mixed = self._load(posixpath.join(model_run, WEIGHTS))
         self._preprocessing = Preprocessing(transform_graph)
         name = task.feature.name
         self._preprocess = tf.function(
@@ -90,13 +111,8 @@ class TrainedModel:
             autograph=False,
         )
 
-    def answers(self, records: Sequence[bytes]) -> tuple[list[Answers], list[int] | list[list[float]]]:
-        """Return training's answers to serialized tf.Examples, label included: as one batch, and one by one.
-
-        Returns:
-          The two answers, and what the TransformGraph makes of each record's label: for classes an index, for several
-          labels a row of zeros and ones.
-        """
+    def answers(self, records: Sequence[bytes]) -> TrainedAnswers:
+        """Return training's answers to serialized tf.Examples, label included."""
         count = len(records)
         with tempfile.TemporaryDirectory() as folder:
             file = os.path.join(folder, "records")
@@ -107,12 +123,17 @@ class TrainedModel:
             # One dataset for both: each dataset would build the whole TransformGraph again.
             batches = self._reading([file], count).transform_batches(read.batch(count).concatenate(read.batch(1)))
             (features, labels), *single = list(batches)
-        scores = self._answer(features).numpy(), np.concatenate([self._answer(one).numpy() for one, _ in single])
-        names = np.array([[name.encode() for name in self.classes]] * count, object) if self.classes else None
-        limits = np.tile(np.array(self.thresholds, np.float32), (count, 1)) if self.thresholds else None
-        ways = (f"batches of {count}", "one by one")
-        found = [Answers(f"training, {way}", some, names, limits) for way, some in zip(ways, scores, strict=True)]
-        return found, labels.numpy().tolist() if self.classes else []
+        together, way = self._answer(features).numpy(), f"batches of {count}"
+        alone = np.concatenate([self._answer(one).numpy() for one, _ in single])
+        found = [self._named(f"training, {way}", together), self._named("training, one by one", alone)]
+        truth = labels.numpy().tolist() if self.classes else []
+        if self._mixed is None:
+            return TrainedAnswers(found, truth)
+        policy = f"mixed_{self.task.train.mixed_precision}"
+        mixed = self._named(f"training in {policy}, {way}", self._scored(self._mixed, features).numpy())
+        with self._rounded_weights():
+            rounded = self._named(f"rounded weights, {way}", self._answer(features).numpy())
+        return TrainedAnswers(found, truth, mixed, rounded)
 
     def pixels(self, contents: Sequence[bytes]) -> np.ndarray:
         """Decode and resize pictures for the model: uint8 [N, height, width, channels]."""
@@ -147,17 +168,46 @@ class TrainedModel:
             files, count, task.feature, task.label, self._preprocessing, count, label_shape=label_shape
         )
 
+    def _named(self, route: str, scores: np.ndarray) -> Answers:
+        count = len(scores)
+        names = np.array([[name.encode() for name in self.classes]] * count, object) if self.classes else None
+        limits = np.tile(np.array(self.thresholds, np.float32), (count, 1)) if self.thresholds else None
+        return Answers(route, scores, names, limits)
+
+    @contextlib.contextmanager
+    def _rounded_weights(self) -> Iterator[None]:
+        """Give the model weights that `train.mixed_precision` can hold, within the context."""
+        kept = [(one, np.asarray(one)) for one in self.model.weights if "float" in str(one.dtype)]
+        for weight, value in kept:
+            weight.assign(keras.ops.cast(keras.ops.cast(value, self.task.train.mixed_precision), weight.dtype))
+        try:
+            yield
+        finally:
+            for weight, value in kept:
+                weight.assign(value)
+
+    def _load(self, path: str) -> tuple[keras.Model, keras.Model | None]:
+        """Return the model in float32, and the one that computes in mixed precision, if the task trains so."""
+        task, classes = self.task, len(self.classes)
+        models = [task.model(task.feature, classes)]
+        if task.train.mixed_precision:
+            models.append(build_as_trained(task, classes))
+        _load_weights(models, path)
+        model, *mixed = [with_probabilities(one, task) for one in models]
+        return model, mixed[0] if mixed else None
+
     def _scored(self, model: keras.Model, features: tf.Tensor) -> tf.Tensor:
         output = tf.cast(model(features, training=False), tf.float32)
         return class_scores(output) if self.task.is_classification else output
 
 
-def _load(model: keras.Model, path: str) -> None:
+def _load_weights(models: Sequence[keras.Model], path: str) -> None:
     with tempfile.TemporaryDirectory() as local:
         file = os.path.join(local, WEIGHTS)
         try:
             tf.io.gfile.copy(path, file)
-            model.load_weights(file)
+            for model in models:
+                model.load_weights(file)
         except tf.errors.NotFoundError:
             raise DataError(f"no weights at {path}", hint="Train again: the Trainer writes them.") from None
         except ValueError as error:

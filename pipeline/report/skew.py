@@ -35,7 +35,8 @@ def print_routes(skew: SkewReport, console: Console) -> None:
         largest = format_number(route.largest) if math.isfinite(route.largest) else "-"
         place = "-" if route.largest == 0 and not route.fault else str(route.record)
         flipped = str(route.flipped) if route.names_agree else "-"  # not counted if the names differ
-        mark = f"[red]{escape(route.fault)}[/]" if route.fault else "[green]same[/]"
+        within = "" if route.tolerance == skew.tolerance else f", within {format_number(route.tolerance)}"
+        mark = f"[red]{escape(route.fault)}[/]" if route.fault else f"[green]same{within}[/]"
         table.add_row(escape(route.route), largest, place, flipped, mark)
     console.print(table, soft_wrap=False)
     synthetic = f", {skew.synthetic} of them generated edge cases" if skew.synthetic else ""
@@ -164,9 +165,11 @@ def _accuracy(cost: ClientSkewCost) -> str:
 
 
 def _agree(skew: SkewReport) -> str:
-    routes, records = len(skew.routes), _count(skew.records, "record")
+    others = [route for route in skew.routes if route.tolerance != skew.tolerance]  # in mixed precision
+    routes, records = len(skew.routes) - len(others), _count(skew.records, "record")
     agree = "agrees" if routes == 1 else "agree"
-    return f"{_count(routes, 'route')} {agree} on {records} within {format_number(skew.tolerance)}"
+    further = "".join(f", {route.route} within {format_number(route.tolerance)}" for route in others)
+    return f"{_count(routes, 'route')} {agree} on {records} within {format_number(skew.tolerance)}{further}"
 
 
 def _count(number: int, noun: str) -> str:

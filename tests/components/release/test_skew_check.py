@@ -310,7 +310,7 @@ def test_thresholds_of_another_order_are_caught_and_named(several: SimpleNamespa
     assert faults == {"serving_examples": "", "serving_default": differ, "gRPC": differ, "REST": differ}
     assert (found["diagnosis"]["stage"], found["diagnosis"]["skew"]) == (
         "thresholds",
-        "other thresholds than those of training",
+        "thresholds of another version",
     )
     assert [one["detail"] for one in found["structure"]] == [
         "assets.extra/labels.json has other thresholds than the training chose"
@@ -336,7 +336,7 @@ def test_a_label_that_the_transform_graph_gives_to_another_output_is_found(sever
     trained = TrainedModel(
         SEVERAL.load(), several.classes, several.artifacts.model_run, several.artifacts.transform_graph
     )
-    rows: list[Any] = trained.answers(records)[1]
+    rows: list[Any] = trained.answers(records).labels
     assert skew_check._label_findings(trained, records, rows) == []
     place = next(number for number, row in enumerate(rows) if row == [1, 1, 0])
     rows[place] = [1, 0, 1]
