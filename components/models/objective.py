@@ -7,13 +7,13 @@ one-hot [B, C]: label smoothing, an augmentation that mixes labels, and Keras' l
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
-from components.models.on_probabilities import OnProbabilities
+from components.models.adapted import AdaptedLoss, AdaptedMetric, columns, same
 from components.task import keras_text
 from components.task.keras_config import copy_of
 from components.task.metric_names import added_metrics, metric_name
@@ -26,14 +26,9 @@ SPARSE = {
     keras.metrics.SparseCategoricalAccuracy: keras.metrics.CategoricalAccuracy,
     keras.metrics.SparseTopKCategoricalAccuracy: keras.metrics.TopKCategoricalAccuracy,
 }
-"""Losses and metrics of class numbers, and their counterparts of one-hot labels."""
-# They compare the order of the scores, which is that of the logits.
-_OF_ANY_SCORES = (
-    keras.metrics.SparseCategoricalAccuracy,
-    keras.metrics.CategoricalAccuracy,
-    keras.metrics.SparseTopKCategoricalAccuracy,
-    keras.metrics.TopKCategoricalAccuracy,
-)
+"""Losses and metrics of class numbers, and their counterparts for one-hot labels."""
+OF_NUMBERS = {*SPARSE, keras.losses.Circle, keras.losses.CategoricalGeneralizedCrossEntropy}
+_OF_CLASSES = ("Sparse", "Categorical", "TopK", "OneHot", "Circle")  # first words of what compares several outputs
 _GENERIC = ("Loss", "LossFunctionWrapper", "Metric", "Mean", "MeanMetricWrapper", "Sum")
 
 
@@ -49,7 +44,7 @@ class Objective:
 
     loss: keras.losses.Loss | Callable[[Any, Any], Any]
     metrics: tuple[keras.metrics.Metric, ...]
-    one_hot: bool
+    one_hot: bool = False
 
 
 def objective_of(task: Task, width: int, logits: bool = False, mixes: bool = False) -> Objective:
@@ -62,36 +57,53 @@ def objective_of(task: Task, width: int, logits: bool = False, mixes: bool = Fal
       mixes: Whether the augmentation mixes the labels of several examples.
 
     Raises:
-      UsageError: If a loss or metric does not fit the label.
+      UsageError: If a loss or metric does not fit the label or the output.
     """
     usual = _default_metrics(task, width)
     own = [_metric(one) for one in added_metrics([one.name for one in usual], task.train.metrics)]
-    loss = _own_loss(task, logits)
-    dense = task.is_classification and width > 1
-    one_hot = dense and (task.train.label_smoothing > 0 or mixes or any(map(_needs_rows, [loss, *own])))
-    found = Objective(loss or _default_loss(task, width, logits), (*usual, *own), False)
-    if one_hot:
-        found = replace(found, loss=_of_rows(found.loss), metrics=tuple(map(_of_rows, found.metrics)), one_hot=True)
-    if task.train.label_smoothing:
-        found = replace(found, loss=copy_of(found.loss, "train.loss", label_smoothing=task.train.label_smoothing))
-    if logits:
-        activation = keras.ops.softmax if dense else keras.ops.sigmoid
-        found = replace(found, metrics=tuple(_of_logits(one, activation) for one in found.metrics))
-    return found
+    loss = _own_loss(task, width, logits)
+    for one in (loss, *own):
+        _check_fit(one, task, width)
+    found = Objective(loss or _default_loss(task, width, logits), (*usual, *own))
+    smoothing, is_wide = task.train.label_smoothing, task.is_classification and width > 1
+    if is_wide and (smoothing or mixes or any(map(_needs_rows, (loss, *own)))):
+        found = Objective(_of_rows(found.loss), tuple(map(_of_rows, found.metrics)), one_hot=True)
+    if smoothing:
+        found = replace(found, loss=copy_of(found.loss, "train.loss", label_smoothing=smoothing))
+    probabilities = _activation(is_wide) if logits else same
+    labels = columns if width == 1 else same
+    ours, theirs = found.metrics[: len(usual)], found.metrics[len(usual) :]
+    metrics = [_adapted(one, same, probabilities) for one in ours]
+    metrics += [_adapted(one, labels, probabilities) for one in theirs]
+    return replace(found, metrics=tuple(metrics))
 
 
-def _from_logits(value: Any) -> bool | None:
-    found = getattr(value, "from_logits", getattr(value, "_from_logits", None))
-    return None if found is None else bool(found)
+def check_results(results: Mapping[str, Any]) -> None:
+    """Check that each metric gives one number.
+
+    Args:
+      results: Of the metrics by name.
+
+    Raises:
+      UsageError: If one gives a number for each class.
+    """
+    for name, value in results.items():
+        if len(getattr(value, "shape", ())):
+            raise UsageError(
+                f"train.metrics: {name} gives {value.shape[0]} numbers, one for each class",
+                hint="A metric of training is one number: f1_score(average='macro'), for example.",
+            )
 
 
-def _own_loss(task: Task, logits: bool) -> Any:
+def _own_loss(task: Task, width: int, logits: bool) -> Any:
     loss: Any = task.train.loss
     if loss == "":
         return None
     if isinstance(loss, str):
         return keras_text.make_object(loss, "train.loss", keras_text.losses(), from_logits=logits)
-    return _created(loss, keras_text.losses())
+    loss = _created(loss, keras_text.losses())
+    is_own = isinstance(loss, keras.losses.Loss) and _keras_class(loss) is None
+    return AdaptedLoss(loss) if is_own and width == 1 else loss  # Keras' own do so, and its wrapper of functions
 
 
 def _metric(metric: Any) -> keras.metrics.Metric:
@@ -142,38 +154,78 @@ def _default_metrics(task: Task, width: int) -> list[keras.metrics.Metric]:
 
 
 def _keras_class(value: Any) -> type | None:
-    """Return the class of Keras that an object is or derives from; None for a user's own."""
+    """Return the class of Keras that an object is or derives from; None for a function, or a class of the user's."""
     found = next((one for one in type(value).__mro__ if one.__module__.startswith("keras.")), None)
     return None if found is None or found.__name__ in _GENERIC else found
+
+
+def _check_fit(value: Any, task: Task, width: int) -> None:
+    """Check that a loss or metric of Keras fits the label.
+
+    Raises:
+      UsageError: If it compares the outputs of several classes, but there is one output; or if it needs class numbers,
+        but the label is several labels.
+    """
+    cls = _keras_class(value)
+    name = cls.__name__ if cls else ""
+    setting = "train.loss" if isinstance(value, keras.losses.Loss) else "train.metrics"
+    if width == 1 and name.startswith(_OF_CLASSES):
+        raise UsageError(
+            f"{setting}: {name} compares the outputs of several classes, but the model of '{task.name}' has one output",
+            hint="For two classes with one output, what begins with Binary fits, and for example auc.",
+        )
+    if cls in OF_NUMBERS and not task.is_classification:
+        raise UsageError(
+            f"{setting}: {name} needs one class number for each example, but the label of '{task.name}' has several"
+            " labels",
+            hint="For several labels, what begins with Binary fits, and for example auc(multi_label=True).",
+        )
 
 
 def _needs_rows(value: Any) -> bool:
     """Return whether a loss or metric needs one-hot labels of several classes."""
     found = _keras_class(value)
-    return found is not None and found not in SPARSE
+    return found is not None and found not in OF_NUMBERS
 
 
 def _of_rows(value: Any) -> Any:
     """Return the counterpart for one-hot labels of a loss or metric of Keras for class numbers; others as they are.
 
     Raises:
-      UsageError: If it has a setting that only class numbers allow.
+      UsageError: If it has none, or a setting that the counterpart does not have.
     """
-    twin = SPARSE.get(type(value))
-    if twin is None:
+    if _keras_class(value) not in OF_NUMBERS:
         return value
-    config = dict(value.get_config())
-    ignored = config.pop("ignore_class", None)
-    if ignored is not None:
+    twin, config = SPARSE.get(type(value)), dict(value.get_config())
+    if twin is None or config.pop("ignore_class", None) is not None:
         raise UsageError(
-            f"{value.name}: ignore_class needs class numbers, but another loss, metric or setting needs one-hot labels"
+            f"{value.name} needs class numbers, but another loss, metric or setting of training needs one-hot labels",
+            hint="One-hot labels are needed by label_smoothing, by an augmentation that mixes pictures, and by Keras'"
+            " losses and metrics that are not sparse.",
         )
     legal = inspect.signature(twin).parameters
     return twin(**{name: setting for name, setting in config.items() if name in legal})
 
 
-def _of_logits(metric: keras.metrics.Metric, activation: Any) -> keras.metrics.Metric:
-    """Return the metric of the probabilities, of which the model gives the logits."""
-    if _keras_class(metric) in (None, *_OF_ANY_SCORES) or _from_logits(metric):
-        return metric
-    return OnProbabilities(metric, activation)
+def _activation(is_wide: bool) -> Callable[[Any], Any]:
+    """Return the function from logits to probabilities, float32."""
+    function = keras.ops.softmax if is_wide else keras.ops.sigmoid
+    return lambda logits: function(keras.ops.cast(logits, "float32"))
+
+
+def _adapted(
+    metric: keras.metrics.Metric, labels: Callable[[Any], Any], probabilities: Callable[[Any], Any]
+) -> keras.metrics.Metric:
+    """Return a metric that converts the labels, and if it is one of Keras', the outputs.
+
+    Raises:
+      UsageError: If it expects logits, but the outputs are probabilities.
+    """
+    reads_logits = getattr(metric, "from_logits", getattr(metric, "_from_logits", False))
+    if reads_logits and probabilities is same:
+        raise UsageError(
+            f"train.metrics: {metric.name} has from_logits=True, but the model gives probabilities",
+            hint="Remove from_logits=True.",
+        )
+    outputs = same if reads_logits or _keras_class(metric) is None else probabilities
+    return metric if labels is same and outputs is same else AdaptedMetric(metric, labels, outputs)

@@ -34,7 +34,7 @@ def optimizer_of(train: Train, learning_rate: float | None = None) -> keras.opti
 
 
 def initial_rate(train: Train) -> float | None:
-    """Return the learning rate at the beginning of the training; None if the optimizer has a schedule of its own.
+    """Return the learning rate at the beginning of the training; None if the optimizer has others of its own.
 
     Raises:
       UsageError: If it has one, and the settings have another one.

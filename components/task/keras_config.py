@@ -50,7 +50,8 @@ def copy_of(value: Any, setting: str, **changes: Any) -> Any:
 def config_text(value: Any, is_own: bool) -> str:
     """Return the config of a Keras object as JSON, the same in every process.
 
-    Names that Keras numbers have no number, and a layer's seeds are left out, which Keras draws at random.
+    Names that Keras numbers have no number. Of a layer, seeds are left out, which Keras draws at random, and the shapes
+    of the inputs, which it only has after its first call.
 
     Args:
       value: An optimizer, loss, metric or layer.
@@ -71,7 +72,7 @@ def config_text(value: Any, is_own: bool) -> str:
         raise UsageError(
             f"get_config of {cls.__name__} has no {', '.join(missing)}, which the cache compares", hint=_GUIDE
         )
-    skipped = ("seed",) if isinstance(value, keras.layers.Layer) else ()
+    skipped = ("seed", "build_config", "build_input_shape") if isinstance(value, keras.layers.Layer) else ()
     return json.dumps(_plain({"class_name": cls.__name__, "config": config}, skipped), sort_keys=True, default=repr)
 
 

@@ -31,9 +31,9 @@ def check_keras(value: Any, setting: str, module: str, base: str) -> None:
 
 
 def has_schedule(optimizer: Any) -> bool:
-    """Return whether a Keras optimizer has a schedule of learning rates, or a function, in place of one rate."""
+    """Return whether a Keras optimizer has not one learning rate, but a schedule, a function or several optimizers."""
     inside = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-    return not isinstance(inside.get_config()["learning_rate"], (int, float))
+    return not isinstance(inside.get_config().get("learning_rate"), (int, float))
 
 
 def two_rates(learning_rate: float | None) -> UsageError:
@@ -44,6 +44,6 @@ def two_rates(learning_rate: float | None) -> UsageError:
     """
     setting = "learning_rate" if learning_rate else "schedule"
     return UsageError(
-        f"train.{setting} cannot be used with train.optimizer: the optimizer has a schedule of its own",
+        f"train.{setting} cannot be used with train.optimizer: the optimizer has learning rates of its own",
         hint=f"Remove train.{setting}, or give the optimizer one learning rate.",
     )

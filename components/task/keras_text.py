@@ -20,7 +20,9 @@ from data.errors import UsageError, first_line, unknown
 
 _OPENING, _CLOSING = "([{", ")]}"
 _CONSTANTS = {"true": True, "false": False, "none": None}
-_BASES = ("Optimizer", "LossScaleOptimizer", "Loss", "Metric", "Mean", "Sum", "MeanMetricWrapper")
+# Base classes, those of other objects than texts can describe, and a loss of sequences.
+_LEFT_OUT = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer", "Loss", "CTC")
+_LEFT_OUT += ("Metric", "Mean", "Sum", "MeanMetricWrapper")
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def catalog_of(module: ModuleType, base: type, kind: str, **more: Any) -> Catalo
       **more: Further fields of the catalog.
     """
     found = {name: one for name, one in vars(module).items() if inspect.isclass(one) and issubclass(one, base)}
-    classes = {snake_case(name): one for name, one in found.items() if name not in _BASES and one is not base}
+    classes = {snake_case(name): one for name, one in found.items() if name not in _LEFT_OUT and one is not base}
     return Catalog(kind, classes, **more)
 
 
@@ -202,6 +204,18 @@ def metrics() -> Catalog:
     import keras
 
     return catalog_of(keras.metrics, keras.metrics.Metric, "metric", aliases=_ERRORS)
+
+
+@functools.cache
+def augmentation_layers() -> Catalog:
+    """Return Keras' layers that change pictures, and those that are used with them."""
+    import keras
+
+    found = catalog_of(keras.layers, keras.layers.Layer, "layer")
+    more = ("zero_padding2d", "cropping2d", "spatial_dropout2d")
+    classes = {name: one for name, one in found.classes.items() if hasattr(one, "transform_images") or name in more}
+    classes.pop("max_num_bounding_boxes", None)
+    return Catalog(found.kind, classes, refused={"seed": "Set train.seed, from which all layers draw."})
 
 
 def snake_case(name: str) -> str:

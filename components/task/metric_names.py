@@ -24,6 +24,7 @@ def metric_name(metric: Any) -> str:
     if isinstance(metric, str):
         parsed, catalog = keras_text.parse_text(metric, _WHERE), keras_text.metrics()
         cls = keras_text.class_of(parsed, _WHERE, catalog)
+        _check_average(cls, parsed)
         usual = parsed.name if parsed.name in catalog.aliases else _default_name(cls)  # "mse", as in Keras
         return str(parsed.settings.get("name") or usual)
     if inspect.isclass(metric):
@@ -67,6 +68,19 @@ def added_metrics(of_label: Sequence[str], own: Sequence[Any]) -> list[Any]:
             hint=f"{', '.join(of_label)} are there without being listed.",
         )
     return [one for one in own if not (isinstance(one, str) and one in ("accuracy", "mae") and one in of_label)]
+
+
+def _check_average(cls: type, parsed: keras_text.KerasText) -> None:
+    """Check that a score of each class is averaged, before anything runs.
+
+    Raises:
+      UsageError: If it is not.
+    """
+    if cls.__name__ in ("F1Score", "FBetaScore") and parsed.settings.get("average") is None:
+        raise UsageError(
+            f"{_WHERE}: {parsed.name} gives a number for each class without an average",
+            hint=f"For example {parsed.name}(average='macro')",
+        )
 
 
 def _default_name(cls: type) -> str:
