@@ -59,7 +59,7 @@ def setting_names(value: Any, prefix: str = "") -> list[str]:
         inner = getattr(value, name)
         if dataclasses.is_dataclass(inner):
             found += setting_names(inner, f"{prefix}{name}.")
-        elif _is_plain(hint) and (prefix or name != "name"):
+        if _is_plain(hint) and (prefix or name != "name"):  # `augment` is a dataclass or a text
             found.append(prefix + name)
     return found
 
@@ -83,9 +83,12 @@ def _changed(value: T, prefix: str, settings: Mapping[str, str]) -> T:
     changes: dict[str, Any] = {}
     for name, hint in types_of(type(value)).items():
         key = prefix + name
+        inside = [one for one in settings if one.startswith(f"{key}.")]
+        if key in settings and inside:
+            raise UsageError(f"{key} and {inside[0]} cannot both be set", hint="Leave one of them out.")
         if key in settings:
             changes[name] = _convert(hint, settings[key], key)
-        elif any(one.startswith(f"{key}.") for one in settings):
+        elif inside:
             changes[name] = _changed(getattr(value, name), f"{key}.", settings)
     if not changes:
         return value

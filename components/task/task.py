@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from components.task.augment_field import Augment, checked_augment
 from components.task.evaluate_config import Evaluate
+from components.task.metric_names import name_metrics
 from components.task.train_config import Train
 from data.augmentation.config import Augmentation
 from data.errors import UsageError
@@ -73,7 +75,9 @@ class Task:
         for pictures: its first layer scales them. Its output is [N, classes] probabilities, [N, 1] one sigmoid for
         two classes, [N, classes] sigmoids for several labels, or [N, 1] a number (classes is 0).
       label: What the model predicts.
-      augment: Random changes to the training pictures, not to those of evaluation and serving.
+      augment: Random changes to the training pictures, not to those of evaluation and serving: an `Augmentation`, or
+        Keras layers, one after the other: a layer, a sequence of layers, a function that returns them, or a text,
+        "rand_augment(num_ops=2), random_flip". The changes depend on `train.seed` and the number of the step only.
       ingest, train, evaluate, serving, gate: Settings of the components.
       data: Data folder of a run without `--data`, absolute or remote; "": none.
       fetch: Writes the data into a folder, for a run without `--data` if `data` is empty. The folder is empty, or has
@@ -85,7 +89,7 @@ class Task:
     feature: Feature
     model: BuildModel
     label: Label = field(default_factory=Classes)
-    augment: Augmentation = field(default_factory=Augmentation)
+    augment: Augment = field(default_factory=Augmentation)
     ingest: Ingest = field(default_factory=Ingest)
     train: Train = field(default_factory=Train)
     evaluate: Evaluate = field(default_factory=Evaluate)
@@ -96,6 +100,7 @@ class Task:
 
     def __post_init__(self) -> None:
         check_fields(self, "task")
+        object.__setattr__(self, "augment", checked_augment(self.augment))
         if not self.name.replace("_", "").replace("-", "").isalnum() or self.name.startswith("-"):
             raise UsageError(
                 f"a task's name must be letters, digits, _ and -, without a - at the start, got '{self.name}'"
@@ -104,6 +109,7 @@ class Task:
             raise UsageError(
                 f"a task's name must have at most {MAX_NAME} characters, got {len(self.name)}: '{self.name}'"
             )
+        self.train.check_label(self.label)
         self.train.check_metrics(self.metrics)
         self.evaluate.check_limits(self.label)
         self.evaluate.check_slices(self.feature, self.label, self.source.extra_features)
@@ -134,6 +140,5 @@ class Task:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics of training, besides the loss (`components.models.build.compile_model`)."""
-        if self.is_multi_label:
-            return ("binary_accuracy", "auc", "pr_auc")
-        return ("accuracy",) if self.is_classification else ("mae",)
+        several, one = ("binary_accuracy", "auc", "pr_auc"), ("accuracy" if self.is_classification else "mae",)
+        return name_metrics(several if self.is_multi_label else one, self.train.metrics)

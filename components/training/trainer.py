@@ -19,6 +19,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import trainer_pb2
 
 from components.executor import ComponentExecutor
+from components.models.augmentation import augmenter_of
 from components.models.build import build_for_training, without_augmentation
 from components.models.outputs import with_probabilities
 from components.models.precision import in_float32
@@ -29,12 +30,14 @@ from components.progress import report
 from components.task.reference import task_of
 from components.task.task import Task
 from components.training import multi_worker
+from components.training.augmentation_samples import write_samples
 from components.training.batches import Splits, count_passes, prepare_batches
 from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task, training_phases
 from components.training.replicas import Replicas
 from components.training.thresholds import choose_thresholds
 from components.training.trained_model import REPORT, THRESHOLDS, keep_weights
+from data.augmentation.layers import LayerAugmentation
 from data.files.atomic import write_aside
 from data.ingest import manifest
 from data.ingest.shards import shard_paths
@@ -92,7 +95,7 @@ def train_model(
     keras.utils.set_random_seed(task.train.seed)
     inputs = _read_inputs(task, fn_args, replicas)
     model = _build_model(task, len(inputs.classes), replicas)
-    train, evaluation = prepare_batches(inputs, task, model.output_shape[-1])
+    train, evaluation = prepare_batches(inputs, task, model.output_shape[-1], inputs.augmenter)
     return model, inputs, fit_task(model, task, train, evaluation, checkpoints, fn_args.model_run_dir, replicas)
 
 
@@ -103,10 +106,12 @@ class _Inputs(Splits):
     Attributes:
       transform: The TransformGraph.
       configs: How to read the splits "train" and "eval".
+      augmenter: Layers that change the batches of training; None if there are none.
     """
 
     transform: Preprocessing
     configs: dict[str, reader.ReadConfig]
+    augmenter: LayerAugmentation | None
 
 
 def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
@@ -130,7 +135,8 @@ def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
     else:
         train = reader.read_batches(configs["train"], cache_bytes=limit, **order)
     evaluation = reader.read_batches(configs["eval"], cache_bytes=limit)
-    return _Inputs(train, evaluation, classes, shards.labels("train"), transform, configs)
+    augmenter = augmenter_of(task, replicas.shard.index)
+    return _Inputs(train, evaluation, classes, shards.labels("train"), transform, configs, augmenter)
 
 
 def _read_configs(
@@ -202,6 +208,7 @@ def _export(trained: keras.Model, task: Task, inputs: _Inputs, results: dict[str
     saved_model.write(exported, fn_args.serving_model_dir)
     records = tf.data.TFRecordDataset(list(inputs.configs["eval"].files)).as_numpy_iterator()
     warmup.write(fn_args.serving_model_dir, task.name, task.feature, bool(inputs.classes), records)
+    write_samples(task, inputs.configs["train"], inputs.classes, inputs.augmenter, fn_args.model_run_dir)
     keep_weights(trained, fn_args.model_run_dir)
     write_aside(posixpath.join(fn_args.model_run_dir, REPORT), json.dumps(results, indent=1))
 

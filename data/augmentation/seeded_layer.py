@@ -119,13 +119,13 @@ class _Choice(NamedTuple):
 
 
 def _call(layer: Any, data: Any, scope: Callable[[], Any], choice: _Choice) -> Any:
-    with scope(), _python_seed(choice.traced):
+    with scope(), python_seed(choice.traced):
         return layer(data, training=True) if _takes_training(layer) else layer(data)
 
 
 def _rand_augment(layer: Any, images: tf.Tensor, scope: Callable[[], Any], choice: _Choice) -> tf.Tensor:
     """Return what `RandAugment` does, in a tenth of the time: it computes all operations, and then selects."""
-    with scope(), _python_seed(choice.traced):
+    with scope(), python_seed(choice.traced):
         changes = layer.get_random_transformation(images, training=True)
         for number in tf.unstack(changes["layer_idxes"], num=layer.num_ops):
             operations = [
@@ -173,7 +173,7 @@ def _seeds(key: tf.Tensor, count: int) -> list[tf.Tensor]:
 
 
 @contextlib.contextmanager
-def _python_seed(seed: int) -> Iterator[None]:
+def python_seed(seed: int) -> Iterator[None]:
     """Seed the generators of Python and numpy, which a layer may use while it is traced; set them back at the end."""
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed)
