@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from components.models.augment_layer import Augment
-from components.models.objective import Objective, objective_of
+from components.models.augmentation import mixes_labels
+from components.models.objective import Objective, check_results, objective_of
 from components.models.optimizer import optimizer_of
 from components.models.outputs import ends_in_logits, last_activation
 from components.models.precision import build_as_trained, training_policy
@@ -33,7 +34,7 @@ def build_for_training(task: Task, classes: int) -> keras.Model:
     model = build_as_trained(task, classes)
     check_output(model, task, classes)
     with training_policy(task.train):  # of the model as a whole; with float16 Keras then scales the loss
-        if task.augment != Augmentation():
+        if isinstance(task.augment, Augmentation) and task.augment != Augmentation():  # layers: in the input
             inputs = keras.Input(task.feature.shape, dtype="uint8")
             model = keras.Model(inputs, model(Augment(task.augment, task.train.seed)(inputs)), name=model.name)
     compile_model(model, task, task.train.learning_rate)
@@ -48,7 +49,7 @@ def without_augmentation(model: keras.Model) -> keras.Model:
     return model
 
 
-def compile_model(model: keras.Model, task: Task, learning_rate: float | None, mixes: bool = False) -> Objective:
+def compile_model(model: keras.Model, task: Task, learning_rate: float | None) -> Objective:
     """Compile the model with a new optimizer, and with the loss and the metrics for its output.
 
     All variables of these exist afterwards, not only after the first step, so that a checkpoint can be restored.
@@ -57,7 +58,6 @@ def compile_model(model: keras.Model, task: Task, learning_rate: float | None, m
       model: Gives [N, width].
       task: With the settings of training.
       learning_rate: At the beginning of the phase; None: the optimizer's own.
-      mixes: Whether the augmentation mixes the labels of several examples.
 
     Returns:
       What the model is compiled for.
@@ -66,7 +66,7 @@ def compile_model(model: keras.Model, task: Task, learning_rate: float | None, m
       UsageError: If the optimizer, the loss or a metric does not fit.
     """
     width = model.output_shape[-1]
-    objective = objective_of(task, width, ends_in_logits(model, task), mixes)
+    objective = objective_of(task, width, ends_in_logits(model, task), mixes_labels(task))
     model.compile(optimizer_of(task.train, learning_rate), objective.loss, metrics=list(objective.metrics))
     model.optimizer.build(model.trainable_variables)
     blank = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
@@ -74,6 +74,7 @@ def compile_model(model: keras.Model, task: Task, learning_rate: float | None, m
     answer = np.zeros((1, width), "float32") if rows else np.zeros(1, "int64")
     with keras.StatelessScope():  # the metrics count nothing
         model.compute_metrics(blank, answer, model(blank, training=False))
+    check_results(model.get_metrics_result())
     return objective
 
 

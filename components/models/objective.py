@@ -7,7 +7,7 @@ one-hot [B, C]: label smoothing, an augmentation that mixes labels, and Keras' l
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,14 +59,13 @@ def objective_of(task: Task, width: int, logits: bool = False, mixes: bool = Fal
     Raises:
       UsageError: If a loss or metric does not fit the label or the output.
     """
-    usual = _default_metrics(task, width)
-    own = [_metric(one) for one in added_metrics([one.name for one in usual], task.train.metrics)]
+    usual, own = _default_metrics(task, width), _own_metrics(task)
     loss = _own_loss(task, width, logits)
     for one in (loss, *own):
         _check_fit(one, task, width)
     found = Objective(loss or _default_loss(task, width, logits), (*usual, *own))
     smoothing, is_wide = task.train.label_smoothing, task.is_classification and width > 1
-    if is_wide and (smoothing or mixes or any(map(_needs_rows, (loss, *own)))):
+    if _is_one_hot(task, width, mixes, [loss, *own]):
         found = Objective(_of_rows(found.loss), tuple(map(_of_rows, found.metrics)), one_hot=True)
     if smoothing:
         found = replace(found, loss=copy_of(found.loss, "train.loss", label_smoothing=smoothing))
@@ -76,6 +75,22 @@ def objective_of(task: Task, width: int, logits: bool = False, mixes: bool = Fal
     metrics = [_adapted(one, same, probabilities) for one in ours]
     metrics += [_adapted(one, labels, probabilities) for one in theirs]
     return replace(found, metrics=tuple(metrics))
+
+
+def needs_one_hot(task: Task, width: int, mixes: bool = False) -> bool:
+    """Return whether the labels of training are one-hot: `Objective.one_hot`.
+
+    Args:
+      task: With the label and the settings of training.
+      width: Width of the model's output.
+      mixes: Whether the augmentation mixes the labels of several examples.
+    """
+    return _is_one_hot(task, width, mixes, [_own_loss(task, width, False), *_own_metrics(task)])
+
+
+def _is_one_hot(task: Task, width: int, mixes: bool, own: Iterable[Any]) -> bool:
+    wanted = mixes or task.train.label_smoothing > 0 or any(map(_needs_rows, own))
+    return wanted and task.is_classification and width > 1
 
 
 def check_results(results: Mapping[str, Any]) -> None:
@@ -104,6 +119,10 @@ def _own_loss(task: Task, width: int, logits: bool) -> Any:
     loss = _created(loss, keras_text.losses())
     is_own = isinstance(loss, keras.losses.Loss) and _keras_class(loss) is None
     return AdaptedLoss(loss) if is_own and width == 1 else loss  # Keras' own do so, and its wrapper of functions
+
+
+def _own_metrics(task: Task) -> list[keras.metrics.Metric]:
+    return [_metric(one) for one in added_metrics(task.metrics, task.train.metrics)]
 
 
 def _metric(metric: Any) -> keras.metrics.Metric:

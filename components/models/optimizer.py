@@ -66,5 +66,6 @@ def _with_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> keras.opti
     """Return a copy of the optimizer with another learning rate, in place of a schedule, too."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         inner = _with_rate(optimizer.inner_optimizer, rate)
-        return keras.optimizers.LossScaleOptimizer(inner, optimizer.initial_scale, optimizer.dynamic_growth_steps)
+        settings = optimizer.initial_scale, optimizer.dynamic_growth_steps, optimizer.name
+        return keras.optimizers.LossScaleOptimizer(inner, *settings)
     return copy_of(optimizer, "train.optimizer", learning_rate=rate)

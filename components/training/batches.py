@@ -8,7 +8,7 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from components.models.objective import objective_of
+from components.models.objective import needs_one_hot
 from components.task.task import Task
 from components.task.train_config import Train
 from data.errors import unknown
@@ -65,7 +65,7 @@ def prepare_batches(
       UsageError: If a name in `train.class_weight` is no class.
     """
     mixes = augmenter is not None and augmenter.mixes_labels
-    one_hot = objective_of(task, width, mixes=mixes).one_hot
+    one_hot = needs_one_hot(task, width, mixes)
     return (
         training_batches(splits, task, one_hot=one_hot, augmenter=augmenter),
         _one_hot(splits.evaluation, len(splits.classes)) if one_hot else splits.evaluation,

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import f1_score, log_loss, precision_score, roc_auc_score, top_k_accuracy_score
 
 from components.models.adapted import AdaptedMetric
-from components.models.objective import Objective, objective_of
+from components.models.objective import Objective, needs_one_hot, objective_of
 from components.task import keras_text
 from components.task.task import Task, Train
 from data.errors import UsageError
@@ -76,6 +76,7 @@ def own_metric(labels: Any, outputs: Any) -> Any:
     [
         ({}, False),
         ({"loss": "sparse_categorical_crossentropy"}, False),
+        ({"metrics": ("accuracy",)}, False),  # as in a notebook: what is measured anyway
         ({"loss": "categorical_generalized_cross_entropy"}, False),
         ({"metrics": ("sparse_top_k_categorical_accuracy(k=2)", own_metric, Own())}, False),
         ({"loss": own_metric}, False),
@@ -90,12 +91,13 @@ def own_metric(labels: Any, outputs: Any) -> Any:
     ],
 )
 def test_labels_are_one_hot_only_where_something_needs_it(train: dict[str, Any], one_hot: bool) -> None:
-    assert objective_of(_with(CLASSED, **train), CLASSES).one_hot is one_hot
+    task = _with(CLASSED, **train)
+    assert objective_of(task, CLASSES).one_hot is one_hot and needs_one_hot(task, CLASSES) is one_hot
     assert not objective_of(_with(CLASSED, metrics=("auc",)), 1).one_hot
 
 
 def test_mixed_labels_are_one_hot() -> None:
-    assert objective_of(CLASSED, CLASSES, mixes=True).one_hot
+    assert objective_of(CLASSED, CLASSES, mixes=True).one_hot and needs_one_hot(CLASSED, CLASSES, mixes=True)
     assert not objective_of(CLASSED, 1, mixes=True).one_hot
     with pytest.raises(UsageError, match="circle needs class numbers, but another loss, metric or setting"):
         objective_of(_with(CLASSED, loss="circle"), CLASSES, mixes=True)
