@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
+
+from components.models.build import flat_layers
 from components.models.transfer import Transfer, has_alpha, list_backbones
 from data.errors import UsageError, unknown
 from data.files.remote import is_remote
@@ -51,6 +54,20 @@ class Pretrained:
         stored = re.search(r"_(\d{3})_", Path(self.file).name)  # a MobileNet has a file for each size
         asked = height if height == width and height in _OWN_SIZES else SIDE
         return "imagenet" if self.in_cache and (not stored or int(stored[1]) == asked) else self.file
+
+    def find_late_layer(self) -> str:
+        """Return the name of the first layer with weights in the last third of the backbone.
+
+        The layers before it recognise edges and textures, which are the same in all photographs; to fine-tune them
+        takes more than twice the time.
+        """
+        layers = [
+            layer
+            for layer in flat_layers(_build(self.backbone, self.alpha, "none"))
+            if layer.weights and not isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        found: str = layers[round(len(layers) * 2 / 3)].name
+        return found
 
 
 def find_pretrained(weights: str, backbone: str) -> Pretrained | None:
@@ -142,7 +159,7 @@ def _in_file(path: str, backbone: str) -> Pretrained:
     reason: UsageError | None = None
     for width in [alpha] if alpha else _WIDTHS if has_alpha(name) else [1.0]:
         try:
-            _load(name, width, file)
+            _build(name, width, str(file))
             return Pretrained(name, width, str(file))
         except UsageError as error:
             reason = reason or error
@@ -154,7 +171,7 @@ def _in_cache(backbone: str) -> Pretrained | None:
     """Return the preferred weights in Keras' cache that can be loaded."""
     for name, alpha, file in sorted(_cached(backbone), key=lambda one: (_rank(one[0]), abs(one[1] - 1), str(one[2]))):
         try:
-            _load(name, alpha, file)
+            _build(name, alpha, str(file))
             return Pretrained(name, alpha, str(file), in_cache=True)
         except UsageError:  # a download that was interrupted
             continue
@@ -173,10 +190,10 @@ def _rank(backbone: str) -> int:
     return _PREFERRED.index(backbone) if backbone in _PREFERRED else len(_PREFERRED)
 
 
-def _load(backbone: str, alpha: float, file: Path) -> None:
-    """Build the backbone and load the file.
+def _build(backbone: str, alpha: float, weights: str) -> keras.Model:
+    """Build a model with the backbone and load the weights.
 
     Raises:
       UsageError: If the weights do not fit.
     """
-    Transfer(backbone, weights=str(file), alpha=alpha, pooling="average", dense=0)(Image(SIDE, SIDE), 2)
+    return Transfer(backbone, weights=weights, alpha=alpha, pooling="average", dense=0)(Image(SIDE, SIDE), 2)

@@ -20,8 +20,10 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from rich.console import Console
 
-from components.models.transfer import list_backbones
+from components.models.build import unfreeze
+from components.models.transfer import Transfer, list_backbones
 from data.errors import UsageError
+from data.spec import Image
 from pipeline.commands.new import new_task
 from pipeline.scaffold.pretrained import Pretrained, answers, find_pretrained, recognise
 from tests import PROJECT
@@ -91,6 +93,13 @@ def test_a_file_is_loaded_before_it_is_chosen(tmp_path: Path, mobilenet: keras.M
         with pytest.raises(UsageError) as caught:
             find_pretrained(str(path), backbone)
         assert words in str(caught.value) and caught.value.hint
+
+
+def test_the_last_third_of_the_layers_is_fine_tuned() -> None:
+    model = Transfer("MobileNetV2", weights="none", alpha=0.35, pooling="average", dense=0)(Image(96, 96), 2)
+    late = Pretrained("MobileNetV2", 0.35).find_late_layer()
+    assert late == "block_11_project"
+    assert unfreeze(model, late) == 17  # of 52 convolutions
 
 
 def test_without_a_cache_and_a_network_there_are_none() -> None:
