@@ -62,7 +62,7 @@ def with_probabilities(model: keras.Model, task: Task) -> keras.Model:
         return model
     activation = "softmax" if task.is_classification and model.output_shape[-1] > 1 else "sigmoid"
     last = keras.layers.Activation(activation, dtype="float32")
-    return keras.Model(model.inputs, last(model.outputs[0]), name=model.name)
+    return keras.Model(model.inputs[0], last(model.outputs[0]), name=model.name)
 
 
 def last_activation(model: keras.Model) -> str:
