@@ -22,6 +22,7 @@ from tensorflow.data.experimental import service
 from components.models.build import build_for_training
 from components.task.task import Task
 from components.task.train_config import FineTune, Train
+from components.training.batches import Splits, prepare_batches
 from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task
 from components.training.replicas import Replicas
@@ -32,6 +33,17 @@ from tests.tasks.tiny import TASK
 
 ROWS, SIZE, BATCH, CLASSES = 21, 4, 5, 3  # the last batch has one example: one replica gets none
 STEPS = -(-ROWS // BATCH)
+NAMES = ("ash", "beech", "cedar")
+# What depends on the gradients of the whole batch, and on the examples' weights.
+RICH = {
+    "optimizer": "adam(global_clipnorm=0.1, gradient_accumulation_steps=2, use_ema=True, ema_momentum=0.8,"
+    " ema_overwrite_frequency=3)",
+    "class_weight": "balanced",
+    "label_smoothing": 0.1,
+    "steps_per_epoch": 7,
+    "keep": "best",
+}
+HALF = {"optimizer": "sgd(use_ema=True, momentum=0.9, clipnorm=0.5)", "mixed_precision": "float16"}
 
 
 def plain_network(feature: Feature, classes: int, activation: str = "softmax") -> keras.Model:
@@ -86,7 +98,9 @@ def train(wanted: Task, folder: Path, replicas: Replicas) -> tuple[keras.Model, 
     with replicas.scope():
         model = build_for_training(wanted, CLASSES)
     data = batches(replicas.shard, wanted.is_multi_label)
-    return model, fit_task(model, wanted, data, data, Checkpoints(str(folder)), str(folder / "logs"), replicas)
+    counts = dict(zip(NAMES, np.bincount(rows(False)[1]).tolist(), strict=True))
+    ready = prepare_batches(Splits(data, data, NAMES, counts), wanted, CLASSES)
+    return model, fit_task(model, wanted, *ready, Checkpoints(str(folder)), str(folder / "logs"), replicas)
 
 
 class Killed(BaseException):
@@ -121,6 +135,9 @@ def main(folder: Path) -> None:
     plain = task(plain_network, fine_tune=FineTune(2, 1e-3), keep="best", monitor="val_accuracy")
     run("alone", plain, alone)
     run("mirrored", plain, mirrored)
+    for name, settings in (("rich", RICH), ("half", HALF)):
+        run(f"{name} alone", task(plain_network, **settings), alone)
+        run(f"{name} mirrored", task(plain_network, **settings), mirrored)
     several = several_labels(keep="best", monitor="val_auc")
     run("several alone", several, alone)
     run("several mirrored", several, mirrored)
