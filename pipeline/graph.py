@@ -129,7 +129,14 @@ def _prepare(reference: TaskReference, data: Any) -> _PreparedData:
     statistics = statistics_node.outputs["statistics"]
     schema_gen = SchemaGen(examples, statistics, reference.config("source", "feature", "label"))
     schema = schema_gen.outputs["schema"]
-    validator = ExampleValidator(examples, statistics, schema, reference.config("ingest"), task.evaluate.split)
+    validator = ExampleValidator(
+        examples,
+        statistics,
+        schema,
+        reference.config("ingest"),
+        task.evaluate.split,
+        task.evaluate.limited_labels,
+    )
     transform = Transform(examples, schema, reference.config("feature", "label"))
     nodes = (example_gen, statistics_node, schema_gen, validator, transform)
     return _PreparedData(nodes, examples, schema, transform.outputs["transform_graph"], validator)

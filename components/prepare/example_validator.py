@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
@@ -13,6 +13,8 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts, standa
 from tfx.utils import io_utils, json_utils
 
 from components.executor import ComponentExecutor, Execution
+from components.prepare.schema import classes_of, read_schema
+from components.task.limits import check_labels
 from data.errors import DataError, UsageError
 from data.ingest import manifest
 
@@ -25,11 +27,13 @@ class ExampleValidatorExecutor(ComponentExecutor, executor.Executor):
 
         Raises:
           DataError: If more pictures are in quarantine than allowed, or if the statistics violate the schema.
-          UsageError: If the data have no split of the name to evaluate on.
+          UsageError: If the data have no split of the name to evaluate on, or no class that a limit names.
         """
         examples = execution.input("examples").uri
         found = manifest.Manifest.load(examples)
         check_split(execution.config["split"], found.splits)
+        names = classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri))
+        check_labels(execution.config.get("limited", ()), names)
         check_quarantine(found, execution.task.ingest.max_quarantine, examples)
         self.run_stock(execution)
         _check_anomalies(execution.output(standard_component_specs.ANOMALIES_KEY))
@@ -109,6 +113,7 @@ class ExampleValidator(base_component.BaseComponent):
         schema: types.Channel,
         config: dict[str, Any],
         split: str,
+        limited: Sequence[str] = (),
     ) -> None:
         """Create the component.
 
@@ -118,6 +123,7 @@ class ExampleValidator(base_component.BaseComponent):
           schema: Of SchemaGen.
           config: From `TaskReference.config`.
           split: `evaluate.split`, which the Evaluator reads after the training.
+          limited: Classes or labels that limits of the evaluation name.
         """
         super().__init__(
             _ExampleValidatorSpec(
@@ -125,7 +131,7 @@ class ExampleValidator(base_component.BaseComponent):
                 statistics=statistics,
                 schema=schema,
                 exclude_splits=json_utils.dumps([]),
-                custom_config=json_utils.dumps({**config, "split": split}),
+                custom_config=json_utils.dumps({**config, "split": split, "limited": list(limited)}),
                 anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )

@@ -24,9 +24,10 @@ from components.release.baseline import saved_model
 from components.release.class_metrics import CONFUSION_MATRIX, ClassMetrics
 from components.release.comparable import NAMED, Comparable, accuracies_on_common, check_comparable
 from components.release.label_metrics import MEAN_AVERAGE_PRECISION, LabelMetrics
-from components.release.limits import Limit, check_names, limits_of, sliced_features
+from components.release.limits import Limit, limits_of, sliced_features
 from components.release.one_vs_rest import OneVsRest
 from components.task.keras_text import snake_case
+from components.task.limits import check_labels
 from components.task.task import Task
 from data.names import list_names
 from data.spec import LABEL, Number
@@ -140,7 +141,7 @@ def _with_labels(execution: Execution, baseline: str = "") -> Execution:
     for metric in config.metrics_specs[0].metrics:
         if metric.class_name in known:
             limited = json.loads(metric.config).get("limited", [])
-            check_names([one if isinstance(one, str) else one[1] for one in limited], names)
+            check_labels([one if isinstance(one, str) else one[1] for one in limited], names)
             _add_to_config(metric, **known[metric.class_name])
     text = proto_utils.proto_to_json(config)
     return replace(execution, properties={**execution.properties, standard_component_specs.EVAL_CONFIG_KEY: text})

@@ -12,7 +12,7 @@ from components.release.label_metrics import MEAN_AVERAGE_PRECISION
 from components.release.measures import ACCURACY, ERROR, Measure, measure_of
 from components.task.limits import EACH, MetricName, parse_name
 from components.task.task import Task
-from data.errors import UsageError, unknown
+from data.errors import UsageError
 from data.spec import LABEL
 
 ROUNDING = 1e-6  # TFMA's metrics are float32: 7 of 10 is 0.69999999, which must pass a limit of 0.7
@@ -143,18 +143,3 @@ def _check(limit: Limit, features: Sequence[str]) -> None:
             f"{setting}: there are no slices for '{name.text}'",
             hint="Name features, e.g. --set evaluate.slices=label,image/format",
         )
-
-
-def check_names(limited: Sequence[str], names: Sequence[str]) -> None:
-    """Check that the classes or labels that limits name exist.
-
-    Args:
-      limited: Names in limits; "" is none.
-      names: Of the classes or labels.
-
-    Raises:
-      UsageError: If one of them does not.
-    """
-    for name in limited:
-        if name and name not in names:
-            raise unknown("class for the limits of evaluate", name, names)

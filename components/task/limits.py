@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from data.errors import UsageError
+from data.errors import UsageError, unknown
 
 EACH = "*"
 EXAMPLES = "auc, recall/rose, accuracy@image/format=PNG, accuracy@*"
@@ -54,3 +55,18 @@ def parse_name(text: str, setting: str) -> MetricName:
         )
     metric, label, each, feature, value = (part or "" for part in found.groups())
     return MetricName(text, metric, label, each or feature, value)
+
+
+def check_labels(limited: Iterable[str], names: Sequence[str]) -> None:
+    """Check that the classes or labels that limits name exist.
+
+    Args:
+      limited: Names in limits; "" is none.
+      names: Of the classes or labels.
+
+    Raises:
+      UsageError: If one of them does not.
+    """
+    for name in limited:
+        if name and name not in names:
+            raise unknown("class for the limits of evaluate", name, names)

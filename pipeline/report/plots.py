@@ -1,6 +1,7 @@
 """The plots of a run, as PNGs next to `run.json`: training history, accuracy by class or label, the model's layers.
 
-`pipeline.report.client_skew_plot` draws the fourth: the answers that other clients would have changed.
+`pipeline.report.confusion_plot` draws which classes are confused and how far scores can be trusted,
+`pipeline.report.client_skew_plot` the answers that other clients would have changed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report.client_skew_plot import draw_client_skew
+from pipeline.report.confusion_plot import draw_calibration, draw_confusion
 from pipeline.report.figure import BLUE, GREY, ORANGE, add_cell, new_figure, save_png, shorten
 from pipeline.report.record import EvaluationSummary, LayerSummary, RunRecord, TrainingSummary
 
@@ -36,7 +38,9 @@ _ACCURACY, _PRECISION = "sparse_categorical_accuracy", "average_precision"
 
 
 def draw_plots(record: RunRecord, folder: str) -> list[str]:
-    """Write `history.png`, `classes.png`, `model.png` and `client_skew.png`, as far as the record has their data.
+    """Write the plots as far as the record has their data.
+
+    They are `history.png`, `classes.png`, `confusion.png`, `calibration.png`, `model.png` and `client_skew.png`.
 
     Args:
       record: Of a run. The record of a run that failed early lacks parts.
@@ -49,6 +53,8 @@ def draw_plots(record: RunRecord, folder: str) -> list[str]:
     for name, make in (
         ("history", draw_history),
         ("classes", draw_classes),
+        ("confusion", draw_confusion),
+        ("calibration", draw_calibration),
         ("model", draw_model),
         ("client_skew", draw_client_skew),
     ):

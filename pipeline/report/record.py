@@ -174,13 +174,20 @@ class EvaluationSummary:
       baseline: Its value for the last blessed model on the same examples; None if there is no baseline.
       no_baseline: Why an earlier model was not used as baseline; may be empty.
       slices: Metrics by slice: "overall", "label:cat". With several labels, "label:cat" has the metrics of this label
-        on all examples, and `example_count` is the number of those that have it.
+        on all examples, and `example_count` is the number of those that have it. Of classes, "label:cat" has also what
+        compares this class with all others, on all examples (precision, recall, f1, auc).
+      confusion: Number of examples by class and by answer, without zeros: {"cat": {"cat": 9, "dog": 1}}; empty without
+        classes and in records that do not have it.
+      calibration: For each bin of scores the number of `examples`, the mean `score`, and the share of `right` answers;
+        of classes the largest score of each example, of several labels all scores. Empty bins are left out.
     """
 
     metric: str = ""
     baseline: float | None = None
     no_baseline: str = ""
     slices: dict[str, dict[str, float]] = field(default_factory=dict)
+    confusion: dict[str, dict[str, int]] = field(default_factory=dict)
+    calibration: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def overall(self) -> dict[str, float]:

@@ -11,12 +11,20 @@ from rich.markup import escape
 from data.images.headers import REMARKS
 from data.names import printable
 from pipeline.paths import Paths
+from pipeline.report.confusion_plot import list_confused
 from pipeline.report.record import DataSummary, EvaluationSummary, RunRecord, TrainingSummary
 from pipeline.report.skew import summary_line
 
 _ACCURACY = "sparse_categorical_accuracy"  # TFMA's names, as in components.release.evaluator, which loads TFMA
 _PRECISION = "mean_average_precision"
 _NAMES = {_ACCURACY: "accuracy", _PRECISION: "mean average precision", "mean_squared_error": "mean squared error"}
+_SHOWN = {
+    "auc": "AUC",
+    "f1": "F1",
+    "exact_match": "exact match",
+    "brier_score": "Brier score",
+    "expected_calibration_error": "calibration error",
+}
 _LISTED = 5  # thresholds that a line lists
 _REMOVE = "; --set ingest.duplicates=remove takes them out"
 _STAGES = {"read": "read the files", "parse": "parse the records", "transform": "decode and resize"}
@@ -51,6 +59,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
         "training": _training(record.training) if record.training else "",
         "labels": _thresholds(record.training.thresholds) if record.training else "",
         "quality": _quality(record.evaluation) if record.evaluation else "",
+        "metrics": _metrics(record.evaluation) if record.evaluation else "",
         "proof": summary_line(record.skew) if record.skew and record.skew.passed else "",
     }
     state = "already serving" if record.status == "unchanged" else "pushed"
@@ -88,6 +97,20 @@ def _quality(evaluation: EvaluationSummary) -> str:
         f"{_NAMES[metric]} {overall[metric]:.4f} on {int(overall['example_count']):,} held-out examples"
         f" through the exported signature{before}"
     )
+
+
+def _metrics(evaluation: EvaluationSummary) -> str:
+    """Return the metrics of classes or labels besides the one that decides, and the pair that is confused most."""
+    found = evaluation.overall
+    shown = {name: found[name] for name in _SHOWN if name in found}
+    top = sorted(name for name in found if name.startswith("top_"))
+    texts = [f"{name.replace('_', ' ')} {found[name]:.4f}" for name in top]
+    texts += [f"{_SHOWN[name]} {value:.4f}" for name, value in shown.items()]
+    pairs = list_confused(evaluation.confusion)
+    if pairs:
+        label, answer, count = pairs[0]
+        texts.append(f"most confused: {count:,} of {label} taken for {answer}")
+    return ", ".join(texts)
 
 
 def _training(training: TrainingSummary) -> str:

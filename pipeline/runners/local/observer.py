@@ -113,7 +113,9 @@ class RecordingObserver:
         found = Evaluation.load(outputs["evaluation"].uri, metric)
         no_baseline = properties[NO_BASELINE].string_value
         self._record.blessed = properties["blessed"].int_value == 1
-        self._record.evaluation = EvaluationSummary(metric, found.baseline, no_baseline, found.metrics)
+        self._record.evaluation = EvaluationSummary(
+            metric, found.baseline, no_baseline, found.metrics, found.confusion, found.calibration
+        )
         check_quality(found, self._task, self._record.blessed)
 
     def _read_skew(self, outputs: Outputs) -> None:

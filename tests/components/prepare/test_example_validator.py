@@ -78,7 +78,9 @@ Validate = Callable[..., Path]
 def validate(digit_named: SimpleNamespace, tmp_path: Path) -> Validate:
     """Return a function that runs the executor and returns the folder of its anomalies."""
 
-    def call(schema: str | None = None, examples: str | None = None, split: str = "eval") -> Path:
+    def call(
+        schema: str | None = None, examples: str | None = None, split: str = "eval", limited: tuple[str, ...] = ()
+    ) -> Path:
         inputs = {}
         for key, kind, uri in (
             ("examples", "Examples", examples),
@@ -93,7 +95,8 @@ def validate(digit_named: SimpleNamespace, tmp_path: Path) -> Validate:
         anomalies = standard_artifacts.ExampleAnomalies()
         anomalies.uri = str(tmp_path / "anomalies")
         config = TaskReference("tests.tasks.tiny:TASK").config("ingest")
-        properties = {"exclude_splits": json_utils.dumps([]), "custom_config": json.dumps({**config, "split": split})}
+        config |= {"split": split, "limited": list(limited)}
+        properties = {"exclude_splits": json_utils.dumps([]), "custom_config": json.dumps(config)}
         example_validator.ExampleValidatorExecutor().Do(inputs, {"anomalies": [anomalies]}, properties)
         assert artifact_utils.decode_split_names(anomalies.split_names) == ["train", "eval"]
         return Path(anomalies.uri)
@@ -120,6 +123,15 @@ def test_a_missing_split_stops_the_run_before_the_training(validate: Validate, t
     with pytest.raises(UsageError, match="^evaluate.split is test, but the data have only the splits eval, train$"):
         validate(split="test")
     assert not (tmp_path / "anomalies").exists()
+
+
+def test_a_limit_on_a_class_that_does_not_exist_stops_the_run_before_the_training(
+    validate: Validate, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="^no class for the limits of evaluate '100'. Did you mean '10'?") as caught:
+        validate(limited=("10", "100"))
+    assert caught.value.hint.startswith("Legal: ") and not (tmp_path / "anomalies").exists()
+    validate(limited=("10",))
 
 
 def test_the_quarantine_is_checked_before_the_statistics(

@@ -323,7 +323,7 @@ def _measured(features: np.ndarray, labels: list[str], weights: np.ndarray) -> d
         "accuracy@label=2": by_slice["label:2"][ACCURACY],
         "matthews_correlation_coefficient/10": matthews_corrcoef(truth == "10", answers == "10"),
         "top_2_accuracy": (scores[np.arange(10), [CLASSES.index(label) for label in labels]] >= ranked).mean(),
-        "auc_precision_recall/1": float(_keras_auc(truth == "1", scores[:, 0])),
+        "auc_precision_recall/1": _keras_auc(truth == "1", scores[:, 0]),
         "mean_prediction": scores.mean(),
         "specificity(thresholds=0.3)/1": ((scores[:, 0] <= 0.3) & (truth != "1")).sum() / (truth != "1").sum(),
     }
@@ -396,13 +396,19 @@ def several(tmp_path_factory: pytest.TempPathFactory, tags: tuple[np.ndarray, li
     return _judge(tmp_path_factory.mktemp("several"), SEVERAL, *tags)
 
 
-def _of_scikit_learn(features: np.ndarray, labels: list[Any], weights: np.ndarray) -> dict[str, dict[str, float]]:
-    scores = 1 / (1 + np.exp(-(features @ weights).astype(np.float64)))
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+
+def _of_scikit_learn(
+    features: np.ndarray, labels: list[Any], weights: np.ndarray, thresholds: tuple[float, ...] = THRESHOLDS
+) -> dict[str, dict[str, float]]:
+    scores = _sigmoid(features @ weights)
     truth = np.array([[name in applying for name in CLASSES] for applying in labels])
     found: dict[str, dict[str, float]] = {f"label:{CLASSES[2]}": {"example_count": 0}}
     for place, name in enumerate(CLASSES[:2]):
         one, applies = scores[:, place], truth[:, place]
-        decided = applies, one >= THRESHOLDS[place]
+        decided = applies, one >= thresholds[place]
         found[f"label:{name}"] = {
             "average_precision": average_precision_score(applies, one),
             "auc": roc_auc_score(applies, one),
@@ -417,7 +423,7 @@ def _of_scikit_learn(features: np.ndarray, labels: list[Any], weights: np.ndarra
     found["overall"] |= {
         "brier_score": np.square(scores - truth).mean(),
         "expected_calibration_error": _calibration_error(scores.ravel(), truth.ravel()),
-        "exact_match": (truth == (scores >= THRESHOLDS)).all(axis=1).mean(),
+        "exact_match": (truth == (scores >= thresholds)).all(axis=1).mean(),
         MEAN_AVERAGE_PRECISION: float(np.mean([one["average_precision"] for one in known])),
         "binary_crossentropy": -np.log(np.where(truth, scores, 1 - scores)).mean(),
         "example_count": len(features),
@@ -439,15 +445,27 @@ def test_several_labels_at_their_limit(several: Judge, tags: tuple[np.ndarray, l
     assert found.examples == 30 and found.baseline is None and blessed is (above < 0)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered in divide:RuntimeWarning")  # in TFMA's AUC
 @pytest.mark.parametrize("above", [1e-4, -1e-4])
 def test_several_labels_beside_a_baseline(several: Judge, tags: tuple[np.ndarray, list[Any]], above: float) -> None:
-    """Its labels are in another order, and its own thresholds do not matter."""
-    expected, before = _of_scikit_learn(*tags, WORSE), _of_scikit_learn(*tags, SAME)["overall"]
-    drop = before[MEAN_AVERAGE_PRECISION] - expected["overall"][MEAN_AVERAGE_PRECISION]
-    assert drop > 0.05
+    """Its labels are in another order, and its decisions are those of its own thresholds."""
     order = [2, 0, 1]
+    expected = _of_scikit_learn(*tags, WORSE)
+    then = _of_scikit_learn(*tags, SAME, tuple(THRESHOLDS[order.index(place)] for place in range(3)))
+    before = then["overall"]
+    drop = before[MEAN_AVERAGE_PRECISION] - expected["overall"][MEAN_AVERAGE_PRECISION]
+    precision = then["label:1"]["precision"] - expected["label:1"]["precision"]
+    assert drop > 0.05 and precision > 0.05
+    area = _keras_auc(np.array(["1" in one for one in tags[1]]), _sigmoid(tags[0] @ WORSE)[:, 0])
     other = {"names": tuple(CLASSES[place] for place in order)}
-    found, blessed = several(WORSE, SAME[:, order], other, max_drop=drop + above)
+    limits: dict[str, Any] = {
+        "max_drop": {MEAN_AVERAGE_PRECISION: drop + above, "precision/1": precision + above},
+        "minimum": {"auc_precision_recall/1": area - above},
+    }
+    found, blessed = several(WORSE, SAME[:, order], other, **limits)
+    assert {violation.metric for violation in found.violations} == (
+        set() if above > 0 else {MEAN_AVERAGE_PRECISION, "precision", "auc_precision_recall"}
+    )
     for name, metrics in expected.items():
         assert found.metrics[name] == pytest.approx(metrics, rel=1e-5), name
     assert found.baseline == pytest.approx(before[MEAN_AVERAGE_PRECISION], rel=1e-5)
@@ -518,7 +536,10 @@ def test_answers_that_are_no_numbers(judge: str, task: Task, width: int, request
 @pytest.mark.parametrize(("scale", "verdict"), [(1.0, True), (0.0, False)])
 def test_a_number_beside_a_baseline(numbers: Judge, scale: float, verdict: bool) -> None:
     """As good as the baseline, without a limit; and far worse, allowed twice the error at most."""
-    found, blessed = numbers(scale * SUM, SUM, max_drop=0.0 if verdict else 1.0)
+    limits = {"rmse": 0.50001, "mean_absolute_error": 0.50001}
+    found, blessed = numbers(scale * SUM, SUM, max_drop=0.0 if verdict else 1.0, maximum=limits)
+    names = {violation.metric for violation in found.violations}
+    assert names == (set() if verdict else {ERROR, "root_mean_squared_error", "mean_absolute_error"})
     assert found.baseline == pytest.approx(0.25, rel=1e-4)
     assert (found.metrics["overall"][ERROR] > 0.5) is not verdict
     assert blessed is verdict

@@ -15,8 +15,9 @@ from tfx.utils import json_utils
 
 from components.release.evaluation import Evaluation, check_quality, violations
 from components.release.evaluator import eval_config, evaluator
-from components.release.limits import check_names, metric_of
+from components.release.limits import metric_of
 from components.release.measures import ACCURACY, ERROR
+from components.task.limits import check_labels
 from components.task.task import Evaluate, Task
 from data.errors import QualityError, UsageError
 from data.sources import Arrays, Csv, ImageTable
@@ -144,10 +145,11 @@ def test_each_slice_and_one() -> None:
     names = ("accuracy@*", "recall/1@*", "auc@image/format=PNG")
     task = _with(TASK, slices=("label", "image/width"), minimum=dict.fromkeys(names, 0.5))
     config = eval_config(task)
-    assert [list(one.feature_keys) for one in config.slicing_specs] == [[], ["label"], ["image/width"], ["image/format"]]
+    features = ["label", "image/width", "image/format"]
+    assert [list(one.feature_keys) for one in config.slicing_specs] == [[], *([name] for name in features)]
     limits = tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
     found = {(key.name, key.output_name): [one for one, _ in some] for key, some in limits.items() if not key.is_diff}
-    by = [tfma.SlicingSpec(feature_keys=[name]) for name in ("label", "image/width", "image/format")]
+    by = [tfma.SlicingSpec(feature_keys=[name]) for name in features]
     assert found == {
         (ACCURACY, ""): [tfma.SlicingSpec(), *by],
         ("recall", "1"): by[1:],
@@ -156,9 +158,9 @@ def test_each_slice_and_one() -> None:
 
 
 def test_a_class_that_does_not_exist() -> None:
-    check_names(("", "1"), ("1", "2"))
+    check_labels(("", "1"), ("1", "2"))
     with pytest.raises(UsageError, match="no class for the limits of evaluate 'rosé'. Did you mean 'rose'?") as caught:
-        check_names(("tulip", "rosé"), ("rose", "tulip"))
+        check_labels(("tulip", "rosé"), ("rose", "tulip"))
     assert caught.value.hint == "Legal: rose, tulip"
 
 

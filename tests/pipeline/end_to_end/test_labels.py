@@ -128,13 +128,14 @@ def test_the_run_passes_the_gate_and_its_record_has_the_thresholds(first_run: tu
     assert all(0 < one < 1 for one in thresholds.values())
     for words in (
         "mean average precision ",
+        "metrics   AUC 0.",
         "labels    3 with thresholds bar ",
         "points of exact match",
         "have no label",
     ):
         assert words in outcome.out, outcome.out
     assert {Path(plot).name for plot in record["plots"]} == {
-        *("history.png", "classes.png", "model.png", "client_skew.png")
+        *("history.png", "classes.png", "calibration.png", "model.png", "client_skew.png")
     }
 
 

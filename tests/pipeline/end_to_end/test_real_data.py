@@ -50,7 +50,7 @@ def test_fashion_mnist_does_as_well_as_the_notebook(shared_data: Path, skewless:
     assert outcome.record["training"]["history"]["accuracy"][-1] >= 0.8955 - 0.005
     assert "label:sandal" in outcome.record["evaluation"]["slices"]
     plots = [Path(plot).name for plot in outcome.record["plots"]]
-    assert plots == ["history.png", "classes.png", "model.png", "client_skew.png"]
+    assert plots == ["history.png", "classes.png", "confusion.png", "calibration.png", "model.png", "client_skew.png"]
     assert all(Path(plot).stat().st_size > 10_000 for plot in outcome.record["plots"])
     assert list((tmp_path / "fashion_mnist" / "artifacts").rglob("*.xplane.pb"))
 

@@ -386,6 +386,26 @@ def test_the_summary_of_several_labels_has_their_thresholds_and_the_mean_average
     assert not any("accuracy" in line and not line.startswith("training") for line in lines)
 
 
+def test_the_summary_of_classes_has_further_metrics_and_the_pair_that_is_confused_most() -> None:
+    overall = {"sparse_categorical_accuracy": 0.5, "example_count": 8.0, "auc": 0.875, "f1": 0.7, "precision": 0.6}
+    overall |= {
+        "expected_calibration_error": 0.03125,
+        "brier_score": 0.2,
+        "top_5_accuracy": 1.0,
+        "top_3_accuracy": 0.75,
+    }
+    confusion = {"cat": {"cat": 1, "dog": 1}, "dog": {"dog": 3, "owl": 3}}
+    evaluation = EvaluationSummary(
+        "sparse_categorical_accuracy", None, "", {"overall": overall}, confusion, [{"examples": 8, "score": 0.5}]
+    )
+    record = dataclasses.replace(_record(), evaluation=evaluation)
+    assert RunRecord.from_json(json.loads(json.dumps(record.to_json()))).evaluation == evaluation
+    assert (
+        "metrics   top 3 accuracy 0.7500, top 5 accuracy 1.0000, AUC 0.8750, F1 0.7000, Brier score 0.2000,"
+        " calibration error 0.0312, most confused: 3 of dog taken for owl"
+    ) in _printed(record)
+
+
 def test_of_many_thresholds_the_summary_has_the_lowest_and_the_highest() -> None:
     lines = _printed(_with_labels({f"label {n}": 0.9 - n / 100 for n in range(80)}))
     assert "labels    80 with thresholds label 79 0.11 to label 0 0.90 (largest F1 on the evaluation split)" in lines
