@@ -15,6 +15,7 @@ from pipeline.report.client_skew_plot import draw_client_skew
 from pipeline.report.confusion_plot import draw_calibration, draw_confusion
 from pipeline.report.figure import BLUE, GREY, ORANGE, add_cell, new_figure, save_png, shorten
 from pipeline.report.record import EvaluationSummary, LayerSummary, RunRecord, TrainingSummary
+from pipeline.report.samples import copy_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,8 @@ _ACCURACY, _PRECISION = "sparse_categorical_accuracy", "average_precision"
 def draw_plots(record: RunRecord, folder: str) -> list[str]:
     """Write the plots as far as the record has their data.
 
-    They are `history.png`, `classes.png`, `confusion.png`, `calibration.png`, `model.png` and `client_skew.png`.
+    They are `history.png`, `classes.png`, `confusion.png`, `calibration.png`, `model.png` and `client_skew.png`; and
+    `augmentation.png`, which the Trainer drew.
 
     Args:
       record: Of a run. The record of a run that failed early lacks parts.
@@ -62,7 +64,7 @@ def draw_plots(record: RunRecord, folder: str) -> list[str]:
         if figure is not None:
             written.append(posixpath.join(folder, f"{name}.png"))
             save_png(figure, written[-1])
-    return written
+    return [*written, *copy_samples(record, folder)]
 
 
 # The history of the training

@@ -141,6 +141,7 @@ class TrainingSummary:
       input_stages: Share of the waiting by stage of the input; empty if there was little waiting.
       layers: The model's layers in the order of the computation.
       thresholds: Threshold of each of several labels by its name, in the order of the outputs; otherwise empty.
+      folder: Of the ModelRun artifact, which has the picture of the augmentation; empty in records without it.
     """
 
     epochs: int = 0
@@ -155,6 +156,7 @@ class TrainingSummary:
     input_stages: dict[str, float] = field(default_factory=dict)
     layers: list[LayerSummary] = field(default_factory=list)
     thresholds: dict[str, float] = field(default_factory=dict)
+    folder: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TrainingSummary:

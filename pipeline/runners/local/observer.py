@@ -105,8 +105,9 @@ class RecordingObserver:
         self._record.data = DataSummary.of_manifest(Manifest.load(folder), folder)
 
     def _read_training(self, outputs: Outputs) -> None:
-        report = json.loads(read_string_file(f"{outputs['model_run'].uri}/{REPORT}"))
-        self._record.training = TrainingSummary.from_json(report)
+        folder = outputs["model_run"].uri
+        report = json.loads(read_string_file(f"{folder}/{REPORT}"))
+        self._record.training = TrainingSummary.from_json(report | {"folder": folder})
 
     def _read_evaluation(self, outputs: Outputs) -> None:
         metric, properties = metric_of(self._task), outputs["blessing"].custom_properties
