@@ -6,6 +6,7 @@ import hashlib
 import json
 import posixpath
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,8 +80,12 @@ def train_on(replicas: Replicas, fn_args: FnArgs) -> None:
 
 
 def train_model(
-    task: Task, fn_args: Any, replicas: Replicas, checkpoints: Checkpoints
-) -> tuple[keras.Model, _Inputs, dict[str, Any]]:
+    task: Task,
+    fn_args: Any,
+    replicas: Replicas,
+    checkpoints: Checkpoints,
+    read: Callable[[Task, Any, Replicas], TrainingInputs] | None = None,
+) -> tuple[keras.Model, TrainingInputs, dict[str, Any]]:
     """Train the task's model, as the Trainer and each trial of a tuning do.
 
     Args:
@@ -88,19 +93,20 @@ def train_model(
       fn_args: `train_files`, `transform_output`, `schema_path`, and `model_run_dir` for TensorBoard's logs.
       replicas: The replicas of the model.
       checkpoints: Where to continue from, and where to save to.
+      read: Returns the data for these arguments; None: `read_inputs`.
 
     Returns:
       The trained model, its data, and the report of `fit_task`.
     """
     keras.utils.set_random_seed(task.train.seed)
-    inputs = _read_inputs(task, fn_args, replicas)
+    inputs = (read or read_inputs)(task, fn_args, replicas)
     model = _build_model(task, len(inputs.classes), replicas)
     train, evaluation = prepare_batches(inputs, task, model.output_shape[-1], inputs.augmenter)
     return model, inputs, fit_task(model, task, train, evaluation, checkpoints, fn_args.model_run_dir, replicas)
 
 
 @dataclass(frozen=True)
-class _Inputs(Splits):
+class TrainingInputs(Splits):
     """The data of a training, and how they are read.
 
     Attributes:
@@ -114,8 +120,15 @@ class _Inputs(Splits):
     augmenter: LayerAugmentation | None
 
 
-def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
-    """Open the shards, and report how they are read."""
+def read_inputs(task: Task, fn_args: Any, replicas: Replicas, *, fill: bool = False) -> TrainingInputs:
+    """Open the shards, and report how they are read.
+
+    Args:
+      task: The task with its settings.
+      fn_args: `train_files`, `transform_output` and `schema_path`.
+      replicas: The replicas of the model, which share the batches.
+      fill: Whether to decode a split that fits into memory before the training, for several trainings.
+    """
     classes = classes_of(read_schema(fn_args.schema_path))
     transform = Preprocessing(fn_args.transform_output)
     examples = posixpath.dirname(posixpath.dirname(fn_args.train_files[0]))
@@ -133,10 +146,10 @@ def _read_inputs(task: Task, fn_args: FnArgs, replicas: Replicas) -> _Inputs:
         passes = count_passes(settings, epochs, configs["train"].steps)
         train = service.service_batches(configs["train"], settings.data_service, passes, **order)
     else:
-        train = reader.read_batches(configs["train"], cache_bytes=limit, **order)
+        train = reader.read_batches(configs["train"], cache_bytes=limit, fill=fill, **order)
     evaluation = reader.read_batches(configs["eval"], cache_bytes=limit)
     augmenter = augmenter_of(task, replicas.shard.index)
-    return _Inputs(train, evaluation, classes, shards.labels("train"), transform, configs, augmenter)
+    return TrainingInputs(train, evaluation, classes, shards.labels("train"), transform, configs, augmenter)
 
 
 def _read_configs(
@@ -177,7 +190,7 @@ def _checkpoint_folder(fn_args: FnArgs) -> str:
     return posixpath.join(posixpath.dirname(posixpath.dirname(fn_args.model_run_dir)), "checkpoints", key)
 
 
-def _export(trained: keras.Model, task: Task, inputs: _Inputs, results: dict[str, Any], fn_args: FnArgs) -> None:
+def _export(trained: keras.Model, task: Task, inputs: TrainingInputs, results: dict[str, Any], fn_args: FnArgs) -> None:
     """Write the SavedModel with its warm-up requests, the weights, and the report.
 
     Args:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.task.reference import KEY, TaskReference
 from components.task.task import Task
+from components.tuning.scoring import check_comparable, objective_of
 from components.tuning.space import PARTS, Dimension, search_space, space_size
 from data.errors import UsageError, unknown
 
@@ -21,8 +22,6 @@ INDEPENDENT = ("random", "grid")
 TRIALS = 20  # of a random or Bayesian search without --trials
 EPOCHS = "train.epochs"
 PLAN = "tuning"  # key of the plan in a component's custom_config
-DIRECTIONS = ("max", "min")
-_TELLING = {"accuracy": "max", "binary_accuracy": "max", "auc": "max", "pr_auc": "max", "mae": "min", "loss": "min"}
 _UNLIMITED = 10_000  # more trials than any hyperband search has
 _NO_LIMIT = 10**9  # failed trials in a row, after which KerasTuner gives up: `components.tuning.trials` decides
 
@@ -78,7 +77,8 @@ class TuningPlan:
         space = search_space(task, self.over)
         if self.algorithm not in ALGORITHMS:
             raise unknown("algorithm", self.algorithm, ALGORITHMS)
-        objective_of(task, self.objective)
+        name, _ = objective_of(task, self.objective)
+        check_comparable(name, self.over)
         if task.train.strategy == "multi_worker":
             raise UsageError(
                 "train.strategy=multi_worker cannot be tuned: a trial trains on one machine",
@@ -120,34 +120,6 @@ class TuningPlan:
         size = space_size(search_space(task, self.over))
         most = self.trials or (size if self.algorithm == "grid" else TRIALS)
         return most if size is None else min(most or size, size)
-
-
-def objective_of(task: Task, text: str) -> tuple[str, str]:
-    """Return the name of the metric that decides, and whether its "max" or "min" is best.
-
-    Args:
-      task: The task.
-      text: NAME or NAME:max or NAME:min; empty: the main metric of the task's label on the evaluation split.
-
-    Raises:
-      UsageError: If the training has no such metric, or nobody knows whether higher is better.
-    """
-    from keras_tuner.engine.metrics_tracking import infer_metric_direction
-
-    default = f"val_{'pr_auc' if task.is_multi_label else task.metrics[0]}"
-    name, colon, direction = (text or default).partition(":")
-    names = [f"{split}{one}" for split in ("val_", "") for one in ("loss", *task.metrics)]
-    if name not in names:
-        raise unknown("objective", name, names)
-    if colon and direction not in DIRECTIONS:
-        raise UsageError(f"--objective {text}: expected NAME:max or NAME:min")
-    known = direction or _TELLING.get(name.removeprefix("val_")) or infer_metric_direction(name)
-    if not known:
-        raise UsageError(
-            f"--objective {name}: Keras does not know whether a higher {name} is better",
-            hint=f"Give it as {name}:max or {name}:min.",
-        )
-    return name, known
 
 
 def make_oracle(plan: TuningPlan, task: Task, space: list[Dimension]) -> Oracle:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 from components.task import overrides
+from components.task.keras_text import split_texts
 from components.task.task import Task
 from data.errors import UsageError, unknown
 
@@ -212,7 +212,7 @@ def _choice(task: Task, key: str, text: str) -> ChosenValues:
         raise UsageError(
             f"{key}={text}: a value of {key} has commas itself", hint=f"Separate the values with |: {key}=16,32|32,64"
         )
-    texts = tuple(part.strip() for part in (text.split("|") if "|" in text else split_commas(text)))
+    texts = tuple(part.strip() for part in (text.split("|") if "|" in text else split_texts(text)))
     if len(texts) < 2:
         raise UsageError(
             f"{key}={text}: one value is nothing to tune", hint=f"Give it with --set {key}={text}. {_FORMS}"
@@ -222,13 +222,6 @@ def _choice(task: Task, key: str, text: str) -> ChosenValues:
     if len(set(texts)) < len(texts):
         raise UsageError(f"{key}={text}: a value is there twice", hint="Remove one of them.")
     return ChosenValues(key, texts)
-
-
-def split_commas(text: str) -> list[str]:
-    """Split at commas outside of brackets: "adam, sgd(momentum=0.9, nesterov=True)" has two parts."""
-    depths = itertools.accumulate(text, lambda depth, one: depth + (one in "([{") - (one in ")]}"), initial=0)
-    cuts = [place for place, (one, depth) in enumerate(zip(text, depths, strict=False)) if one == "," and not depth]
-    return [text[start + 1 : end] for start, end in zip([-1, *cuts], [*cuts, len(text)], strict=True)]
 
 
 def _value(task: Task, key: str, text: str) -> Any:

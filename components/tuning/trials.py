@@ -27,9 +27,11 @@ from tfx.utils.io_utils import read_string_file
 
 from components.progress import announce, prefixed
 from components.task.reference import KEY, TaskReference
+from components.task.task import Task
 from components.training.checkpoints import Checkpoints
 from components.training.replicas import Replicas
 from components.training.trainer import train_model
+from components.tuning.inputs import SharedInputs
 from components.tuning.plan import EPOCHS
 from components.tuning.record import FAILED, TrialRecord
 from components.tuning.space import PARTS
@@ -63,6 +65,8 @@ class Trials:
     total: int | None
     continues: bool = False
     records: list[TrialRecord] = field(default_factory=list)
+    _continued: set[str] = field(default_factory=set)
+    _inputs: SharedInputs = field(default_factory=SharedInputs)
 
     def outcome(self, number: int, settings: Mapping[str, str]) -> TrialRecord:
         """Return a trial's result, kept or trained now, and announce it.
@@ -87,62 +91,80 @@ class Trials:
 
     def clear(self) -> None:
         """Delete the checkpoints that later trials could have continued."""
-        for folder in tf.io.gfile.glob(posixpath.join(self.folder, "*", "checkpoints")) if self.continues else ():
-            tf.io.gfile.rmtree(folder)
+        for folder in self._continued:
+            Checkpoints(folder).clear()
 
     def _kept_or_trained(self, number: int, settings: dict[str, str]) -> tuple[TrialRecord, str]:
         """Return the record, and a note on where it comes from."""
         failed = TrialRecord(number, settings, FAILED)
         try:
-            reference = dataclasses.replace(self.reference, settings={**self.reference.settings, **settings})
-            depends = reference.config("feature", "label", *PARTS)[KEY]["depends"]
+            reference = self._reference(settings)
+            depends = _depends(reference)
         except SkewlessError as error:  # values that are not valid together
             return dataclasses.replace(failed, error=str(error)), ""
         file = posixpath.join(self.folder, self._key(depends), "trial.json")
+        checkpoints = self._checkpoints(depends)
         if tf.io.gfile.exists(file):
             kept = TrialRecord(**json.loads(read_string_file(file)))
-            return dataclasses.replace(kept, number=number, settings=settings), "from an earlier call"
+            return self._scored(dataclasses.replace(kept, number=number, settings=settings)), "from an earlier call"
         try:
-            record = self._train(reference, depends, TrialRecord(number, settings))
+            record = self._train(reference.load(), checkpoints, TrialRecord(number, settings))
         except SkewlessError as error:
             record = dataclasses.replace(failed, error=str(error))
         except Exception as error:  # such as a batch that is too large for the memory: not kept, so it is tried again
             log.exception("trial %d failed", number)
             return dataclasses.replace(failed, error=f"{type(error).__name__}: {first_line(error)}"), ""
         write_aside(file, json.dumps(dataclasses.asdict(record)))
-        return record, ""
+        return self._scored(record), ""
 
-    def _train(self, reference: TaskReference, depends: Mapping[str, str], record: TrialRecord) -> TrialRecord:
+    def _reference(self, settings: Mapping[str, str]) -> TaskReference:
+        return dataclasses.replace(self.reference, settings={**self.reference.settings, **settings})
+
+    def _checkpoints(self, depends: Mapping[str, str]) -> str:
+        """Return the folder of a trial's checkpoints.
+
+        A trial with more epochs continues in the folder of the one with fewer. A search with another largest number of
+        epochs has other folders: there, a training could be further than a trial wants it.
+        """
+        if not self.continues:
+            return posixpath.join(self.folder, self._key(depends), "checkpoints")
+        largest = _depends(self.reference)[EPOCHS]
+        folder = posixpath.join(self.folder, self._key({**depends, EPOCHS: f"up to {largest}"}), "checkpoints")
+        self._continued.add(folder)
+        return folder
+
+    def _train(self, task: Task, folder: str, record: TrialRecord) -> TrialRecord:
         """Train the task and return the record with the result."""
         keras.backend.clear_session()  # otherwise each trial's model stays in memory
         gc.collect()
-        task = reference.load()
-        if self.continues:
-            depends = {name: text for name, text in depends.items() if name != EPOCHS}
-        folder = posixpath.join(self.folder, self._key(depends))
-        checkpoints = Checkpoints(posixpath.join(folder, "checkpoints"), keep_last=self.continues)
+        checkpoints = Checkpoints(folder, keep_last=self.continues)
         arguments = SimpleNamespace(
             train_files=self.fn_args.train_files,
             transform_output=self.fn_args.transform_graph_path,
             schema_path=self.fn_args.schema_path,
-            model_run_dir=folder,
+            model_run_dir=posixpath.dirname(folder),
         )
         start = time.perf_counter()
-        _, _, found = train_model(task, arguments, Replicas.local(task.train.strategy), checkpoints)
+        _, _, found = train_model(task, arguments, Replicas.local(task.train.strategy), checkpoints, self._inputs.read)
         if not self.continues:
             checkpoints.clear()
-        best, history = found["best_epoch"], found["history"]
-        score = history[self.objective][best - 1]
-        if not math.isfinite(score):
-            raise QualityError(f"{self.objective} is {score} after epoch {best}")
         return dataclasses.replace(
             record,
-            score=score,
             epochs=found["epochs"],
-            best_epoch=best,
+            best_epoch=found["best_epoch"],
             seconds=round(time.perf_counter() - start, 2),
-            history=history,
+            history=found["history"],
         )
+
+    def _scored(self, record: TrialRecord) -> TrialRecord:
+        """Return the record with the score: the objective may be another one than when it was trained."""
+        if record.state == FAILED:
+            return record
+        score = record.history[self.objective][record.best_epoch - 1]
+        if math.isfinite(score):
+            return dataclasses.replace(record, score=score)
+        error = f"{self.objective} is {score} after epoch {record.best_epoch}"
+        return dataclasses.replace(record, state=FAILED, error=error)
 
     def _key(self, depends: Mapping[str, str]) -> str:
         """Return a name for all that a result depends on."""
@@ -173,6 +195,12 @@ class Trials:
                 hint="Try its settings with `skewless run`: "
                 + " ".join(f"--set {name}={text}" for name, text in self.records[-1].settings.items()),
             )
+
+
+def _depends(reference: TaskReference) -> dict[str, str]:
+    """Return what the result of a training depends on, besides the data."""
+    found: dict[str, str] = reference.config("feature", "label", *PARTS)[KEY]["depends"]
+    return found
 
 
 def describe_trial(record: TrialRecord, objective: str) -> str:

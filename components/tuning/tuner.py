@@ -24,8 +24,9 @@ from tfx.types import standard_component_specs
 
 from components.executor import ComponentExecutor, Execution
 from components.task.reference import KEY, TaskReference, task_of
-from components.tuning.plan import EPOCHS, TuningPlan, make_oracle, objective_of
+from components.tuning.plan import EPOCHS, TuningPlan, make_oracle
 from components.tuning.record import FINISHED, TuningRecord
+from components.tuning.scoring import objective_of
 from components.tuning.space import Dimension, search_space
 from components.tuning.trials import Trials
 from data.errors import QualityError, SkewlessError

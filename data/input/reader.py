@@ -130,7 +130,12 @@ class Batches:
 
 
 def read_batches(
-    config: ReadConfig, *, cache_bytes: int, seed: int | None = None, shuffle_buffer: int = 4096
+    config: ReadConfig,
+    *,
+    cache_bytes: int,
+    seed: int | None = None,
+    shuffle_buffer: int = 4096,
+    fill: bool = False,
 ) -> Batches:
     """Return the batches of a split; a pass has each record exactly once.
 
@@ -144,13 +149,14 @@ def read_batches(
       seed: seed of the orders; each epoch has another order, and the same seed gives the same orders. None keeps the
         order of the files.
       shuffle_buffer: number of records to draw from while records stream: without a cache, and in the first epoch.
+      fill: fill the cache now, because several trainings read the batches. The batches are the same.
     """
     if not config.fits(cache_bytes):
         return Batches(
             lambda epoch, batch: _stream_batches(config, seed, shuffle_buffer, epoch, batch), config.steps, False
         )
     cached = _CachedBatches(config, seed, shuffle_buffer)
-    if seed is None:
+    if seed is None or fill:
         cached.fill()
     return Batches(cached.passes, config.steps, True, cached.load_seconds)
 
