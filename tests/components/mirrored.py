@@ -38,6 +38,7 @@ NAMES = ("ash", "beech", "cedar")
 RICH = {
     "optimizer": "adam(global_clipnorm=0.1, gradient_accumulation_steps=2, use_ema=True, ema_momentum=0.8,"
     " ema_overwrite_frequency=3)",
+    "metrics": ("f1_score(average='macro')", "top_k_categorical_accuracy(k=2)", "auc"),
     "class_weight": "balanced",
     "label_smoothing": 0.1,
     "steps_per_epoch": 7,

@@ -19,6 +19,7 @@ import tensorflow as tf
 from components.models.build import build_for_training, flat_layers, unfreeze
 from components.task.task import Task
 from components.task.train_config import FineTune, Train
+from components.training.callbacks import CountingTensorBoard, higher_is_better
 from components.training.checkpoints import Checkpoints
 from components.training.fit import fit_task
 from components.training.replicas import Replicas
@@ -242,6 +243,35 @@ def test_patience_ends_a_phase(tmp_path: Path) -> None:
     assert report["epochs"] == best + 3 and report["stopped"] == ""
 
 
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [("loss", False), ("accuracy", True), ("mean_absolute_error", False), ("auc", True), ("poisson", False)],
+)
+def test_a_metric_has_the_direction_that_keras_finds(metric: str, higher: bool) -> None:
+    model = network(Vector(SIZE), CLASSES)
+    model.compile(metrics=["accuracy", "mean_absolute_error", keras.metrics.AUC(name="auc"), keras.metrics.Poisson()])
+    blank = np.zeros((1, CLASSES), "float32")
+    model.compute_metrics(blank, blank, blank)
+    stopping = keras.callbacks.EarlyStopping(monitor=metric)
+    stopping.set_model(model)
+    stopping._set_monitor_op()
+    assert higher_is_better(model, metric) == higher == (stopping.monitor_op is keras.ops.greater)
+    assert higher_is_better(model, f"val_{metric}") == higher
+
+
+def test_a_metric_without_direction_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    def mine(labels: Any, outputs: Any) -> Any:
+        return keras.ops.mean(outputs, axis=-1)
+
+    read: list[int] = []
+    settings = task(epochs=1, metrics=(mine,), monitor="val_mine", keep="best")
+    with pytest.raises(UsageError, match="train.monitor=val_mine: it is not known whether a higher value") as caught:
+        train(settings, tmp_path, data(read.append))
+    assert "_direction" in caught.value.hint and not read
+    _, report = train(task(epochs=1, metrics=(mine,), monitor="val_mine"), tmp_path)  # nothing compares it
+    assert "val_mine" in report["history"]
+
+
 def test_a_training_that_diverges_is_told(tmp_path: Path) -> None:
     def exploding(feature: Feature, classes: int) -> keras.Model:
         class Explode(keras.layers.Layer):
@@ -313,6 +343,23 @@ def test_tensorboard_gets_scalars_and_histograms_and_a_profile(tmp_path: Path) -
     }
     assert {"epoch_loss", "epoch_accuracy"} <= tags and any("kernel" in tag for tag in tags)
     assert list((tmp_path / "logs").rglob("*.xplane.pb"))
+
+
+def test_tensorboard_counts_the_steps_of_all_phases_and_those_before_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 steps of two epochs and 5 of fine-tuning; the steps 8 and 13 are profiled once, in the restart, too."""
+    begun: list[int] = []
+    monkeypatch.setattr(CountingTensorBoard, "_start_trace", lambda self: begun.append(self._global_train_batch))
+    settings = task(epochs=2, fine_tune=FineTune(1, 1e-3), checkpoint_seconds=0, profile_steps=(13, 13))
+    train(settings, tmp_path / "whole")
+    assert begun == [13]
+    early = dataclasses.replace(settings, train=dataclasses.replace(settings.train, profile_steps=(8, 8)))
+    with pytest.raises(Killed):
+        train(killed(early, 6), tmp_path / "killed")
+    assert begun == [13]
+    train(early, tmp_path / "killed")
+    assert begun == [13, 8]
 
 
 def test_without_the_settings_there_are_no_logs(tmp_path: Path) -> None:

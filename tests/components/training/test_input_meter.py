@@ -42,6 +42,15 @@ def test_every_example_is_counted_and_the_training_is_keras_own(steps_per_execut
     assert meter.images_per_second == pytest.approx(ROWS * EPOCHS / meter.seconds)
 
 
+def test_an_example_counts_once_whatever_its_label() -> None:
+    """With several labels and a weight."""
+    meter = InputMeter()
+    rows = np.ones((ROWS, 4), "float32"), np.ones((ROWS, 3), "float32"), np.ones(ROWS, "float32")
+    for _ in meter.timed(tf.data.Dataset.from_tensor_slices(rows).batch(BATCH)):
+        pass
+    assert meter.examples == ROWS
+
+
 def test_a_slow_input_is_seen_as_waiting() -> None:
     model, meter = _model(), InputMeter()
     delay = 0.05
