@@ -15,7 +15,7 @@ import keras
 
 from components.models.adapted import AdaptedLoss, AdaptedMetric, columns, same
 from components.task import keras_text
-from components.task.keras_config import copy_of
+from components.task.keras_config import config_of, copy_of
 from components.task.metric_names import added_metrics, metric_name
 from components.task.task import Task
 from data.errors import UsageError
@@ -215,7 +215,7 @@ def _of_rows(value: Any) -> Any:
     """
     if _keras_class(value) not in OF_NUMBERS:
         return value
-    twin, config = SPARSE.get(type(value)), dict(value.get_config())
+    twin, config = SPARSE.get(type(value)), config_of(value)
     if twin is None or config.pop("ignore_class", None) is not None:
         raise UsageError(
             f"{value.name} needs class numbers, but another loss, metric or setting of training needs one-hot labels",

@@ -20,6 +20,13 @@ def has_config(value: Any) -> bool:
     return hasattr(value, "get_config") and not inspect.isclass(value)
 
 
+def config_of(value: Any) -> dict[str, Any]:
+    """Return all arguments of a Keras object: its config, and what Keras leaves out of it, such as Huber's delta."""
+    passed = getattr(value, "_fn_kwargs", {})
+    legal = inspect.signature(type(value)).parameters
+    return {name: one for name, one in passed.items() if name in legal} | dict(value.get_config())
+
+
 def copy_of(value: Any, setting: str, **changes: Any) -> Any:
     """Return a new Keras object with the config of another one, without its state.
 
@@ -40,7 +47,7 @@ def copy_of(value: Any, setting: str, **changes: Any) -> Any:
         named = {getattr(one, "__name__", type(one).__name__): one for one in parts_inside(value)}
         classes = {name: one if isinstance(one, FunctionType) else type(one) for name, one in named.items()}
         with keras.saving.custom_object_scope(classes):
-            return cls.from_config({**value.get_config(), **changes})
+            return cls.from_config({**config_of(value), **changes})
     except (TypeError, ValueError, KeyError, NotImplementedError) as error:
         raise UsageError(
             f"{setting}: a {cls.__name__} cannot be created from its config: {first_line(error)}", hint=_GUIDE
@@ -64,7 +71,7 @@ def config_text(value: Any, is_own: bool) -> str:
 
     cls = type(value)
     try:
-        config = value.get_config()
+        config = config_of(value)
     except NotImplementedError:
         raise UsageError(f"{cls.__name__} has no get_config, which the cache compares", hint=_GUIDE) from None
     missing = [name for name in _own_arguments(cls) if name not in config] if is_own else []

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from components.task import fingerprint
+from components.task.train_config import Train
 from tests import PROJECT
 from tests.tasks.tiny import TASK
 
@@ -85,6 +86,65 @@ def test_values_are_named_by_their_dotted_path() -> None:
         "train.epochs"
     }
     assert fingerprint.describe_dependencies(TASK.model, "model")["model"].startswith("code ")
+
+
+OBJECTS = """
+import keras
+GAMMA = 2.0
+DECAY = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
+
+class Base(keras.losses.Loss):
+    def call(self, labels, outputs):
+        return outputs ** GAMMA
+
+class Own(Base):
+    def __init__(self, share=0.5, name="own"):
+        super().__init__(name=name)
+        self.share = share
+
+    def get_config(self):
+        return {**super().get_config(), "share": self.share}
+
+def measure(labels, outputs):
+    return outputs
+
+def optimizer():
+    return keras.optimizers.Adam(DECAY)
+
+TRAIN = dict(
+    optimizer=optimizer,
+    loss=Own(0.25),
+    metrics=("auc", keras.metrics.AUC(num_thresholds=7, name="area"), keras.metrics.MeanMetricWrapper(measure, "m")),
+    callbacks=(measure,),
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("import keras", "import keras  # the library", ""),
+        ("GAMMA = 2.0", "GAMMA = 3.0", "loss"),
+        ("return outputs ** GAMMA", "return -outputs ** GAMMA", "loss"),
+        ("Own(0.25)", "Own(0.75)", "loss"),
+        ("num_thresholds=7", "num_thresholds=8", "metrics.1"),
+        ("    return outputs\n", "    return -outputs\n", "metrics.2, callbacks.0"),
+        ('"auc", keras', '"recall", keras', "metrics.0"),
+        ("ExponentialDecay(0.5, 10", "ExponentialDecay(0.5, 20", "optimizer"),
+    ],
+)
+def test_keras_objects_count_with_their_settings_and_code(
+    module: Callable[[str], ModuleType], old: str, new: str, changed: str
+) -> None:
+    """The objects of the two modules have other addresses, and other numbers in their names."""
+    assert old in OBJECTS
+    before, after = (
+        fingerprint.describe_dependencies(Train(**module(source).TRAIN), "train")
+        for source in (OBJECTS, OBJECTS.replace(old, new))
+    )
+    assert before.keys() == after.keys()
+    found = [name.removeprefix("train.") for name in before if before[name] != after[name]]
+    assert sorted(found) == sorted(filter(None, changed.split(", ")))
 
 
 def test_it_is_the_same_in_another_process() -> None:
