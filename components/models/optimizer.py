@@ -28,9 +28,8 @@ def optimizer_of(train: Train, learning_rate: float | None = None) -> keras.opti
     if isinstance(train.optimizer, str):
         rate = learning_rate or train.learning_rate or DEFAULT_RATE
         return keras_text.make_object(train.optimizer, "train.optimizer", keras_text.optimizers(), learning_rate=rate)
-    own = own_optimizer(train)
-    rate = learning_rate or train.learning_rate
-    return _with_rate(own, rate) if rate else copy_of(own, "train.optimizer")
+    own, own_rate = own_optimizer(train), learning_rate or train.learning_rate
+    return _with_rate(own, own_rate) if own_rate else copy_of(own, "train.optimizer")
 
 
 def initial_rate(train: Train) -> float | None:

@@ -21,8 +21,8 @@ from data.errors import UsageError, first_line, unknown
 _OPENING, _CLOSING = "([{", ")]}"
 _CONSTANTS = {"true": True, "false": False, "none": None}
 # Base classes, those of other objects than texts can describe, and a loss of sequences.
-_LEFT_OUT = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer", "Loss", "CTC")
-_LEFT_OUT += ("Metric", "Mean", "Sum", "MeanMetricWrapper")
+_LEFT_OUT = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "Loss", "CTC"}
+_LEFT_OUT |= {"Metric", "Mean", "Sum", "MeanMetricWrapper"}
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,15 @@ class Train:
         left out.
       optimizer: A name in `keras.optimizers`, with settings if needed: "adamw(weight_decay=0.01, clipnorm=1.0)"; or a
         Keras optimizer, or a function that returns one. Each phase trains with a new copy of it.
-      learning_rate: The optimizer's, at the beginning; None: 0.001 for a name, otherwise the object's own.
+      learning_rate: The optimizer's, at the beginning; None: 0.001 for a name, otherwise the object's own, which may be
+        a `LearningRateSchedule`.
       loss: A name in `keras.losses`, with settings if needed, a Keras loss, or a function (labels, outputs) -> losses;
-        empty: cross-entropy for classes and labels, the mean squared error for a number.
-      metrics: Metrics of training besides those of the label: names in `keras.metrics`, Keras metrics, or functions.
+        empty: cross-entropy for classes and labels, the mean squared error for a number. Labels of classes are class
+        numbers, or one-hot rows if `label_smoothing`, an augmentation that mixes pictures, or one of Keras' losses and
+        metrics needs them; `keras.ops.one_hot` makes rows in a function.
+      metrics: Metrics of training besides those of the label: names in `keras.metrics`, with settings if needed, Keras
+        metrics, or functions. They get the labels of the loss; a name's metric measures probabilities, also if the
+        model gives logits.
       class_weight: Weight of each class in the loss of training, by name; a class without one weighs 1. "balanced"
         gives all classes the same total weight; empty: each example weighs 1.
       label_smoothing: Share of the label, 0 to 1, that the loss spreads over all classes.
@@ -95,7 +100,9 @@ class Train:
       fine_tune: A second phase with unfrozen layers.
       stop_when: Condition that ends training after an epoch that meets it: "accuracy > 0.89", "val_loss < 0.1".
       monitor: Metric that `keep` and `patience` compare.
-      keep: "last" exports the weights after the last epoch, "best" those of the epoch with the best `monitor`.
+      keep: "last" exports the weights after the last epoch, "best" those of the epoch with the best `monitor`. If the
+        optimizer averages the weights (`use_ema`), "last" sets them to their averages at the end, as Keras' `fit` does;
+        "best" evaluates the averages after each epoch, and keeps the best of them, as Keras' `SwapEMAWeights` does.
       patience: Number of epochs without a better `monitor` after which training ends; None: no limit.
       callbacks: Functions that return further Keras callbacks.
       seed: Of the weights, the order of the examples and the augmentation.

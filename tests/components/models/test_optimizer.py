@@ -103,7 +103,7 @@ def test_a_class_is_a_function_that_returns_an_optimizer() -> None:
 
 def test_what_is_no_optimizer_is_refused() -> None:
     with pytest.raises(UsageError, match="train.optimizer must return a Keras optimizer, got a str"):
-        optimizer_of(Train(optimizer=lambda: "adam"))  # type: ignore[arg-type, return-value]
+        optimizer_of(Train(optimizer=lambda: "adam"))
     with pytest.raises(UsageError, match="train.optimizer: a Forgetful cannot be created from its config") as caught:
         optimizer_of(Train(optimizer=Forgetful()))
     assert "get_config" in caught.value.hint
