@@ -167,6 +167,8 @@ def _weighed(batches: tf.data.Dataset, weights: Sequence[float]) -> tf.data.Data
     def weigh(features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if labels.shape.rank == 2:
             return features, labels, tf.linalg.matvec(tf.cast(labels, tf.float32), of_class)
+        if labels.dtype.is_floating:  # the share of the second of two classes
+            return features, labels, of_class[0] + labels * (of_class[1] - of_class[0])
         return features, labels, tf.gather(of_class, labels)
 
     return batches.map(_as_is(weigh), num_parallel_calls=tf.data.AUTOTUNE)

@@ -60,7 +60,15 @@ class LayerAugmentation:
         Returns:
           Images, uint8 [B, h, w, c], rounded to nearest, halves to even; and labels.
         """
-        shape = images.shape
+        shape, labels = images.shape, tf.cast(labels, tf.float32) if self.mixes_labels else labels
+        # A share may be empty, and layers such as RandomPosterization look at the first picture.
+        images, labels = tf.cond(
+            tf.shape(images)[0] > 0, lambda: self._change(step, images, labels), lambda: (images, labels)
+        )
+        return tf.ensure_shape(images, shape), labels
+
+    def _change(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Change a batch that is not empty."""
         images = tf.cast(images, tf.float32)
         key = tf.stack([tf.constant(self._key, tf.int64), tf.cast(step, tf.int64)])
         for number, layer in enumerate(self._layers):
@@ -69,8 +77,7 @@ class LayerAugmentation:
                 images, labels = _mix(layer, of_layer, images, labels)
             else:
                 images = layer.function(of_layer, images)
-        images = tf.cast(tf.round(tf.clip_by_value(images, *PIXELS)), tf.uint8)
-        return tf.ensure_shape(images, shape), labels
+        return tf.cast(tf.round(tf.clip_by_value(images, *PIXELS)), tf.uint8), labels
 
     def _check_values(self, shape: Shape) -> None:
         """Check that the pictures have values from 0 to 255 afterwards.
@@ -121,7 +128,7 @@ def any_mixes_labels(layers: Iterable[Step]) -> bool:
 def _mix(layer: SeededLayer, key: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mix pictures, and labels [B, C] or [B]."""
     is_number = labels.shape.rank == 1
-    labels = tf.cast(labels[:, None] if is_number else labels, tf.float32)
+    labels = labels[:, None] if is_number else labels
     found = layer.function(key, images, labels)
     mixed = tf.ensure_shape(found["labels"], labels.shape)
     return found["images"], mixed[:, 0] if is_number else mixed

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.models.augmentation import augmenter_of
 from components.models.build import build_for_training
 from components.task.task import Task
 from components.task.train_config import Train
@@ -77,8 +78,12 @@ def rows(task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_batches(task: Task, after: Callable[[int], None] | None = None) -> Batches:
+    """Return batches of the task's rows, as `batches_of` does."""
+    return batches_of(*rows(task), after)
+
+
+def batches_of(features: np.ndarray, labels: np.ndarray, after: Callable[[int], None] | None = None) -> Batches:
     """Return batches of another order each pass; `after(n)` is called before the n-th batch of them is given out."""
-    features, labels = rows(task)
     given = itertools.count()
 
     def passes(epoch: int, batch: int) -> tf.data.Dataset:
@@ -124,7 +129,7 @@ def fit_ours(
         model = build_for_training(task, 0 if isinstance(task.label, Number) else len(CLASSES))
     names = () if isinstance(task.label, Number) else CLASSES
     splits = Splits(read_batches(task, after), read_batches(task), names, counts(task))
-    train, evaluation = prepare_batches(splits, task, model.output_shape[-1])
+    train, evaluation = prepare_batches(splits, task, model.output_shape[-1], augmenter_of(task))
     checkpoints = Checkpoints(str(folder / "checkpoints"))
     report = fit_task(model, task, train, evaluation, checkpoints, str(folder / "logs"), replicas)
     assert json.loads(json.dumps(report)) == report

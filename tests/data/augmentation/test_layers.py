@@ -95,6 +95,15 @@ def test_elastic_transform_is_repeated() -> None:
     np.testing.assert_array_equal(changed(ours, 3), changed(again, 3))
 
 
+def test_a_share_of_a_batch_may_have_one_picture_or_none() -> None:
+    ours = augmentation(L.RandAugment(num_ops=1), L.CutMix())
+    for count in (0, 1):
+        images, labels = tf.constant(PICTURES[:count]), tf.constant(NAMES[:count])
+        for step in range(3):
+            found, mixed = ours(tf.constant(step, tf.int64), images, labels)
+            assert found.shape == images.shape and np.array_equal(mixed, labels)
+
+
 def test_aug_mix_chooses_one_of_several_compositions_at_each_step() -> None:
     ours = augmentation(L.AugMix(num_chains=1, chain_depth=1))
     layer, compositions = L.AugMix(num_chains=1, chain_depth=1), set()
