@@ -19,11 +19,12 @@ from components.prepare.schema import classes_of, read_schema
 from components.release import skew_check
 from components.release.pusher import prove_pushed
 from components.task.reference import TaskReference
+from components.task.task import Task
 from components.training import trainer
 from components.training.trained_model import WEIGHTS, TrainedModel
 from data.errors import DataError, SkewError
 from data.images import ops
-from data.spec import IMAGE, Image
+from data.spec import IMAGE, Feature, Image
 from serving.export import saved_model
 from tests.components.conftest import examples_to_transform, run_components
 from tests.tasks import skewable
@@ -45,12 +46,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
         file = data / name / f"{number}.jpg"
         file.parent.mkdir(exist_ok=True)
         Pil.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, quality=90)
-    return _train(REFERENCE, data, root)
+    return _train(REFERENCE, _prepare(REFERENCE, data, root), root)
 
 
-def _train(reference: TaskReference, data: Path, root: Path) -> SimpleNamespace:
+def _prepare(reference: TaskReference, data: Path, root: Path) -> dict[str, str]:
+    """Return the folders of the artifacts that the training needs, by type."""
     found = run_components(examples_to_transform(reference, data), root)
-    uri = {name: found[name].uri for name in ("Examples", "Schema", "TransformGraph")}
+    return {name: found[name].uri for name in ("Examples", "Schema", "TransformGraph")}
+
+
+def _train(reference: TaskReference, uri: dict[str, str], root: Path) -> SimpleNamespace:
     arguments = SimpleNamespace(
         custom_config=reference.config("feature", "label", "augment", "model", "train", "serving"),
         schema_path=f"{uri['Schema']}/schema.pbtxt",
@@ -66,6 +71,7 @@ def _train(reference: TaskReference, data: Path, root: Path) -> SimpleNamespace:
     classes = classes_of(read_schema(artifacts.schema))
     model = TrainedModel(reference.load(), classes, artifacts.model_run, artifacts.transform_graph)
     return SimpleNamespace(
+        uri=uri,
         artifacts=artifacts,
         model=model.model,
         transform=model._preprocessing,
@@ -74,8 +80,8 @@ def _train(reference: TaskReference, data: Path, root: Path) -> SimpleNamespace:
     )
 
 
-def proved(artifacts: skew_check.TrainedArtifacts, folder: Path) -> dict[str, Any]:
-    return skew_check.check_skew(TASK, artifacts, str(folder), lambda text: None).to_json()
+def proved(artifacts: skew_check.TrainedArtifacts, folder: Path, task: Task = TASK) -> dict[str, Any]:
+    return skew_check.check_skew(task, artifacts, str(folder), lambda text: None).to_json()
 
 
 def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
@@ -262,6 +268,80 @@ def test_weights_that_are_not_there_or_of_another_model_are_told(trained: Simple
         proved(dataclasses.replace(trained.artifacts, model_run=str(tmp_path)), tmp_path)
 
 
+# Logits and mixed precision
+
+
+@pytest.fixture(scope="module")
+def mixed(trained: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """What a training of a model with logits in bfloat16 left, on the same data."""
+    reference = TaskReference("tests.tasks.skewable:LOGITS")
+    return _train(reference, trained.uri, tmp_path_factory.mktemp("mixed"))
+
+
+def _own_scores(it: SimpleNamespace, pixels: np.ndarray) -> np.ndarray:
+    """Return the softmax of the logits of the weights that the Trainer kept, computed with numpy."""
+    model = skewable.build_logits(TASK.feature, 2)
+    model.load_weights(f"{it.artifacts.model_run}/{WEIGHTS}")
+    exponentials = np.exp(np.asarray(model(pixels), np.float64))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def test_of_logits_trained_in_bfloat16_probabilities_in_float32_are_served(
+    mixed: SimpleNamespace, tmp_path: Path
+) -> None:
+    found = proved(mixed.artifacts, tmp_path, skewable.LOGITS)
+    assert found["passed"] and not found["structure"] and found["diagnosis"] is None
+    training, *served = found["routes"]
+    assert training["route"] == f"training in mixed_bfloat16, batches of {found['records']}"
+    assert 1e-4 < training["largest"] <= training["tolerance"] == 2**-4
+    assert all(one["largest"] <= one["tolerance"] < 1e-4 for one in served)
+    with np.load(tmp_path / skew_check.ANSWERS) as arrays:
+        assert np.ptp(arrays["scores"]) > 0.5  # they would not hide a skew
+    pixels = np.random.default_rng(0).integers(0, 256, (5, *TASK.feature.shape)).astype("uint8")
+    contents = [tf.io.encode_png(one).numpy() for one in pixels]
+    answers = tf.saved_model.load(mixed.artifacts.model).signatures["serving_default"](image_bytes=contents)
+    np.testing.assert_allclose(answers["scores"], _own_scores(mixed, pixels), atol=1e-5)
+
+
+def _logits(it: SimpleNamespace) -> dict[str, Any]:
+    """Return the model without its softmax."""
+    return {"model": keras.Model(it.model.inputs[0], it.model.layers[-2].output)}
+
+
+@pytest.mark.parametrize(
+    ("skew", "changes"),
+    [("softmax missing: the scores are logits", _logits), ("BGR instead of RGB", SKEWS["BGR"][2])],
+)
+def test_a_skew_of_a_model_trained_in_bfloat16_is_caught_and_named(
+    mixed: SimpleNamespace, tmp_path: Path, skew: str, changes: Callable[[SimpleNamespace], dict[str, Any]]
+) -> None:
+    model = tmp_path / "model"
+    _export(mixed, model, **changes(mixed))
+    artifacts = dataclasses.replace(mixed.artifacts, model=str(model))
+    found = proved(artifacts, tmp_path / "report", skewable.LOGITS)
+    assert not found["passed"] and found["diagnosis"]["skew"] == skew, found["diagnosis"]
+
+
+def test_a_model_that_computes_otherwise_in_mixed_precision_is_caught_and_named(
+    mixed: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Mean and standard deviation are swapped where the layers compute in bfloat16: training saw other numbers."""
+
+    def build(feature: Feature, classes: int) -> keras.Model:
+        is_mixed = keras.config.dtype_policy().name == "mixed_bfloat16"
+        return skewable.build_logits(feature, classes, is_swapped=is_mixed)
+
+    found = proved(mixed.artifacts, tmp_path, dataclasses.replace(skewable.LOGITS, model=build))
+    assert [bool(one["fault"]) for one in found["routes"]] == [True] + [False] * 8
+    assert not found["passed"] and found["diagnosis"]["route"] == found["routes"][0]["route"]
+    assert found["diagnosis"]["skew"] == (
+        "in float32 the model computes otherwise than in mixed_bfloat16, as it was trained"
+    )
+
+
+# Several labels
+
+
 SEVERAL = TaskReference("tests.tasks.several:TASK")
 
 
@@ -275,7 +355,7 @@ def several(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
             if number % (place + 2) == 0:
                 (data / name).mkdir(exist_ok=True)
                 Pil.fromarray(pixels).save(data / name / f"{number}.png")
-    return _train(SEVERAL, data, root)
+    return _train(SEVERAL, _prepare(SEVERAL, data, root), root)
 
 
 def _checked(several: SimpleNamespace, tmp_path: Path, **changes: Any) -> dict[str, Any]:
