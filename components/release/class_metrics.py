@@ -121,8 +121,8 @@ class _CombineClasses(CombineScores):
 
     def measure(self, seen: Seen, areas: Callable[[], dict[str, npt.NDArray[np.float64]]]) -> Measured:
         """Return the metrics. Means over the classes say nothing about a slice with one class: it has none."""
-        sums, positive = seen.sums, seen.counts[:, 1].sum(axis=1)
-        total, nothing = int(sums["ranks"].sum()), np.full(len(positive), np.nan)
+        sums, positive, total = seen.sums, seen.sums["positive"], seen.sums["examples"]
+        nothing = np.full(len(positive), np.nan)
         of_all = {f"top_{k}_accuracy": sums["ranks"][:k].sum() / total for k in self._tops}
         of_all["brier_score"] = sums["brier"] / total / (2 if len(positive) == 2 else 1)
         of_all["expected_calibration_error"] = calibration_error(sums["bins"])
@@ -139,7 +139,7 @@ class _CombineClasses(CombineScores):
             of_all["balanced_accuracy"] = of_all["recall"]
         entries = {matrices.MatrixEntryKey(*pair): float(count) for pair, count in sums["pairs"].items()}
         others = {self._key.name: matrices.Matrices({0.0: entries}), "calibration_bins": sums["bins"]}
-        return Measured(of_all, of_each, positive, others)
+        return Measured(of_all, of_each, others)
 
 
 def _decisions(pairs: Counter[tuple[int, int]], classes: int) -> tuple[list[int], list[int]]:

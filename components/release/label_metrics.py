@@ -119,11 +119,11 @@ class _CombineLabels(CombineScores):
 
     def measure(self, seen: Seen, areas: Callable[[], dict[str, npt.NDArray[np.float64]]]) -> Measured:
         """Return the metrics; of answers that are no numbers, those of the scores are NaN."""
-        sums, positive, size = seen.sums, seen.counts[:, 1].sum(axis=1), seen.counts.sum()
+        sums, positive, total = seen.sums, seen.sums["positive"], seen.sums["examples"]
+        size = total * len(positive)
         nothing = np.full(len(positive), np.nan)
         of_each = {"average_precision": nothing, "auc": nothing} if np.isnan(sums["loss"]) else areas()
         if self._has_thresholds:
-            total = int(size / len(positive))
             names = {F1: "f1_score", **{name: name for name in self._decisions}}
             of_each |= {key: decided(name, *sums["chosen"], positive, total) for key, name in names.items()}
         of_all = {name: mean_of(values) for name, values in of_each.items()}
@@ -131,10 +131,9 @@ class _CombineLabels(CombineScores):
         of_all |= {"binary_crossentropy": sums["loss"] / size, "brier_score": sums["brier"] / size}
         of_all["expected_calibration_error"] = calibration_error(sums["bins"])
         if self._has_thresholds:
-            of_all["exact_match"] = sums["exact"] / (size / len(positive))
-        return Measured(
-            of_all, {**of_each, "example_count": positive.astype(float)}, positive, {"calibration_bins": sums["bins"]}
-        )
+            of_all["exact_match"] = sums["exact"] / total
+        of_each["example_count"] = positive.astype(float)
+        return Measured(of_all, of_each, {"calibration_bins": sums["bins"]})
 
 
 def _crossentropy(scores: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> float:

@@ -68,7 +68,8 @@ class Seen:
       blocks: Further examples, each [n, C].
       counts: Numbers of further examples by name, by whether it applies, and by bin of the score, int64
         [C, 2, BINS]; None: there are none.
-      sums: `CombineScores.sum_up` of the counted examples.
+      sums: Of the counted examples: their number `examples`, the number with each name `positive` [C], and
+        `CombineScores.sum_up`.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -84,13 +85,11 @@ class Measured:
     Attributes:
       of_all: Metrics of all names together.
       of_each: Metrics of each name, [C].
-      positive: Number of examples of each name, [C].
       others: Values that are no numbers.
     """
 
     of_all: dict[str, float]
     of_each: dict[str, npt.NDArray[np.float64]]
-    positive: npt.NDArray[np.int64]
     others: dict[str, Any] = field(default_factory=dict)
 
 
@@ -158,16 +157,15 @@ class CombineScores(beam.CombineFn, ABC):
         """Return the metrics; one that is not defined has no key, unless it has a limit."""
         self.compact(seen)
         blocks, is_exact = seen.blocks, seen.counts is None
-        self._count(seen)
+        self._sum(seen) if is_exact else self._count(seen)
         areas = (lambda: _areas_of_blocks(blocks)) if is_exact else (lambda: _areas_of_counts(seen.counts))
         found = self.measure(seen, areas)
         metrics = {(name, ""): value for name, value in found.of_all.items() if not np.isnan(value)}
         if self._by_name:
             metrics |= {
-                (metric, name): float(value)
+                (metric, self._names[place]): float(values[place])
                 for metric, values in found.of_each.items()
-                for name, value in zip(self._names, values, strict=True)
-                if not np.isnan(value)
+                for place in np.flatnonzero(~np.isnan(values))
             }
         for metric, name in self._limited:
             value = found.of_each[metric][self._names.index(name)] if name in self._names else found.of_all.get(metric)
@@ -192,7 +190,13 @@ class CombineScores(beam.CombineFn, ABC):
         for scores, truth in seen.blocks:
             cells = (np.arange(shape[0]) * 2 + truth) * BINS + bins_of(scores)
             seen.counts += np.bincount(cells.ravel(), minlength=seen.counts.size).reshape(shape)
-            seen.sums = _add(seen.sums, self.sum_up(scores, truth))
+        self._sum(seen)
+
+    def _sum(self, seen: Seen) -> None:
+        """Add what is summed over the blocks, and forget their scores."""
+        for scores, truth in seen.blocks:
+            counts: Sums = {"examples": len(truth), "positive": truth.sum(axis=0)}
+            seen.sums = _add(seen.sums, {**counts, **self.sum_up(scores, truth)})
         seen.blocks = []
 
 
@@ -206,8 +210,9 @@ def _add(sums: Sums, more: Sums) -> Sums:
 
 def mean_of(values: Sequence[float] | npt.NDArray[np.float64]) -> float:
     """Return the mean of the values that are defined; NaN if none is."""
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")
+    found = np.asarray(values, np.float64)
+    defined = found[~np.isnan(found)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
 # Decisions
