@@ -89,6 +89,15 @@ def test_a_passed_verdict_tells_the_routes_what_they_were_asked_and_what_was_avo
     assert not any(line.startswith("first") for line in lines)
 
 
+def test_mixed_precision_is_shown_with_its_own_tolerance() -> None:
+    mixed = dataclasses.replace(_route("training in mixed_bfloat16, batches of 73", 3e-3), tolerance=2**-4)
+    report = _report(routes=[mixed, _route("gRPC, one by one", 4.2e-7)], client_skew=[])
+    lines = _printed(report)
+    assert "training in mixed_bfloat16, batches of 73 0.003 12 0 same, within 0.062" in lines
+    agree = "1 route agrees on 73 records within 1.9e-6, training in mixed_bfloat16, batches of 73 within 0.062"
+    assert f"same {agree}" in lines and skew.summary_line(report) == agree
+
+
 def test_a_skew_is_told_with_its_fault_its_stage_and_its_picture() -> None:
     scores = np.array([[0.9, 0.1], [0.6, 0.4]], np.float32)
     found = compare_answers(Answers(REFERENCE, scores), Answers("gRPC, one by one", scores[:, ::-1].copy()), 1.9e-6)
