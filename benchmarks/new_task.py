@@ -34,7 +34,7 @@ from pipeline.report.record import read_record
 from pipeline.scaffold.pretrained import BACKBONE, Pretrained, find_pretrained
 
 GOALS: dict[str, Goal] = {"accuracy": (">=", 1.0), "minutes": ("<=", 1.0)}
-NAME = "measured"
+NAME, PICTURES = "measured", "pictures"
 PARTS = 5
 
 
@@ -66,7 +66,7 @@ def main(data: Path, weights: str, rounds: int) -> None:
         results: dict[str, list[Outcome]] = {}
         for number in range(rounds):
             folder = scratch / f"split-{number}"
-            split_pictures(data, folder, number)
+            split_pictures(data, folder / PICTURES, number)
             with terminal.console.status(f"round {number + 1} of {rounds}"):
                 for side, outcome in _round(folder, found, number).items():
                     results.setdefault(side, []).append(outcome)
@@ -74,7 +74,7 @@ def main(data: Path, weights: str, rounds: int) -> None:
 
 
 def _round(folder: Path, found: Pretrained, number: int) -> dict[str, Outcome]:
-    """Measure both sides on the same folders; they take turns to start."""
+    """Measure both sides in a folder; they take turns to start."""
     writing = _write(folder, found)
     train = runpy.run_path(str(folder / f"{NAME}.py"))["TASK"].train
     sides = {"ours": lambda: _ours(folder, writing), "notebook": lambda: _notebook(folder, found, train)}
@@ -93,14 +93,13 @@ def split_pictures(data: Path, folder: Path, number: int) -> None:
 def _write(folder: Path, found: Pretrained) -> float:
     """Write the task's module with `skewless new`, and return the seconds."""
     start = time.perf_counter()
-    _call(["-m", "pipeline.cli", "new", NAME, "--data", str(folder), "--weights", found.file], folder)
+    _call(["-m", "pipeline.cli", "new", NAME, "--data", PICTURES, "--weights", found.file], folder)
     return time.perf_counter() - start
 
 
 def _ours(folder: Path, writing: float) -> Outcome:
     """Run the task, whose module took `writing` seconds, and return its accuracy on the test pictures."""
     root = folder / "root"
-    shutil.rmtree(root, ignore_errors=True)
     settings = ["--set", "evaluate.split=test", "--set", "evaluate.min_accuracy=0"]
     start = time.perf_counter()
     _call(["-m", "pipeline.cli", "run", NAME, "--root", str(root), *settings], folder)
@@ -114,7 +113,7 @@ def _notebook(folder: Path, found: Pretrained, train: Train) -> Outcome:
     """Run the notebook with as many epochs."""
     epochs = [str(train.epochs), str(train.fine_tune.epochs)]
     start = time.perf_counter()
-    printed = _call(["-m", "benchmarks.notebook", str(folder), found.file, str(found.alpha), *epochs], folder)
+    printed = _call(["-m", "benchmarks.notebook", PICTURES, found.file, str(found.alpha), *epochs], folder)
     return Outcome(json.loads(printed.splitlines()[-1])["accuracy"], time.perf_counter() - start)
 
 

@@ -12,6 +12,7 @@ from data.fields import check_fields
 from data.spec import Feature
 
 MAX_UNITS = 2**20  # the weights of more units fit into no machine's memory
+MOMENTUM = 0.9  # of batch normalization; with Keras' 0.99, the averages of a short training lag behind the weights
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class ConvNet:
         """Add a convolution and the pooling after it."""
         if self.batch_norm:
             hidden = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(hidden)
-            hidden = keras.layers.BatchNormalization()(hidden)
+            hidden = keras.layers.BatchNormalization(momentum=MOMENTUM)(hidden)
             hidden = keras.layers.ReLU()(hidden)
         else:
             hidden = keras.layers.Conv2D(filters, 3, activation="relu")(hidden)

@@ -26,8 +26,8 @@ AVERAGED_FROM = 3  # blocks; the average of what fewer see loses where it is, an
 FEW = 2000  # training pictures; with fewer, pretrained weights also help with small pictures
 AUGMENTED_BELOW = 10_000  # training pictures
 PICTURES_TO_SEE = 100_000  # in all epochs together, from random weights
-HEAD_PICTURES, TUNED_PICTURES = 4000, 2000  # in all epochs of the two phases with pretrained weights
-TUNED_RATE = 3e-5
+HEAD_PICTURES, TUNED_PICTURES = 3000, 2000  # in all epochs of the two phases with pretrained weights
+RATE, HEAD_RATE, TUNED_RATE = 1e-3, 2e-3, 1e-5  # learning rates of Adam
 UNEVEN = 3  # ratio of the sizes of the largest and the smallest class from which on each class weighs the same
 MARGIN = 0.05  # required accuracy above that of a model which always answers the largest class
 
@@ -44,7 +44,7 @@ class Choice:
       pretrained: The backbone and its weights; None: a small network from random weights.
       weights: Field of `Transfer`; "" without pretrained weights.
       filters: Field of `ConvNet`.
-      batch_size, epochs: Fields of `Train`.
+      batch_size, epochs, rate: Fields of `Train`.
       pooling, dense, dropout: Fields of the model.
       tuned_epochs, tuned_rate, tuned_from: Fields of `FineTune`, the second phase, which also trains the last layers of
         the backbone; 0 and "" without pretrained weights.
@@ -72,6 +72,7 @@ class Choice:
     dropout: float
     batch_size: int
     epochs: int
+    rate: float
     tuned_epochs: int
     tuned_rate: float
     tuned_from: str
@@ -118,7 +119,8 @@ def choose_task(survey: Survey, pretrained: Pretrained | None = None) -> Choice:
         dense=(64 if len(classes) <= 10 else 128 if len(classes) <= 50 else 256) if keeps_places else 0,
         dropout=0.4 if keeps_places else 0.2,
         batch_size=16 if train < 1000 else 32 if train < 20_000 else 64 if train < 100_000 else 128,
-        epochs=_epochs(HEAD_PICTURES, train, 3, 12) if pretrained else _epochs(PICTURES_TO_SEE, train, 5, 30),
+        epochs=_epochs(HEAD_PICTURES, train, 3, 8) if pretrained else _epochs(PICTURES_TO_SEE, train, 5, 30),
+        rate=HEAD_RATE if pretrained else RATE,
         tuned_epochs=_epochs(TUNED_PICTURES, train, 2, 6) if pretrained else 0,
         tuned_rate=TUNED_RATE if pretrained else 0.0,
         tuned_from=pretrained.find_late_layer() if pretrained else "",

@@ -54,11 +54,11 @@ def test_a_network_with_batch_normalization_and_average_pooling() -> None:
         [
             keras.Input((8, 12, 1)),
             keras.layers.Conv2D(4, 3, padding="same", use_bias=False),
-            keras.layers.BatchNormalization(),
+            keras.layers.BatchNormalization(momentum=0.9),
             keras.layers.ReLU(),
             keras.layers.MaxPooling2D(),
             keras.layers.Conv2D(6, 3, padding="same", use_bias=False),
-            keras.layers.BatchNormalization(),
+            keras.layers.BatchNormalization(momentum=0.9),
             keras.layers.ReLU(),
             keras.layers.MaxPooling2D(),
             keras.layers.GlobalAveragePooling2D(),
@@ -72,6 +72,8 @@ def test_a_network_with_batch_normalization_and_average_pooling() -> None:
         np.testing.assert_allclose(
             ours(pixels, training=training), theirs(pixels / np.float32(255), training=training), rtol=1e-4
         )
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):  # the averages moved as far
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_wrong_settings_and_too_small_pictures_are_rejected() -> None:
