@@ -33,8 +33,8 @@ def main(data: str, weights: str, alpha: str, epochs: str, tuned_epochs: str) ->
     model.fit(train, validation_data=validation, epochs=int(epochs), callbacks=[best], verbose=2)
 
     base.trainable = True
-    for layer in base.layers[:FROZEN_LAYERS]:
-        layer.trainable = False
+    for number, layer in enumerate(base.layers):
+        layer.trainable = number >= FROZEN_LAYERS and not isinstance(layer, keras.layers.BatchNormalization)
     _compile(model, 1e-5)
     model.fit(train, validation_data=validation, epochs=int(tuned_epochs), callbacks=[best], verbose=2)
 

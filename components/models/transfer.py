@@ -67,8 +67,9 @@ class Transfer:
     def __call__(self, feature: Feature, classes: int) -> keras.Model:
         """Return the model: uint8 [N, h, w, 3] to probabilities [N, classes], or to a number [N, 1].
 
-        The backbone's `preprocess_input` scales the pixels, in the graph. The backbone runs in inference mode during
-        training, too, so that its BatchNormalization layers keep the pretrained statistics.
+        The backbone's `preprocess_input` scales the pixels, in the graph. Its BatchNormalization layers are frozen, and
+        stay so in fine-tuning (`unfreeze`): they keep the pretrained statistics. `training=False` alone would not do it,
+        because Keras 3 passes the outer model's `training` on.
 
         Raises:
           UsageError: If the pictures are too small, or if the layer or the weights do not fit the backbone.

@@ -22,7 +22,7 @@ SMALLEST = 8
 OWN_SIZE = 64  # pixels; pictures that all have one size up to this keep it
 SAME_SHAPE = 1.15  # largest ratio between aspect ratios that count as one shape
 MAX_BLOCKS = 5
-AVERAGED_FROM = 3  # blocks; the average of what fewer see loses where it is, and with it what digits differ in
+AVERAGED_FROM = 4  # blocks; the average of what fewer see loses where it is, and with it what digits differ in
 FEW = 2000  # training pictures; with fewer, pretrained weights also help with small pictures
 AUGMENTED_BELOW = 10_000  # training pictures
 PICTURES_TO_SEE = 100_000  # in all epochs together, from random weights
@@ -44,7 +44,7 @@ class Choice:
       pretrained: The backbone and its weights; None: a small network from random weights.
       weights: Field of `Transfer`; "" without pretrained weights.
       filters: Field of `ConvNet`.
-      batch_size, epochs, rate: Fields of `Train`.
+      batch_size, epochs, rate, schedule: Fields of `Train`.
       pooling, dense, dropout: Fields of the model.
       tuned_epochs, tuned_rate, tuned_from: Fields of `FineTune`, the second phase, which also trains the last layers of
         the backbone; 0 and "" without pretrained weights.
@@ -73,6 +73,7 @@ class Choice:
     batch_size: int
     epochs: int
     rate: float
+    schedule: tuple[tuple[int, float], ...]
     tuned_epochs: int
     tuned_rate: float
     tuned_from: str
@@ -103,6 +104,7 @@ def choose_task(survey: Survey, pretrained: Pretrained | None = None) -> Choice:
     train, classes = survey.of_split("train"), sorted(survey.by_class)
     largest, most = survey.split["eval"].most_common(1)[0]
     share = _share(survey, most)
+    epochs = _epochs(HEAD_PICTURES, train, 3, 8) if pretrained else _epochs(PICTURES_TO_SEE, train, 5, 30)
     blocks = filters(min(height, width))
     keeps_places = not pretrained and len(blocks) < AVERAGED_FROM
     return Choice(
@@ -119,8 +121,9 @@ def choose_task(survey: Survey, pretrained: Pretrained | None = None) -> Choice:
         dense=(64 if len(classes) <= 10 else 128 if len(classes) <= 50 else 256) if keeps_places else 0,
         dropout=0.4 if keeps_places else 0.2,
         batch_size=16 if train < 1000 else 32 if train < 20_000 else 64 if train < 100_000 else 128,
-        epochs=_epochs(HEAD_PICTURES, train, 3, 8) if pretrained else _epochs(PICTURES_TO_SEE, train, 5, 30),
+        epochs=epochs,
         rate=HEAD_RATE if pretrained else RATE,
+        schedule=() if pretrained else ((round(0.6 * epochs), 0.3 * RATE), (round(0.85 * epochs), 0.1 * RATE)),
         tuned_epochs=_epochs(TUNED_PICTURES, train, 2, 6) if pretrained else 0,
         tuned_rate=TUNED_RATE if pretrained else 0.0,
         tuned_from=pretrained.find_late_layer() if pretrained else "",
