@@ -95,7 +95,8 @@ def _two_softmaxes(trained: Array, found: Array) -> Array:
 
 
 def _no_sigmoid(trained: Array, found: Array) -> Array:
-    return score_differences(trained, _both(_sigmoid(found[:, 1]))) + abs(found.sum(axis=1) - 1)
+    apart: Array = abs(found.sum(axis=1) - 1)  # the export gives 1 - output and output
+    return score_differences(trained, _both(_sigmoid(found[:, 1]))) + apart
 
 
 def _two_sigmoids_of_one(trained: Array, found: Array) -> Array:

@@ -22,6 +22,7 @@ from components.task.reference import TaskReference
 from components.task.task import Task
 from components.training import trainer
 from components.training.trained_model import WEIGHTS, TrainedModel
+from data.augmentation.config import Augmentation
 from data.errors import DataError, SkewError
 from data.images import ops
 from data.spec import IMAGE, Feature, Image
@@ -171,7 +172,7 @@ def _other_version(model: keras.Model) -> keras.Model:
 
 
 def _augmented(model: keras.Model) -> keras.Model:
-    return _around(model, _InTraining(Augment(TASK.augment)))
+    return _around(model, _InTraining(Augment(Augmentation(rotation_range=20, horizontal_flip=True))))
 
 
 SKEWS: dict[str, tuple[str, str, Callable[[SimpleNamespace], dict[str, Any]]]] = {
