@@ -195,8 +195,7 @@ def check_quality(evaluation: Evaluation, task: Task, blessed: bool) -> None:
     found.sort(key=lambda pair: limits.index(pair[0]) if pair[0] else len(limits))
     texts = list(dict.fromkeys(_describe(limit, violation) for limit, violation in found))
     more = f" and {len(texts) - _NAMED} more limits" if len(texts) > _NAMED else ""
-    hints = list(dict.fromkeys(_hint(limit, violation) for limit, violation in found))
-    raise QualityError(f"not pushed: {'; '.join(texts[:_NAMED])}{more}", hint=" ".join(filter(None, hints)))
+    raise QualityError(f"not pushed: {'; '.join(texts[:_NAMED])}{more}", hint=_hint(found))
 
 
 def _limit_of(violation: Violation, limits: Sequence[Limit]) -> Limit | None:
@@ -225,16 +224,29 @@ def _describe(limit: Limit | None, violation: Violation) -> str:
     return f"{name} {value:.4f} is worse than {before:.4f} of the last blessed model (allowed drop {limit.value:g})"
 
 
-def _hint(limit: Limit | None, violation: Violation) -> str:
-    """Return what to do about a violation."""
-    if limit is None:
-        return "Remove the limit, or correct the name or the value of the feature."
-    if violation.value is None or math.isnan(violation.value):
-        undefined = "A metric of one class against the others needs examples of both."
-        return undefined if limit.measure.one_vs_rest else ""
-    setting = f"evaluate.{limit.setting}"
-    by_metric = limit.name.text if limit.is_by_metric else ""
-    change = f"{setting}={by_metric}:VALUE" if by_metric else f"{setting}=VALUE"
-    if limit.kind == "max_drop":
-        return f"The last model keeps serving. To allow a drop, use --set {change}"
-    return f"Improve the training, or change the limit with --set {change}"
+def _hint(found: Sequence[tuple[Limit | None, Violation]]) -> str:
+    """Return what to do about violations."""
+    known = [(limit, violation) for limit, violation in found if limit is not None]
+    undefined = [limit for limit, violation in known if violation.value is None or math.isnan(violation.value)]
+    measured = [limit for limit, _ in known if limit not in undefined]
+    hints = []
+    values = _settings([limit for limit in measured if limit.kind != "max_drop"])
+    if values:
+        hints.append(f"Improve the training, or change the limit with {values}")
+    drops = _settings([limit for limit in measured if limit.kind == "max_drop"])
+    if drops:
+        hints.append(f"The last model keeps serving. To allow a drop, use {drops}")
+    if any(limit.measure.one_vs_rest for limit in undefined):
+        hints.append("A metric of one class against the others needs examples of both.")
+    if len(known) < len(found):
+        hints.append("Remove the limit, or correct the name or the value of the feature.")
+    return " ".join(hints)
+
+
+def _settings(limits: Sequence[Limit]) -> str:
+    """Return the arguments of the command line that change limits."""
+    found: dict[str, list[str]] = {}
+    for limit in limits:
+        text = f"{limit.name.text}:VALUE" if limit.is_by_metric else "VALUE"
+        found[limit.setting] = list(dict.fromkeys([*found.get(limit.setting, []), text]))
+    return " ".join(f"--set evaluate.{setting}={','.join(texts)}" for setting, texts in found.items())

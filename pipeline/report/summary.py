@@ -103,7 +103,7 @@ def _metrics(evaluation: EvaluationSummary) -> str:
     """Return the metrics of classes or labels besides the one that decides, and the pair that is confused most."""
     found = evaluation.overall
     shown = {name: found[name] for name in _SHOWN if name in found}
-    top = sorted(name for name in found if name.startswith("top_"))
+    top = sorted((name for name in found if name.startswith("top_")), key=lambda name: (len(name), name))
     texts = [f"{name.replace('_', ' ')} {found[name]:.4f}" for name in top]
     texts += [f"{_SHOWN[name]} {value:.4f}" for name, value in shown.items()]
     pairs = list_confused(evaluation.confusion)

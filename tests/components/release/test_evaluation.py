@@ -360,7 +360,8 @@ def test_limits_of_all_kinds_that_are_just_met_or_just_not(classes: Judge, rows:
                 caught.value
             )
             assert str(caught.value).endswith(f" and {len(now) + len(drops) - 5} more limits")
-            assert "--set evaluate.minimum=recall/1:VALUE" in caught.value.hint
+            changes = ",".join(f"{name}:VALUE" for name in now)
+            assert f"change the limit with --set evaluate.minimum={changes} The last" in caught.value.hint
 
 
 def test_a_slice_that_does_not_exist(classes: Judge) -> None:
