@@ -57,8 +57,8 @@ def copy_of(value: Any, setting: str, **changes: Any) -> Any:
 def config_text(value: Any, is_own: bool) -> str:
     """Return the config of a Keras object as JSON, the same in every process.
 
-    Names that Keras numbers have no number. Of a layer, seeds are left out, which Keras draws at random, and the shapes
-    of the inputs, which it only has after its first call.
+    Names that Keras numbers have no number. Of a layer, seeds are left out, because training draws from its own, and
+    the shapes of the inputs, which it only has after its first call.
 
     Args:
       value: An optimizer, loss, metric or layer.

@@ -73,8 +73,8 @@ def test_an_object_that_cannot_be_copied_is_refused() -> None:
     assert "get_config" in caught.value.hint
 
 
-def test_numbered_names_and_random_seeds_are_left_out() -> None:
-    """Keras counts the objects of a process, and draws a layer's seed at random."""
+def test_numbered_names_and_seeds_of_layers_are_left_out() -> None:
+    """Keras counts the objects of a process; and training draws from its own seed."""
     for make in (
         keras.metrics.AUC,
         lambda: keras.layers.RandomFlip("horizontal"),
@@ -82,6 +82,7 @@ def test_numbered_names_and_random_seeds_are_left_out() -> None:
         lambda: keras.layers.Pipeline([keras.layers.RandomRotation(0.1), keras.layers.RandomFlip()]),
     ):
         assert config_text(make(), False) == config_text(make(), False)
+    assert config_text(keras.layers.RandomFlip(seed=1), False) == config_text(keras.layers.RandomFlip(seed=2), False)
     assert json.loads(config_text(keras.metrics.AUC(), False))["config"]["name"] == "auc"
     assert config_text(keras.metrics.AUC(name="a"), False) != config_text(keras.metrics.AUC(name="b"), False)
     assert config_text(keras.metrics.AUC(), False) != config_text(keras.metrics.AUC(num_thresholds=7), False)
