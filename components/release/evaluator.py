@@ -129,7 +129,7 @@ def _with_labels(execution: Execution, baseline: str = "") -> Execution:
     names = list(classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri)))
     thresholds = read_thresholds(path_utils.serving_model_path(execution.input("model").uri))
     before = read_thresholds(baseline) if baseline else {}
-    known = {
+    known: dict[str, dict[str, Any]] = {
         ClassMetrics.__name__: {"classes": names},
         OneVsRest.__name__: {"names": names},
         LabelMetrics.__name__: {

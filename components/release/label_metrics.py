@@ -125,7 +125,8 @@ class _CombineLabels(CombineScores):
         of_each = {"average_precision": nothing, "auc": nothing} if np.isnan(sums["loss"]) else areas()
         if self._has_thresholds:
             names = {F1: "f1_score", **{name: name for name in self._decisions}}
-            of_each |= {key: decided(name, *sums["chosen"], positive, total) for key, name in names.items()}
+            chosen, right = sums["chosen"]
+            of_each |= {key: decided(name, chosen, right, positive, total) for key, name in names.items()}
         of_all = {name: mean_of(values) for name, values in of_each.items()}
         of_all[self._key.name] = of_all.pop("average_precision")
         of_all |= {"binary_crossentropy": sums["loss"] / size, "brier_score": sums["brier"] / size}

@@ -113,10 +113,10 @@ class Evaluate:
         """
         kind, limit = _SHORTHANDS[type(label)]
         foreign = ("min_accuracy", "max_error") if isinstance(label, Labels) else ("min_average_precision",)
-        for name in foreign:
-            if getattr(self, name) != getattr(Evaluate, name):
+        for one in foreign:
+            if getattr(self, one) != getattr(Evaluate, one):
                 raise UsageError(
-                    f"evaluate.{name} does not apply to {kind}", hint=f"The limit for {kind} is evaluate.{limit}."
+                    f"evaluate.{one} does not apply to {kind}", hint=f"The limit for {kind} is evaluate.{limit}."
                 )
         for setting, name in self.names():
             if name.label and isinstance(label, Number):

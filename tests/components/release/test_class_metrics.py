@@ -94,7 +94,7 @@ def test_limits_on_other_metrics_of_decisions() -> None:
 
 
 def test_a_class_that_is_never_the_answer_has_the_values_of_scikit_learn() -> None:
-    scores = np.tile(np.float32([0.6, 0.3, 0.1]), (6, 1))
+    scores = np.tile(np.array([0.6, 0.3, 0.1], np.float32), (6, 1))
     places = np.array([0, 0, 0, 1, 1, 2])
     limited = [["matthews_correlation_coefficient", "b"], ["false_discovery_rate", "b"]]
     found = _measured(scores, places, limited=limited)

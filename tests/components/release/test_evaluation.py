@@ -366,7 +366,10 @@ def test_limits_of_all_kinds_that_are_just_met_or_just_not(classes: Judge, rows:
 
 def test_a_slice_that_does_not_exist(classes: Judge) -> None:
     """It is not met; nor is the limit of another slice, which is named by its value."""
-    limits = {"minimum": {"accuracy@label=ten": 0.0, "accuracy@label=1": 1.0, "accuracy@label=2": 0.1}, "slices": ()}
+    limits: dict[str, Any] = {
+        "minimum": {"accuracy@label=ten": 0.0, "accuracy@label=1": 1.0, "accuracy@label=2": 0.1},
+        "slices": (),
+    }
     found, blessed = classes(np.roll(SAME, -1, axis=1), **limits)
     assert not blessed and len(found.violations) == 2
     told = "accuracy on label=1 0.2500 is below the limit 1.0000; no example has label=ten, which a limit names"

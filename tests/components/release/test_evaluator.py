@@ -167,6 +167,9 @@ def test_a_class_that_does_not_exist() -> None:
 # What is said of a model that was not blessed
 
 
+_Values = dict[tuple[tuple[tuple[str, Any], ...], str, str], float]
+
+
 def _evaluation(task: Task, value: float, baseline: float | None = None) -> Evaluation:
     """With TFMA's own verdict on the value."""
     name = metric_of(task)
@@ -174,12 +177,14 @@ def _evaluation(task: Task, value: float, baseline: float | None = None) -> Eval
         eval_config(task), has_baseline=baseline is not None, rubber_stamp=True
     )
     key = tfma.metrics.MetricKey(name, "" if baseline is None else "candidate")
-    metrics, before = {key: value}, {}
+    metrics = {key: value}
+    now: _Values = {((), "", name): value}
+    before: _Values = {}
     if baseline is not None:
         metrics |= {key.make_baseline_key("baseline"): baseline, key.make_diff_key(): value - baseline}
         before = {((), "", name): baseline}
     result = metrics_validator.validate_metrics(((), metrics), config)
-    found = tuple(violations(result, {((), "", name): value}, before))
+    found = tuple(violations(result, now, before))
     return Evaluation({"overall": {name: value}}, 10, baseline, found)
 
 

@@ -69,7 +69,7 @@ def _expected(scores: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) ->
     loss = keras.losses.binary_crossentropy(truth.astype("float32"), scores)
     mean["binary_crossentropy"] = float(np.mean(loss))
     mean["brier_score"] = np.square(scores.astype(np.float64) - truth).mean()
-    mean["exact_match"] = (truth == (scores >= np.float32(THRESHOLDS))).all(axis=1).mean()
+    mean["exact_match"] = (truth == (scores >= np.array(THRESHOLDS, np.float32))).all(axis=1).mean()
     places = np.minimum((scores.ravel() * 15).astype(int), 14)  # no score is on the edge of a bin
     inside = [(scores.ravel()[places == place], truth.ravel()[places == place]) for place in range(15)]
     gaps = [abs(some.sum(dtype=np.float64) - right.sum()) for some, right in inside]
