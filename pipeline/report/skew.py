@@ -168,8 +168,12 @@ def _agree(skew: SkewReport) -> str:
     others = [route for route in skew.routes if route.tolerance != skew.tolerance]  # in mixed precision
     routes, records = len(skew.routes) - len(others), _count(skew.records, "record")
     agree = "agrees" if routes == 1 else "agree"
-    further = "".join(f", {route.route} within {format_number(route.tolerance)}" for route in others)
+    further = "".join(f", {_without_batches(route.route)} within {format_number(route.tolerance)}" for route in others)
     return f"{_count(routes, 'route')} {agree} on {records} within {format_number(skew.tolerance)}{further}"
+
+
+def _without_batches(route: str) -> str:
+    return route.partition(",")[0]
 
 
 def _count(number: int, noun: str) -> str:
