@@ -68,7 +68,7 @@ class Transfer:
         """Return the model: uint8 [N, h, w, 3] to probabilities [N, classes], or to a number [N, 1].
 
         The backbone's `preprocess_input` scales the pixels, in the graph. Its BatchNormalization layers are frozen, and
-        stay so in fine-tuning (`unfreeze`): they keep the pretrained statistics. `training=False` alone would not do it,
+        stay so in fine-tuning (`unfreeze`): they keep the pretrained statistics. `training=False` alone does not do it,
         because Keras 3 passes the outer model's `training` on.
 
         Raises:
