@@ -36,8 +36,9 @@ def build(x):
 
 
 @pytest.fixture
-def module(tmp_path: Path) -> Iterator[Callable[[str], ModuleType]]:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
     """Return a function that creates a user's module from a source; each time a new one of the same name."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a source of the same size and second would be taken for it
 
     def make(source: str) -> ModuleType:
         path = tmp_path / "users_own.py"
