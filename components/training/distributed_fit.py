@@ -92,6 +92,8 @@ def _learning(model: keras.Model, replicas: Replicas) -> Step:
             scaled = model.optimizer.scale_loss(_loss(model, *batch, training=True))
         found = enumerate(tape.gradient(scaled, model.trainable_weights))
         mine = {number: gradient for number, gradient in found if gradient is not None}
+        if not mine:  # every layer is frozen
+            return {}
         sums = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, list(mine.values()))
         return dict(zip(mine, sums, strict=True))
 

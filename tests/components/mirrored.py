@@ -44,7 +44,11 @@ RICH = {
     "steps_per_epoch": 7,
     "keep": "best",
 }
-HALF = {"optimizer": "sgd(use_ema=True, momentum=0.9, clipnorm=0.5)", "mixed_precision": "float16"}
+HALF = {
+    "optimizer": "sgd(use_ema=True, momentum=0.9, clipnorm=0.5)",
+    "loss": "sparse_categorical_crossentropy(reduction='sum')",
+    "mixed_precision": "float16",
+}
 
 
 def plain_network(feature: Feature, classes: int, activation: str = "softmax") -> keras.Model:

@@ -5,13 +5,18 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from components.task.reference import TaskReference
 from components.training import trainer
+from components.training.distributed_fit import fit_replicas
+from components.training.replicas import Replicas
 from components.training.trained_model import TrainedModel
+from data.errors import UsageError
+from data.input import reader
 from tests import PROJECT
 
 
@@ -67,7 +72,7 @@ def test_two_replicas_clip_accumulate_average_and_weigh_as_one(trained: SimpleNa
 
 @pytest.mark.slow
 def test_two_replicas_compute_in_half_precision_as_one(trained: SimpleNamespace) -> None:
-    """With a scaled loss. The sums of float16 gradients round in another order, 5e-4 each."""
+    """With a scaled loss, the sum over the examples. Sums of float16 gradients round in another order, 5e-4 each."""
     _same_training(trained, "half mirrored", "half alone", 1e-2)
 
 
@@ -76,6 +81,17 @@ def test_two_replicas_learn_several_labels_as_one(trained: SimpleNamespace) -> N
     """The areas, too, whose counts are sums over the replicas."""
     assert {"val_binary_accuracy", "val_auc", "val_pr_auc"} < trained.report["several mirrored"]["history"].keys()
     _same_training(trained, "several mirrored", "several alone", 1e-4)
+
+
+def test_a_loss_whose_shares_have_no_sum_is_refused() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "softmax")])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(reduction="none"))
+    nothing = reader.Batches(lambda epoch, batch: tf.data.Dataset.range(1), 1, True)
+    with pytest.raises(UsageError, match="train.loss: the reduction 'none' cannot be computed on several") as caught:
+        fit_replicas(
+            model, Replicas(), nothing.passes(), nothing, lambda: None, steps=1, start=(0, 0), epochs=1, callbacks=[]
+        )
+    assert "sum_over_batch_size" in caught.value.hint
 
 
 @pytest.mark.slow

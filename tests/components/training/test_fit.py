@@ -27,10 +27,10 @@ from data.errors import QualityError, UsageError
 from data.input.reader import Batches
 from data.sources import Arrays, Csv
 from data.spec import Classes, Feature, Labels, Vector
+from tests.components.training.keras_fit import BATCH, ROWS, SIZE, STEPS, Killed, batches_of
 from tests.tasks.tiny import TASK
 
-ROWS, SIZE, BATCH, CLASSES = 23, 4, 5, 3
-STEPS = 5  # 23 rows in batches of 5
+CLASSES = 3
 
 
 def network(feature: Feature, classes: int, activation: str = "softmax") -> keras.Model:
@@ -68,24 +68,7 @@ def rows(multi_hot: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
 
 def data(after: Callable[[int], None] | None = None, multi_hot: bool = False) -> Batches:
-    """Batches of another order each epoch; `after(n)` is called before the n-th batch of this process is given out."""
-    features, labels = rows(multi_hot)
-    given = itertools.count()
-
-    def passes(epoch: int, batch: int) -> tf.data.Dataset:
-        def generate() -> Any:
-            for now in itertools.count(epoch):
-                order = np.random.default_rng(now).permutation(ROWS)
-                for step in range(batch if now == epoch else 0, STEPS):
-                    if after:
-                        after(next(given))
-                    some = order[step * BATCH : (step + 1) * BATCH]
-                    yield features[some], labels[some]
-
-        signature = (tf.TensorSpec((None, SIZE)), tf.TensorSpec((None, *labels.shape[1:]), labels.dtype))
-        return tf.data.Dataset.from_generator(generate, output_signature=signature)
-
-    return Batches(passes, STEPS, in_memory=True)
+    return batches_of(*rows(multi_hot), after)
 
 
 def train(wanted: Task, folder: Path, batches: Batches | None = None) -> tuple[keras.Model, dict[str, Any]]:
@@ -120,10 +103,6 @@ def test_the_report_tells_what_keras_did(make: Callable[..., Task], tmp_path: Pa
 # Checkpoints
 
 
-class Killed(BaseException):
-    """Stands for the end of the process: nothing of ours runs after it."""
-
-
 def killed(wanted: Task, at: int, evaluating: bool = False) -> Task:
     """The task with a training that ends before its step number `at` of all phases, or in the evaluation before it."""
     begun = itertools.count()
@@ -155,7 +134,17 @@ def in_one_go(make: Callable[..., Task], keep: str) -> tuple[Task, keras.Model, 
 
 @pytest.mark.parametrize(
     ("at", "keep"),
-    [(1, "last"), (7, "best"), (-10, "last"), (10, "last"), (11, "last"), (13, "best"), (-20, "best"), (24, "best")],
+    [
+        (1, "last"),
+        (5, "last"),
+        (7, "best"),
+        (-10, "last"),
+        (10, "last"),
+        (11, "last"),
+        (13, "best"),
+        (-20, "best"),
+        (24, "best"),
+    ],
 )
 @pytest.mark.parametrize("make", [task, several])
 def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
