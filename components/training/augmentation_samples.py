@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -42,30 +43,30 @@ def write_samples(
     """
     if task.augment == Augmentation():
         return
+    change = _change_of(task.augment, task.train.seed) if augmenter is None else augmenter
     records = tf.data.TFRecordDataset(list(config.files)).take(PICTURES).as_numpy_iterator()
     images, labels = config.parse_and_transform(tf.constant(list(records)))
     if task.is_classification:
         labels = tf.one_hot(labels, len(classes))
-    changed = list(_changes(images, labels, augmenter or _of_augmentation(task)))
+    changed = _change_all(images, labels, change)
     columns = [images.numpy(), *(some for some, _ in changed)]
     captions = [_captions(some, classes) for some in (labels.numpy(), *(some for _, some in changed))]
     if augmenter is None or not augmenter.mixes_labels:  # the label is that of the original
-        captions[1:] = [[f"step {step}"] * len(images) for step in range(STEPS)]
+        captions[1:] = [[f"step {step + 1}"] * len(images) for step in range(STEPS)]
     content = io.BytesIO()
     _grid(columns, captions).save(content, "PNG", optimize=True)
     write_aside(posixpath.join(folder, AUGMENTATION), content.getvalue())
 
 
-def _of_augmentation(task: Task) -> Change:
-    return lambda step, images, labels: (task.augment(images, (task.train.seed, step)), labels)
+def _change_of(augmentation: Any, seed: int) -> Change:
+    return lambda step, images, labels: (augmentation(images, (seed, step)), labels)
 
 
-def _changes(images: tf.Tensor, labels: tf.Tensor, change: Change) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield pictures and labels as they are in the first steps."""
+def _change_all(images: tf.Tensor, labels: tf.Tensor, change: Change) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return pictures and labels as they are in the first steps."""
     with tf.device("CPU"):
-        for step in range(STEPS):
-            pictures, mixed = change(tf.constant(step, tf.int64), images, labels)
-            yield pictures.numpy(), mixed.numpy()
+        found = [change(tf.constant(step, tf.int64), images, labels) for step in range(STEPS)]
+    return [(pictures.numpy(), mixed.numpy()) for pictures, mixed in found]
 
 
 def _captions(labels: np.ndarray, classes: Sequence[str]) -> list[str]:

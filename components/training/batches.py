@@ -24,7 +24,7 @@ class Augmenter(Protocol):
 
     mixes_labels: bool
 
-    def __call__(self, step: tf.Tensor, features: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(self, step: tf.Tensor, features: tf.Tensor, labels: tf.Tensor, /) -> tuple[tf.Tensor, tf.Tensor]:
         """Return changed features, uint8 [B, h, w, c], and labels.
 
         Args:

@@ -1,1 +1,1 @@
-"""Random changes of images in training, as Keras' ImageDataGenerator makes them."""
+"""Random changes of images in training, as Keras' ImageDataGenerator makes them, and by any layers of Keras."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from data.augmentation.config import Augmentation
-from data.augmentation.seeded_layer import SeededLayer, Shape, mixes_labels, name_of, seed_layer
+from data.augmentation.seeded_layer import SeededLayer, mixes_labels, name_of, seed_layer
 from data.errors import UsageError
 
-Step = keras.layers.Layer | Augmentation
 PIXELS = (0, 255)
 _PROBED = 4  # steps
 
@@ -28,7 +28,7 @@ class LayerAugmentation:
       mixes_labels: Whether a layer mixes pictures and their labels (MixUp, CutMix).
     """
 
-    def __init__(self, layers: Iterable[Step], shape: Shape, seed: int, share: int = 0) -> None:
+    def __init__(self, layers: Iterable[Any], shape: Sequence[int], seed: int, share: int = 0) -> None:
         """Trace the layers, and check what they do with noise.
 
         Args:
@@ -79,7 +79,7 @@ class LayerAugmentation:
                 images = layer.function(of_layer, images)
         return tf.cast(tf.round(tf.clip_by_value(images, *PIXELS)), tf.uint8), labels
 
-    def _check_values(self, shape: Shape) -> None:
+    def _check_values(self, shape: Sequence[int]) -> None:
         """Check that the pictures have values from 0 to 255 afterwards.
 
         Raises:
@@ -96,7 +96,7 @@ class LayerAugmentation:
             )
 
 
-def flat_layers(given: Step | Iterable[Step]) -> Iterator[Step]:
+def flat_layers(given: Any) -> Iterator[Any]:
     """Yield the layers one by one, in the place of a `Pipeline` or `Sequential` its layers.
 
     Raises:
@@ -120,7 +120,7 @@ def flat_layers(given: Step | Iterable[Step]) -> Iterator[Step]:
     yield given
 
 
-def any_mixes_labels(layers: Iterable[Step]) -> bool:
+def any_mixes_labels(layers: Iterable[Any]) -> bool:
     """Return whether one of the layers mixes labels, without tracing them."""
     return any(map(mixes_labels, layers))
 
@@ -134,7 +134,7 @@ def _mix(layer: SeededLayer, key: tf.Tensor, images: tf.Tensor, labels: tf.Tenso
     return found["images"], mixed[:, 0] if is_number else mixed
 
 
-def _check_shape(found: Sequence[int | None], shape: Shape) -> None:
+def _check_shape(found: Sequence[int | None], shape: Sequence[int]) -> None:
     """Check that the pictures have the model's size.
 
     Raises:

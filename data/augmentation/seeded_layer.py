@@ -29,7 +29,6 @@ _STATE = re.compile(
 )
 _EMPHASIS = re.compile(r"\x1b\[1m(.*?)\x1b\[0m", re.DOTALL)  # of the reason, in Keras' messages
 
-Shape = tuple[int, int, int]
 Draw = Callable[..., Any]
 
 
@@ -45,7 +44,7 @@ class SeededLayer(NamedTuple):
 
     function: Any
     mixes: bool
-    shape: Shape
+    shape: tuple[int, ...]
 
 
 def mixes_labels(layer: keras.layers.Layer | Augmentation) -> bool:
@@ -56,7 +55,7 @@ def mixes_labels(layer: keras.layers.Layer | Augmentation) -> bool:
     return owner is not None and not owner.__module__.startswith("keras.")
 
 
-def seed_layer(layer: keras.layers.Layer | Augmentation, shape: Shape, seed: int) -> SeededLayer:
+def seed_layer(layer: keras.layers.Layer | Augmentation, shape: Sequence[int], seed: int) -> SeededLayer:
     """Trace a layer for pictures of one size.
 
     Args:
@@ -169,7 +168,7 @@ def _build(layer: keras.layers.Layer, shape: tf.TensorShape) -> None:
 def _seeds(key: tf.Tensor, count: int) -> list[tf.Tensor]:
     """Return states of `count` seed generators, int64 [2] each."""
     drawn = tf.random.stateless_uniform([count], key, 0, _LARGEST_SEED, tf.int64, alg="philox")
-    return tf.unstack(tf.stack([drawn, tf.zeros_like(drawn)], axis=1), num=count)
+    return list(tf.unstack(tf.stack([drawn, tf.zeros_like(drawn)], axis=1), num=count))
 
 
 @contextlib.contextmanager

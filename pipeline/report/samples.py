@@ -6,7 +6,6 @@ import posixpath
 
 import tensorflow as tf
 
-from components.training.augmentation_samples import AUGMENTATION
 from data.files.atomic import write_aside
 from pipeline.report.record import RunRecord
 
@@ -21,6 +20,8 @@ def copy_samples(record: RunRecord, folder: str) -> list[str]:
     Returns:
       The path written, if there is such a picture.
     """
+    from components.training.augmentation_samples import AUGMENTATION  # imports Keras, which loads matplotlib
+
     if record.training is None or not record.training.folder:
         return []
     drawn, path = (posixpath.join(one, AUGMENTATION) for one in (record.training.folder, folder))

@@ -13,6 +13,7 @@ from typing import Any
 
 from components.task import overrides
 from components.task.reference import KEY, TaskReference
+from data.augmentation.config import Augmentation
 from data.errors import UsageError, unknown
 
 CHANNEL = "pipelinechannel--"
@@ -44,7 +45,7 @@ def default_values(reference: TaskReference, chosen: Sequence[str], tuned: Colle
       tuned: Names of settings that have another value in each trial.
 
     Raises:
-      UsageError: If a setting does not exist, is tuned, or is fixed when a pipeline is compiled.
+      UsageError: If a setting does not exist, is tuned, is fixed when a pipeline is compiled, or has no text.
     """
     for name in chosen:
         if name in tuned:
@@ -60,7 +61,7 @@ def default_values(reference: TaskReference, chosen: Sequence[str], tuned: Colle
                     hint=f"Compile with --set {name}=VALUE. Run parameters start with {', '.join(_PARTS)}.",
                 )
             raise unknown("setting", name, legal)
-        found[name] = reference.settings.get(name, _text(_value(task, name)))
+        found[name] = reference.settings[name] if name in reference.settings else _default(name, _value(task, name))
     return found
 
 
@@ -70,8 +71,25 @@ def _value(task: Any, name: str) -> Any:
     return task
 
 
+def _default(name: str, value: Any) -> str:
+    """Return the value that a task has for a setting as text.
+
+    Raises:
+      UsageError: If it is an object or a function.
+    """
+    if value == Augmentation():
+        return "none"
+    if not isinstance(value, (str, int, float, tuple, Mapping, type(None))):
+        raise UsageError(
+            f"{name} cannot be a run parameter: its value in the task is not a text", hint=f"Use --set {name}=TEXT."
+        )
+    return _text(value)
+
+
 def _text(value: Any, separator: str = ",") -> str:
-    """Return a value as `--set` takes it: `none`, `true`, "a,b", "a:b,c:d"."""
+    """Return a value as `--set` takes it: `none`, `true`, "a,b", "a:b,c:d"; of a dictionary "a:1,b:2"."""
+    if isinstance(value, Mapping):
+        value = tuple(value.items())
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

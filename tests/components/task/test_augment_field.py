@@ -72,8 +72,11 @@ def test_what_is_no_layer_for_pictures_is_refused_at_once(value: Any) -> None:
 
 
 def test_a_function_of_pictures_is_refused_with_what_to_do() -> None:
-    with pytest.raises(UsageError, match="the function <lambda> must return Keras layers") as refused:
-        layers_of(dataclasses.replace(TASK, augment=lambda images: images + 1).augment)
+    def brighten(images: Any) -> Any:
+        return images + 1
+
+    with pytest.raises(UsageError, match="the function brighten must return Keras layers") as refused:
+        layers_of(brighten)
     assert "keras.layers.Layer" in refused.value.hint
 
 

@@ -62,10 +62,11 @@ def test_originals_are_left_and_the_first_steps_beside_them(config: ReadConfig, 
 
 
 def test_an_augmentation_of_the_old_class_is_drawn_too(config: ReadConfig, tmp_path: Path) -> None:
-    task = dataclasses.replace(TASK, augment=Augmentation(horizontal_flip=True))
+    augmentation = Augmentation(horizontal_flip=True)
+    task = dataclasses.replace(TASK, augment=augmentation)
     tile, (images, _) = drawn(task, config, tmp_path), originals(config)
     for step in range(STEPS):
-        changed = task.augment(images, (task.train.seed, step))  # type: ignore[operator]
+        changed = augmentation(images, (task.train.seed, step))
         np.testing.assert_array_equal(tile(0, step + 1), changed[0])
 
 

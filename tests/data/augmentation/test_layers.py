@@ -51,7 +51,7 @@ LAYERS: dict[str, Make] = {
 
 
 def augmentation(*layers: Any, seed: int = SEED, share: int = 0, shape: tuple[int, ...] = SHAPE) -> LayerAugmentation:
-    return LayerAugmentation(flat_layers(list(layers)), shape, seed, share)  # type: ignore[arg-type]
+    return LayerAugmentation(flat_layers(list(layers)), shape, seed, share)
 
 
 def changed(augmenter: LayerAugmentation, step: int, pictures: np.ndarray = PICTURES) -> np.ndarray:
@@ -205,7 +205,7 @@ def test_numbers_and_rows_of_labels_are_mixed_too() -> None:
     np.testing.assert_allclose(mixed, ours(step, images, tf.eye(3))[1].numpy() @ rows, rtol=1e-5)
 
 
-class Tinted(L.Layer):
+class Tinted(keras.layers.Layer):
     """A user's layer that draws as Keras' guide says, without a `training` argument."""
 
     def __init__(self) -> None:
@@ -222,8 +222,8 @@ def test_a_user_s_layer_is_repeated() -> None:
     assert not np.array_equal(changed(ours, 4), changed(ours, 5))
 
 
-def layer_of(change: Callable[[tf.Tensor], tf.Tensor]) -> L.Layer:
-    class Own(L.Layer):
+def layer_of(change: Callable[[tf.Tensor], tf.Tensor]) -> keras.layers.Layer:
+    class Own(keras.layers.Layer):
         def call(self, inputs: tf.Tensor) -> tf.Tensor:
             return change(inputs)
 

@@ -234,6 +234,17 @@ def test_a_settings_text_gives_the_setting_back() -> None:
     assert found["train.schedule"] == "25:0.01,50:0.001"
 
 
+def test_an_augmentation_is_a_run_parameter_if_it_has_a_text() -> None:
+    """`digits` has none."""
+    assert parameters.default_values(TaskReference(DIGITS), ["augment"])["augment"] == "none"
+    text = "rand_augment(num_ops=1), random_flip"
+    assert parameters.default_values(TaskReference(DIGITS, {"augment": text}), ["augment"])["augment"] == text
+    with pytest.raises(UsageError, match="augment cannot be a run parameter: its value in the task is not a text"):
+        parameters.default_values(TaskReference("pipeline.tasks.horse_or_human"), ["augment"])
+    weights = TaskReference(DIGITS, {"train.class_weight": "0:2.0,1:0.5"})
+    assert parameters.default_values(weights, ["train.class_weight"])["train.class_weight"] == "0:2.0,1:0.5"
+
+
 # Bad input
 
 GOOD = CompileOptions("digits", "vertex", "host/skewless:1", "gs://bucket/root")
