@@ -136,6 +136,8 @@ class Restore(keras.callbacks.Callback):
         """Restore, the first time."""
         if self._checkpoints is not None:
             self._checkpoints.restore(self.model)
+            if not self._checkpoints.progress().batch:  # saved after an evaluation, whose metrics are not this epoch's
+                self.model.reset_metrics()
             self._checkpoints = None
 
 
