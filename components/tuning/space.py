@@ -230,7 +230,10 @@ def _value(task: Task, key: str, text: str) -> Any:
     Raises:
       UsageError: If the task rejects it.
     """
-    return _current(overrides.apply_settings(task, {key: text}), key)
+    try:
+        return _current(overrides.apply_settings(task, {key: text}), key)
+    except UsageError as error:
+        raise UsageError(f"--over: {error}", hint=error.hint or _FORMS) from None
 
 
 def _current(task: Any, key: str) -> Any:
