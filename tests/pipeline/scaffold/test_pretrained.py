@@ -136,7 +136,12 @@ def test_a_network_that_never_answers_is_not_waited_for(monkeypatch: pytest.Monk
         start = time.monotonic()
         assert not answers(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.3)
     never = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: never.wait(30))  # no timeout reaches the resolver
+
+    def resolve(*_: object, **__: object) -> None:
+        never.wait(30)
+        raise socket.gaierror("no such host")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)  # no timeout reaches the resolver
     assert not answers("http://weights.example/", 0.3)
     assert time.monotonic() - start < 5
     never.set()
