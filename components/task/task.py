@@ -27,6 +27,7 @@ else:
 
 MAX_NAME = 63  # the longest name of a pipeline in tfx.orchestration.pipeline
 
+
 @dataclass(frozen=True)
 class Gate:
     """The skew gate, which checks before each push that the served model gives the answers of the trained one.

@@ -25,7 +25,7 @@ from tfx.types import standard_component_specs
 from components.executor import ComponentExecutor, Execution
 from components.task.reference import KEY, TaskReference, task_of
 from components.tuning.plan import EPOCHS, TuningPlan, make_oracle
-from components.tuning.record import FINISHED, TuningRecord
+from components.tuning.record import TuningRecord
 from components.tuning.scoring import objective_of
 from components.tuning.space import Dimension, search_space
 from components.tuning.trials import Trials
@@ -55,7 +55,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     return TunerFnResult(search, {})
 
 
-class TaskTuner(BaseTuner):  # type: ignore[misc]
+class TaskTuner(BaseTuner):
     """KerasTuner's loop over the trials of a task."""
 
     record: TuningRecord
@@ -89,7 +89,7 @@ class TaskTuner(BaseTuner):  # type: ignore[misc]
             outcome = self._trials.outcome(number + 1, self._settings(trial))
         except SkewlessError as error:
             raise FatalError(str(error)) from error
-        if outcome.state != FINISHED:
+        if outcome.score is None:
             raise FailedTrialError(outcome.error)
         return {self._trials.objective: outcome.score}
 
@@ -127,7 +127,7 @@ def check_finished(record: TuningRecord) -> None:
         raise QualityError(f"no trial finished; the last one: {reason}", hint="Tune over other values.")
 
 
-class TunerExecutor(ComponentExecutor, Executor):  # type: ignore[misc]
+class TunerExecutor(ComponentExecutor, Executor):
     """TFX's executor, which calls `tuner_fn` and writes the best hyperparameters and all results."""
 
     def execute(self, execution: Execution) -> None:
@@ -147,7 +147,7 @@ class TunerExecutor(ComponentExecutor, Executor):  # type: ignore[misc]
         TuningRecord.read(results.uri).describe(results)
 
 
-class Tuner(TfxTuner):  # type: ignore[misc]
+class Tuner(TfxTuner):
     """TFX's component with that executor."""
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(TunerExecutor)

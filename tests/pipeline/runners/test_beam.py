@@ -14,7 +14,7 @@ from tfx.utils.dependency_utils import make_beam_dependency_flags
 
 from components.task.reference import TaskReference
 from data.errors import UsageError
-from pipeline.commands.run import RunOptions, _beam_arguments
+from pipeline.commands.run import RunOptions, beam_arguments
 from pipeline.runners import beam
 from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from pipeline.runners.local.run import _root_cause
@@ -148,10 +148,10 @@ def test_what_is_missing_is_told_before_anything_is_loaded(skewless: Skewless, t
 def test_a_task_of_this_folder_is_not_in_the_workers_image() -> None:
     request = RunOptions("tests.tasks.tiny", None, "root", beam_runner="flink", beam_args=(*NEEDED["flink"],))
     pool = ("--environment_type=EXTERNAL", "--environment_config=pool:1")
-    assert _beam_arguments(dataclasses.replace(request, beam_args=(*request.beam_args, *pool)), "tests.tasks.tiny:TASK")
+    assert beam_arguments(dataclasses.replace(request, beam_args=(*request.beam_args, *pool)), "tests.tasks.tiny:TASK")
     given = (*request.beam_args, "--sdk_container_image=image")
     with pytest.raises(UsageError, match="the image does not have task"):
-        _beam_arguments(dataclasses.replace(request, beam_args=given), "tests.tasks.tiny:TASK")
+        beam_arguments(dataclasses.replace(request, beam_args=given), "tests.tasks.tiny:TASK")
 
 
 def test_a_compiled_file_has_its_image_as_the_workers() -> None:
