@@ -158,7 +158,7 @@ def _release(
         model,
         train.outputs["model_run"],
         evaluate.outputs["blessing"],
-        reference.config("source", "feature", "label", "model", "evaluate", "gate"),
+        reference.config("source", "feature", "label", "model", "train", "evaluate", "gate"),
     )
     pusher = Pusher(model, evaluate.outputs["blessing"], gate.outputs["blessing"], serving)
     return [node for node in (baseline, evaluate, gate, pusher) if node]

@@ -15,6 +15,7 @@ from tfx.utils import io_utils, json_utils
 from components.executor import ComponentExecutor, Execution
 from components.prepare.schema import classes_of, read_schema
 from components.task.limits import check_labels
+from components.task.reference import KEY
 from data.errors import DataError, UsageError
 from data.ingest import manifest
 
@@ -125,13 +126,15 @@ class ExampleValidator(base_component.BaseComponent):
           split: `evaluate.split`, which the Evaluator reads after the training.
           limited: Classes or labels that limits of the evaluation name.
         """
+        read = {"evaluate.split": split, "evaluate.limited_labels": ", ".join(limited) or "none"}
+        noted = {**config[KEY], "depends": {**config[KEY]["depends"], **read}}  # a run prints what has changed
         super().__init__(
             _ExampleValidatorSpec(
                 examples=examples,
                 statistics=statistics,
                 schema=schema,
                 exclude_splits=json_utils.dumps([]),
-                custom_config=json_utils.dumps({**config, "split": split, "limited": list(limited)}),
+                custom_config=json_utils.dumps({**config, KEY: noted, "split": split, "limited": list(limited)}),
                 anomalies=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )

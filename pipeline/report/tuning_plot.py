@@ -74,8 +74,10 @@ def _draw_setting(axes: Axes, record: TuningRecord, name: str) -> None:
         places = _draw_values(axes, texts, numbers)
     else:
         places = numbers
-        if min(places) > 0 and max(places) >= 50 * min(places):
+        if ":log" in record.over.get(name, "") or (min(places) > 0 and max(places) >= 50 * min(places)):
             axes.set_xscale("log")
+        else:
+            axes.locator_params(axis="x", nbins=5)
     scores = [_score(one) for one in trials]
     axes.plot(places, scores, **_TRIAL)
     axes.plot(places[:1], scores[:1], **_BEST)  # the first is the best
