@@ -76,7 +76,7 @@ class Limit:
             return [tfma.SlicingSpec()]
         if self.name.feature != EACH:
             return [tfma.SlicingSpec(feature_values={self.name.feature: self.name.value})]
-        # In a slice of one class, there is nothing that a class is told from.
+        # In a slice of one class, there are no examples of other classes to compare with.
         return [tfma.SlicingSpec(feature_keys=[name]) for name in features if name != LABEL or self.is_in_one_class]
 
     @property
@@ -134,8 +134,7 @@ def _check(limit: Limit, features: Sequence[str]) -> None:
         )
     if name.feature == LABEL and not limit.is_in_one_class:
         raise UsageError(
-            f"{setting}: {name.metric} compares classes, so it says nothing about the examples of one class, as in"
-            f" '{name.text}'",
+            f"{setting}: {name.metric} compares classes, and a slice of one class has no other, as in '{name.text}'",
             hint=f"For one class against all others write {name.metric}/{name.value}",
         )
     if name.feature == EACH and not limit.slices(features):

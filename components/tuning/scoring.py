@@ -25,7 +25,7 @@ def objective_of(task: Task, text: str) -> tuple[str, str]:
       text: NAME or NAME:max or NAME:min; empty: the main metric of the task's label on the evaluation split.
 
     Raises:
-      UsageError: If the training has no such metric, or nobody knows whether higher is better.
+      UsageError: If the training has no such metric, or Keras does not know whether higher is better.
     """
     main = "pr_auc" if task.is_multi_label else task.metrics[0]
     name, colon, direction = (text or f"val_{main}").partition(":")

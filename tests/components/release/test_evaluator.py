@@ -106,7 +106,12 @@ def test_the_component_reads_the_split_of_the_task() -> None:
             "exact_match",
         ),
         (ROWS, {"minimum": {"accuracy/rose": 0.9}}, "accuracy is a metric of all classes together", "recall/rose"),
-        (ROWS, {"minimum": {"recall@label=rose": 0.9}}, "recall compares classes, so it says nothing", "recall/rose"),
+        (
+            ROWS,
+            {"minimum": {"recall@label=rose": 0.9}},
+            "recall compares classes, and a slice of one class has no other",
+            "recall/rose",
+        ),
         (ROWS, {"minimum": {"recall@*": 0.9}}, "there are no slices for 'recall@*'", "evaluate.slices="),
         (ROWS, {"max_drop": {"mean_label/rose": 0.1}}, "neither higher nor lower is better for mean_label", "minimum"),
         (ROWS, {"minimum": {"recall(class_id=1)": 0.9}}, "recall must not have class_id", "METRIC/CLASS"),
