@@ -18,7 +18,8 @@ from data.augmentation.config import Augmentation
 from data.errors import UsageError, unknown
 from data.spec import Image
 
-_ROUNDING = 1e-2  # of a sum of bfloat16 probabilities, too
+_ROUNDING = 1e-3  # of a sum of float16 probabilities, too
+_ROUNDING_BFLOAT16 = 1e-2
 
 
 def build_for_training(task: Task, classes: int) -> keras.Model:
@@ -98,42 +99,43 @@ def check_output(model: keras.Model, task: Task, classes: int) -> None:
     answer = model(noise.astype("uint8" if isinstance(task.feature, Image) else "float32"), training=False)
     output = np.asarray(keras.ops.cast(answer, "float32"))  # numpy computes poorly with float16, and has no bfloat16
     legal = {1} if not classes else {classes, 1} if classes == 2 and task.is_classification else {classes}
+    rounding = _ROUNDING_BFLOAT16 if keras.backend.standardize_dtype(answer.dtype) == "bfloat16" else _ROUNDING
     where = f"the model of task '{task.name}'"
     if output.ndim != 2 or output.shape[1] not in legal:
         kind = "labels" if task.is_multi_label else "classes"
         expected = " or ".join(f"[N, {width}]" for width in sorted(legal))
         raise UsageError(f"{where} gives {('N', *output.shape[1:])} for {classes} {kind}, expected {expected}")
     if ends_in_logits(model, task):
-        _check_logits(output, where)
+        _check_logits(output, rounding, where)
     elif task.is_multi_label:
-        _check_sigmoids(model, output, where)
-    elif classes and not _are_probabilities(output):
+        _check_sigmoids(model, output, rounding, where)
+    elif classes and not _are_probabilities(output, rounding):
         raise UsageError(
             f"{where} gives neither probabilities (0 to 1, with sum 1) nor logits",
             hint="End it in a softmax (for two classes in one sigmoid), or in a linear layer, which gives logits.",
         )
 
 
-def _are_probabilities(output: np.ndarray) -> bool:
+def _are_probabilities(output: np.ndarray, rounding: float) -> bool:
     """Return whether answers [N, C] for classes, or [N, 1] of one sigmoid, are between 0 and 1, with sum 1."""
     sums = output.sum(axis=1) if output.shape[1] > 1 else np.ones(1)
-    return bool(output.min() >= 0 and output.max() <= 1 and abs(sums - 1).max() <= _ROUNDING)
+    return bool(output.min() >= 0 and output.max() <= 1 and abs(sums - 1).max() <= rounding)
 
 
-def _check_logits(output: np.ndarray, where: str) -> None:
+def _check_logits(output: np.ndarray, rounding: float, where: str) -> None:
     """Check that answers [N, C] which the loss takes for logits are no probabilities of a softmax.
 
     Raises:
       UsageError: If they are.
     """
-    if output.shape[1] > 1 and _are_probabilities(output):
+    if output.shape[1] > 1 and _are_probabilities(output, rounding):
         raise UsageError(
             f"{where} gives probabilities with sum 1, but train.loss has from_logits=True, which adds a softmax",
             hint="Remove from_logits=True, or the softmax of the model.",
         )
 
 
-def _check_sigmoids(model: keras.Model, output: np.ndarray, where: str) -> None:
+def _check_sigmoids(model: keras.Model, output: np.ndarray, rounding: float, where: str) -> None:
     """Check the answers [N, C] for several labels.
 
     Raises:
@@ -142,7 +144,7 @@ def _check_sigmoids(model: keras.Model, output: np.ndarray, where: str) -> None:
     last = last_activation(model)
     if last == "sigmoid":  # saturated ones may have the sum 1 by chance
         return
-    sums_to_1 = output.shape[1] > 1 and abs(output.sum(axis=1) - 1).max() <= _ROUNDING
+    sums_to_1 = output.shape[1] > 1 and abs(output.sum(axis=1) - 1).max() <= rounding
     hint = "Use one sigmoid for each label in the last layer; ConvNet and Transfer: --set model.activation=sigmoid"
     if last == "softmax" or sums_to_1:
         raise UsageError(f"{where} ends in a softmax; several labels need a sigmoid each", hint=hint)
