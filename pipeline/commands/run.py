@@ -96,15 +96,26 @@ def terminal(root: str) -> Iterator[Terminal]:
         raise SkewlessError(f"{type(error).__name__}: {error}", hint=f"log: {log}") from error
 
 
+def print_log(out: Terminal) -> None:
+    """Print where the log is, and which modules a task cannot import."""
+    out.console.print(f"[dim]log  {out.log}[/]")
+    for hidden in hidden_modules(os.getcwd()).values():
+        out.console.print(
+            f"[yellow]note[/] {escape(hidden)} has the name of a package of Skewless: a task cannot import it"
+        )
+
+
+def print_metadata(options: RunOptions, paths: Paths, console: Console) -> None:
+    """Print where ML Metadata is, if it cannot be in the root."""
+    if is_remote(paths.root) and not options.metadata:
+        console.print(f"[dim]metadata  {paths.metadata}: SQLite cannot write to {paths.root}[/]")
+
+
 def _run(options: RunOptions, out: Terminal) -> RunRecord:
     path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
     beam_args = beam_arguments(options, path)
     console = out.console
-    console.print(f"[dim]log  {out.log}[/]")
-    for hidden in hidden_modules(os.getcwd()).values():
-        console.print(
-            f"[yellow]note[/] {escape(hidden)} has the name of a package of Skewless: a task cannot import it"
-        )
+    print_log(out)
     with console.status("loading TensorFlow and TFX"):
         from components.task.reference import TaskReference
         from pipeline.report.summary import print_summary
@@ -112,8 +123,7 @@ def _run(options: RunOptions, out: Terminal) -> RunRecord:
 
         reference = TaskReference(path, values)
         paths = Paths(absolute_path(options.root), reference.load().name)
-    if is_remote(paths.root) and not options.metadata:
-        console.print(f"[dim]metadata  {paths.metadata}: SQLite cannot write to {paths.root}[/]")
+    print_metadata(options, paths, console)
     record = run_pipeline(
         reference,
         data=options.data,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from components.task import overrides
-from pipeline.commands.run import RunOptions, Terminal, beam_arguments, terminal
+from pipeline.commands.run import RunOptions, Terminal, beam_arguments, print_log, print_metadata, terminal
 from pipeline.commands.search import SearchOptions
 from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path
 from pipeline.registry import resolve_task
@@ -30,13 +30,14 @@ def _tune(options: RunOptions, search: SearchOptions, out: Terminal) -> TuningRe
     path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
     beam_args = beam_arguments(options, path)
     console = out.console
-    console.print(f"[dim]log  {out.log}[/]")
+    print_log(out)
     with console.status("loading TensorFlow and TFX"):
         from components.task.reference import TaskReference
         from pipeline.runners.local.tune import run_tuning
 
         reference, plan = TaskReference(path, values), search.plan(values)
         paths = Paths(absolute_path(options.root), reference.load().name)
+    print_metadata(options, paths, console)
     record = run_tuning(
         reference,
         plan,
