@@ -24,17 +24,17 @@ HERE = "tests.pipeline.end_to_end.test_bad_input"
 NOT_A_TASK = {"name": "tiny"}
 
 
-def _logits(feature: Feature, classes: int) -> keras.Model:
-    return keras.Sequential(
-        [keras.Input(feature.shape, dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(classes)]
-    )
+def _positive(feature: Feature, classes: int) -> keras.Model:
+    """Return a model whose outputs are neither logits, which end in a linear layer, nor probabilities."""
+    last = keras.layers.Dense(classes, "relu")
+    return keras.Sequential([keras.Input(feature.shape, dtype="uint8"), keras.layers.Flatten(), last])
 
 
 def _raises(feature: Feature, classes: int) -> keras.Model:
     raise ValueError(f"no room for {classes} classes\nand more lines of it")
 
 
-LOGITS = dataclasses.replace(TASK, model=_logits)
+POSITIVE = dataclasses.replace(TASK, model=_positive)
 RAISES = dataclasses.replace(TASK, model=_raises)
 
 
@@ -179,9 +179,9 @@ def good_data(tmp_path_factory: pytest.TempPathFactory, picture_folder: Make) ->
 
 
 @pytest.mark.slow
-def test_a_model_that_gives_logits(good_data: tuple[Path, Path]) -> None:
-    found = attempt(*good_data, f"{HERE}:LOGITS")
-    assert_told(found.error, 2, "the model of task 'tiny' does not give probabilities")
+def test_a_model_that_gives_no_probabilities(good_data: tuple[Path, Path]) -> None:
+    found = attempt(*good_data, f"{HERE}:POSITIVE")
+    assert_told(found.error, 2, "the model of task 'tiny' gives neither probabilities (0 to 1, with sum 1) nor logits")
     assert found.error and "softmax" in found.error.hint
     assert found.states["Trainer"] == "failed" and "Evaluator" not in found.states
 
