@@ -78,7 +78,7 @@ TOPS = ("skewless", "data", "serving", "components", "pipeline")
 setup(
     packages=find_packages(include=[f"{top}{rest}" for top in TOPS for rest in ("", ".*")]),
     package_data={
-        **{top: ["py.typed", "templates/*.j2"] for top in TOPS},
+        **{top: ["py.typed", "templates/*.j2", "templates/report/*"] for top in TOPS},
         "serving": [
             "py.typed",
             "deploy/README.md",

@@ -37,6 +37,10 @@ class Measured:
     accuracy: float = 0.0
     pushed: int = 0
 
+    def skips(self, component: str) -> bool:
+        """See `pipeline.runners.local.dag_runner.RunObserver`."""
+        return False
+
     def started(self, component: str) -> None:
         """See `pipeline.runners.local.dag_runner.RunObserver`."""
 

@@ -18,11 +18,13 @@ from components.release.baseline import baseline_resolver
 from components.release.evaluator import evaluator
 from components.release.pusher import Pusher
 from components.release.skew_gate import SkewGate
+from components.review.report_gen import ReportGen
 from components.task.reference import TaskReference
 from components.training.trainer import trainer
 from components.tuning.plan import TuningPlan
 from pipeline.paths import Paths
 
+_DRAW_PAGE = "pipeline.report.page.of_artifacts.draw_page"
 BaselineOf = Callable[[Any], Any]  # the candidate's channel -> a node with an output `model`, or None
 
 
@@ -32,6 +34,7 @@ class _PreparedData:
 
     nodes: tuple[Any, ...]
     examples: Any
+    statistics: Any
     schema: Any
     transform_graph: Any
     validator: Any
@@ -139,13 +142,13 @@ def _prepare(reference: TaskReference, data: Any) -> _PreparedData:
     )
     transform = Transform(examples, schema, reference.config("feature", "label"))
     nodes = (example_gen, statistics_node, schema_gen, validator, transform)
-    return _PreparedData(nodes, examples, schema, transform.outputs["transform_graph"], validator)
+    return _PreparedData(nodes, examples, statistics, schema, transform.outputs["transform_graph"], validator)
 
 
 def _release(
     reference: TaskReference, prepared: _PreparedData, train: Any, serving: str, baseline_of: BaselineOf
 ) -> list[Any]:
-    """Return the components from a trained model to the served version."""
+    """Return the components from a trained model to the served version and the page of the run."""
     task, model = reference.load(), train.outputs["model"]
     baseline = baseline_of(model)
     evaluate = evaluator(
@@ -161,4 +164,17 @@ def _release(
         reference.config("source", "feature", "label", "model", "train", "evaluate", "gate"),
     )
     pusher = Pusher(model, evaluate.outputs["blessing"], gate.outputs["blessing"], serving)
-    return [node for node in (baseline, evaluate, gate, pusher) if node]
+    page = ReportGen(
+        reference.config("source", "feature", "label", "augment", "model", "train", "evaluate", "gate"),
+        _DRAW_PAGE,
+        examples=prepared.examples,
+        statistics=prepared.statistics,
+        schema=prepared.schema,
+        anomalies=prepared.validator.outputs["anomalies"],
+        model_run=train.outputs["model_run"],
+        evaluation=evaluate.outputs["evaluation"],
+        model_blessing=evaluate.outputs["blessing"],
+        infra_blessing=gate.outputs["blessing"],
+        pushed_model=pusher.outputs["pushed_model"],
+    )
+    return [node for node in (baseline, evaluate, gate, pusher, page) if node]

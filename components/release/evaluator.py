@@ -26,6 +26,7 @@ from components.release.comparable import NAMED, Comparable, accuracies_on_commo
 from components.release.label_metrics import MEAN_AVERAGE_PRECISION, LabelMetrics
 from components.release.limits import Limit, limits_of, sliced_features
 from components.release.one_vs_rest import OneVsRest
+from components.release.predictions import EXTRACTORS, keeping_predictions
 from components.task.keras_text import snake_case
 from components.task.limits import check_labels
 from components.task.task import Task
@@ -159,7 +160,7 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
         execution = _with_labels(execution)
         baselines = execution.inputs.get(standard_component_specs.BASELINE_MODEL_KEY)
         if not baselines:
-            self.run_stock(execution)
+            self._run_kept(execution)
             return
         folder = saved_model(baselines[0].uri)
         if folder is None:  # the first run, before anything was pushed; or the model was deleted
@@ -200,7 +201,7 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
         execution = _with_labels(execution, folder)
         (baseline,) = execution.inputs[standard_component_specs.BASELINE_MODEL_KEY]
         if folder == path_utils.serving_model_dir(baseline.uri):
-            self.run_stock(execution)
+            self._run_kept(execution)
             return
         given = baseline.uri
         # Among the outputs, where Beam's workers can read it, too.
@@ -208,7 +209,7 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
         io_utils.copy_dir(folder, path_utils.serving_model_dir(copy))
         try:
             baseline.uri = copy
-            self.run_stock(execution)
+            self._run_kept(execution)
         finally:
             baseline.uri = given
             tf.io.gfile.rmtree(copy)
@@ -217,9 +218,16 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
 
     def _run_without_baseline(self, execution: Execution, reason: str) -> None:
         log.warning("no baseline: %s", reason)
-        self.run_stock(execution.with_inputs(**{standard_component_specs.BASELINE_MODEL_KEY: []}))
+        self._run_kept(execution.with_inputs(**{standard_component_specs.BASELINE_MODEL_KEY: []}))
         blessing = execution.output(standard_component_specs.BLESSING_KEY)
         blessing.set_string_custom_property(NO_BASELINE, reason)
+
+    def _run_kept(self, execution: Execution) -> None:
+        """Run TFX's executor, and keep the answers (`components.release.predictions`)."""
+        names = classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri))
+        properties = {**execution.properties, "custom_extractors": EXTRACTORS}
+        with keeping_predictions(execution.output(constants.EVALUATION_KEY).uri, names):
+            self.run_stock(replace(execution, properties=properties))
 
 
 def _records(execution: Execution) -> Iterator[bytes]:

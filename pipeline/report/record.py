@@ -182,6 +182,7 @@ class EvaluationSummary:
         classes and in records that do not have it.
       calibration: For each bin of scores the number of `examples`, the mean `score`, and the share of `right` answers;
         of classes the largest score of each example, of several labels all scores. Empty bins are left out.
+      folder: Of the ModelEvaluation artifact, which has the answers; empty in records without it.
     """
 
     metric: str = ""
@@ -190,6 +191,7 @@ class EvaluationSummary:
     slices: dict[str, dict[str, float]] = field(default_factory=dict)
     confusion: dict[str, dict[str, int]] = field(default_factory=dict)
     calibration: list[dict[str, float]] = field(default_factory=list)
+    folder: str = ""
 
     @property
     def overall(self) -> dict[str, float]:
@@ -228,6 +230,8 @@ class RunRecord:
       skew: The skew gate's report, with the pushed version's route at the end; None before the gate has run.
       pushed: The version that is served; None if nothing was pushed.
       plots: Paths of the PNGs.
+      page: Path of the page, `report.html`; "" if there is none.
+      review: Folder of ReportGen's artifact, which has the pictures of the page; "" before it has run.
     """
 
     task: str
@@ -248,6 +252,8 @@ class RunRecord:
     skew: SkewReport | None = None
     pushed: PushedVersion | None = None
     plots: list[str] = field(default_factory=list)
+    page: str = ""
+    review: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object; a part that does not exist yet is an empty object."""

@@ -17,6 +17,9 @@ from tfx.orchestration.portable import data_types, launcher
 class RunObserver(Protocol):
     """Receives the events of a run."""
 
+    def skips(self, component: str) -> bool:
+        """Return whether a component is not to run, because of what an earlier one has found."""
+
     def started(self, component: str) -> None:
         """Handle the start of a component."""
 
@@ -65,6 +68,8 @@ def _observed(observer: RunObserver) -> Iterator[None]:
     class ObservedLauncher(stock):  # type: ignore[misc, valid-type]
         def launch(self) -> data_types.ExecutionInfo | None:
             name = self._pipeline_node.node_info.id
+            if observer.skips(name):
+                return None
             start = time.perf_counter()
             observer.started(name)
             try:

@@ -6,31 +6,24 @@ import json
 import time
 
 from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
-from tfx.utils.io_utils import read_string_file
 
 from components.release import pusher, skew_check
 from components.release.evaluation import Evaluation, check_quality
 from components.release.evaluator import NO_BASELINE
 from components.release.limits import metric_of
 from components.release.served_folder import push_model, versions
+from components.review.report_gen import ReportGen
 from components.task.task import Task
-from components.training.trained_model import REPORT
-from data.errors import SkewError, SkewlessError
-from data.ingest.manifest import Manifest
+from data.errors import QualityError, SkewError, SkewlessError
 from pipeline.paths import Paths
+from pipeline.report.collect import read_data, read_training, summarize_evaluation
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata, Outputs
-from pipeline.report.record import (
-    ComponentRun,
-    DataSummary,
-    EvaluationSummary,
-    PushedVersion,
-    RunRecord,
-    TrainingSummary,
-    write_record,
-)
+from pipeline.report.record import ComponentRun, PushedVersion, RunRecord, write_record
 from pipeline.report.skew import first_fault
 from serving.parity.compare import Comparison
+
+REPORT_GEN = ReportGen.__name__
 
 
 class ComponentError(SkewlessError):
@@ -52,13 +45,29 @@ class RecordingObserver:
         """
         self._task, self._paths, self._store, self._record, self._display = task, paths, store, record, display
         self._skew_folder = ""
+        self._rejection: SkewlessError | None = None
         self._readers = {
             "ExampleGen": self._read_data,
             "Trainer": self._read_training,
             "Evaluator": self._read_evaluation,
             "SkewGate": self._read_skew,
             "Pusher": self._read_push,
+            REPORT_GEN: self._read_review,
         }
+
+    def skips(self, component: str) -> bool:
+        """Return whether the model is rejected: then only the page is still to draw."""
+        return self._rejection is not None and component != REPORT_GEN
+
+    def conclude(self) -> None:
+        """End the run.
+
+        Raises:
+          QualityError: If the Evaluator did not bless the model.
+          SkewError: If the skew gate did not bless it.
+        """
+        if self._rejection is not None:
+            raise self._rejection
 
     def started(self, component: str) -> None:
         """Show that a component runs."""
@@ -69,8 +78,7 @@ class RecordingObserver:
 
         Raises:
           ComponentError: If TFX did not run it.
-          QualityError: If the Evaluator did not bless the model.
-          SkewError: If the skew gate did not bless it, or the pushed version differs.
+          SkewError: If the pushed version differs.
         """
         if execution_id is None:
             raise ComponentError(f"{component} was skipped: TFX found no inputs for it")
@@ -101,32 +109,34 @@ class RecordingObserver:
         write_record(self._record, f"{self._paths.run(self._record.run_id)}/run.json", self._paths.latest)
 
     def _read_data(self, outputs: Outputs) -> None:
-        folder = outputs["examples"].uri
-        self._record.data = DataSummary.of_manifest(Manifest.load(folder), folder)
+        self._record.data = read_data(outputs["examples"].uri)
 
     def _read_training(self, outputs: Outputs) -> None:
-        folder = outputs["model_run"].uri
-        report = json.loads(read_string_file(f"{folder}/{REPORT}"))
-        self._record.training = TrainingSummary.from_json(report | {"folder": folder})
+        self._record.training = read_training(outputs["model_run"].uri)
 
     def _read_evaluation(self, outputs: Outputs) -> None:
         metric, properties = metric_of(self._task), outputs["blessing"].custom_properties
-        found = Evaluation.load(outputs["evaluation"].uri, metric)
+        folder = outputs["evaluation"].uri
+        found = Evaluation.load(folder, metric)
         no_baseline = properties[NO_BASELINE].string_value
         self._record.blessed = properties["blessed"].int_value == 1
-        self._record.evaluation = EvaluationSummary(
-            metric, found.baseline, no_baseline, found.metrics, found.confusion, found.calibration
-        )
-        check_quality(found, self._task, self._record.blessed)
+        self._record.evaluation = summarize_evaluation(found, metric, no_baseline, folder)
+        try:
+            check_quality(found, self._task, self._record.blessed)
+        except QualityError as error:
+            self._rejection = error
 
     def _read_skew(self, outputs: Outputs) -> None:
         self._skew_folder = outputs["blessing"].uri
         self._record.skew = skew_check.read_report(self._skew_folder)
         if not self._record.skew.passed:
-            raise SkewError(
+            self._rejection = SkewError(
                 f"not pushed: {first_fault(self._record.skew)}",
                 hint=f"The model before keeps serving. All of it: skewless skew {self._record.task}",
             )
+
+    def _read_review(self, outputs: Outputs) -> None:
+        self._record.review = outputs["review"].uri
 
     def _read_push(self, outputs: Outputs) -> None:
         """Record the pushed version; push it again if it is not the one being served.

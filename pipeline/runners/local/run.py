@@ -7,6 +7,7 @@ import datetime
 import fcntl
 import logging
 import os
+import posixpath
 import time
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +15,7 @@ from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
 
 from components.process_errors import last_raised
+from components.review.report_gen import PAGE
 from components.task.reference import TaskReference
 from components.task.task import Task
 from components.task.train_config import Train
@@ -24,6 +26,7 @@ from pipeline import graph, metadata_store
 from pipeline.paths import Paths, check_root
 from pipeline.report import plots
 from pipeline.report.display import Display
+from pipeline.report.page.render import draw_run
 from pipeline.report.record import RunRecord
 from pipeline.runners import beam
 from pipeline.runners.local import dag_runner, storage
@@ -74,6 +77,7 @@ def run_pipeline(
                     reference, folder, paths, list(beam_args or beam.DIRECT), metadata=store
                 )
                 dag_runner.run_dag(pipeline, observer)
+                observer.conclude()
     return record
 
 
@@ -136,13 +140,14 @@ def recorded_outcome(record: RunRecord) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _save_at_end(observer: RecordingObserver, record: RunRecord, folder: str) -> Iterator[None]:
-    """Measure the block, draw the plots, and save the record, however the block ends."""
+    """Measure the block, draw the plots and the page, and save the record, however the block ends."""
     clock = time.perf_counter()
     try:
         yield
     finally:
         record.seconds = round(time.perf_counter() - clock, 2)
         record.plots = _draw_plots(record, folder)
+        record.page = _draw_page(record, folder)
         observer.save()
 
 
@@ -165,6 +170,17 @@ def _draw_plots(record: RunRecord, folder: str) -> list[str]:
     except Exception:
         log.exception("the plots failed")
         return []
+
+
+def _draw_page(record: RunRecord, folder: str) -> str:
+    """Draw the page of the run, and return its path; a page that fails is logged and does not fail the run."""
+    path = posixpath.join(folder, PAGE)
+    try:
+        draw_run(record, path)
+    except Exception:
+        log.exception("the page failed")
+        return ""
+    return path
 
 
 def _root_cause(error: BaseException) -> str:

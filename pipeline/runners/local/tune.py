@@ -88,6 +88,10 @@ class TuningObserver:
         self._store, self._run, self._display = store, run, display
         self.results = ""
 
+    def skips(self, component: str) -> bool:
+        """Return that all components run."""
+        return False
+
     def started(self, component: str) -> None:
         """Show that a component runs."""
         self._display.started(component)

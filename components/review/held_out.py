@@ -1,0 +1,65 @@
+"""The records of a split by their source: the pictures that a review shows are looked up once, all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import tensorflow as tf
+
+from components.review.inputs import ReviewInputs
+from components.review.record import Picture
+from components.review.thumbnails import thumbnail
+from data.images import ops
+from data.ingest.manifest import Manifest
+from data.ingest.shards import shard_paths
+from data.names import from_bytes
+from data.spec import IMAGE, Image
+
+_BATCH = 256
+
+
+def decoder_of(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function that decodes a file as the model does, but to its full size: uint8 [height, width, channels]."""
+
+    def decode(contents: tf.Tensor) -> tf.Tensor:
+        return ops.decode(
+            contents,
+            spec.channels,
+            max_pixels=spec.max_pixels,
+            background=spec.background,
+            orientation=spec.orientation,
+        )
+
+    traced: Callable[[tf.Tensor], tf.Tensor] = tf.function(decode, [tf.TensorSpec([], tf.string)], autograph=False)
+    return traced
+
+
+def fill_pictures(inputs: ReviewInputs, pictures: Collection[Picture]) -> None:
+    """Fill in thumbnail and size of pictures of the held-out split, found by their source.
+
+    One pass over the split; a source that is not there keeps an empty thumbnail. Pictures of other features than images
+    stay as they are.
+
+    Args:
+      inputs: The artifacts of the run.
+      pictures: To be filled in; several may have the same source.
+    """
+    feature = inputs.task.feature
+    wanted: dict[str, list[Picture]] = {}
+    for one in pictures:
+        wanted.setdefault(one.source, []).append(one)
+    if not isinstance(feature, Image) or not wanted:
+        return
+    manifest = Manifest.load(inputs.examples)
+    files = shard_paths(inputs.examples, manifest.splits[inputs.task.evaluate.split])
+    decode = decoder_of(feature)
+    spec = {IMAGE: tf.io.FixedLenFeature([], tf.string), "image/source": tf.io.FixedLenFeature([], tf.string, "")}
+    for batch in tf.data.TFRecordDataset(files).batch(_BATCH):
+        parsed = tf.io.parse_example(batch, spec)
+        for row, source in enumerate(parsed["image/source"].numpy()):
+            for one in wanted.pop(from_bytes(source), ()):
+                pixels = decode(parsed[IMAGE][row]).numpy()
+                one.height, one.width = pixels.shape[:2]
+                one.thumbnail = thumbnail(pixels)
+        if not wanted:
+            return

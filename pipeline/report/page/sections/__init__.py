@@ -1,0 +1,1 @@
+"""The sections of the page: each has a module that prepares what its template shows."""

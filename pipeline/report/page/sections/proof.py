@@ -1,0 +1,29 @@
+"""The section `proof` of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.review.record import Review
+from pipeline.report.record import RunRecord
+
+
+@dataclass(frozen=True)
+class ProofView:
+    """What the template `proof.html.j2` shows.
+
+    Attributes:
+      status: Of the run.
+    """
+
+    status: str
+
+
+def build_proof(record: RunRecord, review: Review) -> ProofView | None:
+    """Return the view; None if the run has nothing to show here.
+
+    Args:
+      record: Of the run.
+      review: The pictures.
+    """
+    return ProofView(record.status)
