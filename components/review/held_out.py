@@ -19,7 +19,7 @@ _BATCH = 256
 
 
 def decoder_of(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function that decodes a file as the model does, but to its full size: uint8 [height, width, channels]."""
+    """Return a function that decodes a file as the model does, in full size: uint8 [height, width, channels]."""
 
     def decode(contents: tf.Tensor) -> tf.Tensor:
         return ops.decode(
