@@ -24,8 +24,10 @@ FLOORS = {
     "serving.server": [
         *["saved_model", "config", "inference", "batching", "lifecycle", "services", "rpc", "rest", "serve", "__main__"]
     ],
-    "components": ["task", "executor", "models", "prepare", "training", "tuning", "release"],
+    "components": ["task", "executor", "models", "prepare", "training", "tuning", "release", "review"],
     "pipeline": ["report", "runners", "scaffold", "commands", "api", "cli"],
+    "pipeline.report": ["page"],
+    "pipeline.report.page": ["sections", "render", "of_artifacts"],
     "pipeline.runners": ["compiler", "remote", "simulator", "local"],
 }
 

@@ -18,7 +18,7 @@ from data.errors import UsageError
 from data.images.formats import SUFFIXES, suffix
 from data.names import printable
 from serving.client import Client, InvalidPicture, Prediction, Tls, UnreadablePicture
-from serving.client.pictures import Picture, encode_picture
+from serving.client.pictures import LoadedPicture, encode_picture
 
 STDIN = "-"
 NO_LABEL = "none"
@@ -134,15 +134,15 @@ def _below(folder: str) -> Iterator[str]:
     yield from unreadable
 
 
-def _given(name: str) -> str | Picture:
+def _given(name: str) -> str | LoadedPicture:
     if name != STDIN:
         return name
     try:
         if sys.stdin is None:
             raise UnreadablePicture("cannot read -: standard input is closed")
-        return Picture(STDIN, encode_picture(sys.stdin.buffer))
+        return LoadedPicture(STDIN, encode_picture(sys.stdin.buffer))
     except InvalidPicture as error:
-        return Picture(STDIN, b"", error)
+        return LoadedPicture(STDIN, b"", error)
 
 
 def _lines(name: str, answer: Prediction | InvalidPicture, options: PredictOptions) -> Iterator[str]:

@@ -21,7 +21,7 @@ from serving.client.errors import (
     Unavailable,
     to_serving_error,
 )
-from serving.client.pictures import Picture, list_pictures, load_picture
+from serving.client.pictures import LoadedPicture, list_pictures, load_picture
 from serving.client.results import Prediction, VersionStatus
 from serving.client.retry import RetryPolicy
 from serving.client.rows import Example, isolate_invalid, to_examples, to_number_rows
@@ -142,18 +142,20 @@ class Client:
             (load_picture(one, at, self._max_bytes) for at, one in enumerate(given)), in_flight
         )
 
-    def _predict_batches(self, pictures: Iterator[Picture], in_flight: int) -> Iterator[Prediction | InvalidPicture]:
+    def _predict_batches(
+        self, pictures: Iterator[LoadedPicture], in_flight: int
+    ) -> Iterator[Prediction | InvalidPicture]:
         batches = group_into_batches(pictures, lambda one: len(one.content), self._limit.rows, self._batch_bytes)
         for answers in map_ordered(self._predict_batch, batches, in_flight):
             yield from answers
 
-    def _predict_batch(self, pictures: Sequence[Picture]) -> list[Prediction | InvalidPicture]:
+    def _predict_batch(self, pictures: Sequence[LoadedPicture]) -> list[Prediction | InvalidPicture]:
         """Answer each picture; those that could not be read keep their error."""
         valid = [one for one in pictures if one.error is None]
         answers = iter(self._limit.split(lambda part: isolate_invalid(self._predict_valid, part), valid))
         return [one.error or next(answers) for one in pictures]
 
-    def _predict_valid(self, pictures: Sequence[Picture]) -> list[Prediction]:
+    def _predict_valid(self, pictures: Sequence[LoadedPicture]) -> list[Prediction]:
         inputs = {IMAGES: string_tensor([one.content for one in pictures])}
         outputs = self._call(
             lambda seconds: self._transport.predict(self._spec, DEFAULT, inputs, (), seconds),

@@ -36,7 +36,7 @@ _MAX_NAME = 400  # characters of a name in a message
 
 
 @dataclass(frozen=True)
-class Picture:
+class LoadedPicture:
     """One picture that is ready to be sent, or the reason why it is not.
 
     Attributes:
@@ -59,7 +59,7 @@ def list_pictures(given: Any) -> Iterable[Any]:
     Raises:
       InvalidRequest: If `given` is neither, has no order, or is ambiguous: an array [3, H, W] or [4, H, W].
     """
-    if isinstance(given, (str, os.PathLike, bytes, bytearray, Picture)) or _is_pil(given):
+    if isinstance(given, (str, os.PathLike, bytes, bytearray, LoadedPicture)) or _is_pil(given):
         return [given]
     if isinstance(given, (list, tuple, Iterator)) and not hasattr(given, "read"):
         return given
@@ -99,25 +99,25 @@ def _rows(view: Any) -> Iterator[Any]:
     return (part.cast(view.format, view.shape[1:]) for part in parts)
 
 
-def load_picture(given: Any, number: int, max_bytes: int = MAX_MESSAGE_BYTES) -> Picture:
+def load_picture(given: Any, number: int, max_bytes: int = MAX_MESSAGE_BYTES) -> LoadedPicture:
     """Read or encode one picture; an error becomes part of the result, so that the other pictures can go on.
 
     Args:
-      given: As for `encode_picture`, or a `Picture`.
+      given: As for `encode_picture`, or a `LoadedPicture`.
       number: Its index in the request, to name a picture that is not a file.
       max_bytes: Maximum size of the encoded file.
     """
-    if isinstance(given, Picture):
+    if isinstance(given, LoadedPicture):
         return given
     name = f"images[{number}]"
     try:
         if not isinstance(given, (str, os.PathLike)):
-            return Picture(name, encode_picture(given, max_bytes))
+            return LoadedPicture(name, encode_picture(given, max_bytes))
         name = _short(given)
-        return Picture(name, encode_picture(given, max_bytes))
+        return LoadedPicture(name, encode_picture(given, max_bytes))
     except InvalidPicture as error:
         text = str(error) if name in str(error) else f"{error} ({name})"
-        return Picture(name, b"", type(error)(text, hint=error.hint))
+        return LoadedPicture(name, b"", type(error)(text, hint=error.hint))
 
 
 def encode_picture(given: Any, max_bytes: int = MAX_MESSAGE_BYTES) -> bytes:

@@ -59,8 +59,8 @@ class Counter:
         return [f"{name}{{{_pairs(self._labels, values)}}} {count}" for values, count in counts]
 
 
-class Histogram:
-    """Counts of values in buckets; may be used from any thread.
+class Sampler:
+    """A histogram, which TensorFlow calls a sampler: counts of values in buckets; may be used from any thread.
 
     A value equal to a bucket's limit falls into the next bucket, as in TensorFlow.
     """
@@ -128,13 +128,13 @@ class Metrics:
     def __init__(self) -> None:
         root = "/tensorflow/serving"
         self.request_count = Counter(f"{root}/request_count", "model_name", "status")
-        self.request_latency = Histogram(f"{root}/request_latency", LATENCY_US, "model_name", "API", "entrypoint")
-        self.runtime_latency = Histogram(f"{root}/runtime_latency", LATENCY_US, "model_name", "API", "runtime")
-        self.request_example_counts = Histogram(f"{root}/request_example_counts", POWERS_OF_2, "model")
+        self.request_latency = Sampler(f"{root}/request_latency", LATENCY_US, "model_name", "API", "entrypoint")
+        self.runtime_latency = Sampler(f"{root}/runtime_latency", LATENCY_US, "model_name", "API", "runtime")
+        self.request_example_counts = Sampler(f"{root}/request_example_counts", POWERS_OF_2, "model")
         self.request_example_count_total = Counter(f"{root}/request_example_count_total", "model")
-        self.model_warmup_latency = Histogram(f"{root}/model_warmup_latency", LATENCY_US, "model_path", "status")
+        self.model_warmup_latency = Sampler(f"{root}/model_warmup_latency", LATENCY_US, "model_path", "status")
         self.model_warmup_records_read = Counter(f"{root}/model_warmup_records_read", "model_path", "status")
-        self.queuing_latency = Histogram(f"{root}/batching_session/queuing_latency", LATENCY_US)
+        self.queuing_latency = Sampler(f"{root}/batching_session/queuing_latency", LATENCY_US)
         self.wrapped_run_count = Counter(f"{root}/batching_session/wrapped_run_count")
 
     @contextmanager

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.server.config.protos import MonitoringConfig
-from serving.server.metrics import MAX_CELLS, Counter, Histogram, Metrics, prometheus_name, prometheus_path
+from serving.server.metrics import MAX_CELLS, Counter, Sampler, Metrics, prometheus_name, prometheus_path
 from serving.server.rpc_error import Fault
 
 
@@ -20,7 +20,7 @@ def test_names_become_prometheus_names() -> None:
 
 
 def test_a_value_at_a_limit_is_in_the_next_bucket() -> None:
-    histogram = Histogram("/h", (1.0, 2.0, 4.0), "model")
+    histogram = Sampler("/h", (1.0, 2.0, 4.0), "model")
     for value in (0.5, 1.0, 2.0, 3.9, 4.0, 100.0):
         histogram.add(value, "m")
     assert histogram.lines() == [
@@ -63,7 +63,7 @@ def test_prometheus_parses_the_text() -> None:
 
 
 def test_threads_lose_no_count() -> None:
-    counter, histogram = Counter("/c", "model"), Histogram("/h", (1.0,), "model")
+    counter, histogram = Counter("/c", "model"), Sampler("/h", (1.0,), "model")
 
     def count() -> None:
         for _ in range(5000):
@@ -80,7 +80,7 @@ def test_threads_lose_no_count() -> None:
 
 
 def test_invented_names_do_not_fill_the_memory() -> None:
-    counter, histogram = Counter("/c", "model"), Histogram("/h", (), "model")
+    counter, histogram = Counter("/c", "model"), Sampler("/h", (), "model")
     for number in range(MAX_CELLS + 10):
         counter.add(1, str(number))
         histogram.add(1, str(number))
