@@ -12,6 +12,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics.metric_types import registered_metrics
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
+from components.release import direction
 from components.release.class_metrics import top_k
 from components.release.label_metrics import F1, MEAN_AVERAGE_PRECISION
 from components.release.one_vs_rest import OneVsRest
@@ -53,12 +54,6 @@ _ALIASES = {
     "several labels": {F1: "f1_score"},
     "numbers": {"mse": ERROR, "mae": "mean_absolute_error", "rmse": "root_mean_squared_error"},
 }
-# What has no better direction has no `max_drop`.
-_NEITHER = {"calibration", "mean_label", "mean_prediction", "predicted_positive_rate", "prevalence"}
-_NEITHER |= {"prevalence_threshold", "threshold_at_recall"}
-_ERRORS = ("_error", "_crossentropy", "_cross_entropy", "negative_likelihood_ratio")
-_LOWER = {"brier_score", "expected_calibration_error", "fall_out", "fpr", "miss_rate", "fnr"}
-_LOWER |= {"false_discovery_rate", "false_omission_rate", "false_positives", "fp", "false_negatives", "fn"}
 
 
 @dataclass(frozen=True)
@@ -76,23 +71,19 @@ class Measure:
     one_vs_rest: bool = False
 
     @property
-    def _bare(self) -> str:
-        return self.key.partition("(")[0]
-
-    @property
     def has_direction(self) -> bool:
         """Whether a higher or a lower value is better."""
-        return self._bare not in _NEITHER
+        return direction.has_direction(self.key)
 
     @property
     def is_relative(self) -> bool:
         """Whether a change is a share of the value before: of errors and losses, which have no largest value."""
-        return self._bare.endswith(_ERRORS) and self._bare not in _LOWER
+        return direction.is_relative(self.key)
 
     @property
     def is_higher_better(self) -> bool:
         """Whether a higher value is better."""
-        return not self.is_relative and self._bare not in _LOWER
+        return direction.is_higher_better(self.key)
 
 
 def measure_of(task: Task, setting: str, name: MetricName) -> Measure:
