@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +22,16 @@ from pipeline.report.page.sections.overview import build_overview
 from pipeline.report.page.sections.proof import build_proof
 from pipeline.report.page.sections.serving import build_serving
 from pipeline.report.page.sections.training import build_training
+from pipeline.report.page.text import (
+    clean,
+    count_noun,
+    format_bytes,
+    format_duration,
+    format_number,
+    format_share,
+    format_time,
+    numeric_columns,
+)
 from pipeline.report.record import RunRecord
 
 SECTIONS: dict[str, tuple[str, Callable[[RunRecord, Review], Any]]] = {
@@ -74,9 +87,37 @@ def render_page(record: RunRecord, review: Review) -> str:
     sections = [
         Section(title, name, view) for name, (title, build) in SECTIONS.items() if (view := build(record, review))
     ]
-    page = _environment().get_template("page.html.j2")
-    style, script = (Markup(_text(name)) for name in ("style.css", "script.js"))
-    return page.render(record=record, review=review, sections=sections, style=style, script=script)
+    return render("page.html.j2", f"{record.task}: {record.status}", record=record, sections=sections)
+
+
+def render(template: str, title: str, **values: Any) -> str:
+    """Return a page as HTML that fetches nothing and runs no script but its own.
+
+    Args:
+      template: Name of a template of the page; it gets style, script, policy, title and version besides the values.
+      title: Of the window.
+      **values: What the template shows.
+    """
+    style, script = _text("style.css"), _text("script.js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}';"
+        " base-uri 'none'; form-action 'none'"
+    )
+    page = _environment().get_template(template)
+    text = page.render(
+        style=Markup(style),  # these two files are ours
+        script=Markup(script),
+        policy=policy,
+        title=title,
+        version=importlib.metadata.version("skewless"),
+        **values,
+    )
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _digest(text: str) -> str:
+    """Return the hash by which a Content-Security-Policy names a style or script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _text(name: str) -> str:
@@ -88,7 +129,22 @@ def _text(name: str) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    loader = jinja2.PackageLoader("pipeline", "templates/report")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    """Return the templates; what they print is escaped and has no harmful characters."""
+    found = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline", "templates/report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=clean,
     )
+    found.filters |= {
+        "number": format_number,
+        "share": format_share,
+        "count": count_noun,
+        "duration": format_duration,
+        "size": format_bytes,
+        "when": format_time,
+        "numeric_columns": numeric_columns,
+    }
+    return found
