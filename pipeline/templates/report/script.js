@@ -107,6 +107,53 @@ for (const box of document.querySelectorAll("[data-copy]")) {
   box.append(button);
 }
 
+// Evaluation: a cell of the confusion matrix shows its pictures; the arrow keys move between cells that have any.
+for (const matrix of document.querySelectorAll("table[data-matrix]")) {
+  const rows = [...matrix.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.querySelector("button")));
+  const buttons = rows.flat().filter(Boolean);
+  const stop = (button) => buttons.forEach((one) => (one.tabIndex = one === button ? 0 : -1)); // one stop for Tab
+  const next = (button, down, right) => {
+    let row = button.closest("tr").sectionRowIndex;
+    let column = button.closest("td").cellIndex;
+    do {
+      row += down;
+      column += right;
+    } while (rows[row]?.[column] === null);
+    if (rows[row]?.[column]) return rows[row][column];
+    const at = buttons.indexOf(button) + down + right; // nothing further in this row or column
+    return buttons[Math.min(Math.max(at, 0), buttons.length - 1)];
+  };
+  const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      for (const one of buttons) {
+        one.setAttribute("aria-expanded", String(one === button));
+        document.getElementById(one.getAttribute("aria-controls")).hidden = one !== button;
+      }
+      stop(button);
+    });
+    button.addEventListener("keydown", (event) => {
+      if (!moves[event.key]) return;
+      event.preventDefault();
+      const found = next(button, ...moves[event.key]);
+      stop(found);
+      found.focus();
+    });
+  }
+  if (buttons.length) stop(buttons.find((one) => one.getAttribute("aria-expanded") === "true") ?? buttons[0]);
+}
+
+// Evaluation: of the curves of several classes, one is shown.
+for (const group of document.querySelectorAll("[data-choose]")) {
+  const choices = [...group.querySelectorAll(".choice")];
+  const select = group.querySelector("select");
+  const show = () => choices.forEach((one) => (one.hidden = one.id !== select.value));
+  if (choices.length < 2) continue;
+  select.closest(".choose").hidden = false;
+  select.addEventListener("change", show);
+  show();
+}
+
 // On paper everything is open.
 {
   let closed = [];
