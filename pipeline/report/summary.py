@@ -33,9 +33,9 @@ _STAGES = {"read": "read the files", "parse": "parse the records", "transform": 
 def print_summary(record: RunRecord, paths: Paths, console: Console) -> None:
     """Print the summary of a run that pushed or kept a model, and warnings about its data."""
     console.print()
-    for warning in _warnings(record):
+    for warning in list_warnings(record):
         console.print(f"[yellow]note[/]      {escape(printable(warning))}")
-    for name, text in _facts(record).items():
+    for name, text in list_facts(record).items():
         console.print(f"[bold]{name:<9}[/] {escape(text)}")
     if record.plots:
         folder = posixpath.dirname(record.plots[0])
@@ -54,7 +54,7 @@ def format_counts(kinds: Mapping[str, int], most: int = 5) -> str:
     return f"{first} and {rest:,} of {len(ordered) - most} more kinds" if rest else first
 
 
-def _facts(record: RunRecord) -> dict[str, str]:
+def list_facts(record: RunRecord) -> dict[str, str]:
     """Return the lines of the summary by their name."""
     facts = {
         "data": _examples(record.data) if record.data else "",
@@ -128,7 +128,7 @@ def _training(training: TrainingSummary) -> str:
     return text + (f"; stopped: {training.stopped}" if training.stopped else "")
 
 
-def _warnings(record: RunRecord) -> list[str]:
+def list_warnings(record: RunRecord) -> list[str]:
     """Return what a user should know about the data, one line each."""
     data = record.data or DataSummary()
     metric = record.evaluation.metric if record.evaluation else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from pipeline.report.page.markup import element, join_elements
 from pipeline.report.page.text import clean, format_number
 
 STYLES = 6  # of lines: `line-0` to `line-5` in style.css
@@ -143,11 +144,11 @@ def line_chart(
     ys = [float(y) for one in series for y in one.ys if math.isfinite(y)]
     across = _scale([x for one in series for x in one.xs], x_range)
     up = _scale(ys, y_range, log=y_log and min(ys, default=0) > 0, room=0.06)
-    inner = [_tag("line", x1=0, y1=_UNITS, x2=_UNITS, y2=0, class_="diagonal")] if diagonal else []
+    inner = [element("line", x1=0, y1=_UNITS, x2=_UNITS, y2=0, class_="diagonal")] if diagonal else []
     inner += [line for one in series for line in _lines(one, across, up)]
     marks = [_rule(rule, across) for rule in rules]
     marks += [dot for one in series for dot in _dots(one, across, up)]
-    body = _join([_stretched(inner), *marks])
+    body = join_elements([_stretched(inner), *marks])
     places = across.ticks()
     if whole_xs:
         places = sorted({x for x in map(round, [*places, *x_ends(series)]) if across.low <= x <= across.high})
@@ -178,15 +179,16 @@ def bar_chart(title: str, bars: Sequence[Bar], x_label: str, *, x_range: tuple[f
     scale = _scale([0.0, *ends], x_range)
     lines = [_bar(bar, scale) for bar in bars]
     ticks = scale.ticks(4)
-    axis = [_tag("line", x1=_at(scale.share(x)), x2=_at(scale.share(x)), y1=0, y2=4, class_="axis") for x in ticks]
+    axis = [element("line", x1=_at(scale.share(x)), x2=_at(scale.share(x)), y1=0, y2=4, class_="axis") for x in ticks]
     axis += [_tick_text(format_number(x), scale.share(x)) for x in ticks]
-    foot = _tag(
+    label = element("span", x_label, class_="axis-label")
+    foot = element(
         "li",
-        _tag("span", x_label, class_="bar-name") + _tag("svg", _join(axis), class_="bar-axis") + _tag("span", ""),
+        element("span", "") + element("span", element("svg", join_elements(axis), class_="bar-axis") + label),
         class_="bar-foot",
         aria_hidden="true",
     )
-    drawing = _tag("ol", _join([*lines, foot]), class_="bars", aria_label=title)
+    drawing = element("ol", join_elements([*lines, foot]), class_="bars", aria_label=title)
     columns = ["", x_label, *(["95 % interval"] if has_intervals else [])]
     rows = [
         [bar.name, bar.text or format_number(bar.value), *([_interval(bar)] if has_intervals else [])] for bar in bars
@@ -210,9 +212,9 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[float], x_lab
         text = f"{format_number(left)} to {format_number(right)}"
         rows.append([text, format_number(count)])
         bars.append(
-            _tag(
+            element(
                 "rect",
-                _tag("title", f"{text}: {format_number(count)}"),
+                element("title", f"{text}: {format_number(count)}"),
                 x=_at(x),
                 y=_at(1 - top),
                 width=_at(max(across.share(right) - x, 0.002)),
@@ -220,7 +222,7 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[float], x_lab
                 class_="bin",
             )
         )
-    drawing = _frame(title, _join(bars), across, up, x_label, "examples")
+    drawing = _frame(title, join_elements(bars), across, up, x_label, "examples")
     return Chart(title, drawing, [x_label, "examples"], _cut(rows))
 
 
@@ -242,9 +244,9 @@ def scatter(
     inner: list[Markup] = []
     if diagonal:
         across = up = _Scale(min(across.low, up.low), max(across.high, up.high))
-        inner = [_tag("line", x1=0, y1=_UNITS, x2=_UNITS, y2=0, class_="diagonal")]
-    dots = [_tag("circle", cx=_at(across.share(x)), cy=_at(1 - up.share(y)), r=3, class_="point") for x, y in points]
-    body = _join([_stretched(inner), *dots])
+        inner = [element("line", x1=0, y1=_UNITS, x2=_UNITS, y2=0, class_="diagonal")]
+    dots = [element("circle", cx=_at(across.share(x)), cy=_at(1 - up.share(y)), r=3, class_="point") for x, y in points]
+    body = join_elements([_stretched(inner), *dots])
     rows = [[format_number(x), format_number(y)] for x, y in points]
     return Chart(title, _frame(title, body, across, up, x_label, y_label), [x_label, y_label], _cut(rows))
 
@@ -271,44 +273,44 @@ def _frame(
     """Return a drawing inside its axes."""
     xs = across.ticks() if x_ticks is None else x_ticks
     grid = [
-        _tag("line", x1="0", x2="100%", y1=_at(1 - up.share(y)), y2=_at(1 - up.share(y)), class_="grid")
+        element("line", x1="0", x2="100%", y1=_at(1 - up.share(y)), y2=_at(1 - up.share(y)), class_="grid")
         for y in up.ticks(5)
     ]
     texts = [
-        _tag("text", format_number(y), x="0", dx="-8", y=_at(1 - up.share(y)), dy="4", class_="tick-y")
+        element("text", format_number(y), x="0", dx="-8", y=_at(1 - up.share(y)), dy="4", class_="tick-y")
         for y in up.ticks(5)
     ]
     texts += [_tick_text(format_number(x), across.share(x), y="100%") for x in xs]
-    base = _tag("line", x1="0", x2="100%", y1="100%", y2="100%", class_="axis")
-    svg = _tag("svg", _join([*grid, base, body, *texts]), class_="plot", role="img", aria_label=title)
-    names = [_tag("span", _key(style) + escape(clean(name)), class_="key") for name, style in legend if name]
-    head = _tag("span", _tag("span", y_label, class_="axis-label"), class_="key-axis")
+    base = element("line", x1="0", x2="100%", y1="100%", y2="100%", class_="axis")
+    svg = element("svg", join_elements([*grid, base, body, *texts]), class_="plot", role="img", aria_label=title)
+    names = [element("span", _key(style) + escape(clean(name)), class_="key") for name, style in legend if name]
+    head = element("span", element("span", y_label, class_="axis-label"), class_="key-axis")
     scale = Markup(" (log scale)") if up.log else Markup("")
-    return _tag(
+    return element(
         "div",
-        _tag("div", _join([head + scale, *names]), class_="legend")
+        element("div", join_elements([head + scale, *names]), class_="legend")
         + svg
-        + _tag("div", x_label, class_="axis-label x-label"),
+        + element("div", x_label, class_="axis-label x-label"),
         class_="plot-box",
     )
 
 
 def _tick_text(text: str, share: float, y: str = "0") -> Markup:
     """Return a number under an axis; those at the ends stay inside."""
-    return _tag("text", text, x=_at(share), y=y, dy="18", class_="tick-x")
+    return element("text", text, x=_at(share), y=y, dy="18", class_="tick-x")
 
 
 def _key(style: str) -> Markup:
     """Return the piece of a line that stands in the legend."""
-    line = _tag("line", x1=0, x2=26, y1=5, y2=5, class_=f"line {style}")
-    return _tag("svg", line, width=26, height=10, class_="swatch", aria_hidden="true")
+    line = element("line", x1=0, x2=26, y1=5, y2=5, class_=f"line {style}")
+    return element("svg", line, width=26, height=10, class_="swatch", aria_hidden="true")
 
 
 def _stretched(inner: Sequence[Markup]) -> Markup:
     """Return lines in a drawing that is as wide as the chart, whatever its width; their strokes keep their width."""
-    return _tag(
+    return element(
         "svg",
-        _join(inner),
+        join_elements(inner),
         viewBox=f"0 0 {_UNITS} {_UNITS}",
         preserveAspectRatio="none",
         width="100%",
@@ -326,7 +328,7 @@ def _lines(series: Series, across: _Scale, up: _Scale) -> list[Markup]:
         elif parts[-1]:
             parts.append([])
     style = f"line line-{series.style % STYLES}"
-    return [_tag("polyline", points=" ".join(part), class_=style) for part in parts if len(part) > 1]
+    return [element("polyline", points=" ".join(part), class_=style) for part in parts if len(part) > 1]
 
 
 def _dots(series: Series, across: _Scale, up: _Scale) -> list[Markup]:
@@ -335,9 +337,9 @@ def _dots(series: Series, across: _Scale, up: _Scale) -> list[Markup]:
     points = [(x, y, 3.0) for x, y in few] if len(few) <= _MARKED else []
     points += [(x, y, 5.5) for x, y in series.marks if math.isfinite(y)]
     return [
-        _tag(
+        element(
             "circle",
-            _tag("title", f"{series.name}: {format_number(y)} at {format_number(x)}"),
+            element("title", f"{series.name}: {format_number(y)} at {format_number(x)}"),
             cx=_at(across.share(x)),
             cy=_at(1 - up.share(y)),
             r=radius,
@@ -350,8 +352,8 @@ def _dots(series: Series, across: _Scale, up: _Scale) -> list[Markup]:
 def _rule(rule: Rule, across: _Scale) -> Markup:
     share = across.share(rule.x)
     anchor = "rule-end" if share > 0.6 else "rule-start"
-    line = _tag("line", x1=_at(share), x2=_at(share), y1="0", y2="100%", class_="rule")
-    return line + _tag(
+    line = element("line", x1=_at(share), x2=_at(share), y1="0", y2="100%", class_="rule")
+    return line + element(
         "text", rule.text, x=_at(share), y="0", dy="12", dx=-5 if share > 0.6 else 5, class_=f"rule-text {anchor}"
     )
 
@@ -360,20 +362,20 @@ def _bar(bar: Bar, scale: _Scale) -> Markup:
     """Return a line of a bar chart: the name, the bar with its interval, the text."""
     value = bar.value if math.isfinite(bar.value) else 0.0
     ends = sorted((scale.share(0.0), scale.share(value)))
-    parts = [_tag("rect", x=_at(ends[0]), width=_at(ends[1] - ends[0]), y="15%", height="70%", class_="bar")]
+    parts = [element("rect", x=_at(ends[0]), width=_at(ends[1] - ends[0]), y="15%", height="70%", class_="bar")]
     if bar.low is not None and bar.high is not None:
         low, high = scale.share(bar.low), scale.share(bar.high)
-        parts += [_tag("line", x1=_at(low), x2=_at(high), y1="50%", y2="50%", class_="whisker")]
-        parts += [_tag("line", x1=_at(x), x2=_at(x), y1="28%", y2="72%", class_="whisker") for x in (low, high)]
-    name = _tag("bdi", clean(bar.name))
+        parts += [element("line", x1=_at(low), x2=_at(high), y1="50%", y2="50%", class_="whisker")]
+        parts += [element("line", x1=_at(x), x2=_at(x), y1="28%", y2="72%", class_="whisker") for x in (low, high)]
+    name = element("bdi", clean(bar.name))
     if bar.link:
-        name = _tag("a", name, href=f"#{bar.link}")
+        name = element("a", name, href=f"#{bar.link}")
     text = bar.text or format_number(bar.value)
-    shown = _tag("svg", _join(parts), class_="bar-track", aria_hidden="true")
-    interval = _tag("span", f", 95 % interval {_interval(bar)}", class_="unseen") if bar.low is not None else ""
-    return _tag(
+    shown = element("svg", join_elements(parts), class_="bar-track", aria_hidden="true")
+    interval = element("span", f", 95 % interval {_interval(bar)}", class_="unseen") if bar.low is not None else ""
+    return element(
         "li",
-        _tag("span", name, class_="bar-name") + shown + _tag("span", escape(text) + interval, class_="bar-text"),
+        element("span", name, class_="bar-name") + shown + element("span", escape(text) + interval, class_="bar-text"),
     )
 
 
@@ -436,27 +438,6 @@ def _cut(rows: list[list[str]]) -> list[list[str]]:
     return rows[::step]
 
 
-# HTML
-
-
 def _at(share: float) -> str:
     """Return a share, 0..1, as an SVG length."""
     return f"{100 * share:.4g}%"
-
-
-def _tag(name: str, content: Markup | str = "", **attributes: object) -> Markup:
-    """Return an element; content and attributes are escaped unless they are markup.
-
-    Args:
-      name: Of the element.
-      content: Inside it.
-      **attributes: `class_` is class, `aria_label` is aria-label.
-    """
-    inner = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), clean(value)) for key, value in attributes.items()
-    )
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), inner, escape(clean(content)))
-
-
-def _join(parts: Iterable[Markup]) -> Markup:
-    return Markup("").join(parts)
