@@ -26,7 +26,7 @@ from components.release.comparable import NAMED, Comparable, accuracies_on_commo
 from components.release.label_metrics import MEAN_AVERAGE_PRECISION, LabelMetrics
 from components.release.limits import Limit, limits_of, sliced_features
 from components.release.one_vs_rest import OneVsRest
-from components.release.predictions import EXTRACTORS, keeping_predictions
+from components.release.predictions import EXTRACTORS, Kept, keeping_predictions
 from components.task.keras_text import snake_case
 from components.task.limits import check_labels
 from components.task.task import Task
@@ -125,8 +125,7 @@ def _with_labels(execution: Execution, baseline: str = "") -> Execution:
       execution: With the configuration.
       baseline: Folder of the baseline's SavedModel; "": there is none.
     """
-    config = tfma.EvalConfig()
-    proto_utils.json_to_proto(execution.properties[standard_component_specs.EVAL_CONFIG_KEY], config)
+    config = _config(execution)
     names = list(classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri)))
     thresholds = read_thresholds(path_utils.serving_model_path(execution.input("model").uri))
     before = read_thresholds(baseline) if baseline else {}
@@ -224,10 +223,32 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
 
     def _run_kept(self, execution: Execution) -> None:
         """Run TFX's executor, and keep the answers (`components.release.predictions`)."""
-        names = classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri))
         properties = {**execution.properties, "custom_extractors": EXTRACTORS}
-        with keeping_predictions(execution.output(constants.EVALUATION_KEY).uri, names):
+        with keeping_predictions(execution.output(constants.EVALUATION_KEY).uri, _kept(execution)):
             self.run_stock(replace(execution, properties=properties))
+
+
+def _kept(execution: Execution) -> Kept:
+    """Return what is kept of an execution besides the answers."""
+    config = _config(execution)
+    features = [name for spec in config.slicing_specs for name in (*spec.feature_keys, *spec.feature_values)]
+    metrics = config.metrics_specs[0].metrics
+    ours = next((json.loads(one.config) for one in metrics if one.class_name == LabelMetrics.__name__), {})
+    names = classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri))
+
+    def in_order(key: str) -> tuple[float, ...]:
+        thresholds = dict(zip(ours.get("labels", ()), ours.get(key, ()), strict=False))
+        return tuple(thresholds[name] for name in names if name in thresholds)
+
+    slices = tuple(dict.fromkeys(name for name in features if name != LABEL))
+    return Kept(names, in_order("thresholds"), in_order("baseline_thresholds"), slices)
+
+
+def _config(execution: Execution) -> tfma.EvalConfig:
+    """Return the configuration of TFMA that an execution has."""
+    config = tfma.EvalConfig()
+    proto_utils.json_to_proto(execution.properties[standard_component_specs.EVAL_CONFIG_KEY], config)
+    return config
 
 
 def _records(execution: Execution) -> Iterator[bytes]:

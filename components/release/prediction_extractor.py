@@ -7,7 +7,6 @@ everything on. TFX loads this module anew for each call, so that its state would
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +18,18 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors.unbatch_extractor import UNBATCH_EXTRACTOR_STAGE_NAME
 
-from components.release.predictions import BEFORE, LENGTHS, NAMES, PART, SCORES, SOURCE, Target, current_target
+from components.release.predictions import (
+    BEFORE,
+    LENGTHS,
+    NAMES,
+    PART,
+    SCORES,
+    SOURCE,
+    Kept,
+    Target,
+    current_target,
+    slice_key,
+)
 from data.spec import LABEL, VECTOR
 from serving import signatures
 
@@ -34,7 +44,7 @@ def custom_extractors(eval_shared_model: Any, eval_config: tfma.EvalConfig, tens
     place = [one.stage_name for one in found].index(UNBATCH_EXTRACTOR_STAGE_NAME)
     target = current_target()
     with tf.io.gfile.GFile(posixpath.join(_created(target.folder), NAMES), "w") as file:
-        json.dump(target.names, file)
+        file.write(target.kept.to_json())
     keep = tfma.extractors.Extractor("KeepPredictions", _KeepPredictions(target))
     return [*found[:place], keep, *found[place:]]
 
@@ -52,13 +62,13 @@ class _KeepPredictions(beam.PTransform):
         self._target = target
 
     def expand(self, extracts: Any) -> Any:
-        names, folder = self._target.names, self._target.folder
-        rows = extracts | "ToRecord" >> beam.Map(lambda batch: _record_of(batch, names))
+        kept, folder = self._target.kept, self._target.folder
+        rows = extracts | "ToRecord" >> beam.Map(lambda batch: _record_of(batch, kept))
         _ = rows | "Write" >> beam.io.WriteToTFRecord(posixpath.join(folder, PART), file_name_suffix=".gz")
         return extracts
 
 
-def _record_of(extracts: dict[str, Any], names: Sequence[str]) -> bytes:
+def _record_of(extracts: dict[str, Any], kept: Kept) -> bytes:
     """Return the answers to a batch as a serialized tf.Example; each feature has the values of all its examples."""
     records = np.ravel(extracts[tfma.INPUT_KEY])
     parsed = [tf.train.Example.FromString(one).features.feature for one in records]
@@ -70,13 +80,23 @@ def _record_of(extracts: dict[str, Any], names: Sequence[str]) -> bytes:
     for one in parsed:
         feature[LABEL].MergeFrom(one[LABEL])
         feature[VECTOR].float_list.value.extend(one[VECTOR].float_list.value)
+    for name in kept.slices:
+        feature[slice_key(name)].bytes_list.value.extend(_value_of(one[name]) for one in parsed)
     answers = extracts[tfma.PREDICTIONS_KEY]
     has_two = isinstance(answers, dict) and _CANDIDATE in answers
     both = answers if has_two else {_CANDIDATE: answers}
     for model, key in ((_CANDIDATE, SCORES), (_BASELINE, BEFORE)):
         if model in both:
-            feature[key].float_list.value.extend(np.ravel(_scores(both[model], len(records), names)).tolist())
+            feature[key].float_list.value.extend(np.ravel(_scores(both[model], len(records), kept.names)).tolist())
     return bytes(example.SerializeToString())
+
+
+def _value_of(feature: tf.train.Feature) -> bytes:
+    """Return the value of a feature by which the evaluation is sliced, as text; empty without one."""
+    if feature.bytes_list.value:
+        return bytes(feature.bytes_list.value[0])
+    numbers = [*feature.int64_list.value, *feature.float_list.value]
+    return str(numbers[0]).encode() if numbers else b""
 
 
 def _scores(answers: Any, count: int, names: Sequence[str]) -> npt.NDArray[np.float32]:

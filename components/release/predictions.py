@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import json
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ class Predictions:
       scores: Of the candidate, float32 [N, C]; for numbers its answers, [N, 1].
       before: Of the baseline, the same shape; None without one. A name that it does not know has the score 0.
       vectors: The numbers that the model was given, float32 [N, size]; [N, 0] for pictures.
+      thresholds: Of several labels, in the order of the names; otherwise empty.
+      thresholds_before: Of the baseline; empty without one.
+      slices: For each feature of the slices, except the label, its value in each example as text; "" without one.
     """
 
     names: tuple[str, ...]
@@ -47,31 +51,62 @@ class Predictions:
     scores: npt.NDArray[np.float32]
     before: npt.NDArray[np.float32] | None
     vectors: npt.NDArray[np.float32]
+    thresholds: tuple[float, ...] = ()
+    thresholds_before: tuple[float, ...] = ()
+    slices: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is the same for all answers of an evaluation, written as JSON beside them.
+
+    Attributes:
+      names: Classes or labels in the order of the scores; empty for numbers.
+      thresholds: Of several labels, in the order of the names; otherwise empty.
+      thresholds_before: Of the baseline; empty without one.
+      slices: Features by which the evaluation is sliced, except the label.
+    """
+
+    names: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    thresholds_before: tuple[float, ...] = ()
+    slices: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Return the text that `from_json` reads."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Kept:
+        """Read what `to_json` returned."""
+        found = json.loads(text)
+        found = found if isinstance(found, dict) else {"names": found}
+        return cls(**{name: tuple(values) for name, values in found.items()})
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where the answers are written, and the order of the scores."""
+    """Where the answers are written, and what is the same for all of them."""
 
     folder: str
-    names: tuple[str, ...]
+    kept: Kept
 
 
 _TARGET: contextvars.ContextVar[Target] = contextvars.ContextVar("target")
 
 
 @contextlib.contextmanager
-def keeping_predictions(evaluation: str, names: Sequence[str]) -> Iterator[None]:
+def keeping_predictions(evaluation: str, kept: Kept) -> Iterator[None]:
     """Let the extractor write to an evaluation, in this context: TFX calls it without a place to write to.
 
     Args:
       evaluation: Folder of the ModelEvaluation artifact.
-      names: Classes or labels in the order of the scores; empty for numbers.
+      kept: What is the same for all answers.
     """
     folder = posixpath.join(evaluation, FOLDER)
     if tf.io.gfile.exists(folder):
         tf.io.gfile.rmtree(folder)  # of an attempt with a baseline that could not be compared
-    token = _TARGET.set(Target(folder, tuple(names)))
+    token = _TARGET.set(Target(folder, kept))
     try:
         yield
     finally:
@@ -94,7 +129,8 @@ def read_predictions(evaluation: str) -> Predictions | None:
     if not files:
         return None
     with tf.io.gfile.GFile(posixpath.join(folder, NAMES)) as file:
-        names = tuple(json.load(file))
+        kept = Kept.from_json(file.read())
+    names = kept.names
     batches = [
         tf.train.Example.FromString(one).features.feature
         for one in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
@@ -118,7 +154,20 @@ def read_predictions(evaluation: str) -> Predictions | None:
         floats(SCORES, width),
         floats(BEFORE, width) if has_before else None,
         floats(VECTOR, sizes // len(sources)),
+        kept.thresholds,
+        kept.thresholds_before if has_before else (),
+        {name: _texts(batches, slice_key(name), order) for name in kept.slices},
     )
+
+
+def slice_key(feature: str) -> str:
+    """Return the feature of a record of answers that holds the values of a feature of the slices."""
+    return f"slice:{feature}"
+
+
+def _texts(batches: Sequence[Any], key: str, order: Sequence[int]) -> list[str]:
+    values = [from_bytes(value) for one in batches for value in one[key].bytes_list.value]
+    return [values[row] for row in order]
 
 
 def _label_sets(batch: Any) -> Iterator[tuple[str, ...]]:

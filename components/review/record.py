@@ -214,7 +214,7 @@ class ConfusionCell:
       label: The right class.
       answer: The model's answer.
       count: Number of examples.
-      pictures: Some of them, those with the largest scores first.
+      pictures: Some of them: of wrong answers those with the largest scores first, of right ones with the smallest.
     """
 
     label: str
@@ -225,13 +225,13 @@ class ConfusionCell:
 
 @dataclass
 class SliceQuality:
-    """The deciding metric on a slice.
+    """The quality on a slice.
 
     Attributes:
       feature: Name of the slice's feature: "label", "image/format".
       value: Of the feature; untrusted text.
       examples: Number of examples.
-      quality: The metric with its interval; None if it is not defined.
+      quality: As `EvaluationReview.quality`; None if it is not defined.
     """
 
     feature: str
@@ -245,13 +245,13 @@ class Change:
     """What changed against the baseline, example by example.
 
     Attributes:
-      won: Number of examples that only the candidate answers right.
-      lost: Number of examples that only the baseline answers right.
-      both: Number that both answer right.
-      neither: Number that neither does.
-      difference: Of the accuracies, with the interval of paired answers.
-      pictures_won: Some of them.
-      pictures_lost: Some of them.
+      won: Number of examples that only the candidate answers right; of numbers, those with a smaller error than before.
+      lost: Number of examples that only the baseline answers right; of numbers, those with a larger error than before.
+      both: Number that both answer right; of numbers 0.
+      neither: Number that neither does; of numbers, those with the same error.
+      difference: Candidate minus baseline of `EvaluationReview.quality`, with the interval of paired answers.
+      pictures_won: Some of them, those that changed most first.
+      pictures_lost: The same.
     """
 
     won: int
@@ -290,12 +290,15 @@ class EvaluationReview:
       quality_before: The same of the baseline; None without one.
       classes: Quality by class or label, the worst recall first.
       curves: Threshold curves of at most `curves.SHOWN` classes.
-      confusion: The cells of the confusion matrix that have examples, with pictures of some of them.
+      confusion: Of classes, the cells of the confusion matrix that have examples (at most `confusion.CELLS`), the wrong
+        answers first, the larger ones first, with pictures of some of them.
       mistakes: The wrong answers with the largest scores.
-      label_errors: Examples whose label is likely wrong.
+      mistake_count: Number of all wrong answers.
+      label_errors: Examples whose label is likely wrong, the most likely first; `detail` names what is.
+      label_error_count: Number of all of these.
       unusual: Examples that are least like the others, by the model's last features.
       unusual_among: Number of examples that were looked at for `unusual`.
-      slices: The deciding metric by slice.
+      slices: The quality by slice: those of a feature together, the worst first.
       change: Against the baseline; None without one.
       residuals: Of numbers; None for classes and labels.
     """
@@ -307,7 +310,9 @@ class EvaluationReview:
     curves: list[ThresholdCurve] = field(default_factory=list)
     confusion: list[ConfusionCell] = field(default_factory=list)
     mistakes: list[Picture] = field(default_factory=list)
+    mistake_count: int = 0
     label_errors: list[Picture] = field(default_factory=list)
+    label_error_count: int = 0
     unusual: list[Picture] = field(default_factory=list)
     unusual_among: int = 0
     slices: list[SliceQuality] = field(default_factory=list)
@@ -338,11 +343,19 @@ class ClientPicture:
     Attributes:
       client: Name of the client, as in `run.json`.
       about: What the client does, in one line.
-      picture: The file, with the right label, the served answer and its score.
-      sent: Data URI of a PNG of the pixels that the client sends; "" if it cannot read the file.
-      served: Data URI of a PNG of the pixels that the model wants.
+      picture: The file, with the right label, the served answer and its score. Its thumbnail is what the model wants.
+      sent: Data URI of a PNG of the pixels that the client sends, or of the part of them that differs most; "" if it
+        cannot read the file.
+      served: Data URI of a PNG of the pixels that the model wants, or of the same part.
       answer: The answer that the client gets; "" if it cannot read the file.
       score: Score of that answer.
+      score_name: With several labels, the label that both scores are of; otherwise "".
+      difference: Data URI of a PNG of the difference of `sent` and `served`, black if equal, white where it is largest;
+        "" if the client cannot read the file.
+      largest: Largest difference of a pixel's channel in the whole picture, 0..255.
+      height: Of `served`, in pixels.
+      width: Of `served`, in pixels.
+      whole_sent: Data URI of a thumbnail of all pixels that the client sends, if `sent` is a part of them; otherwise "".
     """
 
     client: str
@@ -352,6 +365,44 @@ class ClientPicture:
     served: str
     answer: str
     score: float | None
+    score_name: str = ""
+    difference: str = ""
+    largest: int = 0
+    height: int = 0
+    width: int = 0
+    whole_sent: str = ""
+
+
+@dataclass
+class ProvedRecord:
+    """A record that the gate sent down every route.
+
+    Attributes:
+      source: File or row that it was read from, or what was generated; untrusted text.
+      reason: Why it is in the sample; may be empty.
+    """
+
+    source: str
+    reason: str = ""
+
+
+@dataclass
+class ServedExample:
+    """A held-out example with which a reader can try the served model.
+
+    Attributes:
+      picture: Its source, label and answer; the answer is empty if it is not known.
+      content: The file as base64, or of a large file a reduced copy; "" for numbers.
+      suffix: Of the file's name: "png", "jpg"; "" for numbers.
+      is_reduced: Whether `content` is a reduced copy.
+      numbers: The features; empty for pictures.
+    """
+
+    picture: Picture
+    content: str = ""
+    suffix: str = ""
+    is_reduced: bool = False
+    numbers: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -361,10 +412,17 @@ class ProofReview:
     Attributes:
       routes: The record with the largest difference, of each route that has one.
       clients: For each client that changes an answer one such picture.
+      records: All N records that were sent; empty for a gate of an earlier version.
+      differences: Of each route by its name, the largest difference of a score in each of the records, N numbers; None
+        in place of an infinite one. A route that could not be compared is left out.
+      example: A held-out example; None without one.
     """
 
     routes: list[RoutePicture] = field(default_factory=list)
     clients: list[ClientPicture] = field(default_factory=list)
+    records: list[ProvedRecord] = field(default_factory=list)
+    differences: dict[str, list[float | None]] = field(default_factory=dict)
+    example: ServedExample | None = None
 
 
 @dataclass
