@@ -75,7 +75,7 @@ def draw_calibration_charts(evaluation: EvaluationSummary | None) -> list[Chart]
             diagonal=True,
         ),
         histogram(
-            f"How many examples have {of}" if evaluation.confusion else "How many scores", edges, counts, "score"
+            f"Number of {'examples by largest score' if evaluation.confusion else 'scores'}", edges, counts, "score"
         ),
     ]
 

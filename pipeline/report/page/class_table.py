@@ -112,7 +112,7 @@ def measure_number(value: float | None, *, is_share: bool = False) -> Measured:
     """Return a value without an interval, 0..1."""
     if value is None or not math.isfinite(value):
         return Measured(None, "-")
-    return Measured(value, format_share(value) if is_share else format_number(value), width=_place(value))
+    return Measured(value, format_share(value) if is_share else f"{value:.3f}", width=_place(value))
 
 
 def _place(share: float) -> float:
