@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 from tfx import types
+from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 from tfx.types.experimental import simple_artifacts
@@ -47,6 +48,8 @@ class ReportGenExecutor(ComponentExecutor):
     def execute(self, execution: Execution) -> None:
         """Write the review and the page; a part that cannot be made is missing, and the page gives the reason."""
         given = {key: execution.input(key).uri for key in execution.inputs if execution.inputs[key]}
+        # Without the Evaluator's blessing the gate checks nothing; a compiled pipeline still runs it.
+        is_checked = model_utils.is_model_blessed(execution.input("model_blessing"))
         inputs = ReviewInputs(
             execution.task,
             given["examples"],
@@ -55,7 +58,7 @@ class ReportGenExecutor(ComponentExecutor):
             given["anomalies"],
             given["model_run"],
             given["evaluation"],
-            given.get("infra_blessing", ""),
+            given.get("infra_blessing", "") if is_checked else "",
         )
         review = make_review(inputs)
         review.write(execution.output("review").uri)

@@ -65,8 +65,10 @@ def _run(options: RunOptions, compiled: CompiledFile, file: str, parameters: dic
         task = options.task or reference.path
         conclude_tuning(replace(options, task=task), reference.settings, found["tuner_results"]["uri"], paths, out)
         return
-    (model,) = found.values()
-    out.console.print(f"pushed    version {model['metadata']['pushed_version']} in {parameters['serving']}")
+    version = found["pushed_model"]["metadata"]["pushed_version"]
+    out.console.print(f"pushed    version {version} in {parameters['serving']}")
+    if "html" in found:  # a file that an earlier version compiled has none
+        out.console.print(f"page      {found['html']['uri']}")
     out.console.print(f"serve it  skewless serve {compiled.task} --root {options.root}")
 
 

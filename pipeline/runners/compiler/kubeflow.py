@@ -1,8 +1,8 @@
 """Compilation of a task for Vertex AI or Kubeflow Pipelines, with TFX's KubeflowV2DagRunner.
 
 The options are our own, because TFX's compiler has none for them: run parameters inside a component's settings,
-resources and Beam arguments by component, caching by platform, labels, and the driver of our ExampleGen. They are added
-to the JSON that it returns.
+resources and Beam arguments by component, caching by platform, labels, the driver of our ExampleGen, and the page of
+ReportGen as HTML that the platform shows. They are added to the JSON that it returns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import Channel, standard_artifacts
+from tfx.utils import name_utils
 
+from components.review import html_output
+from components.review.report_gen import ReportGen
 from components.task.reference import TaskReference
 from components.tuning.plan import TuningPlan
 from data.errors import UsageError, unknown
@@ -31,6 +34,7 @@ from pipeline.runners.compiler import parameters, resources
 Target = Literal["vertex", "kubeflow"]
 DATA, SERVING, BASELINE = "data", "serving", "baseline"  # run parameters that are not settings
 _DRIVER = ["python", "-m", "components.prepare.example_gen_driver"]
+_REPORT_GEN = ReportGen.__name__
 
 
 @dataclass(frozen=True)
@@ -198,3 +202,13 @@ def _adapt(spec: dict[str, Any], options: PlatformOptions) -> None:
         # Kubeflow runs no driver, so it cannot see that the data behind the same URI have changed.
         if not options.cache or (driver and options.target == "kubeflow"):
             task["cachingOptions"] = {}
+    if _REPORT_GEN in containers:
+        _show_page(spec["components"][_REPORT_GEN], containers[_REPORT_GEN])
+
+
+def _show_page(component: dict[str, Any], container: dict[str, Any]) -> None:
+    """Let ReportGen write an artifact that the platform shows."""
+    component["outputDefinitions"]["artifacts"][html_output.OUTPUT]["artifactType"] = dict(html_output.HTML_TYPE)
+    container["command"] = ["python", "-m", html_output.__name__]
+    place = container["args"].index("--executor_class_path") + 1
+    container["args"][place] = name_utils.get_full_name(html_output.HtmlReportGenExecutor)

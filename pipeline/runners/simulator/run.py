@@ -15,7 +15,8 @@ from pipeline.runners.simulator.launch import launch_container
 from pipeline.runners.simulator.store import ArtifactStore, answer_queries, artifact_type
 
 STORE = "compiled.jsonl"  # in the task's folder
-_RESULTS = ("tfx.PushedModel", "tfx.TunerResults")  # types of what a pipeline is for
+_PAGE = "system.HTML"
+_RESULTS = ("tfx.PushedModel", "tfx.TunerResults", _PAGE)  # types of what a pipeline is for
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def run_compiled_pipeline(
       display: Shows the tasks.
 
     Returns:
-      The outputs of the task that pushed, or of a tuning's last task, by key.
+      The outputs of the task that pushed and of the one that drew the page, or of a tuning's last task, by key.
 
     Raises:
       QualityError: If the Evaluator did not bless the model.
@@ -58,7 +59,7 @@ def run_compiled_pipeline(
     """
     store = ArtifactStore(f"{place.paths.folder}/{STORE}")
     outputs: dict[str, dict[str, list[Artifact]]] = {}
-    last: dict[str, Artifact] = {}
+    results: dict[str, Artifact] = {}
     for task in compiled.order():
         display.started(task)
         clock = time.perf_counter()
@@ -73,9 +74,9 @@ def run_compiled_pipeline(
         if "container" in compiled.executor(task):
             store.add([artifact for found in outputs[task].values() for artifact in found])
         if any(artifact_type(one) in _RESULTS for found in outputs[task].values() for one in found):
-            last = {key: found[0] for key, found in outputs[task].items()}
+            results |= {key: found[0] for key, found in outputs[task].items()}
     _check_blessings(outputs)
-    return last
+    return results
 
 
 def _execute(
@@ -117,9 +118,10 @@ def _check_blessings(outputs: Mapping[str, Mapping[str, list[Artifact]]]) -> Non
       QualityError: If the Evaluator did not.
       SkewError: If the skew gate did not.
     """
-    for task, found in outputs.items():
-        for artifact in (one for artifacts in found.values() for one in artifacts):
-            metadata = artifact.get("metadata", {})
-            if metadata.get("blessed", 1) == 0:
-                kind = SkewError if artifact_type(artifact) == "tfx.InfraBlessing" else QualityError
-                raise kind(f"not pushed: {task} did not bless the model", hint=f"Outputs: {artifact['uri']}/..")
+    every = [(task, one) for task, found in outputs.items() for artifacts in found.values() for one in artifacts]
+    pages = [f"\nPage: {one['uri']}" for _, one in every if artifact_type(one) == _PAGE]
+    for task, artifact in every:
+        if artifact.get("metadata", {}).get("blessed", 1) == 0:
+            kind = SkewError if artifact_type(artifact) == "tfx.InfraBlessing" else QualityError
+            hint = f"Outputs: {artifact['uri']}/..{''.join(pages)}"
+            raise kind(f"not pushed: {task} did not bless the model", hint=hint)

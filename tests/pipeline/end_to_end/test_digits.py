@@ -39,6 +39,7 @@ COMPONENTS = [
     "Evaluator",
     "SkewGate",
     "Pusher",
+    "ReportGen",
 ]
 
 
@@ -123,7 +124,7 @@ def test_it_was_proved_before_it_was_pushed_and_can_be_again(digits: Digits, ske
 
 def test_it_prints_little_and_no_noise(digits: Digits) -> None:
     lines = [line for line in digits.outcome.out.partition("\n10 pictures that")[0].splitlines() if line]
-    expected = re.compile(r"^(log|done|data|training|quality|metrics|proof|pushed|plots|record|serve it) ")
+    expected = re.compile(r"^(log|done|data|training|quality|metrics|proof|pushed|plots|page|record|serve it) ")
     assert [line for line in lines if not expected.match(line)] == []
     assert digits.outcome.err == ""
     log = Path(digits.outcome.record["log"])
@@ -168,7 +169,7 @@ def test_a_worse_model_is_not_pushed(digits: Digits, skewless: Skewless) -> None
     assert f"accuracy {value:.4f} is worse than {before:.4f}" in worse.err
     assert worse.record["status"] == "not pushed" and worse.record["blessed"] is False
     assert len(digits.versions) == 1
-    expected = dict.fromkeys(COMPONENTS[:5], "cached") | dict.fromkeys(COMPONENTS[5:8], "executed")
+    expected = dict.fromkeys(COMPONENTS[:5], "cached") | dict.fromkeys([*COMPONENTS[5:8], "ReportGen"], "executed")
     assert worse.states() == expected
     assert worse.why("Trainer") == "train.epochs 12 -> 1"
     back = skewless("run", "digits", root=digits.root, task="digits")
@@ -180,7 +181,7 @@ def test_a_new_limit_reruns_the_evaluation_alone(digits: Digits, skewless: Skewl
     assert stricter.status == 4
     assert "below the limit 0.9990" in stricter.err and "--set evaluate.min_accuracy" in stricter.err
     executed = [name for name, state in stricter.states().items() if state == "executed"]
-    assert executed == ["Baseline", "Evaluator"]
+    assert executed == ["Baseline", "Evaluator", "ReportGen"]
 
 
 def test_back_to_the_first_model_serves_it_again(digits: Digits, skewless: Skewless) -> None:

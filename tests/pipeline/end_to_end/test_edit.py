@@ -29,13 +29,13 @@ def test_an_edit_reruns_what_depends_on_it(
         executed = [one["name"] for one in found if one["state"] == "executed"]
         return executed, {one["name"]: one["why"] for one in found}
 
-    assert len(run(source)[0]) == 9
+    assert len(run(source)[0]) == 10
     assert run(source.replace('"""uint8', '"""Pixels, uint8') + "\n# a comment\n")[0] == []
     edited = source.replace("keras.layers.Flatten(),", "keras.layers.Flatten(), keras.layers.Dropout(0.1),")
     executed, why = run(edited)
-    assert executed == ["Trainer", "Evaluator", "SkewGate", "Pusher"]
+    assert executed == ["Trainer", "Evaluator", "SkewGate", "Pusher", "ReportGen"]
     assert why["Trainer"] == "the code of model has changed"
     assert "new model" in why["Evaluator"] and "new baseline model" in why["Evaluator"]
     (data / "cats" / "0000.jpg").unlink()
     executed, why = run(edited)
-    assert len(executed) == 9 and why["ExampleGen"] == "the data have changed"
+    assert len(executed) == 10 and why["ExampleGen"] == "the data have changed"

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import json_format
-from kfp import components
+from kfp import components, dsl
 from kfp.pipeline_spec import pipeline_spec_pb2
+from tfx.utils import import_utils
 
+from components.review.html_output import HtmlReportGenExecutor
 from components.task.overrides import apply_settings
 from components.task.reference import TaskReference
 from data.errors import UsageError
@@ -194,6 +196,21 @@ def test_caching_is_on_or_off(vertex: dict[str, Any], kubeflow: dict[str, Any]) 
 def test_our_driver_looks_at_the_data(vertex: dict[str, Any]) -> None:
     driver = _container(vertex, "ExampleGen")["lifecycle"]["preCacheCheck"]
     assert driver["command"] == ["python", "-m", "components.prepare.example_gen_driver"] and "{{$}}" in driver["args"]
+
+
+@pytest.mark.parametrize("target", ["vertex", "kubeflow"])
+def test_the_page_is_an_artifact_that_the_console_shows(target: str, request: pytest.FixtureRequest) -> None:
+    """Its type is that of `Output[HTML]` in kfp; ReportGen's container knows this type, and names the file as URI."""
+    job = request.getfixturevalue(target)
+    outputs = job["pipelineSpec"]["components"]["ReportGen"]["outputDefinitions"]["artifacts"]
+    assert outputs["html"]["artifactType"] == {
+        "schemaTitle": dsl.HTML.schema_title,
+        "schemaVersion": dsl.HTML.schema_version,
+    }
+    container = _container(job, "ReportGen")
+    assert container["command"] == ["python", "-m", "components.review.html_output"]
+    path = container["args"][container["args"].index("--executor_class_path") + 1]
+    assert import_utils.import_class_by_path(path) is HtmlReportGenExecutor
 
 
 def test_labels_are_the_jobs() -> None:

@@ -32,7 +32,10 @@ from tests.exported import export_pictures
 from tests.pipeline.conftest import PROJECT
 
 DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
-ORDER = ["ExampleGen", "StatisticsGen", "SchemaGen", "Transform", "Trainer", "Evaluator", "SkewGate", "Pusher"]
+ORDER = [
+    *("ExampleGen", "StatisticsGen", "SchemaGen", "Transform", "Trainer"),
+    *("Evaluator", "SkewGate", "Pusher", "ReportGen"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -231,8 +234,10 @@ with printing_errors():
 @pytest.mark.parametrize(("title", "kind"), [("ModelBlessing", QualityError), ("InfraBlessing", SkewError)])
 def test_a_model_without_a_blessing_is_not_pushed(title: str, kind: type[SkewlessError]) -> None:
     blessing = {"uri": "/b", "type": {"instanceSchema": f"title: tfx.{title}\n"}, "metadata": {"blessed": 0.0}}
-    with pytest.raises(kind, match="not pushed: Gate did not bless the model"):
-        run._check_blessings({"Gate": {"blessing": [blessing]}})
+    page = {"uri": "/p/report.html", "type": {"schemaTitle": "system.HTML"}}
+    with pytest.raises(kind, match="not pushed: Gate did not bless the model") as caught:
+        run._check_blessings({"Gate": {"blessing": [blessing]}, "ReportGen": {"html": [page]}})
+    assert caught.value.hint == "Outputs: /b/..\nPage: /p/report.html"
 
 
 # The whole
@@ -248,8 +253,8 @@ def root(image: Image) -> Path:
         "skewless", "run", "digits", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=1"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.splitlines()
-    assert [line for line in lines if not re.match(r"(log|done|pushed|serve it) ", line)] == [] and done.stderr == ""
+    lines, expected = done.stdout.splitlines(), r"(log|done|pushed|page|serve it) "
+    assert [line for line in lines if not re.match(expected, line)] == [] and done.stderr == ""
     assert any("Baseline-model-resolver" in line and "nothing in earlier runs" in line for line in lines)
     return image.work / "root"
 
@@ -278,7 +283,38 @@ def test_a_compiled_file_runs_to_a_pushed_model(root: Path) -> None:
     (report,) = root.glob("digits/artifacts/*/*/Trainer/model_run/training.json")
     assert json.loads(report.read_text())["epochs"] == 1
     logs = {path.stem for path in root.glob("logs/*/*.log")}
-    assert {"ExampleGen", "Transform", "Trainer", "Evaluator", "SkewGate", "Pusher"} <= logs
+    assert {"ExampleGen", "Transform", "Trainer", "Evaluator", "SkewGate", "Pusher", "ReportGen"} <= logs
+
+
+def _page(artifact: dict[str, Any]) -> str:
+    """Return the page at an artifact's URI, which a console shows."""
+    assert artifact["uri"].endswith("/ReportGen/html/report.html")
+    return Path(artifact["uri"]).read_text()
+
+
+@pytest.mark.slow
+def test_the_page_is_at_its_artifacts_uri(root: Path) -> None:
+    (artifact,) = _left(root)["ReportGen"]["html"]
+    assert artifact["type"] == {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}
+    page = _page(artifact)
+    (version,) = (root / "digits" / "serving" / "digits").iterdir()
+    assert page.startswith("<!doctype html>") and f"version {version.name}" in page and "not pushed" not in page
+
+
+@pytest.mark.slow
+def test_a_rejected_model_gets_a_page(image: Image, root: Path, tmp_path: Path) -> None:
+    """The gate and the Pusher run on the platform, too, and leave a model alone that the Evaluator did not bless."""
+    spec, outputs = CompiledFile.load(str(image.work / "digits.json")), _left(root)
+    outputs["Evaluator"]["blessing"][0]["metadata"]["blessed"] = 0.0
+    place = run.RunLocation(Paths(str(tmp_path), "digits"), "2", str(tmp_path))
+    parameters = spec.parameters({"data": "/data"}, str(tmp_path))
+    for task in ("SkewGate", "Pusher", "ReportGen"):
+        inputs = spec.inputs(task, parameters, outputs)
+        outputs[task], _ = run._execute(spec, task, inputs, ArtifactStore(str(tmp_path / "store")), place)
+    assert outputs["SkewGate"]["blessing"][0]["metadata"]["blessed"] == 0.0
+    assert not (tmp_path / "digits" / "serving").exists()
+    page = _page(outputs["ReportGen"]["html"][0])
+    assert page.startswith("<!doctype html>") and "not pushed" in page
 
 
 @pytest.mark.slow
