@@ -45,14 +45,27 @@ def fill_pictures(inputs: ReviewInputs, pictures: Collection[Picture]) -> None:
       pictures: To be filled in; several may have the same source.
     """
     feature = inputs.task.feature
+    if isinstance(feature, Image):
+        fill_thumbnails(inputs.examples, inputs.task.evaluate.split, decoder_of(feature), pictures)
+
+
+def fill_thumbnails(
+    examples: str, split: str, decode: Callable[[tf.Tensor], tf.Tensor], pictures: Collection[Picture]
+) -> None:
+    """Fill in thumbnail and size of pictures, found by their source in one pass over a split.
+
+    Args:
+      examples: Folder of the Examples artifact.
+      split: Name of the split; one that is not there has no pictures.
+      decode: From a file to pixels, as `decoder_of` returns it.
+      pictures: To be filled in; several may have the same source.
+    """
     wanted: dict[str, list[Picture]] = {}
     for one in pictures:
         wanted.setdefault(one.source, []).append(one)
-    if not isinstance(feature, Image) or not wanted:
+    files = shard_paths(examples, Manifest.load(examples).splits.get(split, [])) if wanted else []
+    if not files:
         return
-    manifest = Manifest.load(inputs.examples)
-    files = shard_paths(inputs.examples, manifest.splits[inputs.task.evaluate.split])
-    decode = decoder_of(feature)
     spec = {IMAGE: tf.io.FixedLenFeature([], tf.string), "image/source": tf.io.FixedLenFeature([], tf.string, "")}
     for batch in tf.data.TFRecordDataset(files).batch(_BATCH):
         parsed = tf.io.parse_example(batch, spec)
