@@ -11,7 +11,7 @@ from components.review.held_out import fill_pictures
 from components.review.inputs import ReviewInputs
 from components.review.intervals import share
 from components.review.mistakes import worst_mistakes
-from components.review.record import EvaluationReview, Picture
+from components.review.record import EvaluationReview
 
 
 def review_evaluation(inputs: ReviewInputs) -> EvaluationReview | None:
@@ -24,7 +24,7 @@ def review_evaluation(inputs: ReviewInputs) -> EvaluationReview | None:
     if found is None:
         return None
     review = _of_names(Decisions(found, inputs.task.is_multi_label)) if found.names else _of_numbers(found)
-    fill_pictures(inputs, _pictures(review))
+    fill_pictures(inputs, review.all_pictures())
     return review
 
 
@@ -44,12 +44,3 @@ def _of_names(decisions: Decisions) -> EvaluationReview:
 
 def _of_numbers(found: Predictions) -> EvaluationReview:
     return EvaluationReview(len(found.sources))
-
-
-def _pictures(review: EvaluationReview) -> list[Picture]:
-    """Return all pictures of the review."""
-    found = [*review.mistakes, *review.label_errors, *review.unusual]
-    found += [picture for cell in review.confusion for picture in cell.pictures]
-    if review.change:
-        found += [*review.change.pictures_won, *review.change.pictures_lost]
-    return [*found, *(review.residuals.worst if review.residuals else ())]

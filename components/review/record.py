@@ -319,6 +319,14 @@ class EvaluationReview:
     change: Change | None = None
     residuals: Residuals | None = None
 
+    def all_pictures(self) -> list[Picture]:
+        """Return the examples of all parts."""
+        found = [*self.mistakes, *self.label_errors, *self.unusual]
+        found += [picture for cell in self.confusion for picture in cell.pictures]
+        if self.change:
+            found += [*self.change.pictures_won, *self.change.pictures_lost]
+        return [*found, *(self.residuals.worst if self.residuals else ())]
+
 
 # The proof
 
