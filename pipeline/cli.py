@@ -409,6 +409,44 @@ def predict_command(files: tuple[str, ...], **options: Any) -> None:
     sys.exit(predict_files(PredictOptions(files, **options)))
 
 
+@cli.command("report")
+@click.argument("task")
+@root_option
+@click.option("--run", default="", metavar="RUN", help="Run to draw. [default: the latest]")
+@click.option("--against", default="", metavar="RUN", help="Compare with this run.")
+@click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open the page in the browser.")
+@click.option(
+    "-o", "--output", default="", metavar="FILE", help="File to write. [default: report.html in the run's folder]"
+)
+def report_command(task: str, root: str, run: str, against: str, opens: bool, output: str) -> None:
+    """Draw the page of a run of TASK again, or of what two runs differ in; open it, and print its path.
+
+    RUN is the id of a run, the beginning of one, `previous`, or the path of a run.json. `skewless runs` lists them. Of
+    a run of an earlier version of Skewless the page has what that run recorded.
+    """
+    from pipeline.commands.report import ReportOptions, draw_report
+
+    draw_report(Paths(root, task_name(task, root)), ReportOptions(run, against, opens, output))
+
+
+@cli.command("runs")
+@click.argument("task")
+@root_option
+@click.option("--sort", default="when", show_default=True, metavar="KEY", help="Column, setting or metric to sort by.")
+@click.option("--reverse", "is_reversed", is_flag=True, help="Turn the order around.")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Metric to show; repeat it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line and run.")
+def runs_command(task: str, root: str, **options: Any) -> None:
+    """List the runs of TASK with their metrics and the settings that differ, and what changed from run to run.
+
+    The newest run or the largest value comes first. A metric is named as in the limits of a task (auc, recall/rose,
+    accuracy@image/format=PNG), or as in the training (val_loss).
+    """
+    from pipeline.commands.runs import ListOptions, show_runs
+
+    show_runs(Paths(root, task_name(task, root)), ListOptions(**options))
+
+
 @cli.command("skew")
 @click.argument("task", required=False)
 @root_option

@@ -17,10 +17,8 @@ import tensorflow as tf
 from data.errors import UsageError
 from data.files.atomic import write_aside
 from data.ingest.manifest import Manifest
+from pipeline.report.run_files import SCHEMA
 from serving.parity.report import SkewReport
-
-SCHEMA = 1
-"""Version of the fields below. Raise it if a field changes its meaning or disappears, not if one is added."""
 
 _Part = TypeVar("_Part")
 
@@ -295,10 +293,9 @@ def read_record(file: str) -> RunRecord:
     Raises:
       UsageError: If a newer version of Skewless wrote the file, or if it holds no record of a run.
     """
-    with tf.io.gfile.GFile(file) as content:
-        text = content.read()
     try:
-        found = json.loads(text)
+        with tf.io.gfile.GFile(file) as content:
+            found = json.loads(content.read())
         schema = int(found.get("schema", SCHEMA))
         record = RunRecord.from_json(found) if schema <= SCHEMA else None
     except (AttributeError, KeyError, TypeError, ValueError) as error:

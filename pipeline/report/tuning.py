@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich import box
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.tuning.record import FILE, TrialRecord, TuningRecord
+from pipeline.report.short_names import short_names
 
 SHOWN = 10  # trials in the table
 
@@ -63,12 +64,6 @@ def best_trials(record: TuningRecord) -> Table:
         style = "green" if place == 0 else ""
         table.add_row(str(one.number), f"{one.score:.4f}", *cells, str(one.epochs), f"{one.seconds:.1f}", style=style)
     return table
-
-
-def short_names(names: Sequence[str]) -> list[str]:
-    """Return the last part of each dotted name, or the whole name if others have the same last part."""
-    last = [name.rpartition(".")[2] for name in names]
-    return [one if last.count(one) == 1 else name for one, name in zip(last, names, strict=True)]
 
 
 def describe_failure(trial: TrialRecord) -> str:

@@ -15,7 +15,6 @@ from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
 
 from components.process_errors import last_raised
-from components.review.report_gen import PAGE
 from components.task.reference import TaskReference
 from components.task.task import Task
 from components.task.train_config import Train
@@ -28,6 +27,7 @@ from pipeline.report import plots
 from pipeline.report.display import Display
 from pipeline.report.page.render import draw_run
 from pipeline.report.record import RunRecord
+from pipeline.report.run_files import LOCK, PAGE
 from pipeline.runners import beam
 from pipeline.runners.local import dag_runner, storage
 from pipeline.runners.local.data_folder import check_data_folder, resolve_data_folder
@@ -205,7 +205,7 @@ def _lock(paths: Paths) -> Iterator[None]:
       UsageError: If another run holds it.
     """
     os.makedirs(paths.local_folder, exist_ok=True)
-    with open(os.path.join(paths.local_folder, ".lock"), "w") as file:
+    with open(os.path.join(paths.local_folder, LOCK), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -15,7 +15,8 @@ from rich.console import Console
 from components.tuning.record import FAILED, TrialRecord, TuningRecord
 from pipeline.commands.run import RunOptions
 from pipeline.commands.tune import run_command
-from pipeline.report.tuning import print_tuning, short_names
+from pipeline.report.short_names import short_names
+from pipeline.report.tuning import print_tuning
 from pipeline.report.tuning_plot import draw_tuning, write_tuning_plot
 
 OVER = {"train.learning_rate": "1e-4..1e-1:log", "train.optimizer": "adam,sgd(momentum=0.9, nesterov=True)"}
