@@ -19,7 +19,7 @@ from data.files.atomic import write_aside
 from data.input.reader import ReadConfig
 
 AUGMENTATION = "augmentation.png"
-PICTURES, STEPS = 6, 5
+PICTURES, STEPS = 9, 5
 SIDE = 128  # pixels of the longer side of a picture in the grid
 _GAP, _LINE = 6, 14  # pixels; a line of text
 _LEAST = 0.01  # share of a label that is worth a line

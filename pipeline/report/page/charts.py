@@ -7,7 +7,7 @@ and dashes are in `style.css`, for light and dark.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
@@ -48,6 +48,7 @@ class Series:
       ys: The same number; NaN leaves a gap.
       style: 0, 1, 2 ...: colour and dash.
       marks: Points (x, y) to emphasize.
+      is_step: Whether the value stays the same from halfway before a point to halfway after it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Series:
     ys: Sequence[float]
     style: int = 0
     marks: Sequence[tuple[float, float]] = field(default_factory=list)
+    is_step: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def line_chart(
     up = _scale(ys, y_range, log=y_log and min(ys, default=0) > 0, room=0.06)
     inner = [element("line", x1=0, y1=_UNITS, x2=_UNITS, y2=0, class_="diagonal")] if diagonal else []
     inner += [line for one in series for line in _lines(one, across, up)]
-    marks = [_rule(rule, across) for rule in rules]
+    marks = [_rule(rule, across, place) for place, rule in enumerate(rules)]
     marks += [dot for one in series for dot in _dots(one, across, up)]
     body = join_elements([_stretched(inner), *marks])
     places = across.ticks()
@@ -322,13 +324,22 @@ def _stretched(inner: Sequence[Markup]) -> Markup:
 def _lines(series: Series, across: _Scale, up: _Scale) -> list[Markup]:
     """Return a polyline for each stretch of a series without NaN."""
     parts: list[list[str]] = [[]]
-    for x, y in zip(series.xs, series.ys, strict=True):
+    for x, y in _corners(series) if series.is_step else zip(series.xs, series.ys, strict=True):
         if math.isfinite(y):
             parts[-1].append(f"{_UNITS * across.share(x):.4g},{_UNITS * (1 - up.share(y)):.4g}")
         elif parts[-1]:
             parts.append([])
     style = f"line line-{series.style % STYLES}"
     return [element("polyline", points=" ".join(part), class_=style) for part in parts if len(part) > 1]
+
+
+def _corners(series: Series) -> Iterator[tuple[float, float]]:
+    """Yield the points of a line that has steps halfway between the values."""
+    xs = [*series.xs[:1], *((one + other) / 2 for one, other in zip(series.xs, series.xs[1:], strict=False))]
+    ends = [*xs[1:], *series.xs[-1:]]
+    for start, end, y in zip(xs, ends, series.ys, strict=True):
+        yield start, y
+        yield end, y
 
 
 def _dots(series: Series, across: _Scale, up: _Scale) -> list[Markup]:
@@ -349,13 +360,13 @@ def _dots(series: Series, across: _Scale, up: _Scale) -> list[Markup]:
     ]
 
 
-def _rule(rule: Rule, across: _Scale) -> Markup:
+def _rule(rule: Rule, across: _Scale, place: int) -> Markup:
+    """Return a vertical line with its word at the top, each in a line of its own."""
     share = across.share(rule.x)
-    anchor = "rule-end" if share > 0.6 else "rule-start"
+    side, shift = ("rule-end", -5) if share > 0.6 else ("rule-start", 5)
     line = element("line", x1=_at(share), x2=_at(share), y1="0", y2="100%", class_="rule")
-    return line + element(
-        "text", rule.text, x=_at(share), y="0", dy="12", dx=-5 if share > 0.6 else 5, class_=f"rule-text {anchor}"
-    )
+    down = 12 + 14 * place
+    return line + element("text", rule.text, x=_at(share), y="0", dy=down, dx=shift, class_=f"rule-text {side}")
 
 
 def _bar(bar: Bar, scale: _Scale) -> Markup:
