@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from components.release.predictions import Predictions
 from components.review.decisions import Decisions
 from components.review.intervals import mean_difference, paired_difference
-from components.review.record import Change, Interval, Picture
+from components.review.record import Change, Picture
+from components.review.regression import errors_of, picture_of_number
 
 SHOWN = 24  # pictures won, and pictures lost
 
@@ -40,23 +42,21 @@ def change_of(decisions: Decisions) -> Change | None:
     )
 
 
-def change_of_numbers(found: Predictions, picture: Callable[[int], Picture]) -> Change | None:
+def change_of_numbers(found: Predictions) -> Change | None:
     """Return what changed in the squared errors; None without a baseline, or if a number is not finite.
 
     Args:
       found: The answers of the candidate and the baseline.
-      picture: Returns an example as it is shown.
     """
     if found.before is None:
         return None
-    labels = found.numbers.astype(np.float64)
-    now, before = (np.square(one[:, 0].astype(np.float64) - labels) for one in (found.scores, found.before))
-    difference: Interval | None = mean_difference(now - before)
+    now, before = (np.square(errors_of(one, found.numbers)) for one in (found.scores, found.before))
+    difference = mean_difference(now - before)
     if difference is None:
         return None
     closer, farther = now < before, now > before
     counts = int(closer.sum()), int(farther.sum()), 0, int((now == before).sum())
-    moved = np.abs(now - before)
+    moved, picture = np.abs(now - before), functools.partial(picture_of_number, found)
     return Change(*counts, difference, _most(closer, moved, picture), _most(farther, moved, picture))
 
 

@@ -192,7 +192,7 @@ class TrainedModel:
         models = [task.model(task.feature, classes)]
         if task.train.mixed_precision:
             models.append(build_as_trained(task, classes))
-        _load_weights(models, path)
+        load_weights(models, path)
         model, *mixed = [with_probabilities(one, task) for one in models]
         return model, mixed[0] if mixed else None
 
@@ -201,7 +201,16 @@ class TrainedModel:
         return class_scores(output) if self.task.is_classification else output
 
 
-def _load_weights(models: Sequence[keras.Model], path: str) -> None:
+def load_weights(models: Sequence[keras.Model], path: str) -> None:
+    """Load the weights that `keep_weights` wrote.
+
+    Args:
+      models: Of the task, each with the same weights.
+      path: Of the file, local or remote.
+
+    Raises:
+      DataError: If there are no weights, or they do not fit the task's model.
+    """
     with tempfile.TemporaryDirectory() as local:
         file = os.path.join(local, WEIGHTS)
         try:
