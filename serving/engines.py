@@ -69,13 +69,13 @@ def choose_engine(engine: EngineName, name: str, base: str, options: ServeOption
     program = installed_binary() if engine in ("auto", "binary") else None
     if program:
         about = f"{program} ({_reason(engine, 'found on PATH')}); it listens on all addresses"
-        return Engine(_binary(program, name, base, options), about)
+        return Engine(binary_command(program, name, base, options), about)
     if engine == "binary":
         raise ServingError(f"{BINARY} is not on PATH", hint="Install it, or serve with --engine embedded.")
     docker, version = shutil.which("docker"), _docker_version()
     if docker and version:
         reason = _reason(engine, f"{BINARY} is not on PATH; Docker {version} is running")
-        return Engine(_docker(docker, name, base, options), f"{IMAGE} in Docker ({reason})")
+        return Engine(docker_command(docker, name, base, options), f"{IMAGE} in Docker ({reason})")
     missing = "no Docker engine is running" if docker else "docker is not on PATH"
     if engine == "docker":
         raise ServingError(missing, hint="`docker info` shows why. Or serve with --engine embedded.")
@@ -104,16 +104,30 @@ def _embedded(name: str, base: str, options: ServeOptions) -> tuple[str, ...]:
     return (*command, f"--model_name={name}", f"--model_base_path={base}", *options.flags)
 
 
-def _binary(program: str, name: str, base: str, options: ServeOptions) -> tuple[str, ...]:
+def binary_command(program: str, name: str, base: str, options: ServeOptions) -> tuple[str, ...]:
+    """Return the command line of TensorFlow Serving's program.
+
+    Args:
+      program: Name or path of the program.
+      name: Name under which to serve the model.
+      base: Absolute path, or URI, of the folder that holds the model's versions.
+      options: Ports, address and flags.
+    """
     # For TensorFlow Serving, port 0 means no gRPC.
     command = [program, f"--port={options.port or free_port(options.bind)}", f"--rest_api_port={options.rest_port}"]
     return (*command, f"--model_name={name}", f"--model_base_path={base}", *options.flags)
 
 
-def _docker(docker: str, name: str, base: str, options: ServeOptions) -> tuple[str, ...]:
+def docker_command(docker: str, name: str, base: str, options: ServeOptions) -> tuple[str, ...]:
     """Return Docker's command line.
 
     The image's entry point reads the ports and the path from the environment. Of a repeated flag, the last one counts.
+
+    Args:
+      docker: Name or path of Docker's program.
+      name: Name under which to serve the model.
+      base: Absolute path, or URI, of the folder that holds the model's versions.
+      options: Ports, address and flags.
     """
     host = f"[{options.bind}]" if ":" in options.bind else options.bind
     # The entry point is a shell, which ignores SIGTERM as the first process of a container: hence --init.

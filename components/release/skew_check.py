@@ -7,7 +7,7 @@ import io
 import json
 import posixpath
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,15 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.prepare.schema import classes_of, read_schema
+from components.release.client_pictures import ChangedAnswer, measure_client_skew, write_changed
+from components.release.record_labels import expected_label, read_text, read_texts
 from components.task.task import Task
 from components.training.trained_model import TrainedAnswers, TrainedModel
 from data.files.atomic import write_aside
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_paths
 from data.input import probe_sample
-from data.names import from_bytes, printable
+from data.input.probe_sample import Probe
 from data.spec import LABEL, Image
 from serving.diagnosis.diagnose import diagnose
 from serving.diagnosis.model import diagnose_weights
@@ -30,8 +32,7 @@ from serving.engines import installed_binary
 from serving.export import label_file
 from serving.graph import checks
 from serving.graph.checks import Finding
-from serving.parity import client_skew, compare, mixed_precision, proof, routes
-from serving.parity.client_skew import ClientSkewCost
+from serving.parity import compare, mixed_precision, proof, routes
 from serving.parity.compare import Answers, Comparison
 from serving.parity.live_server import start_live_server
 from serving.parity.report import EMBEDDED, Diagnosis, SkewReport
@@ -89,7 +90,7 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
             progress("looking for the cause")
             diagnosis = diagnose(difference, trained.function())
             probe = probes[diagnosis.record]
-            source = _text(probe.record, "image/source")
+            source = read_text(probe.record, "image/source")
             return dataclasses.replace(diagnosis, route=difference.served.route, why=probe.reason, source=source)
 
         sample = proof.Sample(records, task.feature.name, [reference, *again])
@@ -108,11 +109,13 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
         is_multi_label=task.is_multi_label,
     )
     has_classes = len(classes) > 1 or task.is_multi_label
+    changed: list[ChangedAnswer] = []
     if isinstance(task.feature, Image) and has_classes and task.gate.pictures:
         progress("measuring client skew")
-        report.client_skew = _client_skew(task, trained, files, manifest.examples(task.evaluate.split))
+        report.client_skew, changed = measure_client_skew(task, trained, files, manifest.examples(task.evaluate.split))
     report.seconds = round(time.perf_counter() - started, 2)
-    _write(folder, report, records, reference)
+    write_changed(folder, changed)
+    _write(folder, report, probes, reference)
     return report
 
 
@@ -161,8 +164,8 @@ def _label_findings(
       transformed: What the TransformGraph makes of each record's label; empty for numbers.
     """
     for record, found in zip(records, transformed, strict=False):
-        names = _texts(record, LABEL)
-        expected = _expected_label(trained, names)
+        names = read_texts(record, LABEL)
+        expected = expected_label(trained, names)
         if found == expected:
             continue
         if isinstance(found, Sequence) and isinstance(expected, list):
@@ -176,49 +179,20 @@ def _label_findings(
     return []
 
 
-def _expected_label(trained: TrainedModel, names: Sequence[str]) -> int | list[int]:
-    """Return the index of a record's class, -1 if the model lacks it; for several labels a 0 or 1 for each name."""
-    if trained.task.is_multi_label:
-        return [int(name in names) for name in trained.classes]
-    name = "".join(names)
-    return trained.classes.index(name) if name in trained.classes else -1
-
-
-def _client_skew(task: Task, trained: TrainedModel, files: Sequence[str], examples: int) -> list[ClientSkewCost]:
-    """Measure client skew on evaluation images at even distances, so that every class has its share."""
-    step = max(1, -(-examples // task.gate.pictures))
-    records = list(tf.data.TFRecordDataset(list(files)).shard(step, 0).as_numpy_iterator())
-    contents = [
-        tf.train.Example.FromString(record).features.feature[task.feature.name].bytes_list.value[0]
-        for record in records
-    ]
-    labels: list[Any] = [_expected_label(trained, _texts(record, LABEL)) for record in records]
-    assert isinstance(task.feature, Image)
-    pixels = trained.pixels(contents)
-    return client_skew.client_skew_costs(contents, labels, task.feature, pixels, trained.score, trained.thresholds)
-
-
-def _text(record: bytes, name: str) -> str:
-    """Return a feature's first text; empty if the record has none."""
-    return next(iter(_texts(record, name)), "")
-
-
-def _texts(record: bytes, name: str) -> list[str]:
-    """Return a feature's texts."""
-    values = tf.train.Example.FromString(record).features.feature[name].bytes_list.value
-    return [printable(from_bytes(value)) for value in values]
-
-
-def _write(folder: str, report: SkewReport, records: Sequence[bytes], reference: Answers) -> None:
+def _write(folder: str, report: SkewReport, probes: Sequence[Probe], reference: Answers) -> None:
     """Write the report, the sample and training's answers; the report last, as readers look for it."""
     tf.io.gfile.makedirs(folder)
     with tf.io.TFRecordWriter(posixpath.join(folder, SAMPLE)) as writer:
-        for record in records:
-            writer.write(record)
+        for probe in probes:
+            writer.write(probe.record)
     content = io.BytesIO()
     names = np.empty((0, 0)) if reference.classes is None else np.vectorize(bytes.decode)(reference.classes)
     limits = {} if reference.thresholds is None else {"thresholds": reference.thresholds}
-    np.savez_compressed(content, scores=reference.scores, classes=names, **limits)
+    unknown = (float("nan"),) * len(probes)
+    differences = np.array([route.rows or unknown for route in report.routes], np.float64)
+    reasons = np.array([probe.reason for probe in probes])
+    facts = {"classes": names, "reasons": reasons, "differences": differences, **limits}
+    np.savez_compressed(content, scores=reference.scores, **facts)
     with tf.io.gfile.GFile(posixpath.join(folder, ANSWERS), "wb") as file:
         file.write(content.getvalue())
     write_aside(posixpath.join(folder, REPORT), json.dumps(report.to_json(), indent=1))
@@ -228,6 +202,33 @@ def read_report(folder: str) -> SkewReport:
     """Read the report that `check_skew` wrote to a folder."""
     with tf.io.gfile.GFile(posixpath.join(folder, REPORT)) as file:
         return SkewReport.from_json(json.load(file))
+
+
+@dataclass(frozen=True)
+class ProvedSample:
+    """The records that the gate sent down every route, and what it found.
+
+    Attributes:
+      records: N serialized tf.Examples.
+      answers: Training's answers to them.
+      reasons: Why each record is in the sample, N texts; empty in a folder of an earlier version.
+      differences: Largest difference of a score by route of the report and record, float64 [routes, N], NaN for a route
+        that could not be compared; [0, N] in a folder of an earlier version.
+    """
+
+    records: list[bytes]
+    answers: Answers
+    reasons: list[str]
+    differences: npt.NDArray[np.float64]
+
+
+def read_sample(folder: str) -> ProvedSample:
+    """Read the records that `check_skew` wrote to a folder, with what it found on each."""
+    records = list(tf.data.TFRecordDataset(posixpath.join(folder, SAMPLE)).as_numpy_iterator())
+    arrays = _read_arrays(folder)
+    reasons = arrays["reasons"].tolist() if "reasons" in arrays else []
+    differences = arrays["differences"] if "differences" in arrays else np.zeros((0, len(records)))
+    return ProvedSample(records, _answers_of(arrays, read_report(folder).reference), reasons, differences)
 
 
 def check_pushed(folder: str, pushed: str) -> Comparison:
@@ -242,15 +243,18 @@ def check_pushed(folder: str, pushed: str) -> Comparison:
     model = routes.LoadedModel(pushed)
     answers = model.default(routes.feature_values(records, report.feature, model.input.dtype), len(records))
     return compare.compare_answers(
-        _read_answers(folder, report.reference),
+        _answers_of(_read_arrays(folder), report.reference),
         dataclasses.replace(answers, route="the pushed version"),
         report.tolerance,
     )
 
 
-def _read_answers(folder: str, route: str) -> Answers:
+def _read_arrays(folder: str) -> Mapping[str, npt.NDArray[Any]]:
     with tf.io.gfile.GFile(posixpath.join(folder, ANSWERS), "rb") as file:
-        arrays = np.load(io.BytesIO(file.read()))
+        return dict(np.load(io.BytesIO(file.read())))
+
+
+def _answers_of(arrays: Mapping[str, npt.NDArray[Any]], route: str) -> Answers:
     names: npt.NDArray[Any] | None = arrays["classes"]
     names = np.char.encode(names, "utf-8").astype(object) if names is not None and names.size else None
     return Answers(route, arrays["scores"], names, arrays.get("thresholds"))

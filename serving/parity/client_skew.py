@@ -74,6 +74,41 @@ class ClientSkewCost:
 
 
 @dataclass(frozen=True)
+class Flip:
+    """A picture whose answer a client changes.
+
+    Attributes:
+      row: Index of the picture.
+      sent: Pixels that the client sends, uint8 [height, width, channels]; None if it cannot read the file.
+      served: Pixels that the model wants, of the same shape.
+      scores: Scores of `sent`, float [C]; None if there is none.
+      scores_served: Scores of `served`, float [C].
+    """
+
+    row: int
+    sent: Array | None
+    served: Array
+    scores: Array | None
+    scores_served: Array
+
+
+@dataclass(frozen=True)
+class MeasuredClient:
+    """What was measured of a client.
+
+    Attributes:
+      client: The client.
+      cost: The cost of its preprocessing.
+      flip: The picture that shows it best; None if no answer changes. Best is a picture that the client can read and
+        that is served right, and of these the one with the largest change of a score.
+    """
+
+    client: ClientRecipe
+    cost: ClientSkewCost
+    flip: Flip | None
+
+
+@dataclass(frozen=True)
 class _Served:
     """What is served for the images.
 
@@ -99,15 +134,22 @@ class _Served:
     def accuracy(self, answers: Array) -> float | None:
         return None if self.truth is None else float((answers == self.truth).all(axis=1).mean())
 
+    def is_right(self) -> Array:
+        """Return whether each served answer is right, bool [N]; all False without labels."""
+        if self.truth is None:
+            return np.zeros(len(self.scores), bool)
+        right: Array = (self.answers(self.scores) == self.truth).all(axis=1)
+        return right
 
-def client_skew_costs(
+
+def measure_clients(
     contents: Sequence[bytes],
     labels: Sequence[int] | Sequence[Sequence[int]] | None,
     spec: Image,
     pixels: Array,
     score: Score,
     thresholds: Sequence[float] = (),
-) -> list[ClientSkewCost]:
+) -> list[MeasuredClient]:
     """Compare the predictions that each of `CLIENTS` that applies would get with the served ones.
 
     An image that a client cannot read counts as flipped and as wrong.
@@ -133,7 +175,7 @@ def client_skew_costs(
     served = _Served(pixels, scores, truth, np.asarray(thresholds, np.float32) if len(thresholds) else None)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the GIL
         return [
-            _cost(client, _prepare_all(pool, client, contents, spec, pixels), served, score)
+            _measure(client, _prepare_all(pool, client, contents, spec, pixels), served, score)
             for client in CLIENTS
             if client.applies(spec)
         ]
@@ -153,7 +195,7 @@ def _prepare(client: ClientRecipe, contents: bytes, spec: Image, served: Array) 
         return None
 
 
-def _cost(client: ClientRecipe, prepared: Sequence[Array | None], served: _Served, score: Score) -> ClientSkewCost:
+def _measure(client: ClientRecipe, prepared: Sequence[Array | None], served: _Served, score: Score) -> MeasuredClient:
     changed = {
         row: pixels
         for row, pixels in enumerate(prepared)
@@ -162,15 +204,23 @@ def _cost(client: ClientRecipe, prepared: Sequence[Array | None], served: _Serve
     answers_served = served.answers(served.scores)
     answers = answers_served.copy()
     answers[[pixels is None for pixels in prepared]] = -1  # no answer
-    largest = 0.0
+    scores = served.scores.copy()
     if changed:
         rows = list(changed)
-        scores = np.asarray(score(np.stack(list(changed.values()))))
-        answers[rows] = served.answers(scores)
-        largest = float(np.abs(scores.astype(np.float64) - served.scores[rows]).max())
-    flipped = int((answers != answers_served).any(axis=1).sum())
+        scores[rows] = np.asarray(score(np.stack(list(changed.values()))))
+        answers[rows] = served.answers(scores[rows])
+    changes = np.abs(scores.astype(np.float64) - served.scores).max(axis=1)
+    flipped = np.flatnonzero((answers != answers_served).any(axis=1))
     accuracy, accuracy_served = served.accuracy(answers), served.accuracy(answers_served)
-    return ClientSkewCost(client.name, len(prepared), flipped, accuracy, accuracy_served, largest)
+    largest = float(changes.max())
+    cost = ClientSkewCost(client.name, len(prepared), len(flipped), accuracy, accuracy_served, largest)
+    if not len(flipped):
+        return MeasuredClient(client, cost, None)
+    is_right = served.is_right()
+    best = max(flipped, key=lambda row: (prepared[row] is not None, is_right[row], changes[row]))
+    sent = prepared[best]
+    theirs = None if sent is None else scores[best]
+    return MeasuredClient(client, cost, Flip(int(best), sent, served.pixels[best], theirs, served.scores[best]))
 
 
 def _open(contents: bytes, spec: Image) -> Pil.Image:

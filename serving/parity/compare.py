@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Comparison:
       names_agree: Whether the class names and their order are equal.
       tolerance: Largest difference of a score that counts as equal.
       fault: Difference in one line; empty if the routes agree.
+      rows: Largest difference of a score in each record, N numbers; empty if they cannot be compared. Not in JSON.
     """
 
     route: str
@@ -62,10 +63,13 @@ class Comparison:
     names_agree: bool
     tolerance: float
     fault: str
+    rows: tuple[float, ...] = field(default=(), compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as a JSON object; an infinite `largest` becomes null, as JSON has no infinity."""
-        return dataclasses.asdict(self) | {"largest": self.largest if np.isfinite(self.largest) else None}
+        found = dataclasses.asdict(self) | {"largest": self.largest if np.isfinite(self.largest) else None}
+        del found["rows"]
+        return found
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Comparison:
@@ -101,14 +105,16 @@ def compare_answers(reference: Answers, other: Answers, allowed: float) -> Compa
       other: Answers to check.
       allowed: Largest difference of a score that counts as equal.
     """
+    rows: tuple[float, ...] = ()
 
     def result(largest: float, record: int, flipped: int, names_agree: bool, fault: str) -> Comparison:
-        return Comparison(other.route, reference.route, largest, record, flipped, names_agree, allowed, fault)
+        return Comparison(other.route, reference.route, largest, record, flipped, names_agree, allowed, fault, rows)
 
     if other.scores.shape != reference.scores.shape:
         shapes = f"{list(other.scores.shape)}, expected {list(reference.scores.shape)} as in {reference.route}"
         return result(float("inf"), 0, 0, False, f"the shape of the scores is {shapes}")
     largest, record = _largest(reference.scores, other.scores)
+    rows = tuple(score_differences(reference.scores, other.scores).tolist())
     differing = _first_differing_names(reference.classes, other.classes)
     if differing is not None:
         return result(largest, differing, 0, False, _describe_names(reference, other, differing))

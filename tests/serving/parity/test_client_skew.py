@@ -13,7 +13,7 @@ from PIL import ImageOps
 
 from data.images import ops
 from data.spec import Image
-from serving.parity.client_skew import CLIENTS, ClientSkewCost, client_skew_costs
+from serving.parity.client_skew import CLIENTS, ClientSkewCost, MeasuredClient, measure_clients
 
 SPEC = Image(9, 14)
 BY_NAME = {client.name: client for client in CLIENTS}
@@ -32,7 +32,12 @@ def sent(name: str, contents: bytes, spec: Image) -> np.ndarray:
 
 
 def costs_of(contents: list[bytes], labels, spec: Image, score) -> list[ClientSkewCost]:
-    return client_skew_costs(contents, labels, spec, np.stack([served(one, spec) for one in contents]), score)
+    return [one.cost for one in measured(contents, labels, spec, score)]
+
+
+def measured(contents: list[bytes], labels, spec: Image, score, thresholds=()) -> list[MeasuredClient]:
+    pixels = np.stack([served(one, spec) for one in contents])
+    return measure_clients(contents, labels, spec, pixels, score, thresholds)
 
 
 def of(costs: list[ClientSkewCost], name: str) -> ClientSkewCost:
@@ -232,8 +237,7 @@ def test_costs_of_several_labels_by_hand(encode):
     contents = [flat(encode, *colour) for colour in ((200, 30), (200, 200), (60, 60), (90, 20), (10, 110))]
     limits = [100 / 255, 50 / 255]
     truth = [[1, 0], [1, 1], [1, 1], [0, 0], [0, 1]]  # served: the third is without red, the others are right
-    costs = client_skew_costs(contents, truth, SPEC, np.stack(list(map(served, contents))), red_or_blue, limits)
-    for cost in costs:
+    for cost in [one.cost for one in measured(contents, truth, SPEC, red_or_blue, limits)]:
         # BGR: (30, 200) is blue, both stay both, (60, 60) stays blue, (20, 90) becomes blue, (110, 10) becomes red.
         flipped, accuracy = (3, 1 / 5) if cost.client == "BGR" else (0, 4 / 5)
         assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (flipped, pytest.approx(accuracy), 4 / 5)
@@ -241,8 +245,7 @@ def test_costs_of_several_labels_by_hand(encode):
 
 def test_one_label_alone_flips_at_its_threshold(encode):
     contents = [flat(encode, 200, 30), flat(encode, 20, 200), flat(encode, 10, 20)]
-    pixels = np.stack(list(map(served, contents)))
-    cost = of(client_skew_costs(contents, [[1], [0], [1]], SPEC, pixels, one_red, [0.5]), "BGR")
+    cost = of([one.cost for one in measured(contents, [[1], [0], [1]], SPEC, one_red, [0.5])], "BGR")
     assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (2, 0.0, pytest.approx(2 / 3))
 
 
@@ -260,8 +263,7 @@ def test_exact_match_is_scikit_learns(smooth, encode):
 
     by_us = labels([served(one) for one in contents])
     by_pil = labels([np.asarray(opened(one).resize((14, 9), Pil.Resampling.NEAREST)) for one in contents])
-    pixels = np.stack([served(one) for one in contents])
-    cost = of(client_skew_costs(contents, truth.tolist(), SPEC, pixels, score, limits), "PIL nearest")
+    cost = of([one.cost for one in measured(contents, truth.tolist(), SPEC, score, limits)], "PIL nearest")
     assert cost.accuracy_served == pytest.approx(metrics.accuracy_score(truth, by_us))
     assert cost.accuracy == pytest.approx(metrics.accuracy_score(truth, by_pil))
     assert cost.flipped == (by_us != by_pil).any(axis=1).sum() > 0
@@ -270,9 +272,44 @@ def test_exact_match_is_scikit_learns(smooth, encode):
 def test_what_a_client_cannot_read_has_no_labels_and_is_wrong(encode):
     sound = encode(np.full((6, 8, 3), (9, 0, 1), np.uint8), "PNG")
     broken = sound[:33] + b"\x00\x00\x00\x01gAMAx\x00\x00\x00\x00" + sound[33:]
-    costs = client_skew_costs([broken], [[0]], SPEC, served(broken)[np.newaxis], one_red, [0.5])
-    cost = of(costs, "PIL nearest")
+    cost = of([one.cost for one in measured([broken], [[0]], SPEC, one_red, [0.5])], "PIL nearest")
     assert (cost.flipped, cost.accuracy, cost.accuracy_served) == (1, 0.0, 1.0)
+
+
+def flip_of(found: list[MeasuredClient], name: str):
+    (one,) = [one for one in found if one.client.name == name]
+    return one.flip
+
+
+def test_the_picture_kept_of_a_client_is_served_right_and_changes_most(encode):
+    """All four change with BGR; the last is served wrong, and of the others the third changes most."""
+    contents = [flat(encode, *colour) for colour in ((120, 90), (90, 200), (230, 20), (0, 255))]
+    found = measured(contents, [0, 1, 0, 0], SPEC, red_or_blue)
+    flip = flip_of(found, "BGR")
+    assert flip.row == 2
+    np.testing.assert_array_equal(flip.served, np.full(SPEC.shape, (230, 0, 20), np.uint8))
+    np.testing.assert_array_equal(flip.sent, np.full(SPEC.shape, (20, 0, 230), np.uint8))
+    np.testing.assert_allclose(flip.scores_served, [230 / 255, 20 / 255])
+    np.testing.assert_allclose(flip.scores, [20 / 255, 230 / 255])
+    assert flip_of(measured(contents, None, SPEC, red_or_blue), "BGR").row == 3
+    assert all(one.flip is None for one in found if one.client.name != "BGR")
+
+
+def test_the_picture_kept_is_one_that_the_client_can_read_if_there_is_one(smooth, encode):
+    wide = encode(smooth(1), "JPEG")
+    sound = encode(np.full((6, 8, 3), (9, 0, 1), np.uint8), "PNG")
+    broken = sound[:33] + b"\x00\x00\x00\x01gAMAx\x00\x00\x00\x00" + sound[33:]
+    flip = flip_of(measured([sound, broken], [0, 0], SPEC, red_or_blue), "PIL nearest")
+    assert (flip.row, flip.sent, flip.scores) == (1, None, None)
+
+    def by_sum(pixels: np.ndarray) -> np.ndarray:
+        """Answers otherwise for any other pixels than those of `wide`."""
+        is_same = (pixels == served(wide)).all(axis=(1, 2, 3)) | (pixels == served(broken)).all(axis=(1, 2, 3))
+        return np.stack([is_same, ~is_same], axis=1).astype(float)
+
+    flip = flip_of(measured([broken, wide], [0, 0], SPEC, by_sum), "PIL nearest")
+    assert flip.row == 1
+    np.testing.assert_array_equal(flip.sent, sent("PIL nearest", wide, SPEC))
 
 
 def test_horses_and_humans(shared_data):
