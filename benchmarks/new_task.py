@@ -35,7 +35,7 @@ from pipeline.report.record import read_record
 from pipeline.scaffold.pretrained import BACKBONE, Pretrained, find_pretrained
 
 GOALS: dict[str, Goal] = {"accuracy": (">=", 1.0), "minutes": ("<=", 1.0), "minutes_to_model": ("<=", 1.0)}
-AFTER_TRAINING = ("Evaluator", "SkewGate", "Pusher")
+AFTER_TRAINING = ("Evaluator", "SkewGate", "Pusher", "ReportGen")
 NAME, PICTURES = "measured", "pictures"
 PARTS = 5
 
