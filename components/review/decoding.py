@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -17,7 +19,7 @@ def decode_file(contents: bytes, spec: Image) -> Pixels:
     """Return a file's pixels as the model decodes them, in full size and upright if it turns them.
 
     Args:
-      contents: The encoded file.
+      contents: The encoded file of a record: the ingestion has checked it.
       spec: How the model decodes; its size is not used.
 
     Returns:
@@ -26,9 +28,12 @@ def decode_file(contents: bytes, spec: Image) -> Pixels:
     Raises:
       tf.errors.InvalidArgumentError: If it cannot be decoded.
     """
+    name = decoder_name(contents)
     with tf.device("CPU:0"):
-        name = decoder_name(contents)
-        decoded = ops.decode_as(name, tf.constant(contents), spec.channels, spec.max_pixels, spec.background)
+        if name in ("jpeg", "png") and not spec.background:
+            decoded = ops.decode_checked(tf.constant(contents), spec.channels)
+        else:
+            decoded = ops.decode_as(name, tf.constant(contents), spec.channels, spec.max_pixels, spec.background)
     pixels: Pixels = decoded.numpy()
     return _turned(pixels, read_header(contents).orientation) if spec.orientation == "exif" else pixels
 
@@ -42,15 +47,23 @@ def _turned(pixels: Pixels, orientation: int) -> Pixels:
     return pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
 
 
-def decode_for_model(contents: bytes, spec: Image) -> Pixels:
-    """Return a file's pixels as the model gets them, but for `shrink_on_load`: uint8 [height, width, channels].
+def decode_for_model(files: Sequence[bytes], spec: Image) -> Pixels:
+    """Return the pixels of files as the model gets them, but for `shrink_on_load`.
+
+    Pictures of the same size are resized together.
 
     Args:
-      contents: The encoded file.
+      files: N encoded files.
       spec: How the model decodes and resizes.
+
+    Returns:
+      uint8 [N, height, width, channels].
     """
-    pixels = decode_file(contents, spec)
-    if pixels.shape == spec.shape:
-        return pixels
-    with tf.device("CPU:0"):
-        return np.asarray(ops.resize(tf.constant(np.ascontiguousarray(pixels)), spec))
+    decoded = [decode_file(contents, spec) for contents in files]
+    found = np.zeros((len(files), *spec.shape), np.uint8)
+    for shape in {one.shape for one in decoded}:
+        rows = [row for row, one in enumerate(decoded) if one.shape == shape]
+        some = np.stack([decoded[row] for row in rows])
+        with tf.device("CPU:0"):
+            found[rows] = some if shape == spec.shape else ops.resize(tf.constant(some), spec).numpy()
+    return found

@@ -1,8 +1,9 @@
-"""The last features of a trained model: what its last Dense layer gets."""
+"""The last features of a trained model: what its last layer with weights gets, in most models a Dense layer."""
 
 from __future__ import annotations
 
 import posixpath
+from typing import Any
 
 import keras
 
@@ -11,7 +12,7 @@ from components.training.trained_model import WEIGHTS, load_weights
 
 
 def feature_model(task: Task, classes: int, model_run: str) -> keras.Model | None:
-    """Return the trained model up to the input of its last Dense layer.
+    """Return the trained model up to the input of its last layer with weights.
 
     Args:
       task: Builds the model.
@@ -19,7 +20,8 @@ def feature_model(task: Task, classes: int, model_run: str) -> keras.Model | Non
       model_run: Folder of the ModelRun artifact, which has the weights.
 
     Returns:
-      A model of features [N, ...]; None if the model is no graph of layers or has no Dense layer after its input.
+      A model whose output is the features, [N, ...]; None if the model is no graph of layers, or has no features but
+      its input.
 
     Raises:
       DataError: If there are no weights, or they do not fit the task's model.
@@ -29,20 +31,20 @@ def feature_model(task: Task, classes: int, model_run: str) -> keras.Model | Non
     if features is None:
         return None
     load_weights([model], posixpath.join(model_run, WEIGHTS))
-    return keras.Model(model.inputs, features)
+    return keras.Model(model.inputs[0], features)
 
 
-def _last_features(model: keras.Model) -> keras.KerasTensor | None:
-    """Return the input of the last Dense layer, in a nested model, too; None without one, or if it is the input."""
-    for step in reversed(getattr(model, "operations", None) or []):
-        node = step._inbound_nodes[-1] if step._inbound_nodes else None
-        if node is None or not node.input_tensors:
+def _last_features(model: keras.Model) -> Any:
+    """Return the input of the last layer with weights, in a nested model, too; None if it is the model's input."""
+    ahead = list(getattr(model, "outputs", None) or [])
+    while ahead:
+        step, node, _ = ahead.pop(0)._keras_history
+        given = step._inbound_nodes[node].input_tensors if step._inbound_nodes else []
+        if not getattr(step, "weights", None):
+            ahead += given
             continue
-        if isinstance(step, keras.layers.Dense):
-            given = node.input_tensors[0]
-            return None if any(given is one for one in model.inputs) else given
-        if isinstance(step, keras.Model) and getattr(step, "operations", None):
-            inner = _last_features(step)
-            if inner is not None:
-                return keras.Model(step.inputs, inner)(node.input_tensors[0])
+        inner = _last_features(step) if isinstance(step, keras.Model) else None
+        if inner is not None:
+            return keras.Model(step.inputs[0], inner)(given[0])
+        return None if any(given[0] is one for one in model.inputs) else given[0]
     return None

@@ -6,6 +6,7 @@ nearest neighbour of features of length 1. Rows of numbers are compared as they 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 
@@ -17,6 +18,7 @@ from components.release.predictions import Predictions
 from components.review.decoding import decode_for_model
 from components.review.inputs import ReviewInputs
 from components.review.last_features import feature_model
+from components.task.evaluate_config import SOURCE
 from data.errors import first_line
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_paths
@@ -75,7 +77,7 @@ def _features(inputs: ReviewInputs, found: Predictions) -> tuple[list[int], Floa
     for start in range(0, len(sample), _BATCH):
         if parts and time.monotonic() - began > _SECONDS:
             break
-        pixels = np.stack([decode_for_model(contents, spec) for _, contents in sample[start : start + _BATCH]])
+        pixels = decode_for_model([contents for _, contents in sample[start : start + _BATCH]], spec)
         parts.append(np.asarray(model(pixels, training=False), np.float32).reshape(len(pixels), -1))
     features = np.concatenate(parts)
     return [row for row, _ in sample[: len(features)]], _of_length_1(features)
@@ -87,18 +89,18 @@ def _read_sample(inputs: ReviewInputs) -> list[tuple[str, bytes]]:
     count = manifest.examples(split)
     most = min(SAMPLE, max(_BATCH, SAMPLE_BYTES * count // max(1, manifest.bytes(split))))
     chosen = np.random.default_rng(0).permutation(count)[:most]
-    is_chosen = np.zeros(count, bool)
-    is_chosen[chosen] = True
-    table = tf.constant(is_chosen)
-    records = tf.data.TFRecordDataset(shard_paths(inputs.examples, manifest.splits[split])).enumerate()
-    wanted = records.filter(lambda row, _: table[row]).map(lambda _, record: record)
-    spec = {IMAGE: tf.io.FixedLenFeature([], tf.string), "image/source": tf.io.FixedLenFeature([], tf.string, "")}
-    found: list[tuple[str, bytes]] = []
-    for batch in wanted.batch(_READ):
-        parsed = tf.io.parse_example(batch, spec)
-        found += zip(map(from_bytes, parsed["image/source"].numpy()), parsed[IMAGE].numpy(), strict=True)
-    in_order = np.sort(chosen)
+    in_order, found = np.sort(chosen), []
+    files = shard_paths(inputs.examples, manifest.splits[split])
+    for start, batch in zip(itertools.count(0, _READ), tf.data.TFRecordDataset(files).batch(_READ), strict=False):
+        records = batch.numpy()
+        first, last = np.searchsorted(in_order, [start, start + len(records)])
+        found += [_source_and_file(records[row]) for row in (in_order[first:last] - start).tolist()]
     return [found[place] for place in np.searchsorted(in_order, chosen).tolist()]
+
+
+def _source_and_file(record: bytes) -> tuple[str, bytes]:
+    feature = tf.train.Example.FromString(record).features.feature
+    return from_bytes(feature[SOURCE].bytes_list.value[0]), feature[IMAGE].bytes_list.value[0]
 
 
 def _standardized(columns: Floats) -> Floats:

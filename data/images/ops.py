@@ -106,7 +106,9 @@ def _decode(contents: tf.Tensor, header: tf.Tensor, how: Decoding) -> tf.Tensor:
 
     def jpeg_or_png() -> tf.Tensor:
         allowed = pixel_limit.check_jpegs(contents, header, how.max_pixels, how.channels)
-        return _decode_scaled(allowed, header, how) if how.at_least is not None else _decode_jpeg(allowed, how.channels)
+        return (
+            _decode_scaled(allowed, header, how) if how.at_least is not None else decode_checked(allowed, how.channels)
+        )
 
     rare = pixel_limit.not_inlined(lambda one: _decode_rare(one, how), tf.TensorSpec([], tf.string))
     image = tf.cond(_is_rare(contents, how.background), lambda: rare(contents), jpeg_or_png)
@@ -149,8 +151,17 @@ def _decode_rare(contents: tf.Tensor, how: Decoding) -> tf.Tensor:
     return tf.switch_case(tf.argmax(matches, output_type=tf.int32), decoders)
 
 
-def _decode_jpeg(contents: tf.Tensor, channels: int, ratio: int = 1) -> tf.Tensor:
-    """Decode a JPEG or PNG: the op itself tests the first bytes, so no branch is needed; `ratio` is for JPEG only."""
+def decode_checked(contents: tf.Tensor, channels: int, ratio: int = 1) -> tf.Tensor:
+    """Decode a JPEG or PNG whose size was checked; the op itself tests the first bytes, so no branch is needed.
+
+    Args:
+      contents: string scalar.
+      channels: 1 or 3; 0 keeps the file's.
+      ratio: By which a JPEG is scaled while it is decoded: 1, 2, 4 or 8.
+
+    Returns:
+      uint8 [height, width, channels].
+    """
     return tf.io.decode_jpeg(contents, channels=channels, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
@@ -161,7 +172,7 @@ def _decode_scaled(contents: tf.Tensor, header: tf.Tensor, how: Decoding) -> tf.
     fits = [are_enough(-(-size // ratio) >= how.at_least) for ratio in _RATIOS]
     index = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))  # if a ratio fits, all smaller ones do
     return tf.switch_case(
-        index, [functools.partial(_decode_jpeg, contents, how.channels, ratio) for ratio in (1, *_RATIOS)]
+        index, [functools.partial(decode_checked, contents, how.channels, ratio) for ratio in (1, *_RATIOS)]
     )
 
 
@@ -181,10 +192,10 @@ def decode_as(
       uint8 [height, width, channels].
     """
     if name == "jpeg":
-        return _decode_jpeg(pixel_limit.check_jpegs(contents, contents, max_pixels, channels), channels)
+        return decode_checked(pixel_limit.check_jpegs(contents, contents, max_pixels, channels), channels)
     if name == "png":
         allowed = pixel_limit.limit_pixels(contents, pixel_limit.png_pixels(contents), max_pixels)
-        return _decode_png_on(allowed, channels, background) if background else _decode_jpeg(allowed, channels)
+        return _decode_png_on(allowed, channels, background) if background else decode_checked(allowed, channels)
     # TensorFlow decodes the other formats to one depth only.
     if name == "gif":
         colour = parse_colour(background) if background else None
@@ -204,7 +215,7 @@ def _decode_png_on(contents: tf.Tensor, channels: int, background: str) -> tf.Te
         image = alpha.blend(tf.io.decode_png(contents, channels=4), parse_colour(background))
         return alpha.to_png_grey(image) if channels == 1 else image
 
-    return tf.cond(alpha.is_png_with_alpha(contents), blended, lambda: _decode_jpeg(contents, channels))
+    return tf.cond(alpha.is_png_with_alpha(contents), blended, lambda: decode_checked(contents, channels))
 
 
 def _blend_any(image: tf.Tensor, background: str) -> tf.Tensor:
@@ -315,7 +326,7 @@ def _decode_group(
     spec: Image, contents: tf.Tensor, headers: tf.Tensor, orientations: tf.Tensor | None = None
 ) -> tf.Tensor:
     allowed = tf.unstack(pixel_limit.check_jpegs(contents, headers, spec.max_pixels, spec.channels))
-    images = [_decode_jpeg(one, spec.channels) for one in allowed]
+    images = [decode_checked(one, spec.channels) for one in allowed]
     if orientations is not None:
         images = exif.turn_upright(images, tf.unstack(orientations))
     return tf.stack(_resized(images, spec))
