@@ -21,7 +21,7 @@ import functools
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Union
 
 import numpy as np
@@ -67,11 +67,13 @@ class Rejected:
       source: path or row, for reports.
       reason: why, in two words.
       message: the reason in full, or the decoder's message.
+      contents: the encoded file, if it was read: Pillow may show what TensorFlow does not decode.
     """
 
     source: str
     reason: str
     message: str = ""
+    contents: bytes = field(default=b"", repr=False, compare=False)
 
 
 Outcome = Union[Record, Rejected]

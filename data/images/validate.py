@@ -44,7 +44,7 @@ class Checked(NamedTuple):
     """A file that was checked.
 
     Attributes:
-      contents: the file's bytes; empty if it is rejected.
+      contents: the file's bytes, also if it is rejected; empty if it cannot be read.
       size: (height, width) in pixels.
       reason, message: why it is rejected, in two words and in full; empty if it is decoded.
     """
@@ -161,7 +161,7 @@ def _check_one(decode_sizes: Sizes, contents: bytes) -> Checked:
     try:
         ((height, width),) = decode_sizes(tf.constant([contents])).numpy().tolist()
     except tf.errors.OpError as error:
-        return Checked(b"", (0, 0), *_explain(contents, error.message))
+        return Checked(contents, (0, 0), *_explain(contents, error.message))
     return Checked(contents, (height, width))
 
 

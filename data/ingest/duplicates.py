@@ -186,8 +186,8 @@ def remove_records(
     )
 
 
-def read_source(files: Sequence[ShardFile], number: int, folder: str) -> str:
-    """Return the `image/source` of a record, or its shard and position if it has none.
+def read_named(files: Sequence[ShardFile], number: int, folder: str) -> tuple[str, tf.train.Example]:
+    """Return the `image/source` of a record, or its shard and position if it has none, and the record.
 
     Args:
       files: the shards of the split.
@@ -199,6 +199,6 @@ def read_source(files: Sequence[ShardFile], number: int, folder: str) -> str:
             dataset = tf.data.TFRecordDataset(posixpath.join(folder, file.file)).skip(number)
             example = tf.train.Example.FromString(next(iter(dataset)).numpy())
             values = example.features.feature["image/source"].bytes_list.value
-            return from_bytes(values[0]) if values else f"{file.file}[{number}]"
+            return from_bytes(values[0]) if values else f"{file.file}[{number}]", example
         number -= file.examples
     raise IndexError(number)

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from data.errors import DataError
 from data.files.atomic import write_aside
-from data.ingest.duplicates import ContentIndex, read_source, remove_records
+from data.images.previews import Preview, preview_file
+from data.ingest.duplicates import ContentIndex, DuplicatePair, read_named, remove_records
+from data.ingest.previews import choose_previews, write_previews
 from data.ingest.shards import ShardFile, ShardReport
 from data.names import list_names
+from data.records import Rejected
 from data.sources.base import Plan
 from data.sources.labels import InvalidLabel, label_order, resolve_class
-from data.spec import Classes, Label, Labels
+from data.spec import IMAGE, Classes, Label, Labels
 
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
@@ -123,7 +126,7 @@ def merge_reports(
     *,
     remove_duplicates: bool = False,
 ) -> Manifest:
-    """Make the manifest of a folder from the reports of its shards; write it and the quarantine report there.
+    """Make the manifest of a folder from the reports of its shards; write it, the quarantine report and previews there.
 
     Args:
       reports: the reports of all shards, in any order.
@@ -145,30 +148,47 @@ def merge_reports(
             manifest.splits.setdefault(split, []).append(shard)
     rejected = [one for report in ordered for one in report.rejected]
     manifest.quarantined = dict(Counter(one.reason for one in rejected))
-    lines = (json.dumps(dataclasses.asdict(one)) + "\n" for one in sorted(rejected, key=lambda one: one.source))
-    write_aside(posixpath.join(folder, QUARANTINE), "".join(lines))
+    _write_quarantine(rejected, folder)
     contents = ContentIndex(ordered)
-    _name_duplicates(manifest, contents, folder)
+    made = {source: one for report in ordered for source, one in report.previews.items()}
+    write_previews(choose_previews(rejected, made) | _name_duplicates(manifest, contents, folder), folder)
     if remove_duplicates:
         _remove_duplicates(manifest, contents.redundant(), ordered, folder)
     manifest.save(folder)
     return manifest
 
 
-def _name_duplicates(manifest: Manifest, contents: ContentIndex, folder: str) -> None:
-    """Fill in the records that are in training and in another split, and those with different labels."""
+def _write_quarantine(rejected: Sequence[Rejected], folder: str) -> None:
+    ordered = sorted(rejected, key=lambda one: one.source)
+    lines = ({"source": one.source, "reason": one.reason, "message": one.message} for one in ordered)
+    write_aside(posixpath.join(folder, QUARANTINE), "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _name_duplicates(manifest: Manifest, contents: ContentIndex, folder: str) -> dict[str, Preview]:
+    """Fill in the records that are in training and in another split, and those with different labels.
+
+    Returns:
+      Previews of them by the source of the first record of each pair.
+    """
+    previews: dict[str, Preview] = {}
+
+    def sources(twin: DuplicatePair) -> list[str]:
+        found = [read_named(manifest.splits[split], number, folder) for split, number in (twin.first, twin.second)]
+        (source, example), (other, _) = found
+        pictures = example.features.feature[IMAGE].bytes_list.value
+        preview = preview_file(pictures[0]) if pictures else None
+        previews.update({source: preview} if preview else {})
+        return [source, other]
+
     manifest.duplicate_count, twins = contents.across()
     for twin in twins:
-        places = (twin.first, twin.second)
-        manifest.duplicates.append({split: read_source(manifest.splits[split], at, folder) for split, at in places})
+        splits = (twin.first[0], twin.second[0])
+        manifest.duplicates.append(dict(zip(splits, sources(twin), strict=True)))
     manifest.contradiction_count, twins = contents.contradictions()
     for twin in twins:
-        manifest.contradictions.append(
-            {
-                contents.label_at((split, at)): read_source(manifest.splits[split], at, folder)
-                for split, at in (twin.first, twin.second)
-            }
-        )
+        labels = (contents.label_at(twin.first), contents.label_at(twin.second))
+        manifest.contradictions.append(dict(zip(labels, sources(twin), strict=True)))
+    return previews
 
 
 def _remove_duplicates(

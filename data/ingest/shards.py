@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import hashlib
 import posixpath
 import uuid
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from data.errors import UsageError
 from data.fields import check_fields
 from data.images.headers import without_handled
+from data.images.previews import Preview
+from data.ingest.previews import ShardPreviews
 from data.records import Record, Rejected
 from data.sources.base import Plan, Source
 from data.spec import Feature, Label
@@ -109,8 +112,9 @@ class ShardReport:
       digests: by split, the content digests of the records, uint64, in the order written.
       label_ids: by split, the labels of the records, int32, as indices into `label_sets`.
       label_sets: by split, the different labels: the names of a record, in order; () also stands for any number.
-      rejected: the inputs that are in no file.
+      rejected: the inputs that are in no file, without their contents.
       remarks: number of images by the property that decoding ignores silently, a key of `headers.REMARKS`.
+      previews: small pictures of some of the rejected inputs, by source.
     """
 
     index: int
@@ -120,6 +124,7 @@ class ShardReport:
     label_sets: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     rejected: list[Rejected] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
+    previews: dict[str, Preview] = field(default_factory=dict)
 
 
 def make_shards(plan: Plan, seed: int) -> list[Shard]:
@@ -167,13 +172,15 @@ def write_shard(
       ingest: the task's settings.
     """
     report = ShardReport(shard.index)
+    previews = ShardPreviews(shard.count)
     buckets = {"train": ingest.train_buckets, "eval": ingest.eval_buckets}
     writers: dict[str, _ShardWriter] = {}
     rng = np.random.default_rng((ingest.seed, shard.index))
     try:
         for outcome in source.read(folder, shard.items, feature, label, rng):
             if isinstance(outcome, Rejected):
-                report.rejected.append(outcome)
+                previews.add(outcome)
+                report.rejected.append(dataclasses.replace(outcome, contents=b""))
                 continue
             split = shard.split or assign_split(outcome.digest, buckets)
             if split not in writers:
@@ -184,6 +191,7 @@ def write_shard(
             report.files[split] = writer.finish()
             report.digests[split], report.label_ids[split] = writer.digests(), writer.label_ids()
             report.label_sets[split] = list(writer.label_codes)
+        report.previews = previews.found
     finally:
         for writer in writers.values():
             writer.discard()

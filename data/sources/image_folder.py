@@ -129,12 +129,12 @@ def _make_record(path: str, checked: Checked, names: Sequence[str], label: Class
     """Return the record of an image that is in the class folders of these names."""
     contents, size, reason, message = checked
     if reason:
-        return Rejected(path, reason, message)
+        return Rejected(path, reason, message, contents)
     try:
         resolved = {resolve_class(name, label) for name in names}
         found = tuple(label_order(resolved)) if isinstance(label, Labels) else resolved.pop()
     except InvalidLabel as error:
-        return Rejected(path, "unknown label", str(error))
+        return Rejected(path, "unknown label", str(error), contents)
     return image_record(contents, size, read_header(contents), found, path)
 
 

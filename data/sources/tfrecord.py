@@ -99,7 +99,7 @@ class TFRecords(FileSource):
         checked = check_bytes(pictures, feature.channels, feature.max_pixels, feature.background)
         for (source, (contents, name)), (_, size, reason, message) in zip(good, checked, strict=True):
             if reason:
-                yield Rejected(source, reason, message)
+                yield Rejected(source, reason, message, contents)
             else:
                 yield image_record(contents, size, read_header(contents), name, source)
 

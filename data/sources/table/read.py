@@ -184,7 +184,7 @@ class TableReader:
         for chunk, checked in prefetch(lambda part: self._check(part, feature), chunks(listed)):
             for row, (file, (contents, size, reason, message)) in zip(chunk, checked, strict=True):
                 if reason:
-                    yield Rejected(row.source, reason, message)
+                    yield Rejected(row.source, reason, message, contents)
                 else:
                     yield image_record(contents, size, read_header(contents), row.label, file, extras=row.extras)
 
