@@ -83,6 +83,11 @@ def list_servers(model: ServedModel) -> list[Command]:
         words = ["skewless", "serve", model.name, "--root", model.root, "--rest-port", str(PORTS.rest_port)]
         about = "Takes TensorFlow Serving if it is installed or Docker answers, otherwise the embedded server."
         found.append(Command("Skewless", about, shlex.join(words)))
+    else:
+        flags = [f"--port={PORTS.port}", f"--rest_api_port={PORTS.rest_port}", f"--model_name={model.name}"]
+        server = ["python", "-m", "serving.server", *flags, f"--model_base_path={model.base}"]
+        about = "Stands in for TensorFlow Serving on a laptop."
+        found.append(Command("The embedded server of Skewless", about, _lines(server)))
     docker = engines.docker_command("docker", model.name, model.base, PORTS)
     binary = engines.binary_command(BINARY, model.name, model.base, PORTS)
     return [
