@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from components.review.class_samples import sample_classes
+from components.review.data_statistics import read_formats, read_sizes
 from components.review.inputs import ReviewInputs
-from components.review.record import ClassSample, DataReview
+from components.review.left_out import read_anomalies, read_quarantine, read_twins
+from components.review.record import DataReview
 from data.ingest.manifest import Manifest
+from data.ingest.previews import read_previews
 
 
 def review_data(inputs: ReviewInputs) -> DataReview:
@@ -14,9 +18,16 @@ def review_data(inputs: ReviewInputs) -> DataReview:
       inputs: The artifacts of the run.
     """
     manifest = Manifest.load(inputs.examples)
-    counts = manifest.labels()
-    names = sorted(counts, key=lambda name: -counts[name])
-    classes = [
-        ClassSample(name, {split: manifest.labels(split).get(name, 0) for split in manifest.splits}) for name in names
-    ]
-    return DataReview(classes, len(classes))
+    previews = read_previews(inputs.examples)
+    classes, samples = sample_classes(inputs, manifest)
+    return DataReview(
+        classes,
+        len(manifest.labels()),
+        samples,
+        read_sizes(inputs, manifest),
+        read_formats(inputs, manifest),
+        read_twins(manifest.duplicates, previews),
+        read_twins(manifest.contradictions, previews),
+        read_quarantine(inputs.examples, previews),
+        read_anomalies(inputs.anomalies),
+    )

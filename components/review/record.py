@@ -33,7 +33,7 @@ class Picture:
       thumbnail: Data URI of a PNG or JPEG of at most `thumbnails.SIDE` pixels; "" for numbers.
       width: Of the file, in pixels; 0 for numbers.
       height: Of the file, in pixels; 0 for numbers.
-      label: Class, labels separated by commas, or number, as text; untrusted text.
+      label: Class, labels separated by commas ("(none)" if none applies), or number, as text; untrusted text.
       answer: The model's, in the same form; "" if it was not asked.
       score: Score of the answer, 0..1; None without one.
       label_score: Score of the right class, 0..1; None without one.
@@ -76,12 +76,14 @@ class Histogram:
     """Counts in bins.
 
     Attributes:
-      edges: Edges of the bins, one more than counts.
+      edges: Edges of the bins, one more than counts; all are equal if all values are.
       counts: Number of examples in each bin.
+      median: Of the values; None if it is unknown.
     """
 
     edges: list[float] = field(default_factory=list)
     counts: list[float] = field(default_factory=list)
+    median: float | None = None
 
 
 @dataclass
@@ -120,11 +122,13 @@ class Anomaly:
       feature: Name of the feature; "" for the whole data set.
       summary: In a few words.
       detail: In full.
+      split: Name of the split; "" in reviews without it.
     """
 
     feature: str
     summary: str
     detail: str
+    split: str = ""
 
 
 @dataclass
@@ -132,10 +136,14 @@ class DataReview:
     """The data.
 
     Attributes:
-      classes: At most `class_samples.SHOWN` classes or labels, the largest first, empty for numbers.
+      classes: Classes or labels, the largest first, of many the `class_samples.SHOWN` largest and smallest; empty for
+        numbers.
       class_count: Number of all classes or labels.
-      sizes: Histograms by name: "width", "height", "bytes", or of numbers the name of the label and each feature.
-      formats: Number of pictures by format.
+      samples: Pictures of the training data that are in no class: those whose label is a number, in its order, and
+        those without any of several labels.
+      sizes: Histograms of the training data by name: "width", "height", "bytes", or of numbers the name of the label
+        and of the first features.
+      formats: Number of pictures by format, in all splits.
       duplicates: Pictures in training and another split, some of them.
       contradictions: Pictures with two labels, some of them.
       quarantine: Inputs that were left out, some of them.
@@ -144,6 +152,7 @@ class DataReview:
 
     classes: list[ClassSample] = field(default_factory=list)
     class_count: int = 0
+    samples: list[Picture] = field(default_factory=list)
     sizes: dict[str, Histogram] = field(default_factory=dict)
     formats: dict[str, int] = field(default_factory=dict)
     duplicates: list[Twin] = field(default_factory=list)
