@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +97,7 @@ def render_comparison(one: RunRecord, other: RunRecord) -> str:
     reviews = [_review_of(record) for record in (one, other)]
     answers = compare_answers(one, other, reviews)
     every: list[tuple[str, str, Any]] = [
-        ("answers", "Answers", _view_answers(answers)),
+        ("answers", "Answers", view_compared_answers(answers)),
         ("settings", "Settings", compare_settings(one, other)),
         ("metrics", "Metrics", compare_metrics(one, other)),
         ("classes", "Classes", _view_classes(one, other, reviews)),
@@ -119,14 +118,15 @@ def _review_of(record: RunRecord) -> EvaluationReview | None:
         return None
     try:
         return Review.read(record.review).evaluation
-    except (tf.errors.OpError, json.JSONDecodeError):
+    except (tf.errors.OpError, KeyError, TypeError, ValueError):
         return None
 
 
 # Answers
 
 
-def _view_answers(found: ComparedAnswers | None) -> AnswersView:
+def view_compared_answers(found: ComparedAnswers | None) -> AnswersView:
+    """Return what the page shows of the answers; with None, why it shows nothing."""
     if found is None:
         note = "The answers of both runs are not there: run the task again with this version to compare pictures."
         return AnswersView("", "plain", note, False, None)
@@ -144,6 +144,8 @@ def _verdict(found: ComparedAnswers) -> tuple[str, str]:
     if not (found.before and found.now and found.change):
         return "", "plain"
     metric, difference = found.metric, found.change.difference
+    if not (found.change.won or found.change.lost):
+        return f"Both runs answer the same: {metric_title(metric)} {format_metric(metric, found.now.value)}.", "plain"
     values = " against ".join(
         f"{format_metric(metric, one.value)} ({format_range(metric, one)})" for one in (found.now, found.before)
     )
@@ -202,16 +204,22 @@ def draw_curves(one: RunRecord, other: RunRecord) -> list[Chart]:
             for style, (text, training) in enumerate((("A", first), ("B", second)))
             if training.history.get(name)
         ]
-        is_small = name.endswith(("loss", "learning_rate", "lr"))
-        charts.append(line_chart(metric_title(name), lines, "epoch", "", y_log=is_small, whole_xs=True))
+        title = metric_title(name)
+        charts.append(line_chart(title, lines, "epoch", "", y_log=_is_wide(lines), whole_xs=True))
     return charts
 
 
-def _place(name: str) -> tuple[int, int, str]:
-    """Return where a chart is: the learning rate last, the loss after the metrics, validation before training."""
+def _is_wide(lines: list[Series]) -> bool:
+    """Return whether values are so different that only a logarithmic axis shows the small ones."""
+    values = [value for line in lines for value in line.ys if math.isfinite(value)]
+    return min(values, default=0.0) > 0 and max(values) > 100 * min(values)
+
+
+def _place(name: str) -> tuple[int, str, int]:
+    """Return where a chart is: metrics, loss, learning rate, each of the validation before that of the training."""
     bare = name.removeprefix("val_")
     kind = 2 if bare in ("learning_rate", "lr") else 1 if bare == "loss" else 0
-    return kind, int(name == bare), bare
+    return kind, bare, int(name == bare)
 
 
 def _series(text: str, style: int, training: TrainingSummary, name: str) -> Series:

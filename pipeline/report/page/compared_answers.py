@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from components.review.decisions import Decisions
 from components.review.held_out import decoder_of, fill_thumbnails
 from components.review.intervals import share
 from components.review.record import Change, EvaluationReview, Interval, Picture
-from components.review.regression import picture_of_number, squared_error
+from components.review.regression import squared_error
 from data.spec import Image
 from pipeline.report.page.metric_text import ACCURACY, ERROR, PRECISION
 from pipeline.report.record import RunRecord
@@ -36,7 +35,7 @@ class ComparedAnswers:
       metric: The metric of what follows.
       before: Its value for A, on the shared examples; None if it is not defined.
       now: The same for B.
-      change: From A to B; None if it is not defined. Its pictures have thumbnails, if there are pictures.
+      change: From A to B; None if it is not defined. Its pictures have B's answer, A's in `detail`, and thumbnails.
     """
 
     shared: int
@@ -58,7 +57,7 @@ def compare_answers(
       reviews: Where thumbnails are looked for before the data are read.
     """
     first, second = _answers_of(one), _answers_of(other)
-    if first is None or second is None or bool(first.names) != bool(second.names):
+    if first is None or second is None or not _are_comparable(first, second):
         return None
     several = bool(other.evaluation and other.evaluation.metric == PRECISION)
     joined = join_answers(first, second)
@@ -66,8 +65,11 @@ def compare_answers(
     if not joined.sources:
         return ComparedAnswers(0, examples, _metric(joined, several))
     found = _compare_numbers(joined, examples) if not joined.names else _compare_names(joined, several, examples)
-    if found.change and not joined.vectors.shape[1]:
-        pictures = [*found.change.pictures_won, *found.change.pictures_lost]
+    pictures = [*found.change.pictures_won, *found.change.pictures_lost] if found.change else []
+    for picture in pictures:
+        picture.detail = "; ".join(part for part in (f"A: {picture.before}", picture.detail) if part)
+        picture.before = ""
+    if not joined.vectors.shape[1]:
         _copy_thumbnails(pictures, reviews)
         for record in (other, one):
             _read_thumbnails(record, [picture for picture in pictures if not picture.thumbnail])
@@ -77,14 +79,14 @@ def compare_answers(
 def join_answers(first: Predictions, second: Predictions) -> Predictions:
     """Return the answers to the examples that both have with the same label: those of `first` as the baseline.
 
-    Examples are the same if their sources are; a source that is not unique cannot be joined.
+    Examples are the same if their sources are, or without a source their numbers; one that is not unique is left out.
 
     Args:
       first: The answers of one model.
       second: The answers of another one, whose labels or numbers are of the same kind.
     """
     rows, others = _unique_rows(second), _unique_rows(first)
-    pairs = [(row, others[source]) for source, row in rows.items() if source in others]
+    pairs = [(row, others[key]) for key, row in rows.items() if key in others]
     pairs = [(row, place) for row, place in pairs if _same_label(second, row, first, place)]
     now, before = [row for row, _ in pairs], [place for _, place in pairs]
     names = (*second.names, *(name for name in first.names if name not in second.names))
@@ -111,10 +113,16 @@ def _answers_of(record: RunRecord) -> Predictions | None:
         return None
 
 
-def _unique_rows(found: Predictions) -> dict[str, int]:
-    """Return the row of each source that is there once."""
-    counts = Counter(found.sources)
-    return {source: row for row, source in enumerate(found.sources) if source and counts[source] == 1}
+def _are_comparable(first: Predictions, second: Predictions) -> bool:
+    """Return whether both answer with names or both with numbers, from inputs of the same size."""
+    return bool(first.names) == bool(second.names) and first.vectors.shape[1:] == second.vectors.shape[1:]
+
+
+def _unique_rows(found: Predictions) -> dict[str | bytes, int]:
+    """Return the row of each example that is there once, by its source, or by its numbers if it has no source."""
+    keys = [source or found.vectors[row].tobytes() for row, source in enumerate(found.sources)]
+    counts = Counter(keys)
+    return {key: row for row, key in enumerate(keys) if key and counts[key] == 1}
 
 
 def _same_label(one: Predictions, row: int, other: Predictions, place: int) -> bool:
@@ -158,7 +166,7 @@ def _compare_names(joined: Predictions, several: bool, examples: tuple[int, int]
 def _compare_numbers(joined: Predictions, examples: tuple[int, int]) -> ComparedAnswers:
     assert joined.before is not None
     before, now = (squared_error(answers, joined.numbers) for answers in (joined.before, joined.scores))
-    change = change_of_numbers(joined, functools.partial(picture_of_number, joined))
+    change = change_of_numbers(joined)
     return ComparedAnswers(len(joined.sources), examples, ERROR, before, now, change)
 
 
