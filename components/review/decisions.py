@@ -98,8 +98,8 @@ class Decisions:
             detail=with_values(self.found, row, detail),
         )
         if not self.several:
-            shown.score = float(self.answer_scores[row])
-            shown.label_score = float(self.label_scores[row]) if self.label_places[row] >= 0 else None
+            shown.score = round(float(self.answer_scores[row]), 6)
+            shown.label_score = round(float(self.label_scores[row]), 6) if self.label_places[row] >= 0 else None
         return shown
 
     @property

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +20,19 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx.components.evaluator import executor
-from tfx.types import standard_artifacts
-from tfx.utils import io_utils, proto_utils
 
-from components.prepare.schema import curate
-from components.release.evaluation import Evaluation, check_quality
-from components.release.evaluator import NO_BASELINE, Evaluator, eval_config
+from components.release.evaluation import check_quality
 from components.release.label_metrics import MEAN_AVERAGE_PRECISION
 from components.release.limits import metric_of
 from components.release.measures import ACCURACY, ERROR
+from components.release.predictions import read_predictions
 from components.task.task import Evaluate, Task
 from data.errors import QualityError
 from data.sources import Arrays, Csv
 from data.spec import Classes, Labels, Number, Vector
-from pipeline.runners.beam import DIRECT
-from serving.export import saved_model
-from tests.records import vector_row
+from tests.components.release.judge import CLASSES, THRESHOLDS, AsTheyAre, Judge, place_records
 from tests.tasks.tiny import TASK
 
-CLASSES = ("1", "2", "10")
-THRESHOLDS = (0.25, 0.5, 0.75)
 ROWS = dataclasses.replace(TASK, source=Csv(), feature=Vector(3), label=Classes())
 NUMBERS = dataclasses.replace(ROWS, label=Number())
 SEVERAL = dataclasses.replace(ROWS, source=Arrays(), label=Labels())
@@ -51,14 +40,7 @@ RIGHT = 7  # of ten
 SAME = np.eye(3, dtype=np.float32)
 
 
-class _AsTheyAre(tf.Module):
-    """Stands for the TransformGraph."""
-
-    def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return dict(raw)
-
-
-class _NoneAbove(_AsTheyAre):
+class _NoneAbove(AsTheyAre):
     """Refuses rows with a feature above the limit, as a picture's limit on its pixels does."""
 
     def __init__(self, limit: float) -> None:
@@ -68,107 +50,6 @@ class _NoneAbove(_AsTheyAre):
     def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         with tf.control_dependencies([tf.debugging.assert_less(raw["features"], self._limit, "too large")]):
             return {name: tf.identity(value) for name, value in raw.items()}
-
-
-def _model(
-    folder: Path,
-    task: Task,
-    weights: np.ndarray,
-    names: tuple[str, ...] = CLASSES,
-    transform: _AsTheyAre | None = None,
-    label: Any = None,
-) -> standard_artifacts.Model:
-    """A softmax of, sigmoids of, or a number from, the features times the weights."""
-    task = dataclasses.replace(task, source=Csv(), label=label) if label else task
-    activation = "sigmoid" if task.is_multi_label else "softmax" if task.is_classification else None
-    dense = keras.layers.Dense(weights.shape[1], activation, use_bias=False)
-    model = keras.Sequential([keras.Input((3,)), dense])
-    dense.set_weights([weights])
-    exported = saved_model.ModelExport(
-        model,
-        transform or _AsTheyAre(),
-        task.feature,
-        task.label,
-        () if task.label == Number() else names,
-        thresholds=THRESHOLDS[: len(names)] if task.is_multi_label else (),
-    )
-    saved_model.write(exported, str(folder / "Format-Serving"))
-    return _artifact("Model", folder)
-
-
-def _artifact(kind: str, folder: Path) -> Any:
-    artifact = getattr(standard_artifacts, kind)()
-    artifact.uri = str(folder)
-    return artifact
-
-
-def _examples(folder: Path, features: np.ndarray, labels: list[Any]) -> standard_artifacts.Examples:
-    path = folder / "Split-eval" / "data_tfrecord-00000-of-00001"
-    path.parent.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for number, (row, label) in enumerate(zip(features.tolist(), labels, strict=True)):
-            example = tf.train.Example.FromString(vector_row(row, label).example)
-            example.features.feature["place"].bytes_list.value.append(str(number // 10).encode())
-            writer.write(example.SerializeToString())
-    artifact = _artifact("Examples", folder)
-    artifact.split_names = '["eval"]'
-    artifact.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
-    artifact.set_string_custom_property("file_format", "tfrecords_gzip")
-    return artifact
-
-
-Judge = Callable[..., tuple[Evaluation, bool]]
-
-
-def _judge(root: Path, task: Task, features: np.ndarray, labels: list[Any], slices: tuple[str, ...] = ()) -> Judge:
-    """A function that evaluates weights, beside a baseline's: what was found, and whether it was blessed.
-
-    `before` and `candidate` are more of the two models, `told` is what the blessing says of the missing baseline.
-    `slices` are further features.
-    """
-    examples = _examples(root / "examples", features, labels)
-    schema = curate(schema_pb2.Schema(), task, () if task.label == Number() else CLASSES)
-    for name in slices:
-        feature = schema.feature.add(name=name, type=schema_pb2.BYTES)
-        feature.presence.min_fraction = 1.0
-        feature.shape.SetInParent()
-    io_utils.write_pbtxt_file(str(root / "schema" / "schema.pbtxt"), schema)
-    count = iter(range(100))
-
-    def judge(
-        weights: np.ndarray,
-        baseline: np.ndarray | None = None,
-        before: dict[str, Any] | None = None,
-        told: str = "",
-        candidate: dict[str, Any] | None = None,
-        **evaluate: Any,
-    ) -> tuple[Evaluation, bool]:
-        folder = root / str(next(count))
-        judged = dataclasses.replace(task, evaluate=Evaluate(**evaluate))
-        inputs = {
-            "examples": [examples],
-            "model": [_model(folder / "model", task, weights, **(candidate or {}))],
-            "baseline_model": [],
-            "schema": [_artifact("Schema", root / "schema")],
-        }
-        if baseline is not None:
-            inputs["baseline_model"] = [_model(folder / "baseline", task, baseline, **(before or {}))]
-        outputs = {
-            "evaluation": [_artifact("ModelEvaluation", folder / "evaluation")],
-            "blessing": [_artifact("ModelBlessing", folder / "blessing")],
-        }
-        config = eval_config(judged)
-        for name in slices:
-            config.slicing_specs.add(feature_keys=[name])
-        context = executor.Executor.Context(beam_pipeline_args=list(DIRECT), tmp_dir=str(folder), unique_id="1")
-        Evaluator.EXECUTOR_SPEC.executor_class(context).Do(
-            inputs, outputs, {"eval_config": proto_utils.proto_to_json(config), "example_splits": '["eval"]'}
-        )
-        assert re.fullmatch(told, outputs["blessing"][0].get_string_custom_property(NO_BASELINE))
-        blessed = outputs["blessing"][0].get_int_custom_property("blessed") == 1
-        return Evaluation.load(outputs["evaluation"][0].uri, metric_of(task)), blessed
-
-    return judge
 
 
 # Classes
@@ -187,7 +68,7 @@ def rows() -> tuple[np.ndarray, list[str]]:
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory: pytest.TempPathFactory, rows: tuple[np.ndarray, list[str]]) -> Judge:
-    return _judge(tmp_path_factory.mktemp("classes"), ROWS, *rows)
+    return Judge(tmp_path_factory.mktemp("classes"), ROWS, place_records(*rows))
 
 
 def _softmax(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -289,6 +170,8 @@ def test_a_baseline_that_refuses_one_of_the_examples(classes: Judge, refusing: _
     found, blessed = classes(SAME, SAME, {"transform": refusing}, told)
     assert found.metrics["overall"][ACCURACY] == pytest.approx(RIGHT / 10)
     assert found.baseline is None and found.examples == 10 and blessed
+    kept = read_predictions(classes.evaluation)  # of the second attempt only
+    assert kept is not None and len(kept.sources) == 10 and kept.before is None
 
 
 def test_a_candidate_that_fails_is_not_the_baselines_fault(
@@ -397,7 +280,7 @@ def tags() -> tuple[np.ndarray, list[tuple[str, ...]]]:
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory, tags: tuple[np.ndarray, list[Any]]) -> Judge:
-    return _judge(tmp_path_factory.mktemp("several"), SEVERAL, *tags)
+    return Judge(tmp_path_factory.mktemp("several"), SEVERAL, place_records(*tags))
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -495,7 +378,7 @@ def test_several_labels_by_a_feature_without_slices_by_label(
 ) -> None:
     """The slices have the means alone; labels of no example are missing there, too."""
     features, labels = tags
-    judge = _judge(tmp_path, SEVERAL, features[:20], [()] * 10 + labels[10:20], slices=("place",))
+    judge = Judge(tmp_path, SEVERAL, place_records(features[:20], [()] * 10 + labels[10:20]), slices=("place",))
     found, blessed = judge(SAME, slices=())
     expected = _of_scikit_learn(features[10:20], labels[10:20], SAME)["overall"]
     assert found.metrics.keys() == {"overall", "place:0", "place:1"} and blessed
@@ -513,7 +396,7 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Judge:
     """Labels are the sum of the features and 0.5 more, in turn 0.5 less."""
     features = np.random.default_rng(1).normal(size=(10, 3)).astype(np.float32)
     labels = features.sum(axis=1) + np.tile([0.5, -0.5], 5)
-    return _judge(tmp_path_factory.mktemp("numbers"), NUMBERS, features, labels.tolist())
+    return Judge(tmp_path_factory.mktemp("numbers"), NUMBERS, place_records(features, labels.tolist()))
 
 
 SUM = np.ones((3, 1), np.float32)

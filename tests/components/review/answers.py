@@ -1,0 +1,54 @@
+"""Answers to held-out examples, made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from components.release.predictions import Predictions
+from components.review.decisions import Decisions
+
+NAMES = ("cat", "dog", "<b>")
+
+
+def answers_of(scores: Any, labels: Sequence[Any], names: Sequence[str] = NAMES, **more: Any) -> Predictions:
+    """Answers of classes (a name for each example), of several labels (a tuple), or of numbers (no names)."""
+    scores = np.asarray(scores, np.float32)
+    texts = [() if not names else (label,) if isinstance(label, str) else tuple(label) for label in labels]
+    given = {
+        "names": tuple(names),
+        "sources": [f"{row:04d}.png" for row in range(len(scores))],
+        "labels": texts,
+        "numbers": np.zeros(0, np.float32) if names else np.asarray(labels, np.float32),
+        "scores": scores,
+        "before": None,
+        "vectors": np.zeros((len(scores), 0), np.float32),
+    }
+    return Predictions(**(given | more))
+
+
+def random_classes(
+    count: int, classes: int, seed: int = 0, sharpness: float = 2.0, **more: Any
+) -> tuple[Decisions, list[str]]:
+    """Decisions of a model that is right in most examples, and the labels."""
+    rng = np.random.default_rng(seed)
+    places = rng.integers(0, classes, count)
+    logits = rng.normal(size=(count, classes))
+    logits[np.arange(count), places] += sharpness
+    names = [f"class {place}" for place in range(classes)]
+    labels = [names[place] for place in places]
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Decisions(answers_of(scores, labels, names, **more), several=False), labels
+
+
+def random_labels(count: int, labels: int, seed: int = 0, **more: Any) -> Decisions:
+    """Decisions of a model for several labels, each with a threshold of its own."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random((count, labels)) < 0.3
+    scores = 1 / (1 + np.exp(-(rng.normal(size=truth.shape) + np.where(truth, 1.5, -1.5))))
+    names = [f"label {place}" for place in range(labels)]
+    given = [tuple(name for name, applies in zip(names, row, strict=True) if applies) for row in truth]
+    thresholds = tuple(float(one) for one in rng.uniform(0.3, 0.7, labels).astype(np.float32))
+    return Decisions(answers_of(scores, given, names, thresholds=thresholds, **more), several=True)
