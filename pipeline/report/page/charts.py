@@ -386,7 +386,9 @@ def _bar(bar: Bar, scale: _Scale) -> Markup:
     interval = element("span", f", 95 % interval {_interval(bar)}", class_="unseen") if bar.low is not None else ""
     return element(
         "li",
-        element("span", name, class_="bar-name") + shown + element("span", escape(text) + interval, class_="bar-text"),
+        element("span", name, class_="bar-name")
+        + shown
+        + element("span", escape(clean(text)) + interval, class_="bar-text"),
     )
 
 
