@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection
 
 import tensorflow as tf
 
+from components.review.decoding import decode_file
 from components.review.inputs import ReviewInputs
 from components.review.record import Picture
 from components.review.thumbnails import thumbnail
-from data.images import exif, ops
-from data.images.formats import decoder_name, read_header
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_paths
 from data.names import from_bytes
@@ -26,10 +25,7 @@ def decoder_of(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
     """
 
     def decode(contents: tf.Tensor) -> tf.Tensor:
-        file: bytes = contents.numpy()
-        pixels = ops.decode_as(decoder_name(file), contents, spec.channels, spec.max_pixels, spec.background)
-        orientation = read_header(file).orientation if spec.orientation == "exif" else 1
-        return pixels if orientation == 1 else exif.turn_upright([pixels], [tf.constant(orientation)])[0]
+        return tf.constant(decode_file(contents.numpy(), spec))
 
     return decode
 
@@ -70,9 +66,12 @@ def fill_thumbnails(
     for batch in tf.data.TFRecordDataset(files).batch(_BATCH):
         parsed = tf.io.parse_example(batch, spec)
         for row, source in enumerate(parsed["image/source"].numpy()):
-            for one in wanted.pop(from_bytes(source), ()):
+            shown = wanted.pop(from_bytes(source), ())
+            if shown:
                 pixels = decode(parsed[IMAGE][row]).numpy()
-                one.height, one.width = pixels.shape[:2]
-                one.thumbnail = thumbnail(pixels)
+                height, width = pixels.shape[:2]
+                small = thumbnail(pixels)
+            for one in shown:
+                one.height, one.width, one.thumbnail = height, width, small
         if not wanted:
             return

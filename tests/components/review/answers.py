@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from PIL import Image as Pil
 
 from components.release.predictions import Predictions
 from components.review.decisions import Decisions
+from data.images.formats import read_header
+from data.ingest.manifest import Manifest
+from data.ingest.shards import ShardFile
+from data.records import image_record
 
 NAMES = ("cat", "dog", "<b>")
 
@@ -52,3 +61,29 @@ def random_labels(count: int, labels: int, seed: int = 0, **more: Any) -> Decisi
     given = [tuple(name for name, applies in zip(names, row, strict=True) if applies) for row in truth]
     thresholds = tuple(float(one) for one in rng.uniform(0.3, 0.7, labels).astype(np.float32))
     return Decisions(answers_of(scores, given, names, thresholds=thresholds, **more), several=True)
+
+
+def write_held_out(folder: Path, files: Mapping[str, tuple[bytes, str]], split: str = "eval") -> str:
+    """Write pictures as an Examples artifact with one split, in two shards, and return its folder.
+
+    Args:
+      folder: Of the artifact.
+      files: File and class by source.
+      split: Name of the split.
+    """
+    records = []
+    for source, (contents, label) in files.items():
+        header = read_header(contents)
+        height, width = Pil.open(io.BytesIO(contents)).size[::-1]
+        records.append(image_record(contents, (height, width), header, label, source))
+    shards, half = [], len(records) // 2
+    for number, part in enumerate((records[:half], records[half:])):
+        file = f"Split-{split}/data_tfrecord-{number:05d}-of-00002"
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        with tf.io.TFRecordWriter(str(folder / file)) as writer:
+            for record in part:
+                writer.write(record.example)
+        counts = Counter(name for record in part for name in record.labels)
+        shards.append(ShardFile(file, len(part), (folder / file).stat().st_size, "", dict(counts)))
+    Manifest({split: shards}).save(str(folder))
+    return str(folder)

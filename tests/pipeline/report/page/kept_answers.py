@@ -20,6 +20,7 @@ def write_answers(
     *,
     vectors: npt.ArrayLike = (),
     thresholds: Sequence[float] = (),
+    before: npt.ArrayLike = (),
 ) -> str:
     """Write answers into a ModelEvaluation artifact, in two files, and return its folder.
 
@@ -31,6 +32,7 @@ def write_answers(
       scores: [N, C].
       vectors: [N, size]; empty for pictures.
       thresholds: Of several labels.
+      before: Of the baseline, [N, C]; empty without one.
     """
     folder = evaluation / "predictions"
     folder.mkdir(parents=True)
@@ -41,6 +43,7 @@ def write_answers(
         values = feature.features.feature
         values["source"].bytes_list.value.extend(one.encode() for one in sources[part])
         values["scores"].float_list.value.extend(rows[part].ravel().tolist())
+        values["before"].float_list.value.extend(np.asarray(before, np.float32)[part].ravel().tolist())
         values["features"].float_list.value.extend(np.asarray(vectors, np.float32)[part].ravel().tolist())
         values["label_counts"].int64_list.value.extend(len(one) if names else 0 for one in labels[part])
         for one in labels[part]:
