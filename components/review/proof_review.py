@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import math
 import posixpath
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from components.release import skew_check
@@ -16,7 +16,7 @@ from components.release.client_pictures import answer_text, read_changed
 from components.release.record_labels import read_text, read_texts
 from components.release.skew_check import ProvedSample
 from components.review.client_pixels import client_picture
-from components.review.held_out import decoder_of
+from components.review.decoding import decode_file
 from components.review.inputs import ReviewInputs
 from components.review.record import Picture, ProofReview, ProvedRecord, RoutePicture, ServedExample
 from components.review.thumbnails import thumbnail
@@ -29,8 +29,6 @@ _GENERATED = "generated: "  # how the sources of the sample's generated pictures
 _LARGE = 3000  # bytes of a file from which on the example is a reduced copy
 _REDUCED = 64  # pixels of its longer side
 _SUFFIXES = {"jpeg": "jpg"}  # by format; others have the format's name
-
-Decode = Callable[[tf.Tensor], tf.Tensor]
 
 
 def review_proof(inputs: ReviewInputs) -> ProofReview | None:
@@ -61,12 +59,12 @@ class _Shown:
     def __init__(self, sample: ProvedSample, feature: Feature) -> None:
         self.sample = sample
         self.features: list[Any] = [tf.train.Example.FromString(one).features.feature for one in sample.records]
-        self._decode: Decode | None = decoder_of(feature) if isinstance(feature, Image) else None
+        self._spec = feature if isinstance(feature, Image) else None
         self._made: dict[int, Picture] = {}
 
     @property
     def is_pictures(self) -> bool:
-        return self._decode is not None
+        return self._spec is not None
 
     def source(self, row: int) -> str:
         return read_text(self.sample.records[row], "image/source") or f"record {row}"
@@ -78,10 +76,10 @@ class _Shown:
         found: bytes = self.features[row][IMAGE].bytes_list.value[0]
         return found
 
-    def pixels(self, row: int) -> Any:
+    def pixels(self, row: int) -> npt.NDArray[np.uint8]:
         """Return the decoded picture: uint8 [height, width, channels]."""
-        assert self._decode
-        return self._decode(tf.constant(self.content(row))).numpy()
+        assert self._spec
+        return decode_file(self.content(row), self._spec)
 
     def picture(self, row: int) -> Picture:
         """Return a record with training's answer."""
