@@ -93,7 +93,12 @@ class DataSummary:
 
 @dataclass
 class PhaseStart:
-    """A phase of the training and its first epoch, from 1."""
+    """A phase of the training.
+
+    Attributes:
+      name: Of the phase.
+      epoch: Its first epoch, from 1.
+    """
 
     name: str
     epoch: int
@@ -104,7 +109,9 @@ class LayerSummary:
     """A layer of the model; see `components.models.summary.describe_layers`.
 
     Attributes:
-      name, kind, detail: Of the layer: "conv2d", "Conv2D", "16 filters 3x3, relu".
+      name: Of the layer: "conv2d".
+      kind: Its class: "Conv2D".
+      detail: "16 filters 3x3, relu"; may be empty.
       output: Shape without the batch, None for an open size; None if the shape is unknown.
       params: Number of values.
       trainable: False if the layer is frozen.
@@ -199,7 +206,12 @@ class EvaluationSummary:
 
 @dataclass
 class PushedVersion:
-    """The version that is served after the run: its number and its folder."""
+    """The version that is served after the run.
+
+    Attributes:
+      version: Its number.
+      path: Its folder.
+    """
 
     version: int
     path: str

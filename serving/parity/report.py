@@ -19,7 +19,7 @@ Stage = Literal["decode", "resize", "channel order", "scale", "label order", "th
 EMBEDDED = "the embedded one"
 """`SkewReport.server` of the embedded server."""
 
-_JSON_KEYS = {"synthetic": "made", "client_skew": "avoided"}  # keys of files that exist; other fields keep their names
+JSON_KEYS = {"synthetic": "made", "client_skew": "avoided"}  # keys of files that exist; other fields keep their names
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class SkewReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as a JSON object."""
-        fields = {_JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
+        fields = {JSON_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
         return {**fields, "routes": [route.to_json() for route in self.routes], "passed": self.passed}
 
     @classmethod

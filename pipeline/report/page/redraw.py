@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components.review.record import Review
 from data.errors import UsageError, first_line
+from pipeline.report.page.compare import render_comparison
 from pipeline.report.page.render import render_page
 from pipeline.report.record import RunRecord, read_record
 from pipeline.report.run_files import PAGE
@@ -60,8 +61,6 @@ def compare_records(file: str, other: str) -> DrawnPage:
     Raises:
       UsageError: If a file holds no record that this version reads, or if both are the same run.
     """
-    from pipeline.report.page.compare import render_comparison
-
     record, against = _read(file), _read(other)
     if record.run_id == against.run_id:
         raise UsageError(f"{record.run_id} is the run itself", hint=f"Others: skewless runs {record.task}")
