@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image as Pil
 
 from components.models.augment_layer import Augment
 from components.prepare.schema import classes_of, read_schema
-from components.release import skew_check
+from components.release import client_pictures, skew_check
 from components.release.pusher import prove_pushed
 from components.task.reference import TaskReference
 from components.task.task import Task
@@ -47,7 +48,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, smooth: Callable[..., np.n
         file = data / name / f"{number}.jpg"
         file.parent.mkdir(exist_ok=True)
         Pil.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, quality=90)
-    return _train(REFERENCE, _prepare(REFERENCE, data, root), root)
+    found = _train(REFERENCE, _prepare(REFERENCE, data, root), root)
+    found.data = data
+    return found
 
 
 def _prepare(reference: TaskReference, data: Path, root: Path) -> dict[str, str]:
@@ -88,7 +91,8 @@ def proved(artifacts: skew_check.TrainedArtifacts, folder: Path, task: Task = TA
 def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
     trained: SimpleNamespace, tmp_path: Path
 ) -> None:
-    found = proved(trained.artifacts, tmp_path)
+    task = dataclasses.replace(TASK, gate=dataclasses.replace(TASK.gate, pictures=40))
+    found = proved(trained.artifacts, tmp_path, task)
     assert found["passed"] and not found["structure"] and found["diagnosis"] is None
     assert found == skew_check.read_report(str(tmp_path)).to_json()
     assert [one["route"].partition(",")[0] for one in found["routes"][::2]] == [
@@ -100,12 +104,40 @@ def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
     assert all(one["largest"] <= one["tolerance"] < 1e-4 for one in found["routes"])
     assert found["reference"] == f"training, batches of {found['records']}"
     assert found["made"] >= 8 and found["records"] > 12
+    sample = skew_check.read_sample(str(tmp_path))
+    assert sample.differences.shape == (8, len(sample.records)) == (8, found["records"])
+    assert sample.differences.max(axis=1).tolist() == [one["largest"] for one in found["routes"]]
+    assert [one.startswith("generated: ") for one in sample.reasons].count(True) == found["made"]
+    _check_changed_answers(trained, client_pictures.read_changed(str(tmp_path)), found["avoided"])
     assert not skew_check.check_pushed(str(tmp_path), trained.artifacts.model).fault
     other = tmp_path / "1"
     _export(trained, other, classes=trained.classes[::-1])
     with pytest.raises(SkewError, match="the pushed version differs from the model, and was removed: classes are dark"):
         prove_pushed(str(tmp_path), str(other))
     assert not other.exists()
+
+
+def _check_changed_answers(
+    trained: SimpleNamespace, changed: list[client_pictures.ChangedAnswer], costs: list[dict[str, Any]]
+) -> None:
+    """The served model itself gives both answers: to the file, and to the pixels that the client sends as a PNG."""
+    assert [one.client for one in changed] == [one["client"] for one in costs if one["flipped"]] != []
+    served = tf.saved_model.load(trained.artifacts.model).signatures["serving_default"]
+    files = {Path(file).name: Path(file) for file in tf.io.gfile.glob(f"{trained.data}/*/*.jpg")}
+    for one in changed:
+        file = files[Path(one.source).name]
+        assert one.label == file.parent.name
+        with Pil.open(file) as picture:
+            assert (one.width, one.height) == picture.size
+        contents = [file.read_bytes(), base64.b64decode(one.served), base64.b64decode(one.sent)]
+        found = served(image_bytes=tf.constant(contents))
+        names, scores = found["classes"].numpy(), found["scores"].numpy()
+        best = [(names[row][scores[row].argmax()].decode(), scores[row].max()) for row in range(3)]
+        assert [name for name, _ in best] == [one.answer_served, one.answer_served, one.answer]
+        np.testing.assert_allclose(
+            [score for _, score in best], [one.score_served, one.score_served, one.score], atol=1e-5
+        )
+        assert one.answer != one.answer_served and one.score_name == ""
 
 
 def _pixels(**changes: Any) -> Callable[[Tensors], Tensors]:
@@ -379,6 +411,10 @@ def test_several_labels_pass_with_training_s_thresholds_alone(several: SimpleNam
     with np.load(answers) as arrays:
         np.testing.assert_array_equal(arrays["thresholds"][0], np.array(several.thresholds, np.float32))
         np.savez_compressed(answers, scores=arrays["scores"], classes=arrays["classes"])
+    (Path(report) / client_pictures.FILE).unlink()
+    assert client_pictures.read_changed(report) == []
+    old = skew_check.read_sample(report)
+    assert (old.reasons, old.differences.shape) == ([], (0, found["records"]))
     # As an older version wrote it.
     assert skew_check.check_pushed(report, pushed).fault == f"thresholds, but {found['reference']} has none"
 
