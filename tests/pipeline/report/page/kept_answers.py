@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from data.names import to_bytes
+
 
 def write_answers(
     evaluation: Path,
@@ -41,7 +43,7 @@ def write_answers(
     for number, part in enumerate((slice(0, half), slice(half, None))):
         feature = tf.train.Example()
         values = feature.features.feature
-        values["source"].bytes_list.value.extend(one.encode() for one in sources[part])
+        values["source"].bytes_list.value.extend(to_bytes(one) for one in sources[part])
         values["scores"].float_list.value.extend(rows[part].ravel().tolist())
         values["before"].float_list.value.extend(np.asarray(before, np.float32)[part].ravel().tolist())
         values["features"].float_list.value.extend(np.asarray(vectors, np.float32)[part].ravel().tolist())
