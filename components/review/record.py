@@ -306,7 +306,8 @@ class EvaluationReview:
       label_errors: Examples whose label is likely wrong, the most likely first; `detail` names what is.
       label_error_count: Number of all of these.
       unusual: Examples that are least like the others, by the model's last features.
-      unusual_among: Number of examples that were looked at for `unusual`.
+      unusual_among: Number of examples that were looked at for `unusual`: a sample, and of slow models what fits in
+        about 2 s.
       slices: The quality by slice: those of a feature together, the worst first.
       change: Against the baseline; None without one.
       residuals: Of numbers; None for classes and labels.
