@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.review.record import ClientPicture, Picture, ProofReview, Review
@@ -150,7 +150,7 @@ def _figures(skew: SkewReport) -> list[tuple[str, str, str]]:
     finite = [route for route in skew.routes if math.isfinite(route.largest) and route.tolerance == skew.tolerance]
     if finite:
         largest = max(route.largest for route in finite)
-        detail = _share_text(largest, skew.tolerance) + " of the tolerance" if largest else "equal bit by bit"
+        detail = f"{_share_text(largest, skew.tolerance)} the tolerance" if largest else "equal bit by bit"
         found.append(("Largest difference of a score", format_number(largest, 2), detail))
     found.append(("Tolerance", format_number(skew.tolerance, 2), "from how much training itself varies"))
     is_ours = skew.server == EMBEDDED
@@ -178,7 +178,7 @@ def _route_row(route: Comparison, skew: SkewReport, shown: ProofReview) -> Route
         batches or f"batches of {skew.records}",
         format_number(route.largest, 2) if is_known else "-",
         min(1.0, route.largest / route.tolerance) if is_known and route.tolerance else 1.0,
-        _share_text(route.largest, route.tolerance) if is_known else "-",
+        _share_text(route.largest, route.tolerance).removesuffix(" of") if is_known else "-",
         "" if route.largest == 0 and not route.fault else place,
         f"{route.flipped:,}" if route.names_agree else "-",
         route.fault,
@@ -187,11 +187,9 @@ def _route_row(route: Comparison, skew: SkewReport, shown: ProofReview) -> Route
 
 
 def _share_text(largest: float, tolerance: float) -> str:
-    """Return a difference as a share of the tolerance: "6 %", "3.2 times"."""
+    """Return a difference as a share of the tolerance: "6 % of", "3.2 times"."""
     ratio = largest / tolerance if tolerance else 0.0
-    if ratio > 1:
-        return f"{format_number(ratio, 2)} times"
-    return f"{format_number(100 * ratio, 2)} %"
+    return f"{format_number(ratio, 2)} times" if ratio > 1 else f"{format_number(100 * ratio, 2)} % of"
 
 
 def _record_figures(routes: Sequence[Comparison], shown: ProofReview) -> list[RecordFigure]:
@@ -222,14 +220,16 @@ def _client_figures(skew: SkewReport, shown: ProofReview) -> ClientFigures:
     chart = bar_chart(title, bars, "% of the answers") if bars else None
     has_accuracy = any(cost.accuracy is not None for cost in costs)
     columns = ["client", "changed", "of the answers", *([measure(skew), "points"] if has_accuracy else [])]
-    columns += ["largest change of a score", "what it does"]
+    columns += ["largest change of a score"]
+    about = {one.name: one.about for one in CLIENTS}
+    columns += ["what it does"] if any(cost.client in about for cost in costs) else []
     order = {cost.client: place for place, cost in enumerate(costs)}
     return ClientFigures(
         costs[0].pictures,
         _client_summary(costs),
         chart,
         columns,
-        [_client_row(cost, has_accuracy) for cost in costs],
+        [_client_row(cost, columns, about) for cost in costs],
         sorted(shown.clients, key=lambda one: order.get(one.client, len(order))),
     )
 
@@ -237,17 +237,22 @@ def _client_figures(skew: SkewReport, shown: ProofReview) -> ClientFigures:
 def _client_summary(costs: Sequence[ClientSkewCost]) -> str:
     worst, pictures = costs[0], count_noun(costs[0].pictures, "held-out picture")
     if not worst.flipped:
-        return f"None of {count_noun(len(costs), 'common client')} would have changed an answer on {pictures}."
+        who = f"None of {len(costs):,} common clients" if len(costs) > 1 else f"No client with {worst.client}"
+        return f"{who} would have changed an answer on {pictures}."
     points = format_points(worst)
     change = f", {points} points" if points else ""
-    return f"On {pictures}, the worst of {count_noun(len(costs), 'common client')}, {worst.client}, changes" + (
-        f" {count_noun(worst.flipped, 'answer')}{change}."
-    )
+    who = f"{worst.client}, the worst of {len(costs):,} common clients," if len(costs) > 1 else worst.client
+    return f"On {pictures}, {who} changes {count_noun(worst.flipped, 'answer')}{change}."
 
 
-def _client_row(cost: ClientSkewCost, has_accuracy: bool) -> list[str]:
-    about = {one.name: one.about for one in CLIENTS}
-    row = [cost.client, f"{cost.flipped:,}", format_share(cost.flipped / cost.pictures)]
-    row += [format_share(cost.accuracy), format_points(cost) or "-"] if has_accuracy else []
+def _client_row(cost: ClientSkewCost, columns: Sequence[str], about: Mapping[str, str]) -> list[str]:
     largest = "cannot read them" if cost.flipped and not cost.largest else format_number(cost.largest, 2)
-    return [*row, largest, about.get(cost.client, "")]
+    cells = {
+        "client": cost.client,
+        "changed": f"{cost.flipped:,}",
+        "of the answers": format_share(cost.flipped / cost.pictures),
+        "points": format_points(cost) or "-",
+        "largest change of a score": largest,
+        "what it does": about.get(cost.client, ""),
+    }
+    return [cells.get(column, format_share(cost.accuracy)) for column in columns]
