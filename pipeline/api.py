@@ -28,7 +28,7 @@ def run(
       settings: Setting to value, as `--set` takes them: {"train.epochs": 1}.
 
     Returns:
-      What `run.json` holds.
+      What `run.json` holds; `page` is the path of the run's page, `report.html`.
 
     Raises:
       UsageError: If the task is in no module, a setting does not exist, or an argument is wrong.

@@ -212,7 +212,7 @@ def _descriptions(kind: type) -> dict[str, str]:
 
 
 def _sentence(text: str) -> str:
-    found = re.sub(r"\bNone\b", "null", " ".join(text.split()))
+    found = re.sub(r"\bNone\b", "null", " ".join(text.split())).replace(". null", ". Null")
     return found[:1].upper() + found[1:]
 
 

@@ -27,7 +27,7 @@ FLOORS = {
     "components": ["task", "executor", "models", "prepare", "training", "tuning", "release", "review"],
     "pipeline": ["report", "runners", "scaffold", "commands", "api", "cli"],
     "pipeline.report": ["page"],
-    "pipeline.report.page": ["sections", "render", "of_artifacts", "redraw"],
+    "pipeline.report.page": ["sections", "render", "compare", "of_artifacts", "redraw"],
     "pipeline.runners": ["compiler", "remote", "simulator", "local"],
 }
 

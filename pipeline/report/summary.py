@@ -41,8 +41,10 @@ def print_summary(record: RunRecord, paths: Paths, console: Console) -> None:
         folder = posixpath.dirname(record.plots[0])
         console.print(f"[dim]plots     {escape(folder)}/: {', '.join(map(posixpath.basename, record.plots))}[/]")
     if record.page:
-        console.print(f"[dim]page      {escape(record.page)}[/]")
+        console.print(f"[bold]page[/]      {escape(record.page)}")
     console.print(f"[dim]record    {escape(paths.latest)}[/]")
+    if record.page:
+        console.print(f"[dim]see it    skewless report {record.task} --root {escape(paths.root)}[/]")
     console.print(f"[dim]serve it  skewless serve {record.task} --root {escape(paths.root)}[/]")
 
 

@@ -70,7 +70,7 @@ def run_pipeline(
     with prepared_run(task, data, paths, metadata) as (store, folder):
         started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
-        with Display(console) as display:
+        with _page_in_hint(record), Display(console) as display:
             observer = RecordingObserver(task, paths, store, record, display)
             with _save_at_end(observer, record, paths.run(run_id)), recorded_outcome(record):
                 pipeline = graph.build_pipeline(
@@ -149,6 +149,17 @@ def _save_at_end(observer: RecordingObserver, record: RunRecord, folder: str) ->
         record.plots = _draw_plots(record, folder)
         record.page = _draw_page(record, folder)
         observer.save()
+
+
+@contextlib.contextmanager
+def _page_in_hint(record: RunRecord) -> Iterator[None]:
+    """Name the page in the error of a model that is not pushed: it shows why."""
+    try:
+        yield
+    except SkewlessError as error:
+        if record.page and record.status == "not pushed":
+            error.hint = f"{error.hint}\npage: {record.page}".strip()
+        raise
 
 
 def _check_training_peers(train: Train) -> None:
