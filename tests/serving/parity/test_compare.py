@@ -27,6 +27,7 @@ def test_the_largest_difference_is_told_with_its_record() -> None:
     )
     assert (found.largest, found.record, found.flipped) == (0.5, 1, 1)
     assert found.fault == "scores differ by up to 0.5 (allowed 0.1), the best class on 1 records"
+    assert found.rows == (0.0, 0.5, 0.0) and "rows" not in found.to_json()
 
 
 def test_names_in_another_order_are_a_fault_even_with_equal_scores() -> None:
@@ -52,6 +53,7 @@ def test_no_number_is_no_agreement(value: float) -> None:
 def test_other_shapes_are_told() -> None:
     found = compare_answers(answers([[0.5, 0.5]]), answers([[0.2, 0.3, 0.5]]), 0.1)
     assert found.fault == "the shape of the scores is [1, 3], expected [1, 2] as in a"
+    assert found.rows == ()
 
 
 def test_a_tie_has_no_best_class_to_flip() -> None:

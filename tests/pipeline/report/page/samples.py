@@ -23,10 +23,12 @@ from components.review.record import (
     Interval,
     Picture,
     ProofReview,
+    ProvedRecord,
     Quarantined,
     Residuals,
     Review,
     RoutePicture,
+    ServedExample,
     SliceQuality,
     ThresholdCurve,
     Twin,
@@ -197,6 +199,8 @@ def skewed_run() -> Sample:
     record.skew.routes[1] = Comparison(
         "REST predict", "training, batches of 8", 0.4, 3, 2, True, 1e-5, "scores differ by up to 0.4"
     )
+    assert review.proof
+    review.proof.differences["REST predict"] = [0.1, 0.0, None, 0.4, 5e-6] + [0.0] * 53
     record.skew.structure = [Finding("serving_default", "random", "RandomUniform in dropout")]
     record.skew.diagnosis = Diagnosis("resize", "nearest instead of bilinear", 3, "it explains all of the difference")
     return record, review
@@ -349,11 +353,38 @@ def _review(names: Sequence[str], evaluation: EvaluationReview) -> Review:
         ],
         anomalies=[Anomaly("label", "Unexpected string values", "Examples contain values missing from the schema.")],
     )
-    proof = ProofReview(
-        [RoutePicture("REST predict", first)],
-        [ClientPicture("Pillow, bicubic", "resizes with bicubic", first, thumbnail(8), thumbnail(9), names[2], 0.6)],
+    return Review(data, evaluation, _proof(names, first), augmentation=thumbnail(10, 64), seconds=1.2)
+
+
+def _proof(names: Sequence[str], first: Picture) -> ProofReview:
+    """Return the proof of a run whose routes are those of `_record`: 58 records, of which one differs by rounding."""
+    records = [ProvedRecord(f"{names[row % len(names)]}/{row:04d}.jpg", "random") for row in range(48)]
+    records += [ProvedRecord(f"generated: kind {row}", f"kind {row}") for row in range(10)]
+    differences: dict[str, list[float | None]] = {
+        route: [0.0] * 5 + [2e-7] + [0.0] * 52 for route in ("serving_default", "REST predict", "gRPC Predict")
+    }
+    content = thumbnail(11).partition("base64,")[2]
+    clients = [
+        ClientPicture(
+            "Pillow, bicubic",
+            "resizes with bicubic",
+            first,
+            *(thumbnail(8, 96), thumbnail(9, 96), names[2], 0.6),
+            difference=thumbnail(12, 96),
+            largest=85,
+            height=96,
+            width=96,
+            whole_sent=thumbnail(13, 112),
+        ),
+        ClientPicture("BGR", "cannot read it", first, "", thumbnail(9), "", None),
+    ]
+    return ProofReview(
+        [RoutePicture("REST predict", first), RoutePicture("gRPC Predict", first)],
+        clients,
+        records,
+        differences,
+        ServedExample(first, content, "png"),
     )
-    return Review(data, evaluation, proof, augmentation=thumbnail(10, 64), seconds=1.2)
 
 
 SAMPLES = {
