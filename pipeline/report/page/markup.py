@@ -17,10 +17,10 @@ def element(name: str, content: Markup | str = "", **attributes: object) -> Mark
       content: Inside it.
       **attributes: `class_` is class, `aria_label` is aria-label.
     """
-    inner = Markup("").join(
-        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), clean(value)) for key, value in attributes.items()
+    inner = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(clean(value))}"' for key, value in attributes.items()
     )
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), inner, escape(clean(content)))
+    return Markup(f"<{name}{inner}>{escape(clean(content))}</{name}>")
 
 
 def join_elements(parts: Iterable[Markup]) -> Markup:

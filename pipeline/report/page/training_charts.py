@@ -18,7 +18,7 @@ _BOUNDED = ("acc", "auc", "precision", "recall", "f1")  # parts of the names of 
 
 
 def draw_history(training: TrainingSummary) -> list[Chart]:
-    """Return a chart for each metric, training against validation, the losses after the others, and the learning rate.
+    """Return a chart for each metric, the losses after the others, and one for a learning rate that changes.
 
     Args:
       training: Of the run.
@@ -27,7 +27,7 @@ def draw_history(training: TrainingSummary) -> list[Chart]:
     names = [name for name in series if name != RATE and not (name.startswith("val_") and name[4:] in series)]
     names.sort(key=lambda name: name.endswith("loss"))  # readers look for the accuracy
     charts = [_curves(name, series, training) for name in names]
-    if RATE in series:
+    if len(set(series.get(RATE, ()))) > 1:
         charts.append(_rate(series[RATE], training))
     return charts
 
@@ -80,7 +80,7 @@ def _line(label: str, values: Sequence[float], style: int, training: TrainingSum
 
 def _rate(values: list[float], training: TrainingSummary) -> Chart:
     """Return the learning rate by epoch."""
-    lines = [Series("", range(1, len(values) + 1), values, 4, is_step=True)]
+    lines = [Series("", range(1, len(values) + 1), values, is_step=True)]
     known = [value for value in values if math.isfinite(value)]
     is_wide = bool(known) and min(known) > 0 and max(known) > _WIDE * min(known)
     low, high = (0.0, 1.1 * max(known, default=1.0))

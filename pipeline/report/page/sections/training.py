@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from components.review.record import Review
 from pipeline.report.page.charts import Chart
-from pipeline.report.page.text import count_noun
-from pipeline.report.page.training_charts import draw_history, draw_waiting
+from pipeline.report.page.text import count_noun, format_number
+from pipeline.report.page.training_charts import RATE, draw_history, draw_waiting
 from pipeline.report.record import LayerSummary, RunRecord, TrainingSummary
 
 SHOWN_LAYERS = 40
@@ -45,7 +45,7 @@ class TrainingView:
 
     Attributes:
       facts: Names and values.
-      curves: A chart for each metric and the learning rate.
+      curves: A chart for each metric and a learning rate that changes.
       waiting: Where the time went; None if it is unknown.
       augmentation: Data URI of the picture of the augmentation; may be empty.
       layers: The model from its input to its output.
@@ -95,6 +95,9 @@ def _facts(training: TrainingSummary) -> Iterator[tuple[str, str]]:
         yield "stopped early", training.stopped
     if training.resumed_at:
         yield "interrupted", f"it continued at {training.resumed_at}"
+    rates = set(training.history.get(RATE, ()))
+    if len(rates) == 1:
+        yield "learning rate", format_number(rates.pop())
     if training.images_per_second:
         memory = "; the examples were kept in memory" if training.in_memory else ""
         yield "throughput", f"{training.images_per_second:,.0f} examples/s{memory}"

@@ -27,6 +27,15 @@ def test_each_metric_and_the_learning_rate_has_a_chart() -> None:
     assert "all layers" in charts["Loss"].svg
 
 
+def test_a_learning_rate_that_stays_the_same_is_a_fact() -> None:
+    record, _ = class_run()
+    record.training = TrainingSummary(epochs=2, history={"loss": [1.0, 0.5], "learning_rate": [0.002, 0.002]})
+    view = build_training(record, Review())
+    assert view
+    assert [chart.title for chart in view.curves] == ["Loss"]
+    assert ("learning rate", "0.002") in view.facts
+
+
 def test_a_metric_of_the_validation_alone_is_not_lost() -> None:
     (chart,) = draw_history(TrainingSummary(history={"val_auc": [0.5, 0.6]}))
     assert chart.rows == [["1", "0.5"], ["2", "0.6"]]
