@@ -233,7 +233,9 @@ def _kept(execution: Execution) -> Kept:
     config = _config(execution)
     features = [name for spec in config.slicing_specs for name in (*spec.feature_keys, *spec.feature_values)]
     metrics = config.metrics_specs[0].metrics
-    ours = next((json.loads(one.config) for one in metrics if one.class_name == LabelMetrics.__name__), {})
+    ours: dict[str, Any] = next(
+        (json.loads(one.config) for one in metrics if one.class_name == LabelMetrics.__name__), {}
+    )
     names = classes_of(read_schema(execution.input(standard_component_specs.SCHEMA_KEY).uri))
 
     def in_order(key: str) -> tuple[float, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from components.review.decisions import Decisions
 from components.review.record import ConfusionCell
@@ -41,7 +42,7 @@ def confusion_cells(decisions: Decisions) -> list[ConfusionCell]:
     return cells
 
 
-def _cell(decisions: Decisions, rows: Sequence[int]) -> ConfusionCell:
+def _cell(decisions: Decisions, rows: npt.NDArray[np.intp]) -> ConfusionCell:
     label, answer = decisions.label_places[rows[0]], decisions.answer_places[rows[0]]
     return ConfusionCell(decisions.names[label], decisions.names[answer], len(rows))
 

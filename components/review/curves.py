@@ -33,8 +33,8 @@ def _curve(decisions: Decisions, place: int) -> ThresholdCurve:
     kept = _thinned(np.stack([thresholds, precision, recall]))
     if chosen is not None:  # the point that is served
         kept = np.union1d(kept, min(int(np.searchsorted(thresholds, np.float32(chosen))), len(thresholds) - 1))
-    points = (np.round(one[kept].astype(np.float64), 6).tolist() for one in (thresholds, precision, recall))
-    return ThresholdCurve(decisions.names[place], *points, chosen)
+    at, precise, found = (np.round(one[kept].astype(np.float64), 6).tolist() for one in (thresholds, precision, recall))
+    return ThresholdCurve(decisions.names[place], at, precise, found, chosen)
 
 
 def precision_recall(

@@ -66,14 +66,15 @@ def _features(inputs: ReviewInputs, found: Predictions) -> tuple[list[int], Floa
     """Return rows of the answers and their features, [M, D]."""
     spec = inputs.task.feature
     if not isinstance(spec, Image):
-        sample = np.sort(np.random.default_rng(0).permutation(len(found.sources))[:SAMPLE])
-        return sample.tolist(), _standardized(found.vectors[sample])
+        chosen = np.sort(np.random.default_rng(0).permutation(len(found.sources))[:SAMPLE])
+        return chosen.tolist(), _standardized(found.vectors[chosen])
     places = {source: row for row, source in enumerate(found.sources)}
     model = feature_model(inputs.task, len(found.names), inputs.model_run)
     if model is None:
         return [], np.zeros((0, 0), np.float32)
     sample = [(places[source], contents) for source, contents in _read_sample(inputs) if source in places]
-    parts, began = [], time.monotonic()
+    parts: list[Floats] = []
+    began = time.monotonic()
     for start in range(0, len(sample), _BATCH):
         if parts and time.monotonic() - began > _SECONDS:
             break

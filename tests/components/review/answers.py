@@ -22,7 +22,7 @@ from data.records import image_record
 NAMES = ("cat", "dog", "<b>")
 
 
-def answers_of(scores: Any, labels: Sequence[Any], names: Sequence[str] = NAMES, **more: Any) -> Predictions:
+def answers_of(scores: Any, labels: Any, names: Sequence[str] = NAMES, **more: Any) -> Predictions:
     """Answers of classes (a name for each example), of several labels (a tuple), or of numbers (no names)."""
     scores = np.asarray(scores, np.float32)
     texts = [() if not names else (label,) if isinstance(label, str) else tuple(label) for label in labels]

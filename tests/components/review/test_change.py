@@ -49,6 +49,7 @@ def test_several_labels_with_the_thresholds_of_each() -> None:
     decisions = random_labels(100, 3, seed=1, before=first.found.scores[::-1], thresholds_before=thresholds)
     found = change_of(decisions)
     now = [set(labels) == set(_names(decisions, row)) for row, labels in enumerate(decisions.found.labels)]
+    assert decisions.found.before is not None
     above = decisions.found.before >= np.array(thresholds, np.float32)
     then = [
         set(labels) == {name for name, one in zip(decisions.names, above[row], strict=True) if one}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from components.review.decisions import Decisions
@@ -27,7 +29,11 @@ def test_classes() -> None:
 def test_several_labels_at_their_thresholds() -> None:
     """A score at the threshold applies, as in the served model; the baseline has other thresholds."""
     labels = [("cat",), ("cat", "dog"), (), ("bird",)]
-    more = {"thresholds": (0.3, 0.6, 0.5), "before": np.array(SCORES, np.float32), "thresholds_before": (0.9,) * 3}
+    more: dict[str, Any] = {
+        "thresholds": (0.3, 0.6, 0.5),
+        "before": np.array(SCORES, np.float32),
+        "thresholds_before": (0.9,) * 3,
+    }
     decisions = Decisions(answers_of(SCORES, labels, **more), several=True)
     assert decisions.right.tolist() == [True, True, False, False]
     assert decisions.right_before is not None and decisions.right_before.tolist() == [False, False, True, False]

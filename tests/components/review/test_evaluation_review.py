@@ -153,7 +153,7 @@ def test_answers_that_are_no_numbers(tmp_path: Path, sources: list[str]) -> None
         tmp_path / "numbers" / "evaluation",
         (),
         [""] * COUNT,
-        np.ones(COUNT),
+        np.ones(COUNT, np.float32),
         scores[:, :1],
         vectors=np.ones((COUNT, 2)),
         before=scores[:, :1],

@@ -16,7 +16,7 @@ from components.review import unusual
 from components.review.inputs import ReviewInputs
 from components.review.unusual import neighbour_distances, unusual_rows
 from components.training.trained_model import keep_weights
-from data.spec import Image, Vector
+from data.spec import Feature, Image, Vector
 from tests.components.review.answers import answers_of, write_held_out
 from tests.tasks.tiny import TASK
 
@@ -46,7 +46,7 @@ def test_rows_of_numbers_far_from_the_others(tmp_path: Path) -> None:
     assert rows[0][1] == f"distance {largest} to its neighbour 10, typical {np.median(distances):.3g}"
 
 
-def _build(feature: Image, classes: int) -> keras.Model:
+def _build(feature: Feature, classes: int) -> keras.Model:
     """The mean colour, and its answer."""
     inputs = keras.Input(feature.shape, dtype="uint8")
     colour = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
