@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests import PROJECT, dockerfile
+from tests.pipeline.run_schema import faults
 from tests.preloaded import Process
 
 COMMAND = [sys.executable, "-m", "pipeline.cli"]
@@ -69,6 +70,7 @@ def skewless() -> Skewless:
             status = process.wait()
         record = root / task / "run.json" if root and task else None
         found = json.loads(record.read_text()) if record and record.exists() else {}
+        assert not found or faults(found) == []
         return Outcome(status, out, err, found)
 
     return call

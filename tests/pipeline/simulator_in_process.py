@@ -17,6 +17,7 @@ from data.errors import SkewlessError
 from pipeline.paths import Paths, local_folder
 from pipeline.report.quiet import logged_to
 from pipeline.runners.local.run import run_pipeline
+from tests.pipeline.run_schema import faults
 
 TINY = "tests.tasks.tiny:TASK"
 
@@ -58,6 +59,7 @@ def attempt(
         except SkewlessError as raised:
             error = raised
     record = json.loads(read_string_file(paths.latest)) if tf.io.gfile.exists(paths.latest) else {}
+    assert not record or faults(record) == []
     return Attempt(error, record, console.file.getvalue(), log.read_text())  # type: ignore[attr-defined]
 
 

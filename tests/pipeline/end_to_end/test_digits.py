@@ -124,7 +124,7 @@ def test_it_was_proved_before_it_was_pushed_and_can_be_again(digits: Digits, ske
 
 def test_it_prints_little_and_no_noise(digits: Digits) -> None:
     lines = [line for line in digits.outcome.out.partition("\n10 pictures that")[0].splitlines() if line]
-    expected = re.compile(r"^(log|done|data|training|quality|metrics|proof|pushed|plots|page|record|serve it) ")
+    expected = re.compile(r"^(log|done|data|training|quality|metrics|proof|pushed|plots|page|record|see it|serve it) ")
     assert [line for line in lines if not expected.match(line)] == []
     assert digits.outcome.err == ""
     log = Path(digits.outcome.record["log"])
