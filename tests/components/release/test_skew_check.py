@@ -135,7 +135,7 @@ def _check_changed_answers(
         best = [(names[row][scores[row].argmax()].decode(), scores[row].max()) for row in range(3)]
         assert [name for name, _ in best] == [one.answer_served, one.answer_served, one.answer]
         np.testing.assert_allclose(
-            [score for _, score in best], [one.score_served, one.score_served, one.score], atol=1e-5
+            [score for _, score in best], [one.score_served, one.score_served, one.score or 0.0], atol=1e-5
         )
         assert one.answer != one.answer_served and one.score_name == ""
 

@@ -89,7 +89,7 @@ def test_the_records_with_the_largest_difference(gate: Path, files: list[bytes])
     assert (picture.score, picture.width, picture.height) == (0.75, 16, 12)
     kind, _, content = picture.thumbnail.partition(";base64,")
     with Pil.open(io.BytesIO(base64.b64decode(content))) as shown, Pil.open(io.BytesIO(files[1])) as whole:
-        assert kind == "data:image/png" and np.array_equal(shown, whole)
+        assert kind == "data:image/png" and np.array_equal(np.asarray(shown), np.asarray(whole))
     assert found.differences == {"a": [0, 0, 0, 0], "b": [0, 0.5, 0, 0.25]}
     assert [(one.source, one.reason) for one in found.records] == [
         ("bright/0.jpg", "class bright"),
