@@ -13,8 +13,8 @@ from components.release.client_pictures import ChangedAnswer
 from components.review.record import ClientPicture, Picture
 from components.review.thumbnails import thumbnail
 
-WHOLE = 128  # pixels of the longer side up to which a picture is shown as a whole
-PART = 96  # pixels of a side of the part that is shown of a larger one, if it has so many
+WHOLE = 64  # pixels of the longer side up to which a picture is shown as a whole
+PART = 48  # pixels of a side of the part that is shown of a larger one, if it has so many
 
 _Pixels = npt.NDArray[np.uint8]
 

@@ -223,7 +223,7 @@ def test_of_a_large_picture_the_part_that_differs_most_is_shown_pixel_by_pixel()
     sent[0, 0] += 55
     found = client_picture(changed_answer(served, sent))
     shown = pixels_of(found.served)
-    assert shown.shape == (96, 96, 3) and (found.height, found.width, found.largest) == (96, 96, 55)
+    assert shown.shape == (48, 48, 3) and (found.height, found.width, found.largest) == (48, 48, 55)
     differing = (pixels_of(found.sent).astype(int) - shown).any(axis=2)
     assert differing.sum() == 400  # the whole square of 20 by 20 is inside
     assert max(pixels_of(found.whole_sent).shape) == max(pixels_of(found.picture.thumbnail).shape) == 112
