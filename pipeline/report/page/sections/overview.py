@@ -100,12 +100,13 @@ def build_overview(record: RunRecord, review: Review) -> OverviewView:
 
 def _verdict(record: RunRecord) -> Verdict:
     """Return how the run ended."""
+    keeps = "The model before keeps serving." if record.evaluation and record.evaluation.baseline is not None else ""
     version = f"version {record.pushed.version}" if record.pushed else "the model"
     failed = next((one.name for one in record.components if one.state == "failed"), "the pipeline")
     found = {
         "pushed": Verdict("good", f"Pushed: {version} is served", "It met every limit, and every route agrees."),
         "unchanged": Verdict("good", f"Unchanged: {version} is still served", "Everything came from the cache."),
-        "not pushed": Verdict("bad", "Not pushed", _why_not(record), "The model before keeps serving."),
+        "not pushed": Verdict("bad", "Not pushed", _why_not(record), keeps),
         "failed": Verdict("bad", f"Failed in {failed}", record.error),
         "interrupted": Verdict(
             "warn", "Interrupted", hint="The same command resumes after the last finished component."

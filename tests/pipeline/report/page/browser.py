@@ -27,6 +27,25 @@ _FLAGS = (
     "--disable-sync",
     "--remote-debugging-pipe",
 )
+OPEN_ALL = "for (const one of document.querySelectorAll('details')) one.open = true"
+VIOLATIONS = """
+axe.run(document, %s).then((found) => [found.passes.length, found.violations.map((one) =>
+  one.id + ': ' + one.help + ' ' +
+  one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + ' ' + node.failureSummary)
+)])
+"""
+WIDER = """
+(() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  const inside = (one) => one.parentElement && (getComputedStyle(one.parentElement).overflowX !== 'visible' ||
+    inside(one.parentElement));
+  const wide = [...document.body.querySelectorAll('*')]
+    .filter((one) => one.getBoundingClientRect().right > width + 1 && !inside(one))
+    .slice(0, 5).map((one) => one.outerHTML.slice(0, 160));
+  return [`${document.documentElement.scrollWidth} pixels`, ...wide];
+})()
+"""
 _TIMEOUT = 60.0  # seconds, for an answer; a slow machine under load needs some
 
 
@@ -161,8 +180,13 @@ class Tab:
     def click(self, selector: str) -> None:
         """Click with the mouse in the middle of the first element of a CSS selector."""
         place = self.run(
-            f"(() => {{ const found = document.querySelector({json.dumps(selector)});"
+            "(async () => {"
+            # Pictures that are loaded when they come near would move what is below them.
+            " for (const one of document.images) one.loading = 'eager';"
+            " await Promise.all([...document.images].map((one) => one.decode().catch(() => null)));"
+            f" const found = document.querySelector({json.dumps(selector)});"
             " found.scrollIntoView({block: 'center', behavior: 'instant'});"
+            " await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));"
             " const box = found.getBoundingClientRect();"
             " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
@@ -189,6 +213,27 @@ class Tab:
     def media(self, kind: str) -> None:
         """Show the page as on "print" or "screen"."""
         self.call("Emulation.setEmulatedMedia", media=kind)
+
+    def open_all(self) -> None:
+        """Open everything that is folded away."""
+        self.run(OPEN_ALL)
+
+    def violations(self, axe: str, *rules: str) -> list[str]:
+        """Return what axe-core finds.
+
+        Args:
+          axe: Its source.
+          *rules: Names of rules; by default all.
+        """
+        self.run(f"{axe};true")
+        options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+        applied, found = self.run(VIOLATIONS % json.dumps(options))
+        assert applied >= (1 if rules else 20), "the rules were not applied"
+        return list(found)
+
+    def too_wide(self) -> list[str]:
+        """Return the page's width and what makes it wider than the window; nothing if it fits."""
+        return list(self.run(WIDER))
 
     def fetched(self) -> list[str]:
         """Return the addresses that the page has asked for, without itself and data in it."""

@@ -12,30 +12,12 @@ from tests.pipeline.report.page.samples import SAMPLES
 
 OpenPage = Callable[..., Tab]
 
-_VIOLATIONS = """
-axe.run(document, %s).then((found) => [found.passes.length, found.violations.map((one) =>
-  one.id + ': ' + one.help + ' ' +
-  one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + ' ' + node.failureSummary)
-)])
-"""
-_WIDER = """
-(() => {
-  const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= width) return [];
-  const inside = (one) => one.parentElement && (getComputedStyle(one.parentElement).overflowX !== 'visible' ||
-    inside(one.parentElement));
-  return [...document.body.querySelectorAll('*')]
-    .filter((one) => one.getBoundingClientRect().right > width + 1 && !inside(one))
-    .slice(0, 5).map((one) => one.outerHTML.slice(0, 160));
-})()
-"""
 _EMPTY_HEADINGS = """
 [...document.querySelectorAll('h2, h3, h4')].filter((one) => {
   const next = one.nextElementSibling;
   return !next || (/^H[1-4]$/.test(next.tagName) && next.tagName <= one.tagName);
 }).map((one) => one.innerText)
 """
-_OPEN_ALL = "for (const one of document.querySelectorAll('details')) one.open = true"
 _FOLDED = "[...document.querySelectorAll('details.more > :not(summary)')]"
 
 
@@ -51,23 +33,19 @@ def test_nothing_is_fetched_and_nothing_fails(open_page: OpenPage, name: str) ->
 def test_axe_finds_no_violation(open_page: OpenPage, axe: str, name: str) -> None:
     """In the dark, only the contrast may be another."""
     tab = open_page(name)
-    tab.run(_OPEN_ALL)
-    tab.run(f"{axe};true")
-    for dark, options in ((False, {}), (True, {"runOnly": ["color-contrast"]})):
-        tab.prefer(dark)
-        rules, violations = tab.run(_VIOLATIONS % json.dumps(options | {"resultTypes": ["violations"]}))
-        assert violations == [], "dark" if dark else "light"
-        assert rules >= (1 if dark else 20)  # they were applied
+    tab.open_all()
+    assert tab.violations(axe) == []
+    tab.prefer(dark=True)
+    assert tab.violations(axe, "color-contrast") == []
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_page_does_not_scroll_sideways(open_page: OpenPage, name: str) -> None:
     tab = open_page(name)
-    tab.run(_OPEN_ALL)
+    tab.open_all()
     for width in (1600, 400):
         tab.resize(width)
-        assert tab.run(_WIDER) == []
-        assert tab.run("document.documentElement.scrollWidth") <= width
+        assert tab.too_wide() == []
 
 
 def test_names_stay_words(open_page: OpenPage) -> None:
