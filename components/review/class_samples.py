@@ -22,7 +22,7 @@ from data.spec import IMAGE, LABEL, Image, Number
 
 SHOWN = 100  # classes: all of fewer, otherwise half of them the largest and half the smallest
 PICTURES = 120  # of all classes together
-EACH = 10  # of one class, at most
+EACH = 20  # of one class, at most
 MOST_BYTES = 2**27  # that are read of the shards
 TRAIN = "train"
 _SEED = 20
@@ -48,7 +48,7 @@ def sample_classes(inputs: ReviewInputs, manifest: Manifest) -> tuple[list[Class
     each = min(EACH, max(1, PICTURES // max(1, len(names))))
     wanted = {name: min(each, counts.get(TRAIN, {}).get(name, 0)) for name in names}
     is_number = isinstance(inputs.task.label, Number)
-    wanted[_NO_CLASS] = min(3 * EACH if is_number else EACH, manifest.unlabelled(TRAIN))
+    wanted[_NO_CLASS] = min(32 if is_number else 16, manifest.unlabelled(TRAIN))
     drawn = draw_records(inputs.examples, manifest.splits[TRAIN], wanted)
     pictures = _show(drawn, feature)
     for one in classes:

@@ -15,7 +15,8 @@ from data.ingest.shards import shard_paths
 from data.names import from_bytes
 from data.spec import IMAGE, Image
 
-_BATCH = 256
+_BATCH = 256  # records that are parsed together
+_BATCH_BYTES = 2**26  # of them, of large pictures
 
 
 def decoder_of(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -59,11 +60,13 @@ def fill_thumbnails(
     wanted: dict[str, list[Picture]] = {}
     for one in pictures:
         wanted.setdefault(one.source, []).append(one)
-    files = shard_paths(examples, Manifest.load(examples).splits.get(split, [])) if wanted else []
-    if not files:
+    shards = Manifest.load(examples).splits.get(split, []) if wanted else []
+    if not shards:
         return
     spec = {IMAGE: tf.io.FixedLenFeature([], tf.string), "image/source": tf.io.FixedLenFeature([], tf.string, "")}
-    for batch in tf.data.TFRecordDataset(files).batch(_BATCH):
+    mean_bytes = max(1, sum(shard.bytes for shard in shards) // max(1, sum(shard.examples for shard in shards)))
+    batch_size = min(_BATCH, max(1, _BATCH_BYTES // mean_bytes))
+    for batch in tf.data.TFRecordDataset(shard_paths(examples, shards)).batch(batch_size):
         parsed = tf.io.parse_example(batch, spec)
         for row, source in enumerate(parsed["image/source"].numpy()):
             shown = wanted.pop(from_bytes(source), ())

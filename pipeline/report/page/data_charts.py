@@ -25,7 +25,7 @@ def size_facts(data: DataSummary, found: DataReview) -> list[tuple[str, str]]:
     formats = [f"{count:,} {_TITLES.get(name, name)}" for name, count in found.formats.items()]
     facts = [("Formats", ", ".join(formats))]
     for name, title in _PIXELS.items():
-        facts.append((title, _range(found.sizes.get(name), lambda value: f"{format_number(value)} px")))
+        facts.append((title, _range(found.sizes.get(name), format_number, " px")))
     facts.append(("File size", _range(found.sizes.get(_BYTES), format_bytes)))
     known = [(name, text) for name, text in facts if text]
     return [*known, ("Records", format_bytes(data.bytes))] if known and data.bytes else known
@@ -50,11 +50,12 @@ def draw_sizes(found: DataReview) -> list[Chart]:
     return charts
 
 
-def _range(found: Histogram | None, text: Callable[[float], str]) -> str:
+def _range(found: Histogram | None, text: Callable[[float], str], unit: str = "") -> str:
     """Return the smallest and the largest value, and the median."""
     if found is None or not found.edges:
         return ""
     low, high = text(found.edges[0]), text(found.edges[-1])
     if low == high:
-        return f"{low}, all of them"
-    return f"{low} to {high}" + (f", median {text(found.median)}" if found.median is not None else "")
+        return f"{low}{unit}, all of them"
+    median = f", median {text(found.median)}{unit}" if found.median is not None else ""
+    return f"{low} to {high}{unit}{median}"
