@@ -110,5 +110,5 @@ def _review(record: RunRecord) -> tuple[Review, str]:
         return Review.read(record.review), ""
     except tf.errors.OpError as error:
         return Review(), f"no pictures: cannot read {record.review}: {first_line(error)}"
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         return Review(), f"no pictures: {record.review} holds no review ({error!r})"
