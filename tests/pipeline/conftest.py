@@ -1,4 +1,4 @@
-"""Runs of the command line as a user's, and one run of `digits` that the end-to-end tests share."""
+"""Runs of the command line as a user's, the image of the Dockerfile, Chromium and axe-core for pages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import fcntl
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 
 from tests import PROJECT, dockerfile
+from tests.pipeline.report.page.browser import Browser
 from tests.pipeline.run_schema import faults
 from tests.preloaded import Process
 
+AXE = "SKEWLESS_AXE"
 COMMAND = [sys.executable, "-m", "pipeline.cli"]
 
 
@@ -89,3 +92,24 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> dockerfile.Image:
             built.write_bytes(pickle.dumps(dockerfile.build(PROJECT, folder / "image")))
         found: dockerfile.Image = pickle.loads(built.read_bytes())
     return found
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Headless Chromium; without it, the test is skipped."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium in PATH: apt-get install chromium")
+    found = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, from the file that the environment names or from node_modules; otherwise a skip."""
+    installed = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
+    file = Path(os.environ.get(AXE, installed))
+    if not file.is_file():
+        pytest.skip(f"no axe-core at {file}: npm install --no-save axe-core, or set {AXE} to axe.min.js")
+    return file.read_text()

@@ -17,6 +17,8 @@ import pytest
 import tensorflow as tf
 
 from tests.pipeline.conftest import COMMAND, Outcome, Skewless, environment
+from tests.pipeline.report.page.browser import Browser
+from tests.pipeline.report.page.real_page import assert_page_is_complete
 
 pytestmark = pytest.mark.slow
 
@@ -223,3 +225,18 @@ def test_served_and_asked_from_the_command_line(digits: Digits, skewless: Skewle
         assert server.wait(timeout=30) == 0
     gone = skewless("predict", files[0], "--server", address)
     assert gone.status == 6 and "skewless serve" in gone.err
+
+
+def test_the_page_of_the_run_has_every_section(first_run: Digits, browser: Browser, axe: str) -> None:
+    record = first_run.outcome.record
+    overall = record["evaluation"]["slices"]["overall"]
+    texts = {
+        "overview": ["Pushed", f"{100 * overall['sparse_categorical_accuracy']:.1f} %", *COMPONENTS],
+        "data": ["1,417", "380", *"0123456789"],
+        "training": ["Accuracy", "Loss", "exported", "Conv2D", "85,066 parameters"],
+        "evaluation": ["What is confused", "Worst mistakes", "Quality by class", "Calibration"],
+        "proof": ["9 routes agree", "serving_default", "gRPC", "REST", "The pushed version"],
+        "serving": ["skewless serve digits", f"serving/digits/{first_run.versions[0]}", "curl"],
+    }
+    pictures = {"data": 50, "evaluation": 20, "proof": 1}
+    assert_page_is_complete(browser, axe, Path(record["page"]), texts, pictures)

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import Skewless
+from tests.pipeline.conftest import Outcome, Skewless
+from tests.pipeline.report.page.browser import Browser
+from tests.pipeline.report.page.real_page import assert_page_is_complete
 
 pytestmark = pytest.mark.slow
 
 
-def test_horses_and_humans_with_odd_files_among_them(shared_data: Path, skewless: Skewless, tmp_path: Path) -> None:
-    """Explicit splits, a sigmoid for two classes; a truncated JPEG is quarantined, other unusual files are read."""
-    data = tmp_path / "data"
+@pytest.fixture(scope="module")
+def horses(shared_data: Path, skewless: Skewless, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A run with odd files among the training pictures."""
+    data = tmp_path_factory.mktemp("horses") / "data"
     shutil.copytree(shared_data / "horse-or-human", data)
     for path in [data, *data.rglob("*")]:
         path.chmod(0o755)
@@ -24,18 +27,35 @@ def test_horses_and_humans_with_odd_files_among_them(shared_data: Path, skewless
         if odd.name != "LICENSE":
             shutil.copy(odd, data / "training" / "humans" / odd.name)
     (data / "training" / "humans" / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
-    outcome = skewless("run", "tests.tasks.horses", "--data", str(data), root=tmp_path / "root", task="horses")
-    assert outcome.status == 0, outcome.err
-    found = outcome.record["data"]
+    return skewless("run", "tests.tasks.horses", "--data", str(data), root=data.parent / "root", task="horses")
+
+
+def test_horses_and_humans_with_odd_files_among_them(horses: Outcome) -> None:
+    """Explicit splits, a sigmoid for two classes; a truncated JPEG is quarantined, other unusual files are read."""
+    assert horses.status == 0, horses.err
+    found = horses.record["data"]
     assert found["examples"] == {"train": 505 + 5, "eval": 256}
     assert found["quarantined"] == {"not decodable": 1}
     assert found["not_pictures"] == {".DS_Store": 1}
     assert found["remarks"] == {"alpha": 761, "EXIF rotation": 1, "CMYK": 1}  # the horses and humans are RGBA
-    assert outcome.record["evaluation"]["slices"]["overall"]["example_count"] == 256
+    assert horses.record["evaluation"]["slices"]["overall"]["example_count"] == 256
     for words in ("1 examples in quarantine (1 not decodable)", "1 files are not a picture (1 .DS_Store)", "EXIF"):
-        assert words in outcome.out
+        assert words in horses.out
     report = Path(found["folder"], "quarantine.jsonl").read_text()
     assert "training/humans/truncated_jpeg.jpg" in report and "decodable" in report
+
+
+def test_the_page_of_horses_and_humans_has_every_section(horses: Outcome, browser: Browser, axe: str) -> None:
+    texts = {
+        "overview": ["Pushed", "1 examples in quarantine", "256 eval"],
+        "data": ["horses", "humans", "not decodable", "truncated_jpeg.jpg"],
+        "training": ["Accuracy", "Loss", "exported", "layers"],
+        "evaluation": ["What is confused", "Worst mistakes", "Quality by class", "Calibration"],
+        "proof": ["serving_default", "gRPC", "REST"],
+        "serving": ["skewless serve", "curl"],
+    }
+    pictures = {"data": 20, "evaluation": 10, "proof": 1}
+    assert_page_is_complete(browser, axe, Path(horses.record["page"]), texts, pictures)
 
 
 def test_fashion_mnist_does_as_well_as_the_notebook(shared_data: Path, skewless: Skewless, tmp_path: Path) -> None:
