@@ -6,6 +6,7 @@ what lies there, as with a bucket.
 
 from __future__ import annotations
 
+import io
 import posixpath
 import shutil
 from collections.abc import Callable, Iterator
@@ -30,6 +31,22 @@ from serving.client import Client
 from serving.engines import free_port
 from serving.parity import live_server
 from tests.pipeline.simulator_in_process import TINY, attempt
+
+
+class _Uploaded(io.BytesIO):
+    """A file that is there once it is closed; Beam asks for the position, which TensorFlow does not know in memory."""
+
+    mode = "wb"
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def close(self) -> None:
+        if not self.closed:
+            with tf.io.gfile.GFile(self._path, "wb") as file:
+                file.write(self.getvalue())
+        super().close()
 
 
 class RamFileSystem(filesystem.FileSystem):
@@ -65,9 +82,7 @@ class RamFileSystem(filesystem.FileSystem):
 
     def _file(self, path: str, mode: str, compression_type: str) -> Any:
         kind = self._get_compression_type(path, compression_type)
-        file = tf.io.gfile.GFile(path, mode)
-        if mode == "wb":
-            file.write(b"")  # a file that nothing is written to is there, too
+        file = _Uploaded(path) if mode == "wb" else tf.io.gfile.GFile(path, mode)
         return file if kind == filesystem.CompressionTypes.UNCOMPRESSED else filesystem.CompressedFile(file, kind)
 
     def copy(self, source_file_names: list[str], destination_file_names: list[str]) -> None:
