@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -110,7 +110,7 @@ def _decode(contents: tf.Tensor, header: tf.Tensor, how: Decoding) -> tf.Tensor:
             _decode_scaled(allowed, header, how) if how.at_least is not None else decode_checked(allowed, how.channels)
         )
 
-    rare = pixel_limit.not_inlined(lambda one: _decode_rare(one, how), tf.TensorSpec([], tf.string))
+    rare = _rare_decoder(how.channels, how.max_pixels, how.background)
     image = tf.cond(_is_rare(contents, how.background), lambda: rare(contents), jpeg_or_png)
     image.set_shape([None, None, how.channels or None])
     return image
@@ -141,13 +141,18 @@ def _has_piece(contents: tf.Tensor, at: int, piece: bytes) -> tf.Tensor:
     return tf.strings.substr(contents, at, len(piece)) == piece
 
 
-def _decode_rare(contents: tf.Tensor, how: Decoding) -> tf.Tensor:
-    formats = _rare_formats(how.background)
+@functools.cache
+def _rare_decoder(channels: int, max_pixels: int, background: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return `_decode_rare`, traced once per process: its many branches take a second."""
+    return pixel_limit.not_inlined(
+        lambda contents: _decode_rare(contents, channels, max_pixels, background), tf.TensorSpec([], tf.string)
+    )
+
+
+def _decode_rare(contents: tf.Tensor, channels: int, max_pixels: int, background: str) -> tf.Tensor:
+    formats = _rare_formats(background)
     matches = tf.stack([tf.cast(_matches(one, contents), tf.int32) for one in formats])
-    decoders = [
-        functools.partial(decode_as, one.name, contents, how.channels, how.max_pixels, how.background)
-        for one in formats
-    ]
+    decoders = [functools.partial(decode_as, one.name, contents, channels, max_pixels, background) for one in formats]
     return tf.switch_case(tf.argmax(matches, output_type=tf.int32), decoders)
 
 
@@ -258,13 +263,17 @@ def _decode_and_resize(spec: Image, *checked: tf.Tensor) -> tf.Tensor:
 
 def _resized(images: Sequence[tf.Tensor], spec: Image) -> list[tf.Tensor]:
     """Resize decoded pictures, uint8 [h, w, channels], to uint8 [height, width, channels]."""
-    resized = pixel_limit.not_inlined(
-        lambda one: resize(one, spec), tf.TensorSpec([None, None, spec.channels], tf.uint8)
-    )
+    resized = _resizer(spec)
     # Resizing to the same size changes nothing and costs several times as much as decoding a thumbnail.
     as_wanted = tf.reduce_all([tf.reduce_all(tf.shape(one)[:2] == (spec.height, spec.width)) for one in images])
     sized = tf.cond(as_wanted, lambda: list(images), lambda: [resized(one) for one in images])
     return [tf.ensure_shape(one, spec.shape) for one in sized]
+
+
+@functools.cache
+def _resizer(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return `resize`, traced once per process."""
+    return pixel_limit.not_inlined(lambda one: resize(one, spec), tf.TensorSpec([None, None, spec.channels], tf.uint8))
 
 
 def decode_batch(contents: tf.Tensor, spec: Image) -> tf.Tensor:
@@ -280,10 +289,14 @@ def decode_batch(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     return tf.cond(
         stored_png.are_stored(contents, *spec.shape),
         lambda: stored_png.decode(contents, *spec.shape),
-        lambda: pixel_limit.not_inlined(lambda some: _decode_any(some, spec), tf.TensorSpec([None], tf.string))(
-            contents
-        ),
+        lambda: _any_decoder(spec)(contents),
     )
+
+
+@functools.cache
+def _any_decoder(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return `_decode_any`, traced once per process: training, export and proof build several graphs with it."""
+    return pixel_limit.not_inlined(lambda some: _decode_any(some, spec), tf.TensorSpec([None], tf.string))
 
 
 def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:

@@ -212,9 +212,15 @@ def _shrink_ratio(contents: bytes, spec: Image) -> int:
     return fitting[0] if fitting else 1
 
 
-# Traced once for all images, at the first call: eager execution would trace the branches of each image.
 def _decoder(spec: Image, shrink: bool) -> Decode:
     how = ops.how_to_decode(dataclasses.replace(spec, shrink_on_load=shrink))
+    return _traced_decoder(how if shrink else how._replace(fit="stretch"))  # the fit only limits the shrinking
+
+
+# Traced once for all images, at the first call: eager execution would trace the branches of each image. Training and
+# several skews decode in the same way, and so do the models of other sizes.
+@functools.lru_cache(maxsize=32)
+def _traced_decoder(how: ops.Decoding) -> Decode:
     decode = tf.function(
         lambda contents: ops.decode(contents, **how._asdict()),
         [tf.TensorSpec([], tf.string)],

@@ -164,6 +164,17 @@ def test_a_batch_is_its_single_pictures(smooth, encode, in_both):
     np.testing.assert_array_equal(batch[1], np.rint(steps))
 
 
+def test_what_takes_long_to_trace_is_traced_once_for_all_graphs():
+    """Training, export and proof each build a graph that decodes; several sizes share the rare formats."""
+    for height in (11, 12, 11):
+        spec = Image(height, 13, max_pixels=4321)
+        tf.function(lambda some, spec=spec: ops.decode_batch(some, spec)).get_concrete_function(
+            tf.TensorSpec([None], tf.string)
+        )
+    assert ops._rare_decoder(3, 4321, "").experimental_get_tracing_count() == 1
+    assert ops._any_decoder(Image(11, 13, max_pixels=4321)).experimental_get_tracing_count() == 1
+
+
 def test_an_empty_batch(in_both):
     got = in_both(lambda contents: ops.decode_batch(contents, Image(4, 5, 1)), np.array([], object).astype("S"))
     assert got.shape == (0, 4, 5, 1)
