@@ -58,7 +58,7 @@ def test_any_two_runs_have_a_page(pair: tuple[str, str]) -> None:
     assert HOSTILE[4] not in found.text  # characters that turn the direction of text
 
 
-def _run(tmp_path: Path, name: str, right: int) -> RunRecord:
+def run_that_answers(tmp_path: Path, name: str, right: int) -> RunRecord:
     """Return a run that answers the first `right` of 40 examples right."""
     record, _ = class_run()
     record.run_id, record.review = name, ""
@@ -73,7 +73,7 @@ def _run(tmp_path: Path, name: str, right: int) -> RunRecord:
 
 
 def test_the_verdict_has_both_accuracies_and_the_pictures(tmp_path: Path) -> None:
-    one, other = _run(tmp_path, "first", 20), _run(tmp_path, "second", 35)
+    one, other = run_that_answers(tmp_path, "first", 20), run_that_answers(tmp_path, "second", 35)
     text = _Tags(render_comparison(one, other)).text
     assert "B is better than A: accuracy 87.5 %" in text and "against 50.0 %" in text and "+37.5 points" in text
     assert "On 40 held-out examples" in text
@@ -85,7 +85,9 @@ def test_the_verdict_has_both_accuracies_and_the_pictures(tmp_path: Path) -> Non
 
 
 def test_a_small_difference_may_be_chance(tmp_path: Path) -> None:
-    text = _Tags(render_comparison(_run(tmp_path, "first", 20), _run(tmp_path, "second", 21))).text
+    text = _Tags(
+        render_comparison(run_that_answers(tmp_path, "first", 20), run_that_answers(tmp_path, "second", 21))
+    ).text
     assert "Neither run is better beyond chance. B has the accuracy 52.5 %" in text
 
 
