@@ -88,7 +88,7 @@ class PipelinePicture:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _BoxLayout:
     """Where the boxes are: column and row of each, in boxes; `spans` has the columns of boxes that are wider."""
 
     width: int
@@ -114,7 +114,7 @@ class _Layout:
         return max(row for _, row in self.places.values()) * (_HEIGHT + _GAP) + _HEIGHT + 2
 
 
-_WIDE = _Layout(
+_WIDE = _BoxLayout(
     1060,
     {
         "ExampleGen": (0, 0),
@@ -132,7 +132,7 @@ _WIDE = _Layout(
     {},
     28,
 )
-_TALL = _Layout(
+_TALL = _BoxLayout(
     360,
     {
         "ExampleGen": (0, 0),
@@ -171,7 +171,7 @@ def _step(name: str, run: ComponentRun | None, names: Sequence[str]) -> Step:
     return Step(name, run.state, _WORDS.get(run.state, run.state), format_duration(run.seconds), run.why, inputs)
 
 
-def _draw(steps: Sequence[Step], layout: _Layout) -> Markup:
+def _draw(steps: Sequence[Step], layout: _BoxLayout) -> Markup:
     """Return the boxes and arrows; the table beside them has the same text for screen readers."""
     arrows = [_arrow(layout.box(start), layout.box(end)) for start, end in _arrows(steps)]
     boxes = [_box(step, layout) for step in steps]
@@ -198,7 +198,7 @@ def _arrows(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
                 yield start, step.name
 
 
-def _box(step: Step, layout: _Layout) -> Markup:
+def _box(step: Step, layout: _BoxLayout) -> Markup:
     """Return a component's box: its name and time, its state, and why in at most two lines."""
     left, top, width = layout.box(step.name)
     letters = int(layout.letters * layout.spans.get(step.name, 1.0))
