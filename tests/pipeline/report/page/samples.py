@@ -360,7 +360,7 @@ def _proof(names: Sequence[str], first: Picture) -> ProofReview:
     """Return the proof of a run whose routes are those of `_record`: 58 records, of which one differs by rounding."""
     records = [ProvedRecord(f"{names[row % len(names)]}/{row:04d}.jpg", "random") for row in range(48)]
     records += [ProvedRecord(f"generated: kind {row}", f"kind {row}") for row in range(10)]
-    row: list[float | None] = [0.0] * 5 + [2e-7] + [0.0] * 52
+    row: list[float | None] = [2e-7 if place == 5 else 0.0 for place in range(len(records))]
     differences = {route: list(row) for route in ("serving_default", "REST predict", "gRPC Predict")}
     content = thumbnail(11).partition("base64,")[2]
     clients = [
