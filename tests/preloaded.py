@@ -23,6 +23,7 @@ _forks.set_forkserver_preload(
         "pipeline.commands.run",
         "pipeline.runners.local.run",
         "pipeline.commands.skew",
+        "components.review.html_output",  # with TFX's entry point of containers
         "components.training.trainer",
         "components.release.skew_check",
         "serving.server.serve",
@@ -93,6 +94,15 @@ class Process:
                 raise
             out, err = (one.result() for one in streams)
         return out, err
+
+
+def call_module(
+    module: str, *arguments: str, cwd: Path | None = None, timeout: float | None = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE` to its end, as `subprocess.run` does."""
+    process = Process(module, *arguments, cwd=cwd)
+    out, err = process.communicate(timeout)
+    return subprocess.CompletedProcess(process.args, process.wait(), out, err)
 
 
 def _read_all(stream: TextIO) -> str:

@@ -89,6 +89,7 @@ def _artifact(spec: CompiledFile, task: str, key: str, uri: str, **metadata: str
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_containers")
 def test_containers_find_together_what_one_tuner_finds(
     digit_named: SimpleNamespace, search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ import tensorflow as tf
 from PIL import Image, ImageDraw
 
 from components.task.reference import TaskReference
+from pipeline.commands.run import RunOptions
+from pipeline.commands.simulate import run_compiled
 from pipeline.runners.compiler.kubeflow import PlatformOptions, compile_pipeline
 from serving.client import Client
 from serving.engines import free_port
@@ -197,14 +199,12 @@ def test_a_second_run_compares_with_the_first_and_the_limit_decides(
     assert skewless("skew", TASK, root=root).status == 0, "what is pushed still passes"
 
 
-@pytest.mark.timeout(1200)  # a process for each component, each of which imports TFX
+@pytest.mark.usefixtures("forked_containers")
 def test_compiled_and_run_from_its_file(data: Path, tmp_path: Path) -> None:
     file, root = tmp_path / "shapes.json", tmp_path / "root"
     options = PlatformOptions("vertex", "host/skewless:1", "gs://bucket/root")
     file.write_text(json.dumps(compile_pipeline(TaskReference(f"{TASK}:TASK", {}), options)))
-    command = [*COMMAND, "run", "--compiled", str(file), "--data", str(data), "--root", str(root)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=1100)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_compiled(RunOptions("", str(data), str(root)), str(file))
     (version,) = (root / "shapes" / "serving" / "shapes").iterdir()
     assert list(_labels_file(str(version))) == list(COLOURS)
     (report,) = root.glob("shapes/artifacts/*/*/Trainer/model_run/training.json")

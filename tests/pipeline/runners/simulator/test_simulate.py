@@ -29,7 +29,7 @@ from pipeline.runners.simulator.launch import launch_container
 from pipeline.runners.simulator.store import ArtifactStore, answer_queries
 from tests.dockerfile import Image
 from tests.exported import export_pictures
-from tests.pipeline.conftest import PROJECT
+from tests.pipeline.conftest import PROJECT, Skewless
 
 DIGITS = TaskReference("pipeline.tasks.digits:TASK", {})
 ORDER = [
@@ -302,6 +302,7 @@ def test_the_page_is_at_its_artifacts_uri(root: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_containers")
 def test_a_rejected_model_gets_a_page(image: Image, root: Path, tmp_path: Path) -> None:
     """The gate and the Pusher run on the platform, too, and leave a model alone that the Evaluator did not bless."""
     spec, outputs = CompiledFile.load(str(image.work / "digits.json")), _left(root)
@@ -318,6 +319,7 @@ def test_a_rejected_model_gets_a_page(image: Image, root: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_containers")
 def test_a_second_run_meets_a_blessed_baseline(image: Image, root: Path, tmp_path: Path) -> None:
     """The resolvers run, and the Evaluator with the examples and the model of the first run."""
     spec, outputs = CompiledFile.load(str(image.work / "digits.json")), _left(root)
@@ -335,6 +337,7 @@ def test_a_second_run_meets_a_blessed_baseline(image: Image, root: Path, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_containers")
 @pytest.mark.parametrize("kind", ["served", "nothing", "other"])
 def test_an_imported_baseline_is_what_is_served(kind: str, root: Path, kubeflow: Path, tmp_path: Path) -> None:
     """Kubeflow's Evaluator compares the first run's model with the folder of the served versions."""
@@ -371,16 +374,17 @@ def test_an_imported_baseline_is_what_is_served(kind: str, root: Path, kubeflow:
     ],
 )
 def test_what_fails_is_told_in_a_line(
-    arguments: tuple[str, ...], status: int, words: str, image: Image, root: Path, tmp_path: Path
+    arguments: tuple[str, ...], status: int, words: str, vertex: Path, skewless: Skewless, tmp_path: Path
 ) -> None:
-    given = [one.format(empty=tmp_path) for one in arguments]
-    done = image.run("skewless", "run", "--compiled", "digits.json", "--root", "other", *given)
-    assert done.returncode == status and done.stderr.startswith(words.format(empty=tmp_path)), done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
+    (tmp_path / "empty").mkdir()
+    empty, root = tmp_path / "empty", () if "--root" in arguments else ("--root", str(tmp_path / "root"))
+    done = skewless("run", "--compiled", str(vertex), *root, *(one.format(empty=empty) for one in arguments))
+    assert done.status == status and done.err.startswith(words.format(empty=empty)), done.err
+    assert "Traceback" not in done.err + done.out
 
 
 @pytest.mark.slow
-def test_a_file_of_another_task(image: Image, root: Path) -> None:
-    done = image.run("skewless", "run", "fashion_mnist", "--compiled", "digits.json", "--root", "other")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: digits.json is of the task pipeline.tasks.digits:TASK, not of fashion_mnist")
+def test_a_file_of_another_task(vertex: Path, skewless: Skewless, tmp_path: Path) -> None:
+    done = skewless("run", "fashion_mnist", "--compiled", str(vertex), "--root", str(tmp_path))
+    assert done.status == 2
+    assert done.err.startswith(f"error: {vertex} is of the task pipeline.tasks.digits:TASK, not of fashion_mnist")
