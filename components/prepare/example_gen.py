@@ -143,7 +143,7 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
     """Plans the shards, lets Beam's workers write them, and checks the result."""
 
     def execute(self, execution: Execution) -> None:
-        """Write `Split-*/data_tfrecord-*`, `manifest.json` and `quarantine.jsonl` into the Examples artifact.
+        """Write `Split-*/data_tfrecord-*`, `manifest.json`, `quarantine.jsonl` and `previews.jsonl` into the artifact.
 
         Raises:
           DataError: If there are no data, no examples for a split, only one class, or a class only in evaluation.

@@ -139,7 +139,7 @@ def list_warnings(record: RunRecord) -> list[str]:
     if metric == _ACCURACY and unseen:  # several labels: the ingestion has a note on them
         names = ", ".join(unseen[:5])
         found.append(f"no held-out example of {names}: the accuracy says nothing about such classes")
-    return found + [f"{count} pictures {REMARKS[name]}" for name, count in data.remarks.items()]
+    return found + [f"{count} pictures {REMARKS.get(name, name)}" for name, count in data.remarks.items()]
 
 
 def _left_out(data: DataSummary) -> list[str]:
