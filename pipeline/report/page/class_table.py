@@ -146,9 +146,9 @@ def _rows_of_counts(evaluation: EvaluationSummary) -> list[ClassRow]:
     for name in label_order({*confusion, *answers}):
         examples, right = sum(confusion.get(name, {}).values()), confusion.get(name, {}).get(name, 0)
         taken = answers.get(name, 0)
-        shares = [measure_number(right / of if of else None, is_share=True) for of in (taken, examples)]
+        precision, recall = (measure_number(right / of if of else None, is_share=True) for of in (taken, examples))
         f1 = measure_number(2 * right / (taken + examples))
-        rows.append(ClassRow(name, examples, taken, *shares, f1))
+        rows.append(ClassRow(name, examples, taken, precision, recall, f1))
     return sorted(rows, key=_worst_first)
 
 

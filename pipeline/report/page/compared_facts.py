@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,15 +60,13 @@ def compare_metrics(one: RunRecord, other: RunRecord) -> list[ComparedRow]:
 
 def compare_values(metric: str, one: float | None, other: float | None) -> ComparedRow:
     """Return two values of a metric with their difference."""
-    texts = [MISSING if value is None else format_metric(metric, value) for value in (one, other)]
-    if one is None or other is None:
-        return ComparedRow(metric_title(metric), *texts, is_number=True)
-    difference = other - one
-    better = is_improvement(metric, difference)
+    before, now = (MISSING if value is None else format_metric(metric, value) for value in (one, other))
+    row = ComparedRow(metric_title(metric), before, now, is_number=True)
+    if one is None or other is None or one == other:
+        return row
+    better = is_improvement(metric, other - one)
     kind = "" if better is None else "good" if better else "bad"
-    return ComparedRow(
-        metric_title(metric), *texts, format_difference(metric, difference) if difference else "", kind, True
-    )
+    return dataclasses.replace(row, difference=format_difference(metric, other - one), kind=kind)
 
 
 def compare_data(one: RunRecord, other: RunRecord) -> list[ComparedRow]:

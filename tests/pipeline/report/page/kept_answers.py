@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ def write_answers(
     evaluation: Path,
     names: Sequence[str],
     sources: Sequence[str],
-    labels: Sequence[Sequence[str]] | npt.NDArray[np.float32],
+    labels: Sequence[Any] | npt.NDArray[np.float32],
     scores: npt.ArrayLike,
     *,
     vectors: npt.ArrayLike = (),

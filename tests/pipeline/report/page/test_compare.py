@@ -62,7 +62,7 @@ def run_that_answers(tmp_path: Path, name: str, right: int) -> RunRecord:
     """Return a run that answers the first `right` of 40 examples right."""
     record, _ = class_run()
     record.run_id, record.review = name, ""
-    scores = np.tile(np.float32([0.1, 0.8, 0.1]), (40, 1))
+    scores = np.tile(np.array([0.1, 0.8, 0.1], np.float32), (40, 1))
     scores[:right] = [0.7, 0.2, 0.1]
     folder = write_answers(
         tmp_path / name, ("cat", "dog", "fox"), [f"{place:02d}.png" for place in range(40)], [("cat",)] * 40, scores

@@ -78,7 +78,7 @@ def test_a_class_that_only_one_model_knows(tmp_path: Path) -> None:
         ("ant", "elk"),
         ["1", "2", "3"],
         [("ant",), ("ant",), ("elk",)],
-        [[0.2, 0.8], [0.9, 0.1], [0, 1]],
+        [[0.2, 0.8], [0.9, 0.1], [0.0, 1.0]],
     )
     other = write_answers(
         tmp_path / "b", ("ant", "bee"), ["1", "2", "3"], [("ant",), ("ant",), ("elk",)], [[0.9, 0.1]] * 3
@@ -95,7 +95,7 @@ def test_several_labels_are_compared_at_each_run_s_thresholds(tmp_path: Path) ->
     scores = [[0.6, 0.6], [0.4, 0.1], [0.2, 0.55]]
     one = write_answers(tmp_path / "a", names, sources, labels, scores, thresholds=(0.5, 0.5))
     other = write_answers(tmp_path / "b", names, sources, labels, scores, thresholds=(0.3, 0.58))
-    found = compare_answers(*(_record(folder, "mean_average_precision") for folder in (one, other)))
+    found = compare_answers(_record(one, "mean_average_precision"), _record(other, "mean_average_precision"))
     assert found and found.before and found.now and found.change
     assert found.metric == "exact_match"
     assert (found.before.value, found.now.value) == (1.0, pytest.approx(1 / 3))
@@ -111,7 +111,7 @@ def test_rows_of_numbers_are_found_by_their_values(tmp_path: Path) -> None:
     rows = rng.permutation(20)
     one = write_answers(tmp_path / "a", (), [""] * 20, labels, before[:, None], vectors=vectors)
     other = write_answers(tmp_path / "b", (), [""] * 20, labels[rows], now[rows, None], vectors=vectors[rows])
-    found = compare_answers(*(_record(folder, "mean_squared_error") for folder in (one, other)))
+    found = compare_answers(_record(one, "mean_squared_error"), _record(other, "mean_squared_error"))
     assert found and found.before and found.now and found.change
     assert (found.shared, found.metric) == (18, "mean_squared_error")
     assert found.before.value == pytest.approx(mean_squared_error(labels[:18], before[:18]), rel=1e-5)
@@ -124,7 +124,7 @@ def test_nothing_in_common(tmp_path: Path) -> None:
     other = write_answers(tmp_path / "b", CLASSES, ["3", "4"], [("ant",), ("bee",)], _scores(0, 2))
     found = compare_answers(_record(one), _record(other))
     assert found and (found.shared, found.examples, found.change) == (0, (2, 2), None)
-    numbers = write_answers(tmp_path / "c", (), ["1", "2"], np.float32([1, 2]), [[1], [2]])
+    numbers = write_answers(tmp_path / "c", (), ["1", "2"], np.array([1, 2], np.float32), [[1], [2]])
     assert compare_answers(_record(one), _record(numbers)) is None
     assert compare_answers(_record(one), _record(str(tmp_path / "gone"))) is None
     assert compare_answers(_record(one), RunRecord("task", "", "", {}, "", "")) is None

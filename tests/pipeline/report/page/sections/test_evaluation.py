@@ -202,7 +202,11 @@ def test_slices_are_grouped_and_the_worst_comes_first() -> None:
 
 
 def test_slices_of_a_record_without_a_review() -> None:
-    slices = {"overall": {METRIC: 0.9}, "image/format:PNG": {METRIC: 0.7, "example_count": 12}, "label:a": {METRIC: 1}}
+    slices: dict[str, dict[str, float]] = {
+        "overall": {METRIC: 0.9},
+        "image/format:PNG": {METRIC: 0.7, "example_count": 12},
+        "label:a": {METRIC: 1},
+    }
     groups = view_slices(EvaluationSummary(METRIC, slices=slices), None, METRIC, without_labels=False)
     assert [(one.feature, one.rows[0].value, one.rows[0].examples) for one in groups] == [
         ("image/format", "PNG", 12),
