@@ -12,7 +12,11 @@ from pipeline.report.page.text import format_share
 from pipeline.report.record import TrainingSummary
 
 RATE = "learning_rate"
-STAGES = {"read": "waiting: read the files", "parse": "waiting: parse", "transform": "waiting: decode and resize"}
+STAGES = {
+    "read": "waiting: read the files",
+    "parse": "waiting: parse the records",
+    "transform": "waiting: decode and resize",
+}
 _WIDE = 100  # largest by smallest value that needs a logarithmic axis
 _BOUNDED = ("acc", "auc", "precision", "recall", "f1")  # parts of the names of metrics that are at most 1
 

@@ -13,6 +13,7 @@ from pipeline.report.page.metric_text import (
     PRECISION,
     format_difference,
     format_metric,
+    format_points,
     format_range,
     is_improvement,
     metric_title,
@@ -147,22 +148,29 @@ def _quality(evaluation: EvaluationSummary, review: EvaluationReview) -> Iterato
     examples = count_noun(int(overall.get("example_count", 0)), "held-out example")
     interval = review.quality if metric in (ACCURACY, ERROR) else None
     detail = f"95 % interval {format_range(metric, interval)}" if interval else f"on {examples}"
-    yield _compared(metric, value, evaluation.baseline, detail)
+    change = review.change.difference if review.change and metric == ACCURACY else None
+    yield _compared(metric, value, evaluation.baseline, detail, change)
     if metric == PRECISION and review.quality:
         yield _exact_match(review.quality, review.quality_before)
     if evaluation.baseline is None and evaluation.no_baseline:
         yield KeyFigure("Model before", "none", evaluation.no_baseline)
 
 
-def _compared(metric: str, value: float, before: float | None, detail: str) -> KeyFigure:
-    """Return a metric with its difference to the model before."""
+def _compared(
+    metric: str, value: float, before: float | None, detail: str, change: Interval | None = None
+) -> KeyFigure:
+    """Return a metric with its difference to the model before; one that chance explains is neither good nor bad."""
     title = metric_title(metric)
     name, text = title[:1].upper() + title[1:], format_metric(metric, value)
     if before is None or not math.isfinite(before):
         return KeyFigure(name, text, detail, "no model before to compare with")
     better = is_improvement(metric, value - before)
-    change = f"{format_difference(metric, value - before)} against {format_metric(metric, before)} before"
-    return KeyFigure(name, text, detail, change, {True: "good", False: "bad", None: ""}[better])
+    difference = format_difference(metric, value - before)
+    if change:
+        difference += f" ({format_points(change.low)} to {format_points(change.high)})"
+        better = better if change.low > 0 or change.high < 0 else None
+    against = f"{difference} against {format_metric(metric, before)} before"
+    return KeyFigure(name, text, detail, against, {True: "good", False: "bad", None: ""}[better])
 
 
 def _exact_match(found: Interval, before: Interval | None) -> KeyFigure:

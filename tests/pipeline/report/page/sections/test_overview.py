@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.review.record import Review
+from components.review.record import Interval, Review
 from pipeline.report.page.sections.overview import KeyFigure, OverviewView, build_overview
 from tests.pipeline.report.page import samples
 
@@ -17,11 +17,18 @@ def test_a_pushed_run() -> None:
     assert view.verdict.headline == "Pushed: version 1795813901 is served"
     accuracy = figures(view)["Accuracy"]
     assert (accuracy.text, accuracy.detail) == ("90.0 %", "95 % interval 85.0 % to 94.0 %")
-    assert (accuracy.change, accuracy.kind) == ("+10.0 points against 80.0 % before", "good")
+    assert (accuracy.change, accuracy.kind) == ("+10.0 points (+3.0 to +17.0) against 80.0 % before", "good")
     assert figures(view)["Routes that agree"].text == "4 of 4"
     assert figures(view)["Client skew avoided"].text == "12.0 %"  # 6 of 50
     assert view.settings == [("train.epochs", "4")]
     assert any("quarantine" in note for note in view.notes)
+
+
+def test_a_difference_that_chance_explains_is_neither_good_nor_bad() -> None:
+    record, review = samples.class_run()
+    assert review.evaluation and review.evaluation.change
+    review.evaluation.change.difference = Interval(0.1, -0.02, 0.2)
+    assert figures(build_overview(record, review))["Accuracy"].kind == ""
 
 
 def test_a_rejected_number() -> None:
