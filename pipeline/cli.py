@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
+from data.files.remote import is_remote
 from data.silence import silent_imports
 from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path, check_path, check_pattern
 from pipeline.runners import beam
@@ -426,7 +427,7 @@ def report_command(task: str, root: str, run: str, against: str, opens: bool, ou
     """
     from pipeline.commands.report import ReportOptions, draw_report
 
-    draw_report(Paths(root, task_name(task, root)), ReportOptions(run, against, opens, output))
+    draw_report(paths_of_runs(task, root), ReportOptions(run, against, opens, output))
 
 
 @cli.command("runs")
@@ -444,7 +445,7 @@ def runs_command(task: str, root: str, **options: Any) -> None:
     """
     from pipeline.commands.runs import ListOptions, show_runs
 
-    show_runs(Paths(root, task_name(task, root)), ListOptions(**options))
+    show_runs(paths_of_runs(task, root), ListOptions(**options))
 
 
 @cli.command("skew")
@@ -510,6 +511,16 @@ def task_name(task: str, root: str) -> str:
         from components.task.reference import TaskReference
 
     return TaskReference(resolve_task(task)).load().name
+
+
+def paths_of_runs(task: str, root: str) -> Paths:
+    """Return the folders of a task that has run below the root; of a remote root, its module may be elsewhere."""
+    if is_remote(root):
+        with silent_imports():
+            import tensorflow as tf
+        if tf.io.gfile.isdir(Paths(root, task).folder):
+            return Paths(root, task)
+    return Paths(root, task_name(task, root))
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import pytest
 from components.review.record import REVIEW, Review
 from data.errors import UsageError
 from data.files.atomic import write_aside
+from pipeline.cli import paths_of_runs
 from pipeline.commands.report import ReportOptions, draw_report, open_page
 from pipeline.paths import Paths
 from pipeline.report.page.render import render_page
@@ -134,6 +135,7 @@ def test_the_page_of_a_remote_run_is_drawn_on_this_machine(tmp_path: Path, monke
     path = draw_report(paths, ReportOptions(FIRST, opens=False))
     assert path == f"{paths.local_folder}/runs/{FIRST}/report.html"
     assert thumbnail(1) in Path(path).read_text()
+    assert paths_of_runs("tiny", paths.root) == paths, "no module of that name is needed"
     assert draw_report(paths, ReportOptions(against=FIRST, opens=False)).endswith(f"{SECOND}/against-{FIRST}.html")
 
 
