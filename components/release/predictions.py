@@ -79,9 +79,7 @@ class Kept:
     @classmethod
     def from_json(cls, text: str) -> Kept:
         """Read what `to_json` returned."""
-        found = json.loads(text)
-        found = found if isinstance(found, dict) else {"names": found}
-        return cls(**{name: tuple(values) for name, values in found.items()})
+        return cls(**{name: tuple(values) for name, values in json.loads(text).items()})
 
 
 @dataclass(frozen=True)

@@ -43,3 +43,9 @@ def test_a_class_without_examples_or_answers_comes_last() -> None:
     assert [one.name for one in found] == ["dog", "cat", "<b>"]
     assert (found[2].precision, found[2].recall, found[2].f1) == (None, None, None)
     assert found[0].precision is None and found[0].recall and found[0].recall.value == 0 and found[0].f1 == 0
+
+
+def test_of_equally_bad_classes_the_larger_comes_first() -> None:
+    scores = [[0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
+    found = class_qualities(Decisions(answers_of(scores, ["cat", "dog", "dog", "<b>"]), several=False))
+    assert [(one.name, one.examples) for one in found] == [("dog", 2), ("cat", 1), ("<b>", 1)]

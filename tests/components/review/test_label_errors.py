@@ -50,6 +50,13 @@ def test_a_class_without_an_example_is_never_likely() -> None:
     assert not np.isfinite(confident_classes(scores, np.array([0, 0]))[1]).any()
 
 
+def test_a_label_that_is_the_answer_is_no_error() -> None:
+    """The last example is below the threshold of its class, 0.77, and above that of the other, 0.25."""
+    scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.75, 0.25], [0.5, 0.3]])
+    likely, margins = confident_classes(scores, np.array([0, 0, 1, 0]))
+    assert likely.tolist()[3] == 1 and not np.isfinite(margins[3])
+
+
 def test_planted_errors_are_found() -> None:
     """Of 1,000 examples 20 have another label; a model that is right in 999 of 1,000 finds most, and no others."""
     decisions, labels = random_classes(1000, 4, sharpness=6.0)
