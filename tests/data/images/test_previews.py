@@ -12,15 +12,22 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from data.images.previews import MOST_PIXELS, SIDE, preview_file, to_data_uri
+from data.images.previews import MOST_PIXELS, SIDE, Preview, preview_file, to_data_uri
 from data.images.validate import check_bytes
+
+
+def shown(contents: bytes) -> Preview:
+    """The preview of a file that has one."""
+    preview = preview_file(contents)
+    assert preview
+    return preview
 
 
 def pixels_of(uri: str, mode: str = "RGB"):
     """Pixels of a data URI, uint8; its kind must be that of its bytes."""
     head, _, encoded = uri.partition(",")
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
-        assert head == f"data:image/{image.format.lower()};base64"
+        assert head == f"data:image/{str(image.format).lower()};base64"
         return np.asarray(image.convert(mode))
 
 
@@ -28,7 +35,7 @@ def pixels_of(uri: str, mode: str = "RGB"):
 def test_a_format_that_tensorflow_does_not_decode_is_shown(smooth, encode, kind):
     contents = encode(smooth(1, 32, 32), kind)
     assert check_bytes([contents], 3)[0].reason
-    preview = preview_file(contents)
+    preview = shown(contents)
     assert (preview.width, preview.height) == (32, 32)
     assert np.abs(pixels_of(preview.thumbnail).astype(int) - smooth(1, 32, 32)).max() < 30
 
@@ -39,29 +46,29 @@ def test_a_truncated_file_is_shown_as_far_as_it_goes(smooth, encode, kind):
     contents = encode(pixels, kind, **({"interlace": 0} if kind == "GIF" else {}))
     cut = contents[: len(contents) // 2]
     assert check_bytes([cut], 3)[0].reason == "not decodable"
-    preview = preview_file(cut)
+    preview = shown(cut)
     assert (preview.width, preview.height) == (300, 200)
-    shown, whole = pixels_of(preview.thumbnail), pixels_of(to_data_uri(Image.fromarray(pixels)))
-    assert shown.shape == whole.shape == (75, SIDE, 3)
+    found, whole = pixels_of(preview.thumbnail), pixels_of(to_data_uri(Image.fromarray(pixels)))
+    assert found.shape == whole.shape == (75, SIDE, 3)
     top = slice(0, 20) if kind != "BMP" else slice(-20, None)  # a BMP begins at the bottom
-    assert np.abs(shown[top].astype(int) - whole[top]).mean() < 12
+    assert np.abs(found[top].astype(int) - whole[top]).mean() < 12
     assert not ImageFile.LOAD_TRUNCATED_IMAGES  # others' files are read as before
 
 
 def test_the_real_truncated_picture_is_shown(shared_data):
-    preview = preview_file((shared_data / "odd-images" / "truncated_jpeg.jpg").read_bytes())
+    preview = shown((shared_data / "odd-images" / "truncated_jpeg.jpg").read_bytes())
     assert (preview.width, preview.height) == (100, 100) and np.ptp(pixels_of(preview.thumbnail)) > 100
 
 
 def test_transparency_is_white_and_wide_values_are_scaled(encode):
     clear = np.zeros((4, 4, 4), np.uint8)
     clear[:2] = (255, 0, 0, 255)
-    (red, white) = pixels_of(preview_file(encode(clear, "PNG")).thumbnail)[[0, 3], 0]
+    (red, white) = pixels_of(shown(encode(clear, "PNG")).thumbnail)[[0, 3], 0]
     assert red.tolist() == [255, 0, 0] and white.tolist() == [255, 255, 255]
     deep = np.array([[1000, 1100], [1200, 1510]], np.uint16)
-    shown = pixels_of(preview_file(encode(Image.fromarray(deep), "TIFF")).thumbnail, "L")
-    assert shown.tolist() == [[0, 50], [100, 255]]
-    inks = preview_file(encode(Image.new("CMYK", (3, 3), (0, 255, 255, 0)), "JPEG"))
+    found = pixels_of(shown(encode(Image.fromarray(deep), "TIFF")).thumbnail, "L")
+    assert found.tolist() == [[0, 50], [100, 255]]
+    inks = shown(encode(Image.new("CMYK", (3, 3), (0, 255, 255, 0)), "JPEG"))
     np.testing.assert_allclose(pixels_of(inks.thumbnail)[1, 1], [255, 0, 0], atol=2)
 
 
@@ -77,7 +84,7 @@ def test_a_trap_is_not_decoded():
 
 
 def test_a_large_jpeg_is_scaled_while_it_is_decoded(encode):
-    preview = preview_file(encode(Image.new("L", (8192, 4096), 77), "JPEG"))
+    preview = shown(encode(Image.new("L", (8192, 4096), 77), "JPEG"))
     assert (preview.width, preview.height) == (8192, 4096)
     assert pixels_of(preview.thumbnail, "L").shape == (56, 112)
 

@@ -88,6 +88,7 @@ def test_of_many_broken_pictures_each_reason_keeps_its_share(picture_folder, smo
 
 def test_reasons_take_turns():
     preview = preview_file(b"P5 1 1 255\n\x07")
+    assert preview
     rejected = [Rejected(f"{reason}{number}", reason) for reason in ("r", "s") for number in range(50)]
     found = {one.source: preview for one in rejected if one.source != "s0"}
     chosen = list(choose_previews(rejected, found))
