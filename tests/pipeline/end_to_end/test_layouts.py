@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline.report.record import RunRecord
-from pipeline.report.summary import _facts, _warnings
+from pipeline.report.summary import list_facts, list_warnings
 from tests.pipeline.simulator_in_process import attempt
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def printed(record: dict[str, Any]) -> str:
     """Return the warnings and the facts of the summary."""
     found = RunRecord.from_json(record)
-    return "\n".join([*_warnings(found), *_facts(found).values()])
+    return "\n".join([*list_warnings(found), *list_facts(found).values()])
 
 
 def test_tfds(smooth, encode, tmp_path: Path) -> None:
