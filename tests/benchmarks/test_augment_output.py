@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.verdict import follows
+from tests.preloaded import call_module
 
 
 @pytest.mark.slow
 def test_augment_ends_with_its_verdict(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
     folder = picture_folder(tmp_path / "pets", {"cats": 10, "dogs": 10})
-    command = [sys.executable, "-m", "benchmarks.augment", "--data", str(folder), "--rounds", "1"]
-    done = subprocess.run([*command, "--size", "20", "--batch-size", "8"], capture_output=True, text=True, check=False)
+    sizes = ("--rounds", "1", "--size", "20", "--batch-size", "8")
+    done = call_module("benchmarks.augment", "--data", str(folder), *sizes)
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout.splitlines()[-1])
     assert verdict["benchmark"] == "augment"
@@ -29,8 +28,7 @@ def test_augment_ends_with_its_verdict(tmp_path: Path, picture_folder: Callable[
 
 @pytest.mark.slow
 def test_a_folder_without_pictures_is_rejected(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.augment", "--data", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = call_module("benchmarks.augment", "--data", str(tmp_path))
     assert done.returncode == 3
     assert "no folder of pictures per class" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

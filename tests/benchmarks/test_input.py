@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.verdict import follows
+from tests.preloaded import call_module
 
 
 def verdict(name: str, *options: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", f"benchmarks.{name}", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = call_module(f"benchmarks.{name}", *options)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["benchmark"] == name

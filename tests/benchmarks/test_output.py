@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.verdict import follows
+from tests.preloaded import call_module
 
 
 @pytest.mark.slow
 def test_ingest_ends_with_its_verdict(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
     folder = picture_folder(tmp_path / "pets", {"cats": 20, "dogs": 20})
-    command = [sys.executable, "-m", "benchmarks.ingest", "--data", str(folder), "--rounds", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = call_module("benchmarks.ingest", "--data", str(folder), "--rounds", "1")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     verdict = json.loads(done.stdout.splitlines()[-1])

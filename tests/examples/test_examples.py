@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests import PROJECT
+from tests.preloaded import call_module
 
 EXAMPLES = PROJECT / "examples"
-SKEWLESS = [sys.executable, "-m", "skewless"]
 
 
 def _run(folder: str, *command: str) -> subprocess.CompletedProcess[str]:
@@ -72,5 +72,5 @@ def test_the_proof(tmp_path: Path, flags: tuple[str, ...], status: int) -> None:
     model, examples = str(tmp_path / "model"), str(tmp_path / "examples.tfrecord")
     made = _run("proof", sys.executable, "make_model.py", model, examples, *flags)
     assert made.returncode == 0, made.stderr
-    done = _run("proof", *SKEWLESS, "skew", "--model", model, "--examples", examples)
+    done = call_module("skewless", "skew", "--model", model, "--examples", examples, cwd=EXAMPLES / "proof")
     assert done.returncode == status, (done.stdout, done.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import pytest
 import tensorflow as tf
 
 from tests.pipeline.simulator_in_process import assert_told, attempt
+from tests.preloaded import call_module
 
 
 def skew(*args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.cli", "skew", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return call_module("pipeline.cli", "skew", *map(str, args))
 
 
 def save(folder: Path, factor: float) -> Path:

@@ -298,7 +298,7 @@ def test_the_page_is_at_its_artifacts_uri(root: Path) -> None:
     assert artifact["type"] == {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}
     page = _page(artifact)
     (version,) = (root / "digits" / "serving" / "digits").iterdir()
-    assert page.startswith("<!doctype html>") and f"version {version.name}" in page and "not pushed" not in page
+    assert page.startswith("<!doctype html>") and f"version {version.name}" in page and "Not pushed" not in page
 
 
 @pytest.mark.slow
@@ -315,7 +315,7 @@ def test_a_rejected_model_gets_a_page(image: Image, root: Path, tmp_path: Path) 
     assert outputs["SkewGate"]["blessing"][0]["metadata"]["blessed"] == 0.0
     assert not (tmp_path / "digits" / "serving").exists()
     page = _page(outputs["ReportGen"]["html"][0])
-    assert page.startswith("<!doctype html>") and "not pushed" in page
+    assert page.startswith("<!doctype html>") and "Not pushed" in page
 
 
 @pytest.mark.slow
