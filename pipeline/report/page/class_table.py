@@ -17,7 +17,7 @@ SHOWN = 40  # of them, before a click
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredValue:
     """A value with its interval, as text and as a bar.
 
     Attributes:
@@ -38,7 +38,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class QualityRow:
     """A class or label.
 
     Attributes:
@@ -54,9 +54,9 @@ class ClassRow:
     name: str
     examples: int
     answers: int | None
-    precision: Measured
-    recall: Measured
-    f1: Measured
+    precision: MeasuredValue
+    recall: MeasuredValue
+    f1: MeasuredValue
     threshold: str = ""
 
 
@@ -72,7 +72,7 @@ class ClassTable:
       has_thresholds: Whether the labels have thresholds.
     """
 
-    rows: list[ClassRow]
+    rows: list[QualityRow]
     shown: int
     total: int
     has_answers: bool
@@ -97,30 +97,30 @@ def view_classes(
     return ClassTable(rows[:LISTED], SHOWN, len(rows), has_answers, any(one.threshold for one in rows))
 
 
-def measure_share(found: Interval | None) -> Measured:
+def measure_share(found: Interval | None) -> MeasuredValue:
     """Return a share with its interval."""
     if found is None or not math.isfinite(found.value):
-        return Measured(None, "-")
+        return MeasuredValue(None, "-")
     width = _place(found.value)
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return Measured(found.value, format_share(found.value), width=width)
+        return MeasuredValue(found.value, format_share(found.value), width=width)
     between = format_range(ACCURACY, found)
-    return Measured(found.value, format_share(found.value), between, _place(found.low), _place(found.high), width)
+    return MeasuredValue(found.value, format_share(found.value), between, _place(found.low), _place(found.high), width)
 
 
-def measure_number(value: float | None, *, is_share: bool = False) -> Measured:
+def measure_number(value: float | None, *, is_share: bool = False) -> MeasuredValue:
     """Return a value without an interval, 0..1."""
     if value is None or not math.isfinite(value):
-        return Measured(None, "-")
-    return Measured(value, format_share(value) if is_share else f"{value:.3f}", width=_place(value))
+        return MeasuredValue(None, "-")
+    return MeasuredValue(value, format_share(value) if is_share else f"{value:.3f}", width=_place(value))
 
 
 def _place(share: float) -> float:
     return round(100 * min(max(share, 0.0), 1.0), 1)
 
 
-def _row(found: ClassQuality, thresholds: Mapping[str, float]) -> ClassRow:
-    return ClassRow(
+def _row(found: ClassQuality, thresholds: Mapping[str, float]) -> QualityRow:
+    return QualityRow(
         found.name,
         found.examples,
         found.answers,
@@ -135,7 +135,7 @@ def _threshold(name: str, thresholds: Mapping[str, float]) -> str:
     return format_number(thresholds[name]) if name in thresholds else ""
 
 
-def _rows_of_counts(evaluation: EvaluationSummary) -> list[ClassRow]:
+def _rows_of_counts(evaluation: EvaluationSummary) -> list[QualityRow]:
     """Return rows without intervals, from the confusion matrix; empty without one."""
     confusion = evaluation.confusion
     answers: dict[str, int] = {}
@@ -148,11 +148,11 @@ def _rows_of_counts(evaluation: EvaluationSummary) -> list[ClassRow]:
         taken = answers.get(name, 0)
         precision, recall = (measure_number(right / of if of else None, is_share=True) for of in (taken, examples))
         f1 = measure_number(2 * right / (taken + examples))
-        rows.append(ClassRow(name, examples, taken, precision, recall, f1))
+        rows.append(QualityRow(name, examples, taken, precision, recall, f1))
     return sorted(rows, key=_worst_first)
 
 
-def _rows_of_slices(evaluation: EvaluationSummary | None, thresholds: Mapping[str, float]) -> list[ClassRow]:
+def _rows_of_slices(evaluation: EvaluationSummary | None, thresholds: Mapping[str, float]) -> list[QualityRow]:
     """Return rows from the metrics by label, for several labels and old records; empty without any."""
     rows = []
     for key, found in (evaluation.slices if evaluation else {}).items():
@@ -163,9 +163,9 @@ def _rows_of_slices(evaluation: EvaluationSummary | None, thresholds: Mapping[st
         precision, f1 = measure_number(found.get("precision"), is_share=True), measure_number(found.get("f1"))
         examples = int(found.get("example_count", 0))
         shares = (precision, measure_number(recall, is_share=True), f1)
-        rows.append(ClassRow(name, examples, None, *shares, _threshold(name, thresholds)))
+        rows.append(QualityRow(name, examples, None, *shares, _threshold(name, thresholds)))
     return sorted(rows, key=_worst_first)
 
 
-def _worst_first(row: ClassRow) -> float:
+def _worst_first(row: QualityRow) -> float:
     return 2.0 if row.recall.value is None else row.recall.value

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from components.review.record import EvaluationReview, Review
 from pipeline.report.page.charts import Chart, Series, line_chart
-from pipeline.report.page.class_table import ClassRow, Measured, view_classes
+from pipeline.report.page.class_table import MeasuredValue, QualityRow, view_classes
 from pipeline.report.page.compared_answers import ComparedAnswers, compare_answers
 from pipeline.report.page.compared_facts import (
     compare_components,
@@ -46,8 +46,8 @@ class ComparedClass:
 
     name: str
     examples: str
-    recall: tuple[Measured, Measured]
-    f1: tuple[Measured, Measured]
+    recall: tuple[MeasuredValue, MeasuredValue]
+    f1: tuple[MeasuredValue, MeasuredValue]
     change: float | None
     text: str
     kind: str
@@ -73,7 +73,7 @@ class AnswersView:
 
 
 @dataclass(frozen=True)
-class ClassesView:
+class ComparedClasses:
     """The classes of both runs.
 
     Attributes:
@@ -160,7 +160,7 @@ def _verdict(found: ComparedAnswers) -> tuple[str, str]:
 # Classes
 
 
-def _view_classes(one: RunRecord, other: RunRecord, reviews: list[EvaluationReview | None]) -> ClassesView | None:
+def _view_classes(one: RunRecord, other: RunRecord, reviews: list[EvaluationReview | None]) -> ComparedClasses | None:
     tables = []
     for record, review in zip((one, other), reviews, strict=True):
         thresholds = record.training.thresholds if record.training else {}
@@ -171,13 +171,13 @@ def _view_classes(one: RunRecord, other: RunRecord, reviews: list[EvaluationRevi
         return None
     rows = [_compare_class(name, first.get(name), second.get(name)) for name in dict.fromkeys([*second, *first])]
     rows.sort(key=lambda row: (row.change is None, -abs(row.change or 0.0), row.name))
-    return ClassesView(rows[:LISTED], len(rows), SHOWN)
+    return ComparedClasses(rows[:LISTED], len(rows), SHOWN)
 
 
-_NOTHING = Measured(None, "-")
+_NOTHING = MeasuredValue(None, "-")
 
 
-def _compare_class(name: str, one: ClassRow | None, other: ClassRow | None) -> ComparedClass:
+def _compare_class(name: str, one: QualityRow | None, other: QualityRow | None) -> ComparedClass:
     recall, f1 = (
         (one.recall if one else _NOTHING, other.recall if other else _NOTHING),
         (one.f1 if one else _NOTHING, other.f1 if other else _NOTHING),

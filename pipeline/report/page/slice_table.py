@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.review.record import EvaluationReview, Interval, SliceQuality
-from pipeline.report.page.class_table import Measured, measure_share
+from pipeline.report.page.class_table import MeasuredValue, measure_share
 from pipeline.report.page.metric_text import format_metric, format_range, is_improvement, is_share, metric_title
 from pipeline.report.record import EvaluationSummary
 
@@ -25,7 +25,7 @@ class SliceRow:
 
     value: str
     examples: int
-    quality: Measured
+    quality: MeasuredValue
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def view_slices(
     return [_group(feature, slices, metric) for feature, slices in groups.items()]
 
 
-def measure_metric(metric: str, found: Interval | None) -> Measured:
+def measure_metric(metric: str, found: Interval | None) -> MeasuredValue:
     """Return a value of a metric with its interval."""
     if found is None or is_share(metric):
         return measure_share(found)
-    return Measured(found.value, format_metric(metric, found.value), format_range(metric, found))
+    return MeasuredValue(found.value, format_metric(metric, found.value), format_range(metric, found))
 
 
 def _group(feature: str, slices: list[SliceQuality], metric: str) -> SliceGroup:

@@ -68,6 +68,12 @@ def test_the_matrix_has_the_counts_of_scikit_learn() -> None:
     ]
 
 
+def test_a_small_share_of_mistakes_still_has_a_shade() -> None:
+    """Of right answers the level is the share, of mistakes its root."""
+    view = view_confusion(EvaluationSummary(METRIC, confusion={"ant": {"ant": 50, "bee": 49, "cow": 1}}), None)
+    assert view and [cell.level for cell in view.rows[0].cells] == [5, 7, 1]
+
+
 def test_of_many_classes_there_are_pairs() -> None:
     names = tuple(f"class {number:03d}" for number in range(MOST_CLASSES + 1))
     labels, answers = _answers(3000, len(names))
