@@ -58,7 +58,7 @@ def unusual_rows(inputs: ReviewInputs, found: Predictions) -> tuple[list[tuple[i
     distances = neighbour_distances(features, neighbour)
     far = np.argsort(-distances, kind="stable")[: min(SHOWN, max(1, int(SHARE * len(rows))))]
     typical = float(np.median(distances))
-    line = f"distance {{:.3g}} to its neighbour {neighbour}, typical {typical:.3g}"
+    line = f"distance {{:.3g}}, typical {typical:.3g}"
     return [(rows[place], line.format(distances[place])) for place in far.tolist()], len(rows)
 
 

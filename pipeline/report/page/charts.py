@@ -95,7 +95,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class _Scale:
-    """The numbers of an axis: from `low` at 0 % to `high` at 100 %; with `log` both are above 0."""
+    """The numbers of an axis: from `low` at 0% to `high` at 100%; with `log` both are above 0."""
 
     low: float
     high: float
@@ -191,7 +191,7 @@ def bar_chart(title: str, bars: Sequence[Bar], x_label: str, *, x_range: tuple[f
         aria_hidden="true",
     )
     drawing = element("ol", join_elements([*lines, foot]), class_="bars", aria_label=title)
-    columns = ["", x_label, *(["95 % interval"] if has_intervals else [])]
+    columns = ["", x_label, *(["95% interval"] if has_intervals else [])]
     rows = [
         [bar.name, bar.text or format_number(bar.value), *([_interval(bar)] if has_intervals else [])] for bar in bars
     ]
@@ -383,7 +383,7 @@ def _bar(bar: Bar, scale: _Scale) -> Markup:
         name = element("a", name, href=f"#{bar.link}")
     text = bar.text or format_number(bar.value)
     shown = element("svg", join_elements(parts), class_="bar-track", aria_hidden="true")
-    interval = element("span", f", 95 % interval {_interval(bar)}", class_="unseen") if bar.low is not None else ""
+    interval = element("span", f", 95% interval {_interval(bar)}", class_="unseen") if bar.low is not None else ""
     return element(
         "li",
         element("span", name, class_="bar-name")

@@ -14,7 +14,7 @@ from serving.parity.compare import Comparison
 
 SHOWN = 120  # records at most: those that differ most
 _LISTED = 50  # rows of the table behind the map
-_LEVELS = ((0.0, "equal"), (0.01, "up to 1 %"), (0.1, "up to 10 %"), (1.0, "up to 100 % of the tolerance"))
+_LEVELS = ((0.0, "equal"), (0.01, "up to 1%"), (0.1, "up to 10%"), (1.0, "up to 100% of the tolerance"))
 _ABOVE = "above the tolerance"
 
 
@@ -41,7 +41,7 @@ def difference_map(
 
 
 def level(difference: float | None, tolerance: float) -> int:
-    """Return 0 if equal, 1 to 3 up to 1 %, 10 % and 100 % of the tolerance, and 4 above; None counts as infinite."""
+    """Return 0 if equal, 1 to 3 up to 1%, 10% and 100% of the tolerance, and 4 above; None counts as infinite."""
     ratio = math.inf if difference is None else difference / tolerance if tolerance else math.inf * difference
     if difference == 0:
         return 0

@@ -54,7 +54,7 @@ def format_metric(metric: str, value: float) -> str:
 
 
 def format_range(metric: str, found: Interval) -> str:
-    """Return the ends of an interval: "90.4 % to 95.5 %"; "" without one."""
+    """Return the ends of an interval: "90.4% to 95.5%"; "" without one."""
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return ""
     return f"{format_metric(metric, found.low)} to {format_metric(metric, found.high)}"

@@ -45,13 +45,13 @@ def format_number(value: float | None, digits: int = 4) -> str:
 
 
 def format_share(value: float | None, digits: int = 1) -> str:
-    """Return a share, 0..1, as a percentage: "93.1 %"; "-" for None and NaN.
+    """Return a share, 0..1, as a percentage: "93.1%"; "-" for None and NaN.
 
     Args:
       value: The share.
       digits: Number of decimals.
     """
-    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"
+    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f}%"
 
 
 def format_duration(seconds: float) -> str:

@@ -44,7 +44,7 @@ def draw_waiting(training: TrainingSummary) -> Chart | None:
     """
     if not training.images_per_second:
         return None
-    waiting = round(training.waiting_share, 3)  # as it is shown: the parts add up to 100 %
+    waiting = round(training.waiting_share, 3)  # as it is shown: the parts add up to 100%
     parts = {"computing": 1 - waiting}
     if training.input_stages:
         total = sum(training.input_stages.values()) or 1.0

@@ -169,7 +169,7 @@ def _figures(summary: EvaluationSummary | None, found: EvaluationReview | None, 
     if found and found.quality:
         overall.setdefault(measured, found.quality.value)
         between = format_range(measured, found.quality)
-        details[measured] = f"95 % interval {between}" if between else ""
+        details[measured] = f"95% interval {between}" if between else ""
     if summary and summary.baseline is not None and math.isfinite(summary.baseline):
         before = f"{format_metric(metric, summary.baseline)} before"
         details[metric] = "; ".join(part for part in (details.get(metric, ""), before) if part)
@@ -233,7 +233,7 @@ def view_change(found: Change, metric: str) -> ChangeView:
     text = format_difference(metric, difference.value)
     if math.isfinite(difference.low) and math.isfinite(difference.high):
         low, high = (format_difference(metric, one) for one in (difference.low, difference.high))
-        text += f" (95 % interval {low.removesuffix(' points')} to {high})"
+        text += f" (95% interval {low.removesuffix(' points')} to {high})"
     return ChangeView(found, metric_title(metric), text, _verdict(found, metric))
 
 

@@ -147,7 +147,7 @@ def _quality(evaluation: EvaluationSummary, review: EvaluationReview) -> Iterato
     value = overall.get(metric, math.nan)
     examples = count_noun(int(overall.get("example_count", 0)), "held-out example")
     interval = review.quality if metric in (ACCURACY, ERROR) else None
-    detail = f"95 % interval {format_range(metric, interval)}" if interval else f"on {examples}"
+    detail = f"95% interval {format_range(metric, interval)}" if interval else f"on {examples}"
     change = review.change.difference if review.change and metric == ACCURACY else None
     yield _compared(metric, value, evaluation.baseline, detail, change)
     if metric == PRECISION and review.quality:
@@ -174,7 +174,7 @@ def _compared(
 
 
 def _exact_match(found: Interval, before: Interval | None) -> KeyFigure:
-    detail = f"95 % interval {format_range('exact_match', found)}"
+    detail = f"95% interval {format_range('exact_match', found)}"
     return _compared("exact_match", found.value, before.value if before else None, detail)
 
 

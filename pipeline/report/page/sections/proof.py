@@ -187,9 +187,9 @@ def _route_row(route: Comparison, skew: SkewReport, shown: ProofReview) -> Route
 
 
 def _share_text(largest: float, tolerance: float) -> str:
-    """Return a difference as a share of the tolerance: "6 % of", "3.2 times"."""
+    """Return a difference as a share of the tolerance: "6% of", "3.2 times"."""
     ratio = largest / tolerance if tolerance else 0.0
-    return f"{format_number(ratio, 2)} times" if ratio > 1 else f"{format_number(100 * ratio, 2)} % of"
+    return f"{format_number(ratio, 2)} times" if ratio > 1 else f"{format_number(100 * ratio, 2)}% of"
 
 
 def _record_figures(routes: Sequence[Comparison], shown: ProofReview) -> list[RecordFigure]:

@@ -91,12 +91,12 @@ def test_rules_are_named() -> None:
 
 
 def test_bars_have_lengths_and_intervals() -> None:
-    bars = [Bar("cat", 0.8, "80 %", 0.7, 0.9), Bar("dog", 0.2, link="dog")]
+    bars = [Bar("cat", 0.8, "80%", 0.7, 0.9), Bar("dog", 0.2, link="dog")]
     chart = bar_chart("Recall", bars, "recall", x_range=(0, 1))
     assert [percent(one, "width") for one in of_class(chart, "bar")] == [80, 20]
     whisker = of_class(chart, "whisker")[0]
     assert (percent(whisker, "x1"), percent(whisker, "x2")) == (70, 90)
-    assert chart.rows == [["cat", "80 %", "0.7 to 0.9"], ["dog", "0.2", ""]]
+    assert chart.rows == [["cat", "80%", "0.7 to 0.9"], ["dog", "0.2", ""]]
     assert [one.get("href") for one in xml(chart).iter("a")] == ["#dog"]
 
 

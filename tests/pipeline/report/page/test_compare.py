@@ -75,20 +75,20 @@ def run_that_answers(tmp_path: Path, name: str, right: int) -> RunRecord:
 def test_the_verdict_has_both_accuracies_and_the_pictures(tmp_path: Path) -> None:
     one, other = run_that_answers(tmp_path, "first", 20), run_that_answers(tmp_path, "second", 35)
     text = _Tags(render_comparison(one, other)).text
-    assert "B is better than A: accuracy 87.5 %" in text and "against 50.0 %" in text and "+37.5 points" in text
+    assert "B is better than A: accuracy 87.5%" in text and "against 50.0%" in text and "+37.5 points" in text
     assert "On 40 held-out examples" in text
     assert "Won: only B is right" in text and "34.png" in text and "35.png" not in text and "Lost:" not in text
     text = _Tags(render_comparison(other, one)).text
-    assert "B is worse than A: accuracy 50.0 %" in text and "Lost: only A is right" in text
+    assert "B is worse than A: accuracy 50.0%" in text and "Lost: only A is right" in text
     text = _Tags(render_comparison(one, dataclasses.replace(one, run_id="third"))).text
-    assert "Both runs answer the same: accuracy 50.0 %" in text
+    assert "Both runs answer the same: accuracy 50.0%" in text
 
 
 def test_a_small_difference_may_be_chance(tmp_path: Path) -> None:
     text = _Tags(
         render_comparison(run_that_answers(tmp_path, "first", 20), run_that_answers(tmp_path, "second", 21))
     ).text
-    assert "Neither run is better beyond chance. B has the accuracy 52.5 %" in text
+    assert "Neither run is better beyond chance. B has the accuracy 52.5%" in text
 
 
 def test_of_numbers_a_smaller_error_is_better() -> None:
@@ -123,7 +123,7 @@ def test_metrics_have_their_difference_and_its_direction() -> None:
         metric, slices={"overall": {metric: 0.88, "brier_score": 0.08, "example_count": 10}}
     )
     assert [(row.name, row.one, row.other, row.difference, row.kind) for row in compare_metrics(one, other)] == [
-        ("accuracy", "90.0 %", "88.0 %", "\N{MINUS SIGN}2.0 points", "bad"),
+        ("accuracy", "90.0%", "88.0%", "\N{MINUS SIGN}2.0 points", "bad"),
         ("AUC", "0.8", "-", "", ""),
         ("Brier score", "0.1", "0.08", "\N{MINUS SIGN}0.02", "good"),
         ("examples", "-", "10", "", ""),

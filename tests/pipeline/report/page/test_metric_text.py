@@ -26,14 +26,14 @@ def test_names(name: str, title: str) -> None:
 
 def test_values_and_differences() -> None:
     minus = "\N{MINUS SIGN}"
-    assert metric_text.format_metric("top_3_accuracy", 0.934) == "93.4 %"
+    assert metric_text.format_metric("top_3_accuracy", 0.934) == "93.4%"
     assert metric_text.format_metric("auc", 0.934) == "0.934"
     assert metric_text.format_difference("accuracy", -0.0123) == f"{minus}1.2 points"
     assert metric_text.format_difference("accuracy", 0.0004) == "+0.04 points"
     assert metric_text.format_difference("loss", 0.25) == "+0.25"
     assert metric_text.format_difference("loss", -1250.0) == f"{minus}1,250"
     assert metric_text.format_difference("loss", math.nan) == "-"
-    assert metric_text.format_range("accuracy", Interval(0.9, 0.85, 0.94)) == "85.0 % to 94.0 %"
+    assert metric_text.format_range("accuracy", Interval(0.9, 0.85, 0.94)) == "85.0% to 94.0%"
     assert metric_text.format_range("accuracy", Interval(0.9, math.nan, 0.94)) == ""
 
 

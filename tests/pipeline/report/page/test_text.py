@@ -36,7 +36,7 @@ def test_numbers_have_few_digits(value: float | None, text: str) -> None:
     assert format_number(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.9312, "93.1 %"), (0, "0.0 %"), (math.nan, "-"), (None, "-")])
+@pytest.mark.parametrize(("value", "text"), [(0.9312, "93.1%"), (0, "0.0%"), (math.nan, "-"), (None, "-")])
 def test_shares_are_percentages(value: float | None, text: str) -> None:
     assert format_share(value) == text
 
@@ -104,6 +104,6 @@ def test_other_text_is_as_it_is() -> None:
 
 
 def test_columns_of_numbers_are_found() -> None:
-    rows = [["cat", "1,234", "93.1 %", "1.7e-05", "-", "2.1 s"], ["dog 3", "-5", "−0.4", "0", "7", "300 ms"]]
+    rows = [["cat", "1,234", "93.1%", "1.7e-05", "-", "2.1 s"], ["dog 3", "-5", "−0.4", "0", "7", "300 ms"]]
     assert numeric_columns(rows) == [1, 2, 3, 4, 5]
     assert numeric_columns([]) == []

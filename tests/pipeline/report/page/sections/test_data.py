@@ -32,8 +32,8 @@ def test_a_complete_run_shows_every_part() -> None:
     record.data.unused, record.data.not_pictures = {"in extra/": 4}, {".DS_Store": 1}
     words = words_of(section_of(record, review))
     for part in (
-        "train 300 71.4 % training",
-        "eval 120 28.6 % divided by content",
+        "train 300 71.4% training",
+        "eval 120 28.6% divided by content",
         "3 classes with 100 training examples each.",
         "cat 100 train, 40 eval",
         "250 JPEG, 50 PNG",
@@ -41,7 +41,7 @@ def test_a_complete_run_shows_every_part() -> None:
         "1 example outside of training has a copy in training",
         "train cat/1.jpg eval cat/2.jpg",
         "cat cat/3.jpg dog dog/4.jpg",
-        "2 inputs were left out, 0.5 % of the data: 2 broken.",
+        "2 inputs were left out, 0.5% of the data: 2 broken.",
         "cat/5.jpg ends early",
         "The list is /artifacts/ExampleGen/examples/1/quarantine.jsonl",
         "4 pictures or data files are not used: 4 in extra/",
@@ -107,7 +107,7 @@ def test_of_a_large_quarantine_some_are_shown_and_the_rest_is_named() -> None:
     record.data.quarantined = {"not decodable": 4000, "empty file": 1}
     review.data.quarantine = [Quarantined(Picture(f"{n}.jpg"), "not decodable", "cut off") for n in range(100)]
     words = words_of(section_of(record, review))
-    assert "4,001 inputs were left out, 90.5 % of the data: 4,000 not decodable, 1 empty file." in words
+    assert "4,001 inputs were left out, 90.5% of the data: 4,000 not decodable, 1 empty file." in words
     assert "88 more" in words and "3,901 more are in /artifacts" in words
 
 

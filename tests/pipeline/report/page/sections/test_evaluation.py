@@ -107,7 +107,7 @@ def test_a_class_without_an_example_or_an_answer() -> None:
     table = view_classes(evaluation, None, {})
     assert table
     rows = {row.name: (row.precision.text, row.recall.text, row.f1.text) for row in table.rows}
-    assert rows == {"ant": ("-", "0.0 %", "0.000"), "bee": ("0.0 %", "-", "0.000")}
+    assert rows == {"ant": ("-", "0.0%", "0.000"), "bee": ("0.0%", "-", "0.000")}
 
 
 def test_intervals_of_the_review_are_shown() -> None:
@@ -115,7 +115,7 @@ def test_intervals_of_the_review_are_shown() -> None:
     table = view_classes(None, EvaluationReview(classes=[quality]), {"ant": 0.35})
     assert table and table.has_thresholds
     (row,) = table.rows
-    assert (row.precision.text, row.precision.between) == ("94.7 %", "83.0 % to 98.5 %")
+    assert (row.precision.text, row.precision.between) == ("94.7%", "83.0% to 98.5%")
     assert (row.precision.low, row.precision.high, row.precision.width) == (83.0, 98.5, 94.7)
     assert (row.f1.text, row.threshold) == ("0.920", "0.35")
 
@@ -124,18 +124,18 @@ def test_the_figures_start_with_what_decides() -> None:
     view = build_evaluation(*class_run())
     assert view and view.noun == "class" and view.examples == 120
     assert [(one.name, one.text) for one in view.figures] == [
-        ("accuracy", "90.0 %"),
+        ("accuracy", "90.0%"),
         ("Brier score", "0.1"),
-        ("top 3 accuracy", "99.0 %"),
+        ("top 3 accuracy", "99.0%"),
     ]
-    assert view.figures[0].detail == "95 % interval 85.0 % to 94.0 %; 80.0 % before"
+    assert view.figures[0].detail == "95% interval 85.0% to 94.0%; 80.0% before"
     assert [one.title for one in view.galleries] == ["Worst mistakes", "Likely label errors", "Most unusual examples"]
 
 
 def test_numbers_have_errors_and_no_classes() -> None:
     view = build_evaluation(*number_run())
     assert view and view.noun == "number" and view.classes is None and view.confusion is None and not view.curves
-    assert view.figures[0].detail == "95 % interval 3.4 to 5.1; 4 before"
+    assert view.figures[0].detail == "95% interval 3.4 to 5.1; 4 before"
     assert [chart.title for chart in view.residuals] == [
         "Answers against the right numbers",
         "Errors: answer minus label",
@@ -148,9 +148,9 @@ def test_several_labels_have_no_matrix_but_thresholds() -> None:
     assert view and view.noun == "label" and view.confusion is None
     assert [(one.name, one.text) for one in view.figures] == [
         ("mean average precision", "0.83"),
-        ("exact match", "70.0 %"),
+        ("exact match", "70.0%"),
     ]
-    assert view.figures[1].detail == "95 % interval 61.0 % to 77.0 %"
+    assert view.figures[1].detail == "95% interval 61.0% to 77.0%"
     assert view.classes and [row.threshold for row in view.classes.rows] == ["0.4", "0.5", "0.6"]
     assert "the threshold that is served" in view.curves[0].note
 
@@ -158,11 +158,11 @@ def test_several_labels_have_no_matrix_but_thresholds() -> None:
 def test_runs_that_lack_parts() -> None:
     assert build_evaluation(*failed_run()) is None
     view = build_evaluation(*old_run())
-    assert view and view.examples == 10 and view.figures[0].text == "50.0 %"
+    assert view and view.examples == 10 and view.figures[0].text == "50.0%"
     assert (view.confusion, view.classes, view.galleries, view.curves, view.change) == (None, None, [], [], None)
     empty = RunRecord("t", "", "", {}, "", "")
     view = build_evaluation(empty, Review(evaluation=EvaluationReview(3, Interval(0.5, 0.1, 0.9))))
-    assert view and view.figures[0].detail == "95 % interval 10.0 % to 90.0 %"
+    assert view and view.figures[0].detail == "95% interval 10.0% to 90.0%"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_the_verdict_on_a_change(metric: str, interval: tuple[float, float, floa
 def test_no_change_is_no_difference() -> None:
     view = view_change(Change(0, 0, 9, 1, Interval(0, 0, 0)), METRIC)
     assert view.verdict == "No answer is better or worse than before."
-    assert view.difference == "0.0 points (95 % interval 0.0 to 0.0 points)"
+    assert view.difference == "0.0 points (95% interval 0.0 to 0.0 points)"
 
 
 def test_slices_are_grouped_and_the_worst_comes_first() -> None:
@@ -198,8 +198,8 @@ def test_slices_are_grouped_and_the_worst_comes_first() -> None:
     )
     (group,) = view_slices(None, review, METRIC, without_labels=True)
     assert [(row.value, row.examples, row.quality.text) for row in group.rows] == [
-        ("jpeg", 70, "80.0 %"),
-        ("png", 50, "90.0 %"),
+        ("jpeg", 70, "80.0%"),
+        ("png", 50, "90.0%"),
         ("gif", 0, "-"),
     ]
     assert group.metric == "accuracy" and group.has_bars
@@ -218,7 +218,7 @@ def test_slices_of_a_record_without_a_review() -> None:
         ("image/format", "PNG", 12),
         ("label", "a", 0),
     ]
-    assert groups[0].rows[0].quality.between == "" and groups[0].rows[0].quality.text == "70.0 %"
+    assert groups[0].rows[0].quality.between == "" and groups[0].rows[0].quality.text == "70.0%"
 
 
 def test_a_curve_may_end_early_and_one_without_points_is_left_out() -> None:

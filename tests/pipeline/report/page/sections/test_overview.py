@@ -16,10 +16,10 @@ def test_a_pushed_run() -> None:
     assert view.verdict.kind == "good"
     assert view.verdict.headline == "Pushed: version 1795813901 is served"
     accuracy = figures(view)["Accuracy"]
-    assert (accuracy.text, accuracy.detail) == ("90.0 %", "95 % interval 85.0 % to 94.0 %")
-    assert (accuracy.change, accuracy.kind) == ("+10.0 points (+3.0 to +17.0) against 80.0 % before", "good")
+    assert (accuracy.text, accuracy.detail) == ("90.0%", "95% interval 85.0% to 94.0%")
+    assert (accuracy.change, accuracy.kind) == ("+10.0 points (+3.0 to +17.0) against 80.0% before", "good")
     assert figures(view)["Routes that agree"].text == "4 of 4"
-    assert figures(view)["Client skew avoided"].text == "12.0 %"  # 6 of 50
+    assert figures(view)["Client skew avoided"].text == "12.0%"  # 6 of 50
     assert view.settings == [("train.epochs", "4")]
     assert any("quarantine" in note for note in view.notes)
 
@@ -52,7 +52,7 @@ def test_a_run_that_the_gate_stopped() -> None:
 def test_several_labels_have_their_exact_match_with_its_interval() -> None:
     found = figures(build_overview(*samples.label_run()))
     assert found["Mean average precision"].text == "0.83"
-    assert (found["Exact match"].text, found["Exact match"].detail) == ("70.0 %", "95 % interval 61.0 % to 77.0 %")
+    assert (found["Exact match"].text, found["Exact match"].detail) == ("70.0%", "95% interval 61.0% to 77.0%")
 
 
 def test_a_failed_run_names_the_component_and_the_error() -> None:
@@ -77,7 +77,7 @@ def test_other_ends() -> None:
 def test_without_a_review_the_interval_is_missing_only() -> None:
     record, _ = samples.class_run()
     accuracy = figures(build_overview(record, Review()))["Accuracy"]
-    assert (accuracy.text, accuracy.detail) == ("90.0 %", "on 120 held-out examples")
+    assert (accuracy.text, accuracy.detail) == ("90.0%", "on 120 held-out examples")
 
 
 def test_a_model_without_a_baseline_has_no_change() -> None:

@@ -64,10 +64,10 @@ def test_a_route_as_a_share_of_its_own_tolerance() -> None:
     assert view and view.passed is False
     shown = [(one.name, one.batches, one.largest, one.share_text, one.record, one.tolerance) for one in view.routes]
     assert shown == [
-        ("gRPC", "one by one", "2e-06", "20 %", "1.png", ""),
+        ("gRPC", "one by one", "2e-06", "20%", "1.png", ""),
         ("REST", "batches of 4", "3.2e-05", "3.2 times", "2.png", ""),
-        ("Training in mixed_bfloat16", "batches of 4", "0.01", "25 %", "0.png", "0.04"),
-        ("serving_default", "one by one", "0", "0 %", "", ""),
+        ("Training in mixed_bfloat16", "batches of 4", "0.01", "25%", "0.png", "0.04"),
+        ("serving_default", "one by one", "0", "0%", "", ""),
         ("serving_examples", "one by one", "-", "-", "3.png", ""),
     ]
     assert [one.share for one in view.routes] == pytest.approx([0.2, 1.0, 0.25, 0.0, 1.0])
@@ -158,9 +158,9 @@ def test_clients_are_shown_the_worst_first() -> None:
         *("client", "changed", "of the answers", "accuracy", "points", "largest change of a score")
     ]
     assert [row[:6] for row in view.clients.rows] == [
-        ["BGR", "8", "4.0 %", "80.0 %", "-15.0", "0.9"],
-        ["PIL nearest", "4", "2.0 %", "90.0 %", "-5.0", "0.5"],
-        ["PIL bilinear", "0", "0.0 %", "95.0 %", "0.0", "0"],
+        ["BGR", "8", "4.0%", "80.0%", "-15.0", "0.9"],
+        ["PIL nearest", "4", "2.0%", "90.0%", "-5.0", "0.5"],
+        ["PIL bilinear", "0", "0.0%", "95.0%", "0.0", "0"],
     ]
     assert view.clients.rows[0][6] == "Sends the right pixels in OpenCV's channel order"
     assert [row[:2] for row in view.clients.chart.rows] == [["BGR", "8 of 200"], ["PIL nearest", "4 of 200"]]

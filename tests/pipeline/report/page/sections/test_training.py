@@ -60,12 +60,12 @@ def test_the_time_is_divided_into_computing_and_stages() -> None:
     )
     assert found
     assert found.rows == [
-        ["computing", "60.0 %"],
-        ["waiting: read the files", "10.0 %"],
-        ["waiting: decode and resize", "30.0 %"],
+        ["computing", "60.0%"],
+        ["waiting: read the files", "10.0%"],
+        ["waiting: decode and resize", "30.0%"],
     ]
     whole = draw_waiting(TrainingSummary(images_per_second=10, waiting_share=0.1))
-    assert whole and whole.rows[-1] == ["waiting for input", "10.0 %"]
+    assert whole and whole.rows[-1] == ["waiting for input", "10.0%"]
     assert draw_waiting(TrainingSummary()) is None
 
 
