@@ -132,7 +132,7 @@ def forked_containers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [*command[:2], stderr] == ["python", "-m", subprocess.STDOUT]
         process = Process(*command[2:], cwd=Path(cwd), env=env)
         stdout.writelines(process.communicate())
-        return subprocess.CompletedProcess(command, process.returncode)
+        return subprocess.CompletedProcess(command, process.wait())
 
     monkeypatch.setattr(launch, "subprocess", SimpleNamespace(run=run, STDOUT=subprocess.STDOUT))
 

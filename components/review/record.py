@@ -373,7 +373,7 @@ class ClientPicture:
       largest: Largest difference of a pixel's channel in the whole picture, 0..255.
       height: Of `served`, in pixels.
       width: Of `served`, in pixels.
-      whole_sent: Data URI of a thumbnail of all pixels that the client sends, if `sent` is a part of them; otherwise "".
+      whole_sent: Data URI of a thumbnail of all pixels that the client sends if `sent` is a part of them; otherwise "".
     """
 
     client: str

@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.server.config.protos import MonitoringConfig
-from serving.server.metrics import MAX_CELLS, Counter, Sampler, Metrics, prometheus_name, prometheus_path
+from serving.server.metrics import MAX_CELLS, Counter, Metrics, Sampler, prometheus_name, prometheus_path
 from serving.server.rpc_error import Fault
 
 
