@@ -48,8 +48,9 @@ class Image:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment of its processes; nothing in it leads to the source tree."""
-        here = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        """Environment of its processes; nothing in it leads to the source tree, and bytecode is kept."""
+        others = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
+        here = {name: value for name, value in os.environ.items() if name not in others}
         return {**here, **self.env}
 
     def run(self, *command: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
@@ -87,7 +88,8 @@ def build(project: Path, root: Path, uv_cache: bool = True) -> Image:
     Args:
       project: Build context, filtered by its .dockerignore.
       root: Folder for the image; must not exist.
-      uv_cache: Use this machine's cache of packages, although the image's `UV_NO_CACHE` forbids it.
+      uv_cache: Use this machine's cache of packages, although the image's `UV_NO_CACHE` forbids it; and leave the
+        compilation of bytecode to the first import, which reads a quarter of the modules.
 
     Raises:
       CalledProcessError: If a RUN line fails.
@@ -135,7 +137,8 @@ class _Builder:
             key, _, value = pair.partition("=")
             env[key] = _expanded(re.sub(r"(?<![\w/.])/(?=opt|tmp)", f"{self._root}/", value), env)
         if self._uv_cache:
-            env.pop("UV_NO_CACHE", None)
+            for name in ("UV_NO_CACHE", "UV_COMPILE_BYTECODE"):
+                env.pop(name, None)
 
     def _workdir(self, rest: str) -> None:
         os.makedirs(below(self._root, rest), exist_ok=True)
