@@ -10,6 +10,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 FRAMEWORK, PACKAGES = "framework", "packages"
+_EVAL_CONFIG = "eval_config"  # property of the Evaluator: TFMA's configuration
 Outputs = dict[str, pb.Artifact]  # by output key
 
 
@@ -104,6 +105,8 @@ def _change(key: str, old: str | None, new: str | None) -> str:
         return "the data have changed"
     if key == FRAMEWORK:
         return "Skewless itself has changed"
+    if key.startswith(f"{_EVAL_CONFIG}."):
+        return _limit_change(key, old, new)
     if _part(key) == PACKAGES:
         return f"{key.removeprefix(f'{PACKAGES}.')} {old} -> {new}"
     if old and new and (old + new).count("code ") == 2:
@@ -111,6 +114,18 @@ def _change(key: str, old: str | None, new: str | None) -> str:
     if old is None or new is None or len(old) + len(new) > 60:
         return f"{key} has changed"
     return f"{key} {old} -> {new}"
+
+
+def _limit_change(key: str, old: str | None, new: str | None) -> str:
+    """Return what differs in TFMA's configuration, whose own keys are long: a limit, or another part."""
+    if "threshold" not in key:
+        return "evaluate has changed"
+    try:
+        # TFMA's limits are a millionth off ours, so that a value that equals the limit meets it.
+        before, now = (round(float(text or ""), 5) for text in (old, new))
+        return f"a limit in evaluate {before:g} -> {now:g}"
+    except ValueError:
+        return "the limits in evaluate have changed"
 
 
 def _flat(properties: Mapping[str, pb.Value]) -> dict[str, str]:
@@ -121,8 +136,8 @@ def _flat(properties: Mapping[str, pb.Value]) -> dict[str, str]:
         depends = _depends(text)
         if depends is not None:
             found.update(depends)
-        elif key == "eval_config":
-            found.update(_leaves(json.loads(text), "evaluate"))
+        elif key == _EVAL_CONFIG:
+            found.update(_leaves(json.loads(text), _EVAL_CONFIG))
         elif not key.startswith("__"):
             found[key] = text
     return found

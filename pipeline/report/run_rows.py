@@ -24,7 +24,8 @@ RUNNING, KILLED, UNREADABLE = "running", "killed", "unreadable"
 _DERIVED = re.compile(r"new [a-z ]+|first run|it did not finish before|its earlier outputs are gone")
 _NO_REASON = ("nothing that it depends on has changed", "looks up the latest blessed model", "")
 _TASKS = "(the task's)"  # in the place of a setting that the run did not change
-_TFMA = "evaluate.metrics_specs"  # TFMA's form of the limits
+# How `pipeline.report.metadata` names a change of TFMA's configuration, first in records of 0.2.0 and before.
+_OF_EVALUATE = ("evaluate.metrics_specs", "a limit in evaluate", "the limits in evaluate", "evaluate has changed")
 
 
 @dataclass
@@ -203,7 +204,7 @@ def _changes(row: RunRow, components: Iterable[Mapping[str, Any]], before: RunRo
         for name in changed:
             yield f"{name} {old.get(name, _TASKS)} -> {row.settings.get(name, _TASKS)}"
     for reason in _reasons(components):
-        if reason.startswith(_TFMA):
+        if reason.startswith(_OF_EVALUATE):
             if not any(name.startswith("evaluate.") for name in changed):
                 yield "evaluate has changed"
         elif reason == "the data have changed" and before and before.examples != row.examples:

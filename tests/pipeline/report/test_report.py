@@ -130,15 +130,17 @@ def test_the_reasons_of_real_runs(
     assert _run(tmp_path, **changed)[0]["ExampleGen"] == "Skewless itself has changed"
 
 
-def test_a_limit_of_the_evaluation_is_named_by_its_place() -> None:
+def test_a_limit_of_the_evaluation_is_named_with_its_values() -> None:
     def properties(limit: float) -> dict[str, pb.Value]:
         task = dataclasses.replace(TASK, evaluate=dataclasses.replace(TASK.evaluate, min_accuracy=limit))
         text = json.dumps(json_format.MessageToDict(eval_config(task)))
         return {"eval_config": pb.Value(string_value=text), "__execution_set": pb.Value(int_value=int(limit))}
 
     assert _changes(properties(0.5), properties(0.5)) == []
-    (change,) = _changes(properties(0.5), properties(1.0))
-    assert change.startswith("evaluate.metricsSpecs[0].metrics[0]") and "->" in change
+    assert _changes(properties(0.5), properties(0.95)) == ["a limit in evaluate 0.5 -> 0.95"]
+    slices = {"eval_config": pb.Value(string_value=json.dumps({"slicingSpecs": [{"featureKeys": ["label"]}]}))}
+    assert "evaluate has changed" in _changes(properties(0.5), slices)
+    assert "the limits in evaluate have changed" in _changes(properties(0.5), slices)
 
 
 def test_packages_that_were_not_noted_before_are_not_named() -> None:
