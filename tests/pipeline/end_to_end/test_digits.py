@@ -231,7 +231,7 @@ def test_the_page_of_the_run_has_every_section(first_run: Digits, browser: Brows
     record = first_run.outcome.record
     overall = record["evaluation"]["slices"]["overall"]
     texts = {
-        "overview": ["Pushed", f"{100 * overall['sparse_categorical_accuracy']:.1f} %", *COMPONENTS],
+        "overview": ["Pushed", f"{100 * overall['sparse_categorical_accuracy']:.1f}%", *COMPONENTS],
         "data": ["1,417", "380", *"0123456789"],
         "training": ["Accuracy", "Loss", "exported", "Conv2D", "85,066 parameters"],
         "evaluation": ["What is confused", "Worst mistakes", "Quality by class", "Calibration"],
