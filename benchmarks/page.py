@@ -84,7 +84,8 @@ def _call(module: str, *arguments: str) -> str:
     """
     done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        lines = done.stderr.strip().splitlines() or ["no output"]
+        reason = next((line for line in lines if line.startswith("error:")), lines[-1])
         raise SkewlessError(f"python -m {module} {' '.join(arguments[:2])} failed: {reason}")
     return done.stdout
 
