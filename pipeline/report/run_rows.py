@@ -35,7 +35,7 @@ class RunRow:
     Attributes:
       run: Its id.
       started: When it began; None if unknown.
-      status: As in the record, or "killed" (it says that it runs, but none does), or "unreadable".
+      status: As in the record, or "killed" (it has "running", but no run is active), or "unreadable".
       seconds: Duration; None if it is not known.
       version: The pushed version; None if nothing was pushed.
       settings: Settings that differ from the task's, as text.
@@ -113,7 +113,7 @@ def row_of(run: RunFile, is_active: bool) -> RunRow:
 
     Args:
       run: Its file.
-      is_active: Whether a run of the task may be running: then "running" is what the record says.
+      is_active: Whether a run of the task may be running: then the status "running" is right.
     """
     problem = run.problem
     if not problem:

@@ -1,4 +1,4 @@
-"""What the overview says of runs that ended in different ways."""
+"""The overview of runs that ended in different ways."""
 
 from __future__ import annotations
 
