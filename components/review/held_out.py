@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import tensorflow as tf
 
@@ -19,18 +19,6 @@ _BATCH = 256  # records that are parsed together
 _BATCH_BYTES = 2**26  # of them, of large pictures
 
 
-def decoder_of(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function that decodes a file as the model does, in full size: uint8 [height, width, channels].
-
-    It builds no graph: that of all formats takes longer than decoding some hundred pictures.
-    """
-
-    def decode(contents: tf.Tensor) -> tf.Tensor:
-        return tf.constant(decode_file(contents.numpy(), spec))
-
-    return decode
-
-
 def fill_pictures(inputs: ReviewInputs, pictures: Collection[Picture]) -> None:
     """Fill in thumbnail and size of pictures of the held-out split, found by their source.
 
@@ -43,18 +31,16 @@ def fill_pictures(inputs: ReviewInputs, pictures: Collection[Picture]) -> None:
     """
     feature = inputs.task.feature
     if isinstance(feature, Image):
-        fill_thumbnails(inputs.examples, inputs.task.evaluate.split, decoder_of(feature), pictures)
+        fill_thumbnails(inputs.examples, inputs.task.evaluate.split, feature, pictures)
 
 
-def fill_thumbnails(
-    examples: str, split: str, decode: Callable[[tf.Tensor], tf.Tensor], pictures: Collection[Picture]
-) -> None:
+def fill_thumbnails(examples: str, split: str, spec: Image, pictures: Collection[Picture]) -> None:
     """Fill in thumbnail and size of pictures, found by their source in one pass over a split.
 
     Args:
       examples: Folder of the Examples artifact.
       split: Name of the split; one that is not there has no pictures.
-      decode: From a file to pixels, as `decoder_of` returns it.
+      spec: How the files are decoded; its size is not used.
       pictures: To be filled in; several may have the same source.
     """
     wanted: dict[str, list[Picture]] = {}
@@ -63,15 +49,15 @@ def fill_thumbnails(
     shards = Manifest.load(examples).splits.get(split, []) if wanted else []
     if not shards:
         return
-    spec = {IMAGE: tf.io.FixedLenFeature([], tf.string), "image/source": tf.io.FixedLenFeature([], tf.string, "")}
+    features = {IMAGE: tf.io.FixedLenFeature([], tf.string), "image/source": tf.io.FixedLenFeature([], tf.string, "")}
     mean_bytes = max(1, sum(shard.bytes for shard in shards) // max(1, sum(shard.examples for shard in shards)))
     batch_size = min(_BATCH, max(1, _BATCH_BYTES // mean_bytes))
     for batch in tf.data.TFRecordDataset(shard_paths(examples, shards)).batch(batch_size):
-        parsed = tf.io.parse_example(batch, spec)
+        parsed = tf.io.parse_example(batch, features)
         for row, source in enumerate(parsed["image/source"].numpy()):
             shown = wanted.pop(from_bytes(source), ())
             if shown:
-                pixels = decode(parsed[IMAGE][row]).numpy()
+                pixels = decode_file(parsed[IMAGE][row].numpy(), spec)
                 height, width = pixels.shape[:2]
                 small = thumbnail(pixels)
             for one in shown:

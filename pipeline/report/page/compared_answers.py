@@ -13,7 +13,7 @@ import tensorflow as tf
 from components.release.predictions import Predictions, read_predictions
 from components.review.change import change_of, change_of_numbers
 from components.review.decisions import Decisions
-from components.review.held_out import decoder_of, fill_thumbnails
+from components.review.held_out import fill_thumbnails
 from components.review.intervals import share
 from components.review.record import Change, EvaluationReview, Interval, Picture
 from components.review.regression import squared_error
@@ -186,10 +186,10 @@ def _read_thumbnails(record: RunRecord, pictures: Sequence[Picture]) -> None:
     """Make the other thumbnails from the held-out data of a run, if they are still there."""
     if not pictures or not record.data or not record.data.folder:
         return
-    decode = decoder_of(Image(1, 1))  # the size is not used: pictures are decoded in their own
+    spec = Image(1, 1)  # the size is not used: pictures are decoded in their own
     for split in record.data.examples:
         if split != _TRAIN:
             try:
-                fill_thumbnails(record.data.folder, split, decode, pictures)
+                fill_thumbnails(record.data.folder, split, spec, pictures)
             except tf.errors.OpError:
                 return
