@@ -37,20 +37,24 @@ class ListOptions:
     as_json: bool = False
 
 
-def show_runs(paths: Paths, options: ListOptions, console: Console | None = None) -> None:
+def show_runs(
+    paths: Paths, options: ListOptions, console: Console | None = None, now: datetime.datetime | None = None
+) -> None:
     """Print the runs of a task.
 
     Args:
       paths: Of the task.
       options: Of the command.
       console: Where to print the tables; stdout if None.
+      now: The time from which ages count; the present one if None.
 
     Raises:
       UsageError: If the task has no runs, or if there is no column or metric of a name.
     """
-    rows = collect_rows(paths)
+    now = now or datetime.datetime.now(datetime.timezone.utc)
+    rows = collect_rows(paths, now)
     check_metrics(options.metrics, rows)
-    columns = run_columns(rows, options.metrics, datetime.datetime.now(datetime.timezone.utc), options.sort)
+    columns = run_columns(rows, options.metrics, now, options.sort)
     rows = sort_rows(rows, columns, options.sort, options.is_reversed)
     if options.as_json:
         for row in rows:
@@ -60,8 +64,8 @@ def show_runs(paths: Paths, options: ListOptions, console: Console | None = None
     print_runs(rows, columns, console or Console(highlight=False))
 
 
-def collect_rows(paths: Paths) -> list[RunRow]:
-    """Return the rows of all runs of a task, the newest first.
+def collect_rows(paths: Paths, now: datetime.datetime) -> list[RunRow]:
+    """Return the rows of all runs of a task, the newest first; `now` is the end of a running one.
 
     Raises:
       UsageError: If the task has no runs.
@@ -69,6 +73,6 @@ def collect_rows(paths: Paths) -> list[RunRow]:
     runs = list_runs(paths)
     # Another machine may be running a task whose root is remote; of a local root, the lock is known.
     may_run = is_remote(paths.root) or is_active(paths)
-    rows = [row_of(run, may_run and place == 0) for place, run in enumerate(runs)]
+    rows = [row_of(run, may_run and place == 0, now) for place, run in enumerate(runs)]
     add_changes(rows, runs)
     return rows

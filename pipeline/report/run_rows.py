@@ -108,17 +108,18 @@ def short_metric(name: str) -> str:
     return next((short for short, whole in ALIASES.items() if whole == name), name)
 
 
-def row_of(run: RunFile, is_active: bool) -> RunRow:
+def row_of(run: RunFile, is_active: bool, now: datetime.datetime) -> RunRow:
     """Return the row of a run, without `changes`.
 
     Args:
       run: Its file.
       is_active: Whether a run of the task may be running: then the status "running" is right.
+      now: The time up to which the seconds of a running one count.
     """
     problem = run.problem
     if not problem:
         try:
-            return _readable_row(run, is_active)
+            return _readable_row(run, is_active, now)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             problem = f"it is no record of a run ({error!r})"
     return RunRow(run.run_id, run.started, UNREADABLE, error=problem, record=run.path)
@@ -158,7 +159,7 @@ def check_metrics(names: Iterable[str], rows: Sequence[RunRow]) -> None:
             raise unknown("metric", name, known - {"example_count"})
 
 
-def _readable_row(run: RunFile, is_active: bool) -> RunRow:
+def _readable_row(run: RunFile, is_active: bool, now: datetime.datetime) -> RunRow:
     found = run.found
     status = str(found["status"])
     if status == RUNNING and not is_active:
@@ -167,7 +168,7 @@ def _readable_row(run: RunFile, is_active: bool) -> RunRow:
     slices = {name: _numbers(values) for name, values in (evaluation.get("slices") or {}).items()}
     pushed = found.get("pushed") or {}
     row = RunRow(str(found["run_id"]), run.started, status, record=run.path)
-    row.seconds = _duration(run, status)
+    row.seconds = _duration(run, status, now)
     row.version = int(pushed["version"]) if pushed else None
     row.settings = {name: str(text) for name, text in found["settings"].items()}
     row.metric, row.metrics, row.slices = str(evaluation.get("metric", "")), slices.get("overall", {}), slices
@@ -178,11 +179,10 @@ def _readable_row(run: RunFile, is_active: bool) -> RunRow:
     return row
 
 
-def _duration(run: RunFile, status: str) -> float | None:
+def _duration(run: RunFile, status: str, now: datetime.datetime) -> float | None:
     if status == KILLED:
         return None
     if status == RUNNING:
-        now = datetime.datetime.now(datetime.timezone.utc)
         return (now - run.started).total_seconds() if run.started else None
     return float(run.found["seconds"])
 

@@ -188,6 +188,8 @@ def _with_dct(preprocess: Preprocess, method: str) -> Preprocess:
     def changed(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         with pytest.MonkeyPatch.context() as patch:
             decode = tf.io.decode_jpeg
+            # The decoder is traced once per process; this one is traced anew, and is not kept.
+            patch.setattr(ops, "_any_decoder", ops._any_decoder.__wrapped__)
             patch.setattr(
                 tf.io, "decode_jpeg", lambda *args, **options: decode(*args, **options | {"dct_method": method})
             )
