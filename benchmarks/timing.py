@@ -1,0 +1,137 @@
+"""The clock of all benchmarks: every side over the same span, after the same warm-up, in turn with the others."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import statistics
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+Clock = Callable[[], float]
+Side = Callable[[], Generator[int, None, None]]
+"""Begins one side's work anew. Each step yields how many pictures (or runs, or answers) came out of it."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What came out of a side in its span.
+
+    Attributes:
+      count: Pictures, or whatever the side counts.
+      seconds: Of wall-clock time.
+      processor: CPU seconds of this process and its child processes.
+    """
+
+    count: int
+    seconds: float
+    processor: float
+
+    @property
+    def rate(self) -> float:
+        """Number per second."""
+        return self.count / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """CPU seconds for each."""
+        return self.processor / self.count
+
+
+def time_sides(
+    sides: Mapping[str, Side],
+    rounds: int,
+    *,
+    warm_up: float = 0.0,
+    window: float | None = None,
+    clock: Clock = time.perf_counter,
+) -> dict[str, list[Span]]:
+    """Time every side once in each round.
+
+    Each round begins with another side, so that a slow phase of the machine slows all of them.
+
+    Args:
+      sides: Sides by name.
+      rounds: Number of rounds.
+      warm_up: Seconds that each side runs before its span begins; 0: the span includes the start.
+      window: Seconds that each span lasts, to the end of a step; None: until the side ends.
+      clock: Returns the seconds since some moment.
+
+    Returns:
+      The spans of each side, by round.
+    """
+    names = list(sides)
+    spans: dict[str, list[Span]] = {name: [] for name in names}
+    gc.freeze()  # what lives already need not be looked through each time
+    try:
+        for number in range(rounds):
+            first = number % len(names)
+            for name in [*names[first:], *names[:first]]:
+                gc.collect()  # what the side before has left must not run on
+                spans[name].append(time_side(sides[name], warm_up, window, clock))
+    finally:
+        gc.unfreeze()
+    return spans
+
+
+def time_side(side: Side, warm_up: float = 0.0, window: float | None = None, clock: Clock = time.perf_counter) -> Span:
+    """Time one side; see `time_sides`.
+
+    With a warm-up, the span begins at the end of a step. It always ends at one.
+
+    Raises:
+      ValueError: If the side ends before its span does.
+    """
+    begin, start, used, count = clock(), 0.0, 0.0, -1
+    if not warm_up:
+        start, used, count = begin, _processor_seconds(), 0
+    steps = side()
+    try:
+        for step in steps:
+            now = clock()
+            if count < 0 and now - begin >= warm_up:
+                start, used, count = now, _processor_seconds(), 0
+            elif count >= 0:
+                count += step
+                if window is not None and now - start >= window:
+                    return Span(count, now - start, _processor_seconds() - used)
+        seconds = clock() - start
+        if window is not None or count <= 0:
+            raise ValueError("a side ended before its span; give it more to do")
+        return Span(count, seconds, _processor_seconds() - used)
+    finally:
+        steps.close()
+
+
+def once(work: Callable[[], object]) -> Side:
+    """Return a side that does the work once, which counts as 1; time it without a warm-up and without a window."""
+
+    def steps() -> Generator[int, None, None]:
+        work()
+        yield 1
+
+    return steps
+
+
+def rate_ratio(ours: Sequence[Span], peer: Sequence[Span]) -> float:
+    """Return how many times the peer's rate ours is: the median of the rounds."""
+    return statistics.median(one.rate / other.rate for one, other in zip(ours, peer, strict=True))
+
+
+def cost_ratio(ours: Sequence[Span], peer: Sequence[Span]) -> float:
+    """Return how many times our CPU time the peer takes; other work on the machine disturbs it less than the rate."""
+    return statistics.median(other.cost / one.cost for one, other in zip(ours, peer, strict=True))
+
+
+def _processor_seconds() -> float:
+    """Return the CPU time of this process, of its child processes, and of those that have ended."""
+    ended = os.times()
+    seconds = time.process_time() + ended.children_user + ended.children_system
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seconds += sum(child.cpu_times()[:4])  # user, system, and those of its ended children
+    return seconds
