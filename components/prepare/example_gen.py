@@ -3,114 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
-import os
 import posixpath
 from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
 from google.protobuf import json_format, struct_pb2
-from tfx.components.example_gen import component, driver, input_processor
+from tfx.components.example_gen import component
 from tfx.dsl.components.base import base_beam_executor, executor_spec
-from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components.executor import ComponentExecutor, Execution
+from components.prepare.resolve_input import Driver
 from components.task.reference import task_of
-from data.errors import DataError, UsageError
-from data.files.listing import no_folder, walk
-from data.files.remote import is_remote
+from data.errors import DataError
+from data.files.listing import no_folder
 from data.ingest import manifest
-from data.ingest.shards import Shard, ShardReport, make_shards, write_shard
+from data.ingest.plan_files import Shard, make_shards
+from data.ingest.shards import ShardReport, write_shard
 from data.names import printable
 from data.sources import Plan, Source
 
 log = logging.getLogger(__name__)
-
-
-class InputProcessor(input_processor.FileBasedInputProcessor):
-    """TFX's resolution of span and version, with a fingerprint of every file below the folder.
-
-    TFX's fingerprint covers only the files that one pattern matches, and whole seconds of their time stamps: a picture
-    replaced within a second, or in a deeper folder, would be missed and give a stale cache hit.
-    """
-
-    def resolve_span_and_version(self) -> tuple[int, int | None]:
-        """Return the latest span and its latest version; 0 and None if `source.folder` has no pattern.
-
-        Raises:
-          DataError: If nothing matches the pattern, or if a match has no number.
-        """
-        pattern = posixpath.dirname(self._splits[0].pattern)
-        if not (self._is_match_span or self._is_match_date):
-            return 0, None  # TFX would stat every file for its fingerprint, and fail at a dangling link
-        try:
-            span, version = super().resolve_span_and_version()
-        except (ValueError, fileio.NotFoundError) as error:
-            raise DataError(
-                f"no span of '{pattern}' in {self._input_base_uri}: {error or 'a link there is broken'}",
-                hint="Give the folder above the spans with --data DIR, or another pattern with --set source.folder=...",
-            ) from None
-        folder = self._data_folder(span, version)
-        if not tf.io.gfile.isdir(folder):
-            raise DataError(
-                f"the latest span of '{pattern}' is {span}, but the folder {folder} does not exist",
-                hint="Numbers with leading zeros need a width: {SPAN:2}, {VERSION:2}.",
-            )
-        return span, version
-
-    def _data_folder(self, span: int | None, version: int | None) -> str:
-        pattern = self.get_pattern_for_span_version(self._splits[0].pattern, span, version)
-        return posixpath.dirname(posixpath.join(self._input_base_uri, pattern))
-
-    def get_input_fingerprint(self, span: int | None, version: int | None) -> str:
-        """Return the number of files below the folder, and a hash of their paths, sizes and modification times."""
-        folder = self._data_folder(span, version)
-        found, count = hashlib.sha256(), 0
-        for entry in walk(folder):
-            name = os.fsencode(entry.path)
-            try:
-                size, modified = _size_and_time(posixpath.join(folder, entry.path))
-            except (OSError, tf.errors.OpError):  # a dangling link: only its name counts
-                found.update(b"%s\n" % name)
-                continue
-            found.update(b"%s %d %d\n" % (name, size, modified))
-            count += 1
-        return f"files:{count},sha256:{found.hexdigest()[:16]}"
-
-
-def _size_and_time(path: str) -> tuple[int, int]:
-    """Return the size in bytes and the time of the last modification in nanoseconds since 1970.
-
-    TensorFlow's `stat` truncates the time of a local file to whole seconds, in spite of the name `mtime_nsec`.
-    """
-    if is_remote(path):
-        stat = tf.io.gfile.stat(path)
-        return stat.length, stat.mtime_nsec
-    local = os.stat(path)
-    return local.st_size, local.st_mtime_ns
-
-
-class Driver(driver.FileBasedDriver):
-    """TFX's driver with that input processor."""
-
-    def get_input_processor(
-        self, splits: Any, range_config: Any = None, input_base_uri: str | None = None
-    ) -> InputProcessor:
-        """Return the input processor; see the base class for the arguments.
-
-        Raises:
-          UsageError: If the pattern of the folder is invalid, for example a version without a span.
-        """
-        try:
-            return InputProcessor(input_base_uri, splits, range_config)
-        except ValueError as error:
-            raise UsageError(f"source.folder: {error}") from None
 
 
 class _WriteShard(beam.DoFn):
@@ -153,7 +71,8 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
         task = task_of(config)
         folder = _folder(execution.properties)
         plan = task.source.plan(folder, task.feature, task.label)
-        shards = make_shards(plan, task.ingest.seed)
+        partial = posixpath.join(examples.uri, ".partial")
+        shards = make_shards(plan, task.ingest.seed, posixpath.join(partial, "plan"))
         log.info("%d shards planned from %s", len(shards), folder)
         with self._make_beam_pipeline() as pipeline:
             # fmt: off
@@ -163,7 +82,6 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
              | "Collect" >> beam.combiners.ToList()
              | "Manifest" >> beam.ParDo(_Merge(examples.uri, plan, task.ingest.duplicates == "remove")))
             # fmt: on
-        partial = posixpath.join(examples.uri, ".partial")
         if tf.io.gfile.exists(partial):
             tf.io.gfile.rmtree(partial)
         written = manifest.Manifest.load(examples.uri)

@@ -14,7 +14,7 @@ from absl import app
 from tfx.components.example_gen import input_processor
 from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
 
-from components.prepare.example_gen import InputProcessor
+from components.prepare.resolve_input import InputProcessor
 from components.process_errors import printing_errors
 
 

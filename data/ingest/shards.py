@@ -1,4 +1,4 @@
-"""Cut a plan into shards, and write the records of one shard so that no reader sees a partial file."""
+"""Write the records of one shard so that no reader sees a partial file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -20,14 +20,12 @@ from data.errors import UsageError
 from data.fields import check_fields
 from data.images.headers import without_handled
 from data.images.previews import Preview
+from data.ingest.plan_files import Shard
 from data.ingest.previews import ShardPreviews
 from data.records import Record, Rejected
-from data.sources.base import Plan, Source
+from data.sources.base import Source
 from data.spec import Feature, Label
 
-RECORDS_PER_SHARD = 4096
-MIN_SHARDS = 8  # if there are enough records; enough shards for a few workers
-RECORDS_PER_SMALL_SHARD = 128
 MAX_BUCKETS = 2**30 - 1  # TFX adds the buckets as int32
 
 
@@ -62,23 +60,6 @@ class Ingest:
             raise UsageError(f"ingest.max_quarantine must be a share, 0 to 1, got {self.max_quarantine}")
         if self.duplicates not in ("keep", "remove"):
             raise UsageError(f"ingest.duplicates must be keep or remove, got '{self.duplicates}'")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The part of a plan that one worker reads at a time.
-
-    Attributes:
-      index: number of the shard, 0..count - 1; part of the names of the files written.
-      count: number of shards; part of the names of the files written.
-      split: the split of all its records; "" if their content decides.
-      items: the source's items, in the order to read them.
-    """
-
-    index: int
-    count: int
-    split: str
-    items: tuple[Any, ...]
 
 
 @dataclass
@@ -127,28 +108,6 @@ class ShardReport:
     previews: dict[str, Preview] = field(default_factory=dict)
 
 
-def make_shards(plan: Plan, seed: int) -> list[Shard]:
-    """Cut a plan into shards, after one shuffle of its items.
-
-    Args:
-      plan: the work, from `Source.plan`.
-      seed: seed of the shuffle; the same seed gives the same shards on every machine.
-    """
-    parts: list[tuple[str, tuple[Any, ...]]] = []
-    for number, (split, items) in enumerate(sorted(plan.splits.items())):
-        order = np.random.default_rng((seed, number)).permutation(len(items))
-        per_shard = _items_per_shard(len(items), plan.records_per_item)
-        for start in range(0, len(items), per_shard):
-            parts.append((split, tuple(items[index] for index in order[start : start + per_shard])))
-    return [Shard(index, len(parts), split, items) for index, (split, items) in enumerate(parts)]
-
-
-def _items_per_shard(items: int, records_per_item: int) -> int:
-    records = items * records_per_item
-    shards = max(-(-records // RECORDS_PER_SHARD), min(MIN_SHARDS, -(-records // RECORDS_PER_SMALL_SHARD)))
-    return max(1, -(-items // shards))
-
-
 def write_shard(
     shard: Shard,
     folder: str,
@@ -177,7 +136,7 @@ def write_shard(
     writers: dict[str, _ShardWriter] = {}
     rng = np.random.default_rng((ingest.seed, shard.index))
     try:
-        for outcome in source.read(folder, shard.items, feature, label, rng):
+        for outcome in source.read(folder, shard.read_items(), feature, label, rng):
             if isinstance(outcome, Rejected):
                 previews.add(outcome)
                 report.rejected.append(dataclasses.replace(outcome, contents=b""))

@@ -36,6 +36,8 @@ class Plan:
       splits: items by split name; the items under "" are assigned to a split by their content. Each source defines its
         own kind of item: a file with its class, or a range of rows.
       records_per_item: 1, or the rows of a block.
+      in_order: whether every listing of the same data gives the items in this order; otherwise their texts (`repr`)
+        decide their order in the shards.
       not_pictures: ignored files that are not images, counted by name or suffix (`.DS_Store`).
       unused: ignored images or data files, counted by their place ("in extra/").
       classes: classes known from the names of folders; each must have at least one record in the end.
@@ -45,6 +47,7 @@ class Plan:
 
     splits: dict[str, Sequence[Any]]
     records_per_item: int = 1
+    in_order: bool = True
     not_pictures: Counter[str] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)
     classes: set[str] = field(default_factory=set)

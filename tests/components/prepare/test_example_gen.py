@@ -17,7 +17,7 @@ from tfx.components.util import tfxio_utils
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.prepare.example_gen import Driver, InputProcessor
+from components.prepare.resolve_input import Driver, InputProcessor
 from components.task.reference import TaskReference
 from data.errors import DataError, SkewlessError, UsageError
 from tests.components.conftest import DIGIT_NAMES, example_gen, run_components

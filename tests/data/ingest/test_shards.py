@@ -12,13 +12,10 @@ import pytest
 import tensorflow as tf
 
 from data.errors import UsageError
+from data.ingest.plan_files import MIN_SHARDS, RECORDS_PER_SHARD, make_shards
 from data.ingest.shards import (
-    MIN_SHARDS,
-    RECORDS_PER_SHARD,
     Ingest,
-    Shard,
     assign_split,
-    make_shards,
     shard_paths,
     write_shard,
 )
@@ -42,7 +39,7 @@ def folder(tmp_path) -> Path:
 
 
 def write_all(folder, target, ingest=Ingest(), source=SOURCE, feature=FEATURE, label=LABEL, reverse=False):  # noqa: B008
-    shards = make_shards(source.plan(str(folder), feature), ingest.seed)
+    shards = make_shards(source.plan(str(folder), feature), ingest.seed, f"{target}-plan")
     reports = [
         write_shard(shard, str(folder), str(target), source, feature, label, ingest)
         for shard in (reversed(shards) if reverse else shards)
@@ -65,30 +62,35 @@ def contents(target: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("records_per_item", [1, 64])
 @pytest.mark.parametrize("count", [1, 7, 128, 129, 1023, 1024, 1025, 40_000, 100_001])
-def test_shards_hold_every_item_once_and_are_of_like_size(count, records_per_item):
+def test_shards_hold_every_item_once_and_are_of_like_size(count, records_per_item, tmp_path):
     items = -(-count // records_per_item)
-    shards = make_shards(Plan({"train": range(items), "eval": range(items, items + 5)}, records_per_item), seed=3)
-    assert sorted(item for shard in shards for item in shard.items) == list(range(items + 5))
+    plan = Plan({"train": range(items), "eval": range(items, items + 5)}, records_per_item)
+    shards = make_shards(plan, 3, str(tmp_path))
+    assert sorted(item for shard in shards for item in shard.read_items()) == list(range(items + 5))
     assert [shard.index for shard in shards] == list(range(len(shards)))
     assert {shard.count for shard in shards} == {len(shards)}
     train = [shard for shard in shards if shard.split == "train"]
-    assert {item for shard in train for item in shard.items} == set(range(items))
-    assert max(len(shard.items) for shard in train) * records_per_item <= RECORDS_PER_SHARD + records_per_item
+    assert {item for shard in train for item in shard.read_items()} == set(range(items))
+    assert max(len(shard.read_items()) for shard in train) * records_per_item <= RECORDS_PER_SHARD + records_per_item
     if count >= 1024 and records_per_item == 1:
         assert len(train) >= MIN_SHARDS
 
 
-def test_shards_by_hand():
+def test_shards_by_hand(tmp_path):
     def number(count: int) -> int:
-        return len(make_shards(Plan({"": range(count)}), 0))
+        return len(make_shards(Plan({"": range(count)}), 0, str(tmp_path)))
 
     assert [number(count) for count in (1, 128, 129, 1024, 10_000, 8 * 4096, 8 * 4096 + 1)] == [1, 1, 2, 8, 8, 8, 9]
 
 
-def test_the_seed_decides_the_order_of_items():
+def test_the_seed_decides_the_order_of_items(tmp_path):
     plan = Plan({"": [f"{i}.jpg" for i in range(500)]})
-    assert make_shards(plan, 1) == make_shards(plan, 1) != make_shards(plan, 2)
-    assert make_shards(plan, 1)[0].items != tuple(plan.splits[""][:125])
+
+    def order(seed: int) -> list[str]:
+        return [item for shard in make_shards(plan, seed, str(tmp_path)) for item in shard.read_items()]
+
+    assert order(1) == order(1) != order(2) and sorted(order(1)) == sorted(order(2)) == sorted(plan.splits[""])
+    assert order(1)[:125] != plan.splits[""][:125]
 
 
 def test_every_record_once(folder, tmp_path):
@@ -211,7 +213,7 @@ def test_no_file_is_visible_before_it_is_complete(folder, tmp_path):
                 yield outcome
                 seen.append(len(list((tmp_path / "out").glob("Split-*/*"))))
 
-    shard = make_shards(SOURCE.plan(str(folder), FEATURE), 0)[0]
+    shard = make_shards(SOURCE.plan(str(folder), FEATURE), 0, str(tmp_path / "plan"))[0]
     write_shard(shard, str(folder), str(tmp_path / "out"), Watched(train=("x", "y"), eval=()), FEATURE, LABEL, Ingest())
     assert len(seen) > 100 and set(seen) == {0}
     assert len(list((tmp_path / "out").glob("Split-*/*"))) == 2
@@ -230,7 +232,7 @@ def test_a_shard_written_again_replaces_its_files(folder, tmp_path):
 
 def test_a_shard_of_rejects_alone_writes_nothing(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"text")
-    shard = Shard(0, 1, "train", (("bad.jpg", "a"),))
+    (shard,) = make_shards(Plan({"train": [("bad.jpg", "a")]}), 0, str(tmp_path / "plan"))
     report = write_shard(shard, str(tmp_path), str(tmp_path / "out"), ImageFolder(), Image(2, 2), LABEL, Ingest())
     assert report.files == {} and isinstance(report.rejected[0], Rejected)
     assert not (tmp_path / "out").exists()

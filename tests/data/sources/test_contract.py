@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 import data.sources
 from data.errors import DataError, SkewlessError, UsageError
-from data.ingest.shards import Ingest, make_shards, write_shard
+from data.ingest.plan_files import make_shards
+from data.ingest.shards import Ingest, write_shard
 from data.records import FACTS, Outcome, Record, Rejected, parse_spec
 from data.sources import Arrays, Csv, FirstMatch, Idx, ImageFolder, ImageTable, Source, TFRecords
 from data.spec import LABEL, Classes, Feature, Image, Label, Vector
@@ -316,7 +317,7 @@ def test_a_data_set_that_is_not_divided_is_divided_by_content(case: Case, tmp_pa
     (outcomes,) = read(case.undivided, source, case.feature).values()
     assert contents(outcomes, case.feature) == expected(case, WHOLE[""])
     digests: dict[str, list[int]] = {"train": [], "eval": []}
-    for shard in make_shards(case.undivided.plan(str(source), case.feature), 0):
+    for shard in make_shards(case.undivided.plan(str(source), case.feature), 0, str(tmp_path / "plan")):
         report = write_shard(
             shard, str(source), str(tmp_path / "out"), case.undivided, case.feature, Classes(), Ingest()
         )
@@ -349,13 +350,15 @@ def test_source_and_plan_can_be_sent_to_workers(case: Case, folder: Path) -> Non
         assert copied[split] == list(case.source.read(str(folder), items, case.feature, Classes(), rng))
 
 
-def test_shards_together_hold_every_example_once(case: Case, folder: Path) -> None:
+def test_shards_together_hold_every_example_once(
+    case: Case, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     plan = case.source.plan(str(folder), case.feature)
     found: dict[str, Counter[tuple[bytes, str]]] = {"train": Counter(), "eval": Counter()}
-    shards = make_shards(plan, seed=0)
+    shards = make_shards(plan, 0, str(tmp_path_factory.mktemp("plan")))
     for shard in shards:
         rng = np.random.default_rng(shard.index)
-        outcomes = list(case.source.read(str(folder), shard.items, case.feature, Classes(), rng))
+        outcomes = list(case.source.read(str(folder), shard.read_items(), case.feature, Classes(), rng))
         found[shard.split] += contents(outcomes, case.feature)
     assert found == {split: expected(case, written) for split, written in SPLITS.items()}
 

@@ -19,13 +19,15 @@ import pytest
 import tensorflow as tf
 
 from data.errors import DataError, UsageError
-from data.ingest.manifest import Manifest, merge_reports
-from data.ingest.shards import Ingest, make_shards, write_shard
+from data.ingest.manifest import Manifest
+from data.ingest.plan_files import make_shards
+from data.ingest.shards import Ingest, write_shard
 from data.records import Record, Rejected
 from data.sources import ImageTable
 from data.sources.table.items import SharedPaths
 from data.spec import Classes, Image, Label, Labels, Number, Vector
 from tests.conftest import encode_picture, smooth_pixels
+from tests.data.ingest.ingest_folder import merge
 
 FEATURE = Image(8, 8)
 Outcomes = tuple[dict[str, Any], dict[str, Rejected]]
@@ -380,10 +382,9 @@ def test_the_same_picture_with_two_labels_is_found(folder: Path, tmp_path: Path)
 
 def ingest(source: ImageTable, folder: Path, target: Path, label: Label) -> Manifest:
     plan = source.plan(str(folder), FEATURE)
-    reports = [
-        write_shard(shard, str(folder), str(target), source, FEATURE, label, Ingest()) for shard in make_shards(plan, 0)
-    ]
-    return merge_reports(reports, plan, str(target))
+    shards = make_shards(plan, 0, f"{target}-plan")
+    reports = [write_shard(shard, str(folder), str(target), source, FEATURE, label, Ingest()) for shard in shards]
+    return merge(reports, plan, target)
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 MEASURE = """
 import sys
-from data.ingest.shards import make_shards
+from data.ingest.plan_files import make_shards
 from data.sources import ImageTable
 from data.spec import Image
 
@@ -25,7 +25,7 @@ def peak():  # megabytes; `getrusage` would begin with those of the process of t
 source, folders = ImageTable(split="part"), sys.argv[1:]
 for folder in folders:
     plan = source.plan(folder, Image(8, 8))
-    shards = make_shards(plan, 0)
+    shards = make_shards(plan, 0, f"{folder}-plan")
     print(peak(), sum(map(len, plan.splits.values())), len(shards))
 """
 

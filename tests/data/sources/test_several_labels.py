@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from data.errors import DataError, UsageError
-from data.ingest.shards import Ingest, make_shards, write_shard
+from data.ingest.plan_files import make_shards
+from data.ingest.shards import Ingest, write_shard
 from data.records import Outcome, Record, Rejected, parse_spec
 from data.sources import Arrays, Csv, FirstMatch, Idx, ImageFolder, ImageTable, Source, TFRecords
 from data.spec import LABEL, Classes, Image, Labels, Number, Vector
@@ -156,7 +157,7 @@ def test_shards_count_each_name_and_are_the_same_again(case, tmp_path):
     for target in ("one", "two"):
         counts: Counter[str] = Counter()
         examples, splits = 0, {}
-        for shard in make_shards(plan, 0):
+        for shard in make_shards(plan, 0, str(tmp_path / "plan")):
             report = write_shard(
                 *(shard, str(tmp_path / "in"), str(tmp_path / target), case.source, FEATURE, Labels(case.names)),
                 Ingest(),

@@ -18,7 +18,8 @@ INGEST = """
 import resource, sys
 import apache_beam as beam
 from components.prepare import example_gen
-from data.ingest.shards import Ingest, make_shards
+from data.ingest.plan_files import make_shards
+from data.ingest.shards import Ingest
 from data.sources import Arrays
 from data.spec import Classes, Image
 from pipeline.runners.beam import DIRECT
@@ -31,7 +32,8 @@ class Write(beam.DoFn):
 SOURCE, FEATURE = Arrays(eval=()), Image(32, 32, 3)
 plan = SOURCE.plan(sys.argv[1], FEATURE)
 with beam.Pipeline(argv=list(DIRECT)) as pipeline:
-    reports = pipeline | beam.Create(make_shards(plan, 0)) | beam.ParDo(Write()) | beam.combiners.ToList()
+    shards = make_shards(plan, 0, sys.argv[2] + "/plan")
+    reports = pipeline | beam.Create(shards) | beam.ParDo(Write()) | beam.combiners.ToList()
     reports | beam.ParDo(example_gen._Merge(sys.argv[2], plan, False))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
