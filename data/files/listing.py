@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import posixpath
 import stat
@@ -25,6 +26,7 @@ _SPECIAL = {
     stat.S_IFCHR: "device",
     stat.S_IFBLK: "device",
 }
+_SORTED = 1 << 16  # entries of a folder that are in memory at once
 
 
 class Entry(NamedTuple):
@@ -63,19 +65,34 @@ def entries(folder: str, is_file: Callable[[str], bool] = lambda name: False) ->
     Raises:
       DataError: If the folder does not exist, is not a folder, or cannot be read.
     """
+    return sorted(each_entry(folder, is_file))
+
+
+def each_entry(folder: str, is_file: Callable[[str], bool] = lambda name: False) -> Iterator[Entry]:
+    """Yield what `entries` returns; of a folder with more than 65,536 entries, each so many are sorted by themselves.
+
+    So the memory does not grow with the folder.
+    """
     if is_remote(folder):
-        return _remote_entries(folder, is_file)
+        yield from _remote_entries(folder, is_file)
+        return
     try:
         with os.scandir(folder) as found:
-            listed = list(found)
-        above = _and_above(folder) if any(one.is_symlink() for one in listed) else frozenset()
-        return sorted(Entry(one.name, _kind(one, above)) for one in listed)
+            yield from _local_entries(folder, found)
     except (FileNotFoundError, NotADirectoryError):
         raise no_folder(folder) from None
     except OSError as error:
         raise DataError(
             f"cannot read the folder {printable(folder)}: {describe_error(error)}", hint="May this user read it?"
         ) from None
+
+
+def _local_entries(folder: str, found: Iterator[os.DirEntry[str]]) -> Iterator[Entry]:
+    above: frozenset[tuple[int, int]] | None = None
+    while listed := list(itertools.islice(found, _SORTED)):
+        if above is None and any(one.is_symlink() for one in listed):
+            above = _and_above(folder)
+        yield from sorted(Entry(one.name, _kind(one, above or frozenset())) for one in listed)
 
 
 def no_folder(folder: str) -> DataError:
@@ -124,7 +141,7 @@ def walk(
     Raises:
       DataError: If a folder cannot be read.
     """
-    for name, kind in entries(posixpath.join(root, below), is_file):
+    for name, kind in each_entry(posixpath.join(root, below), is_file):
         path = posixpath.join(below, name)
         if kind == FOLDER and enter(name):
             yield from walk(root, path, enter, is_file)

@@ -6,20 +6,17 @@ the plan.
 
 from __future__ import annotations
 
-import itertools
-import os
+import operator
 import pickle
 import posixpath
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import tensorflow as tf
 
 from data.files.open_file import opened
+from data.files.spool import HashParts
 from data.names import to_bytes
 from data.sources.base import Plan, batched
 from data.tables.repeats import hash_key
@@ -27,8 +24,6 @@ from data.tables.repeats import hash_key
 RECORDS_PER_SHARD = 4096
 MIN_SHARDS = 8  # if there are enough records; enough shards for a few workers
 RECORDS_PER_SMALL_SHARD = 128
-_PARTS = 1024  # sorted one after the other; each has a thousandth of the plan
-_BUFFERED = 1 << 16  # items
 
 
 @dataclass(frozen=True)
@@ -90,54 +85,10 @@ def _items_per_shard(items: int, records_per_item: int) -> int:
 
 def _shuffled(plan: Plan, split: str, seed: int) -> Iterator[Any]:
     """Yield the items of a split in the order of the seed, however they were listed."""
-    with _Sorter() as found:
+    with HashParts[Any]() as parts:
         for place, item in enumerate(plan.splits[split]):
             text = str(place) if plan.in_order else repr(item)
-            found.add(hash_key(to_bytes(f"{seed} {split} {text}")), item)
-        yield from found.in_order()
-
-
-class _Sorter:
-    """Sorts items by a number of 64 bits, on disk if they are many; to be used in a `with` block."""
-
-    def __enter__(self) -> _Sorter:
-        self._folder = ""
-        self._parts: list[list[tuple[int, Any]]] = [[] for _ in range(_PARTS)]
-        self._count = 0
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def add(self, key: int, item: Any) -> None:
-        """Add an item with its number."""
-        self._parts[key * _PARTS >> 64].append((key, item))
-        self._count += 1
-        if self._count % _BUFFERED == 0:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._folder = self._folder or tempfile.mkdtemp(prefix="skewless-")
-        for number, part in enumerate(self._parts):
-            if part:
-                with open(os.path.join(self._folder, str(number)), "ab") as file:
-                    pickle.dump(part, file, pickle.HIGHEST_PROTOCOL)
-                part.clear()
-
-    def in_order(self) -> Iterator[Any]:
-        """Yield the items by their numbers; equal numbers in the order in which they were added."""
-        for number, rest in enumerate(self._parts):
-            part = list(itertools.chain(self._written(number), rest))
-            part.sort(key=lambda pair: pair[0])
+            parts.add(hash_key(to_bytes(f"{seed} {split} {text}")), item)
+        for part in parts.read():
+            part.sort(key=operator.itemgetter(0))
             yield from (item for _, item in part)
-
-    def _written(self, number: int) -> Iterator[tuple[int, Any]]:
-        path = os.path.join(self._folder, str(number))
-        if not self._folder or not os.path.exists(path):
-            return
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            while file.tell() < size:
-                yield from pickle.load(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -12,6 +12,32 @@ from data.errors import DataError
 from data.records import Outcome
 from data.sources.base import Plan, Source
 from data.spec import Feature, Label
+
+
+@dataclass(frozen=True)
+class _Numbered(Sequence[tuple[int, Any]]):
+    """Items of a plan, each with the number of its source; made when they are asked for."""
+
+    number: int
+    items: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        return ((self.number, item) for item in self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, Any] | list[tuple[int, Any]]:
+        """Return an item, or a list of them."""
+        if isinstance(index, slice):
+            return [(self.number, item) for item in self.items[index]]
+        return self.number, self.items[index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +87,7 @@ class FirstMatch(Source):
                 setting = f"source.{('first', 'second')[number]}.splits"
                 errors.append(DataError(str(error), hint=error.hint.replace("source.splits", setting)))
                 continue
-            plan.splits = {split: [(number, item) for item in items] for split, items in plan.splits.items()}
+            plan.splits = {split: _Numbered(number, items) for split, items in plan.splits.items()}
             return plan
         raise DataError(f"{errors[0]}; and {errors[1]}", hint=errors[0].hint)
 

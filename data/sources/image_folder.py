@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 
 from data.errors import DataError, UsageError
-from data.files.listing import CIRCLE, FILE, FOLDER, Entry, entries, is_visible, walk
+from data.files.listing import CIRCLE, FILE, FOLDER, Entry, each_entry, is_visible, walk
+from data.files.spool import HashParts, Spool
 from data.images.formats import SUFFIXES, UNSUPPORTED, read_header, suffix
 from data.images.validate import Checked, check_files
-from data.names import list_names, printable, to_utf8
+from data.names import list_names, printable, to_bytes, to_utf8
 from data.records import Outcome, Rejected, image_record
 from data.sources.base import CHUNK, Plan, prefetch
 from data.sources.labels import InvalidLabel, label_order, resolve_class
 from data.sources.splits import SplitSource, ambiguous_splits, choose_splits, group_by_role
 from data.spec import Classes, Feature, Image, Label, Labels, Number
+from data.tables.repeats import hash_key
 
-_Group = tuple[tuple[str, str], ...]  # path and name of the class folder of each image
+_Picture = tuple[str, str]  # path and name of the class folder
+_Group = tuple[_Picture, ...]
 
 _MIN_OVERLAP = 0.5  # two folders that share at least this part of their folders look like splits
 _MAX_COMPARED = 200  # number of folders that are compared with one another
@@ -63,14 +66,14 @@ class ImageFolder(SplitSource):
         if not isinstance(feature, Image):
             raise UsageError("ImageFolder reads pictures: the task's feature must be an Image")
         layout, notes = self._layout(folder)
-        plan = Plan({}, notes=notes)
+        plan = Plan({}, in_order=False, notes=notes)
         plan.layout.update({split: below for split, below in layout.items() if split})
         _count_unused(plan, folder, "", set(layout.values()))
         for split, below in layout.items():
-            classes = _list_classes(plan, folder, below)
+            images = Spool[_Picture]()
+            classes = _list_classes(plan, folder, below, images)
             if self.explicit_splits() is None and not split:
                 _check_no_splits(folder, classes)
-            images = [(path, name) for name, one in classes.items() for path in one.images]
             plan.splits[split] = _group_by_name(images, below) if isinstance(label, Labels) else images
             plan.records_per_item = max(plan.records_per_item, -(-len(images) // len(plan.splits[split])))
             plan.classes.update(classes)
@@ -101,13 +104,13 @@ class ImageFolder(SplitSource):
         explicit = self.explicit_splits()
         if explicit is not None:
             for name in explicit.values():
-                entries(posixpath.join(folder, name), _is_image)  # raises if the folder is missing or unreadable
+                _look(posixpath.join(folder, name))  # raises if the folder is missing or unreadable
             return explicit or {"": ""}, []
-        top = entries(folder, _is_image)
+        top = _look(folder)
         layout, notes = _split_folders(folder, "", top)
         inner = _single_folder(top)
         if not layout and inner:  # the archive's own folder
-            layout, _ = _split_folders(folder, inner, entries(posixpath.join(folder, inner), _is_image))
+            layout, _ = _split_folders(folder, inner, _look(posixpath.join(folder, inner)))
         return layout or {"": ""}, notes
 
 
@@ -159,31 +162,39 @@ def _merge_equal(images: _Group, checked: Sequence[Checked], label: Classes | La
         yield _make_record(images[indices[0]][0], checked[indices[0]], [images[index][1] for index in indices], label)
 
 
-def _group_by_name(images: Sequence[tuple[str, str]], below: str) -> list[_Group]:
+def _group_by_name(images: Spool[_Picture], below: str) -> Spool[_Group]:
     """Group images by their paths below their class folders.
 
     Args:
       images: path and name of the class folder of each image.
       below: the folder of the class folders.
     """
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for path, name in images:
-        groups.setdefault(path[len(posixpath.join(below, name, "")) :], []).append((path, name))
-    return [tuple(group) for group in groups.values()]
+    found = Spool[_Group]()
+    with HashParts[tuple[str, _Picture]]() as parts:
+        for path, name in images:
+            below_class = path[len(posixpath.join(below, name, "")) :]
+            parts.add(hash_key(to_bytes(below_class)), (below_class, (path, name)))
+        for part in parts.read():
+            groups: dict[str, list[_Picture]] = {}
+            for _, (below_class, picture) in part:
+                groups.setdefault(below_class, []).append(picture)
+            for group in groups.values():
+                found.append(tuple(group))
+    return found
 
 
-def _split_folders(folder: str, below: str, found: Sequence[Entry]) -> tuple[dict[str, str], list[str]]:
+def _split_folders(folder: str, below: str, found: _Level) -> tuple[dict[str, str], list[str]]:
     """Return the folder of each split, if the names of the folders show splits, and notes for the user.
 
     Args:
       folder: the data folder.
       below: the folder to look into, as a path below `folder`; "" for `folder` itself.
-      found: the entries of that folder.
+      found: what is in that folder.
 
     Raises:
       DataError: If the folders that look like splits are not complete, or hold no class folders.
     """
-    folders = [one.name for one in found if _is_visible_folder(one)]
+    folders = found.folders
     groups = group_by_role(folders)
     if not groups:
         return {}, []
@@ -226,27 +237,62 @@ def _class_parent(folder: str, below: str) -> str | None:
 
     In archives, a folder often holds a folder of the same name: `seg_train/seg_train/sea`.
     """
-    found = entries(posixpath.join(folder, below), _is_image)
+    found = _look(posixpath.join(folder, below))
     inner, name = _single_folder(found), posixpath.basename(below)
     if inner and (inner == name or set(group_by_role([inner])) & set(group_by_role([name]))):
         deeper = posixpath.join(below, inner)
-        if any(_is_visible_folder(one) for one in entries(posixpath.join(folder, deeper), _is_image)):
+        if _look(posixpath.join(folder, deeper)).folders:
             return deeper
-    return below if any(_is_visible_folder(one) for one in found) else None
+    return below if found.folders else None
 
 
 def _is_visible_folder(entry: Entry) -> bool:
     return entry.kind == FOLDER and is_visible(entry.name)
 
 
-def _single_folder(found: Sequence[Entry]) -> str | None:
+@dataclass
+class _Level:
+    """What is directly in a folder; images that are files are only counted.
+
+    Attributes:
+      others: everything else, sorted by name.
+      images: number of images that are files.
+    """
+
+    others: list[Entry] = field(default_factory=list)
+    images: int = 0
+
+    @property
+    def folders(self) -> list[str]:
+        """Names of the visible folders."""
+        return [one.name for one in self.others if _is_visible_folder(one)]
+
+    @property
+    def all_images(self) -> int:
+        """Number of images, whether they are files or, for example, links to nowhere."""
+        return self.images + sum(one.kind != FOLDER and _is_image(one.name) for one in self.others)
+
+
+def _look(folder: str) -> _Level:
+    """Return what is directly in a folder.
+
+    Raises:
+      DataError: If the folder does not exist, or cannot be read.
+    """
+    found = _Level()
+    for entry in each_entry(folder, _is_image):
+        if entry.kind == FILE and _is_image(entry.name):
+            found.images += 1
+        else:
+            found.others.append(entry)
+    found.others.sort()
+    return found
+
+
+def _single_folder(found: _Level) -> str | None:
     """Return the only visible folder, or None if there are several, or images next to it."""
-    folders = [one.name for one in found if _is_visible_folder(one)]
-    return folders[0] if len(folders) == 1 and not _count_images(found) else None
-
-
-def _count_images(found: Sequence[Entry]) -> int:
-    return sum(one.kind != FOLDER and _is_image(one.name) for one in found)
+    folders = found.folders
+    return folders[0] if len(folders) == 1 and not found.all_images else None
 
 
 def _is_image(name: str) -> bool:
@@ -275,11 +321,18 @@ def _count_ignored(plan: Plan, entry: Entry, where: str) -> None:
         plan.not_pictures[_ignored_kind(entry)] += 1
 
 
+def _count_pictures(plan: Plan, count: int, where: str) -> None:
+    if count:
+        plan.unused[where] += count
+
+
 def _count_unused(plan: Plan, folder: str, below: str, used: set[str]) -> None:
     """Count everything outside of the folders used: files next to them, and folders that are not a split."""
     if below in used:
         return
-    for entry in entries(posixpath.join(folder, below), _is_image):
+    found = _look(posixpath.join(folder, below))
+    _count_pictures(plan, found.images, "in no folder of a split")
+    for entry in found.others:
         path = posixpath.join(below, entry.name)
         if any(one == path or one.startswith(f"{path}/") for one in used):
             _count_unused(plan, folder, path, used)
@@ -295,12 +348,12 @@ class _ClassFolder:
     """A class folder.
 
     Attributes:
-      images: paths of the images, below the data folder.
+      images: number of images.
       direct: number of images directly in the folder.
       folders: names of the folders in it that hold files.
     """
 
-    images: list[str] = field(default_factory=list)
+    images: int = 0
     direct: int = 0
     folders: set[str] = field(default_factory=set)
 
@@ -310,22 +363,32 @@ class _ClassFolder:
         return not self.direct and len(self.folders) > 1
 
 
-def _list_classes(plan: Plan, folder: str, below: str) -> dict[str, _ClassFolder]:
-    """Return the class folders in `below` by name, sorted; count the entries that are not images.
+def _list_classes(plan: Plan, folder: str, below: str, images: Spool[_Picture]) -> dict[str, _ClassFolder]:
+    """List the images in `below`; count the entries that are not images.
+
+    Args:
+      plan: gets the counts.
+      folder: the data folder.
+      below: the folder of the class folders.
+      images: gets the images.
+
+    Returns:
+      The class folders by name, sorted.
 
     Raises:
       DataError: If there is no class folder, one has no images, or its name is not UTF-8.
     """
     here = posixpath.join(folder, below) if below else folder
-    found = entries(here, _is_image)
-    names = [one.name for one in found if _is_visible_folder(one)]
+    found = _look(here)
+    names = found.folders
     if not names:
-        problem = f"{loose} pictures are directly in it" if (loose := _count_images(found)) else "it holds no folders"
+        problem = f"{loose} pictures are directly in it" if (loose := found.all_images) else "it holds no folders"
         raise DataError(
-            f"no class in {printable(here)}: {problem if found else 'the folder is empty'}",
+            f"no class in {printable(here)}: {problem if loose or found.others else 'the folder is empty'}",
             hint="Put the pictures of each class into a folder of its own.",
         )
-    for entry in found:
+    _count_pictures(plan, found.images, "in no class folder")
+    for entry in found.others:
         if entry.kind not in (FILE, FOLDER):  # this may be a class: a link to a disk that is not mounted
             plan.not_pictures[f"{printable(posixpath.join(below, entry.name))} ({entry.kind})"] += 1
         elif not _is_visible_folder(entry):
@@ -336,29 +399,30 @@ def _list_classes(plan: Plan, folder: str, below: str) -> dict[str, _ClassFolder
                 f"the folder '{printable(name)}' in {printable(here)} cannot be a class: its name is not UTF-8",
                 hint="Rename it, for example with convmv -f latin1 -t utf8.",
             )
-    return {name: _list_class(plan, folder, posixpath.join(below, name)) for name in names}
+    return {name: _list_class(plan, folder, posixpath.join(below, name), images) for name in names}
 
 
-def _list_class(plan: Plan, folder: str, below: str) -> _ClassFolder:
+def _list_class(plan: Plan, folder: str, below: str, images: Spool[_Picture]) -> _ClassFolder:
     """List the images of a class folder; count the entries that are not images.
 
     Raises:
       DataError: If there are no images.
     """
-    found = _ClassFolder()
+    found, start, label = _ClassFolder(), len(below) + 1, posixpath.basename(below)
     for entry in walk(folder, below, is_visible, _is_image):
-        first, _, rest = entry.path[len(below) + 1 :].partition("/")
+        first, _, rest = entry.path[start:].partition("/")
         if rest:
             found.folders.add(first)
         if not _is_image(entry.name) or entry.kind in (FOLDER, CIRCLE):
             plan.not_pictures[_ignored_kind(entry)] += 1
             continue
-        found.images.append(entry.path)  # if it is not a regular file, it is rejected when it is read
+        images.append((entry.path, label))  # if it is not a regular file, it is rejected when it is read
+        found.images += 1
         found.direct += not rest
     if not found.images:
         here = posixpath.join(folder, below)
         raise DataError(
-            f"class '{printable(posixpath.basename(below))}' has no pictures in {printable(here)}",
+            f"class '{printable(label)}' has no pictures in {printable(here)}",
             hint=f"Add pictures ({', '.join(sorted(SUFFIXES))}) or remove the folder.",
         )
     return found

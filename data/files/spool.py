@@ -1,0 +1,128 @@
+"""Collections that grow on disk: of a million items, only a few thousand are in memory."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Generic, TypeVar, overload
+
+T = TypeVar("T")
+_CHUNK = 4096  # items of a `Spool` in memory, and written together
+_PARTS = 1024
+_BUFFERED = 1 << 16  # items of `HashParts` in memory
+
+
+class Spool(Sequence[T]):
+    """A sequence of items that can be pickled; the file behind it has no name and ends with the object."""
+
+    def __init__(self) -> None:
+        self._last: list[T] = []
+        self._starts = array("q")  # of each chunk in the file
+        self._file: Any = None
+        self._read: tuple[int, list[T]] = (-1, [])  # the chunk that was read last
+
+    def append(self, item: T) -> None:
+        """Add an item."""
+        self._last.append(item)
+        if len(self._last) == _CHUNK:
+            self._file = self._file or tempfile.TemporaryFile(prefix="skewless-")  # noqa: SIM115  # ends with us
+            self._starts.append(self._file.seek(0, 2))
+            pickle.dump(self._last, self._file, pickle.HIGHEST_PROTOCOL)
+            self._last = []
+
+    def __len__(self) -> int:
+        return len(self._starts) * _CHUNK + len(self._last)
+
+    def __iter__(self) -> Iterator[T]:
+        for number in range(len(self._starts)):
+            yield from self._chunk(number)
+        yield from self._last
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        """Return an item, or a list of them."""
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        at = index + len(self) if index < 0 else index
+        if not 0 <= at < len(self):
+            raise IndexError(index)
+        number, place = divmod(at, _CHUNK)
+        if number == len(self._starts):
+            return self._last[place]
+        if self._read[0] != number:
+            self._read = (number, self._chunk(number))
+        return self._read[1][place]
+
+    def _chunk(self, number: int) -> list[T]:
+        self._file.seek(self._starts[number])
+        found: list[T] = pickle.load(self._file)
+        return found
+
+    def __reduce__(self) -> tuple[Any, tuple[list[T]]]:
+        return _spooled, (list(self),)
+
+
+def _spooled(items: list[T]) -> Spool[T]:
+    found = Spool[T]()
+    for item in items:
+        found.append(item)
+    return found
+
+
+class HashParts(Generic[T]):
+    """Items with a number of 64 bits each, in 1,024 parts by its upper bits, on disk if they are many.
+
+    To be used in a `with` block. The numbers are hashes, so that the parts are of like size: each is small enough to
+    be read at once.
+    """
+
+    def __enter__(self) -> HashParts[T]:
+        self._folder = ""
+        self._parts: list[list[tuple[int, T]]] = [[] for _ in range(_PARTS)]
+        self._count = 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add(self, number: int, item: T) -> None:
+        """Add an item with its number."""
+        self._parts[number * _PARTS >> 64].append((number, item))
+        self._count += 1
+        if self._count % _BUFFERED == 0:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._folder = self._folder or tempfile.mkdtemp(prefix="skewless-")
+        for index, part in enumerate(self._parts):
+            if part:
+                with open(os.path.join(self._folder, str(index)), "ab") as file:
+                    pickle.dump(part, file, pickle.HIGHEST_PROTOCOL)
+                part.clear()
+
+    def read(self) -> Iterator[list[tuple[int, T]]]:
+        """Yield the numbers and items of one part after the other, in the order in which they were added."""
+        for index, rest in enumerate(self._parts):
+            yield [*self._written(index), *rest]
+
+    def _written(self, index: int) -> Iterator[tuple[int, T]]:
+        path = os.path.join(self._folder, str(index))
+        if not self._folder or not os.path.exists(path):
+            return
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            while file.tell() < size:
+                yield from pickle.load(file)
