@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import posixpath
@@ -18,6 +17,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from components.executor import ComponentExecutor, Execution
+from components.prepare.merge_shards import MergeShards
 from components.prepare.resolve_input import Driver
 from components.task.reference import task_of
 from data.errors import DataError
@@ -26,7 +26,7 @@ from data.ingest import manifest
 from data.ingest.plan_files import Shard, make_shards
 from data.ingest.shards import ShardReport, write_shard
 from data.names import printable
-from data.sources import Plan, Source
+from data.sources import Source
 
 log = logging.getLogger(__name__)
 
@@ -43,18 +43,6 @@ class _WriteShard(beam.DoFn):
     def process(self, shard: Shard) -> list[ShardReport]:
         task = self._task
         return [write_shard(shard, self._folder, self._target, task.source, task.feature, task.label, task.ingest)]
-
-
-class _Merge(beam.DoFn):
-    """All reports -> the manifest in the folder of the shards."""
-
-    def __init__(self, target: str, plan: Plan, remove_duplicates: bool) -> None:
-        self._target, self._remove = target, remove_duplicates
-        self._plan = dataclasses.replace(plan, splits={})  # the splits may be large, and merging does not need them
-
-    def process(self, reports: list[ShardReport]) -> list[str]:
-        manifest.merge_reports(reports, self._plan, self._target, remove_duplicates=self._remove)
-        return [self._target]
 
 
 class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor):
@@ -74,13 +62,13 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
         partial = posixpath.join(examples.uri, ".partial")
         shards = make_shards(plan, task.ingest.seed, posixpath.join(partial, "plan"))
         log.info("%d shards planned from %s", len(shards), folder)
+        remove = task.ingest.duplicates == "remove"
         with self._make_beam_pipeline() as pipeline:
             # fmt: off
             (pipeline
              | "Plan" >> beam.Create(shards, reshuffle=len(shards) > 1)
              | "WriteShard" >> beam.ParDo(_WriteShard(folder, examples.uri, config))
-             | "Collect" >> beam.combiners.ToList()
-             | "Manifest" >> beam.ParDo(_Merge(examples.uri, plan, task.ingest.duplicates == "remove")))
+             | "Merge" >> MergeShards(plan, examples.uri, len(shards), remove_duplicates=remove))
             # fmt: on
         if tf.io.gfile.exists(partial):
             tf.io.gfile.rmtree(partial)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +16,36 @@ from numpy.typing import NDArray
 from data.files.atomic import atomic_path
 from data.ingest.shards import ShardFile, ShardReport, checksum
 from data.names import from_bytes
+from data.sources.splits import SPLITS
 
 _NONE = "no label"
 NAMED = 20  # duplicates of each kind that a report names by their paths
-_HELD_OUT = 1  # ranks from here on are splits other than training
+_HELD_OUT = 1  # splits from here on are others than training
+
+
+Place = tuple[str, int, int]
+"""Where a record is: its split, the number of its shard, and its position in the file."""
+
+
+@dataclass
+class RecordKeys:
+    """What the check for duplicates needs of some records of one file.
+
+    Attributes:
+      split: split of the records.
+      shard: number of the shard.
+      positions: positions of the records in the file, int32.
+      digests: content digests of the records, uint64.
+      label_ids: labels of the records, int32, as indices into `label_sets`.
+      label_sets: the different labels: the names of a record, in order; () also stands for any number.
+    """
+
+    split: str
+    shard: int
+    positions: NDArray[np.int32]
+    digests: NDArray[np.uint64]
+    label_ids: NDArray[np.int32]
+    label_sets: list[tuple[str, ...]]
 
 
 @dataclass
@@ -26,115 +53,184 @@ class DuplicatePair:
     """Two records with equal content.
 
     Attributes:
-      first: place of one record, as (split, number of the record in the split).
+      first: place of one record.
       second: place of the other record.
+      labels: the names of both records.
     """
 
-    first: tuple[str, int]
-    second: tuple[str, int]
+    first: Place
+    second: Place
+    labels: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass
+class Duplicates:
+    """The records with equal content, of all records or of one range of contents.
+
+    Attributes:
+      across: number of records outside of training with the content of a training record.
+      across_pairs: the first `NAMED` of them, each with its training record first, in the order of the records.
+      contradictions: number of records whose content also has another label.
+      contradiction_pairs: the first `NAMED` pairs with different labels, in the order of the records.
+    """
+
+    across: int = 0
+    across_pairs: list[DuplicatePair] = field(default_factory=list)
+    contradictions: int = 0
+    contradiction_pairs: list[DuplicatePair] = field(default_factory=list)
+
+
+@dataclass
+class Redundant:
+    """Records of one file to remove.
+
+    Attributes:
+      split: split of the records.
+      shard: number of the shard.
+      positions: positions of the records in the file.
+      labels: the names of the records.
+    """
+
+    split: str
+    shard: int
+    positions: list[int]
+    labels: list[tuple[str, ...]]
+
+
+def keys_by_range(report: ShardReport, ranges: int) -> Iterator[tuple[int, RecordKeys]]:
+    """Yield the keys of a shard's records by range of contents: equal contents are in the same range.
+
+    Args:
+      report: the report of the shard.
+      ranges: number of ranges, which are of about the same size.
+    """
+    for split, digests in report.digests.items():
+        numbers = (digests >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)
+        for number in np.unique(numbers):
+            positions = np.flatnonzero(numbers == number)
+            ids, own = np.unique(report.label_ids[split][positions], return_inverse=True)
+            sets = [report.label_sets[split][one] for one in ids.tolist()]
+            places, own = positions.astype(np.int32), own.astype(np.int32)
+            yield int(number), RecordKeys(split, report.index, places, digests[positions], own, sets)
+
+
+def join_ranges(parts: Sequence[Duplicates]) -> Duplicates:
+    """Return the duplicates of all records from those of each range, given in any order."""
+    across = sorted((one for part in parts for one in part.across_pairs), key=lambda one: _order(one.second))
+    contradictions = sorted(
+        (one for part in parts for one in part.contradiction_pairs), key=lambda one: _order(one.first)
+    )
+    return Duplicates(
+        sum(part.across for part in parts),
+        across[:NAMED],
+        sum(part.contradictions for part in parts),
+        contradictions[:NAMED],
+    )
+
+
+def _order(place: Place) -> tuple[int, int, int]:
+    """Return the order of records: training first, then by shard and position."""
+    split, shard, position = place
+    return SPLITS.index(split), shard, position
 
 
 class ContentIndex:
-    """The contents of all records of all splits, grouped by equal content.
-
-    Attributes:
-      splits: names of the splits, training first.
+    """The records whose content occurs several times, grouped by content.
 
     Args:
-      reports: the reports of all shards, in the order of the shards.
+      keys: keys of the records; of each content, those of all records.
     """
 
-    def __init__(self, reports: Sequence[ShardReport]) -> None:
-        found = {split for report in reports for split in report.files}
-        self.splits = sorted(found, key=("train", "eval", "test").index)
-        sets = (found for report in reports for label_sets in report.label_sets.values() for found in label_sets)
-        self._label_sets = sorted(set(sets))
+    def __init__(self, keys: Iterable[RecordKeys]) -> None:
+        found = list(keys)
+        repeated = _repeated(found)
+        self._label_sets = sorted({names for one in found for names in one.label_sets})
         codes = {names: code for code, names in enumerate(self._label_sets)}
-        digests, labels, splits, places = [], [], [], []
-        self._files: list[tuple[str, ShardFile]] = []
-        for rank, split in enumerate(self.splits):
-            for file, report in ((report.files[split], report) for report in reports if split in report.files):
-                own = np.array([codes[names] for names in report.label_sets[split]], np.int64)
-                ids = report.label_ids[split]
-                digests.append(report.digests[split])
-                labels.append(own[ids])
-                splits.append(np.full(len(ids), rank, np.int64))
-                places.append(np.stack([np.full(len(ids), len(self._files)), np.arange(len(ids))], axis=1))
-                self._files.append((split, file))
-        self._digests = np.concatenate(digests or [np.empty(0, np.uint64)])
-        self._labels = np.concatenate(labels or [np.empty(0, np.int64)])
-        self._splits = np.concatenate(splits or [np.empty(0, np.int64)])
-        self._places = np.concatenate(places or [np.empty((0, 2), np.int64)])
+        digests, labels, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], [np.empty((0, 3), np.int64)]
+        for one in found:
+            here = np.flatnonzero(np.isin(one.digests, repeated))
+            digests.append(one.digests[here])
+            labels.append(np.array([codes[names] for names in one.label_sets], np.int64)[one.label_ids[here]])
+            place = (np.full(len(here), SPLITS.index(one.split)), np.full(len(here), one.shard), one.positions[here])
+            places.append(np.stack(place, axis=1))
+        self._labels, self._places = np.concatenate(labels), np.concatenate(places)
+        contents = np.concatenate(digests)
         # Equal contents become neighbours: sorted by label, then training first, then in the order of the records.
-        order = np.lexsort((np.arange(len(self._digests)), self._splits, self._labels, self._digests))
-        ordered = self._digests[order]
-        bounds = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
-        several = np.flatnonzero(np.diff(bounds) > 1)
-        self._groups = [order[bounds[index] : bounds[index + 1]] for index in several]
+        order = np.lexsort((*self._places.T[::-1], self._labels, contents))
+        ordered = contents[order]
+        bounds = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        self._groups = np.split(order, bounds) if len(order) else []
 
-    def across(self) -> tuple[int, list[DuplicatePair]]:
-        """Find records outside of training with the content of a training record.
+    def duplicates(self) -> Duplicates:
+        """Return the numbers of equal records, and the first pairs."""
+        across, contradictions = self._across(), self._contradictions()
+        return Duplicates(*across, *contradictions)
 
-        Returns:
-          The number of such records, and the first `NAMED` of them, each with its training record first.
-        """
+    def _across(self) -> tuple[int, list[DuplicatePair]]:
         count, found = 0, []
         for group in self._groups:
-            held_out = group[self._splits[group] >= _HELD_OUT] if self.splits[:1] == ["train"] else group[:0]
-            train = group[self._splits[group] == 0]
-            if len(train) and len(held_out):
-                count += len(held_out)
-                found += [(int(one), int(train.min())) for one in held_out]
-        found.sort()
-        return count, [DuplicatePair(self._at(train), self._at(one)) for one, train in found[:NAMED]]
+            held_out = self._places[group, 0] >= _HELD_OUT
+            if held_out.any() and not held_out.all():
+                train = min(group[~held_out], key=self._key)
+                count += int(held_out.sum())
+                found += [(one, train) for one in group[held_out]]
+        found.sort(key=lambda pair: self._key(pair[0]))
+        return count, [self._pair(train, one) for one, train in found[:NAMED]]
 
-    def contradictions(self) -> tuple[int, list[DuplicatePair]]:
-        """Find records whose content also has another label.
-
-        Returns:
-          The number of such records, and the first `NAMED` pairs with different labels.
-        """
+    def _contradictions(self) -> tuple[int, list[DuplicatePair]]:
         count, found = 0, []
         for group in self._groups:
             labels = self._labels[group]
             if labels[0] != labels[-1]:
                 count += len(group)
-                found.append((int(group[0]), int(group[np.argmax(labels != labels[0])])))
-        found.sort()
-        return count, [DuplicatePair(self._at(one), self._at(other)) for one, other in found[:NAMED]]
+                found.append((group[0], group[np.argmax(labels != labels[0])]))
+        found.sort(key=lambda pair: self._key(pair[0]))
+        return count, [self._pair(one, other) for one, other in found[:NAMED]]
 
-    def label_at(self, place: tuple[str, int]) -> str:
-        """Return the names of the record at a place, (split, number of the record in the split), as text."""
-        index = int(np.flatnonzero(self._splits == self.splits.index(place[0]))[place[1]])
-        return describe_labels(self._label_sets[self._labels[index]])
-
-    def redundant(self) -> dict[str, NDArray[np.int64]]:
-        """Return the positions of the records to remove, by file.
+    def redundant(self) -> list[Redundant]:
+        """Return the records to remove, by file.
 
         If a content has two labels, all its records are redundant, because it is not known which label is right. If it
         is in training and in another split, those of training are, so that evaluations stay comparable. If it is
         several times in a split, all but the first are.
         """
-        redundant: list[int] = []
-        for group in self._groups:
-            labels, splits = self._labels[group], self._splits[group]
-            if labels[0] != labels[-1]:
-                redundant += group.tolist()
-                continue
-            seen: set[int] = {0} if splits.max() >= _HELD_OUT and self.splits[0] == "train" else set()
-            for index, split in zip(group.tolist(), splits.tolist(), strict=True):
-                if split in seen:
-                    redundant.append(index)
-                seen.add(split)
-        by_file: dict[str, list[int]] = {}
-        for file, position in self._places[sorted(redundant)].tolist():
-            by_file.setdefault(self._files[file][1].file, []).append(position)
-        return {file: np.array(positions) for file, positions in by_file.items()}
+        by_file: dict[tuple[int, int], Redundant] = {}
+        for index in itertools.chain.from_iterable(map(self._redundant_of, self._groups)):
+            rank, shard, position = self._places[index].tolist()
+            file = by_file.setdefault((rank, shard), Redundant(SPLITS[rank], shard, [], []))
+            file.positions.append(position)
+            file.labels.append(self._label_sets[self._labels[index]])
+        return list(by_file.values())
 
-    def _at(self, index: int) -> tuple[str, int]:
-        """Return the place of a record: its split, and its number in the split."""
-        rank = self._splits[index]
-        return self.splits[rank], int(index - np.searchsorted(self._splits, rank))
+    def _redundant_of(self, group: NDArray[np.int64]) -> list[int]:
+        labels, splits = self._labels[group], self._places[group, 0]
+        if labels[0] != labels[-1]:
+            return group.tolist()
+        seen: set[int] = {0} if splits.max() >= _HELD_OUT else set()
+        found = []
+        for index, split in zip(group.tolist(), splits.tolist(), strict=True):
+            if split in seen:
+                found.append(index)
+            seen.add(split)
+        return found
+
+    def _key(self, index: int) -> list[int]:
+        key: list[int] = self._places[index].tolist()
+        return key
+
+    def _pair(self, first: int, second: int) -> DuplicatePair:
+        labels = (self._label_sets[self._labels[first]], self._label_sets[self._labels[second]])
+        return DuplicatePair(self._at(first), self._at(second), labels)
+
+    def _at(self, index: int) -> Place:
+        rank, shard, position = self._places[index].tolist()
+        return SPLITS[rank], shard, position
+
+
+def _repeated(keys: Sequence[RecordKeys]) -> NDArray[np.uint64]:
+    """Return the digests that occur several times: most occur once, and need no further work."""
+    ordered = np.sort(np.concatenate([np.empty(0, np.uint64), *(one.digests for one in keys)]))
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def describe_labels(names: Sequence[str]) -> str:
@@ -143,13 +239,13 @@ def describe_labels(names: Sequence[str]) -> str:
 
 
 def remove_records(
-    file: ShardFile, positions: NDArray[np.int64], labels: Sequence[tuple[str, ...]], folder: str
+    file: ShardFile, positions: Sequence[int], labels: Sequence[tuple[str, ...]], folder: str
 ) -> ShardFile | None:
     """Rewrite a shard without the records at the positions.
 
     Args:
       file: the shard, from its report.
-      positions: positions of the records to remove, int64, from 0.
+      positions: positions of the records to remove, from 0.
       labels: the names of these records.
       folder: the folder of the shards.
 
@@ -162,7 +258,7 @@ def remove_records(
     path = posixpath.join(folder, file.file)
     if checksum(path)[0] != file.sha256:
         raise RuntimeError(f"{path} has changed since it was written: run again")
-    removed = set(positions.tolist())
+    removed = set(positions)
     if len(removed) == file.examples:
         tf.io.gfile.remove(path)
         return None
@@ -186,19 +282,14 @@ def remove_records(
     )
 
 
-def read_named(files: Sequence[ShardFile], number: int, folder: str) -> tuple[str, tf.train.Example]:
-    """Return the `image/source` of a record, or its shard and position if it has none, and the record.
+def read_named(path: str, position: int, file: str) -> tuple[str, tf.train.Example]:
+    """Return the `image/source` of a record, or its file and position if it has none, and the record.
 
     Args:
-      files: the shards of the split.
-      number: number of the record in the split.
-      folder: the folder of the shards.
+      path: the file.
+      position: position of the record in it.
+      file: name of the file in reports.
     """
-    for file in files:
-        if number < file.examples:
-            dataset = tf.data.TFRecordDataset(posixpath.join(folder, file.file)).skip(number)
-            example = tf.train.Example.FromString(next(iter(dataset)).numpy())
-            values = example.features.feature["image/source"].bytes_list.value
-            return from_bytes(values[0]) if values else f"{file.file}[{number}]", example
-        number -= file.examples
-    raise IndexError(number)
+    example = tf.train.Example.FromString(next(iter(tf.data.TFRecordDataset(path).skip(position))).numpy())
+    values = example.features.feature["image/source"].bytes_list.value
+    return from_bytes(values[0]) if values else f"{file}[{position}]", example

@@ -7,18 +7,16 @@ import itertools
 import json
 import posixpath
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from data.errors import DataError
 from data.files.atomic import write_aside
 from data.images.previews import Preview, preview_file
-from data.ingest.duplicates import ContentIndex, DuplicatePair, read_named, remove_records
+from data.ingest.duplicates import DuplicatePair, Duplicates, Place, describe_labels, read_named
 from data.ingest.previews import choose_previews, write_previews
 from data.ingest.shards import ShardFile, ShardReport
 from data.names import list_names
@@ -102,6 +100,14 @@ class Manifest:
             return self.splits.get(split, [])
         return list(itertools.chain.from_iterable(self.splits.values()))
 
+    def replace_files(self, rewritten: Mapping[str, ShardFile | None]) -> None:
+        """Put files that were rewritten without duplicates into the place of those before; None: no record remained."""
+        before = self.examples()
+        for split, files in self.splits.items():
+            remaining = [rewritten.get(file.file, file) for file in files]
+            self.splits[split] = [file for file in remaining if file]
+        self.removed += before - self.examples()
+
     def save(self, folder: str) -> None:
         """Write the manifest into the folder of the shards, atomically."""
         text = json.dumps(dataclasses.asdict(self), indent=1)
@@ -119,20 +125,14 @@ class Manifest:
         return cls(**{name: value for name, value in values.items() if name in known})
 
 
-def merge_reports(
-    reports: Sequence[ShardReport],
-    plan: Plan,
-    folder: str,
-    *,
-    remove_duplicates: bool = False,
-) -> Manifest:
-    """Make the manifest of a folder from the reports of its shards; write it, the quarantine report and previews there.
+def merge_reports(reports: Sequence[ShardReport], duplicates: Duplicates, plan: Plan, folder: str) -> Manifest:
+    """Make the manifest of a folder from the reports of its shards; write the quarantine report and previews there.
 
     Args:
-      reports: the reports of all shards, in any order.
+      reports: the reports of all shards, in any order; their keys (`ShardReport.digests`) are not used.
+      duplicates: the equal records of all shards.
       plan: the plan that the shards were made from; its items are not used.
       folder: the folder of the shards.
-      remove_duplicates: rewrite the shards without the records that `ContentIndex.redundant` names.
     """
     ordered = sorted(reports, key=lambda report: report.index)
     manifest = Manifest(
@@ -141,6 +141,8 @@ def merge_reports(
         unused=dict(plan.unused),
         layout=plan.layout,
         notes=plan.notes,
+        duplicate_count=duplicates.across,
+        contradiction_count=duplicates.contradictions,
         remarks=dict(sum((report.remarks for report in ordered), Counter())),
     )
     for report in ordered:
@@ -149,12 +151,14 @@ def merge_reports(
     rejected = [one for report in ordered for one in report.rejected]
     manifest.quarantined = dict(Counter(one.reason for one in rejected))
     _write_quarantine(rejected, folder)
-    contents = ContentIndex(ordered)
     made = {source: one for report in ordered for source, one in report.previews.items()}
-    write_previews(choose_previews(rejected, made) | _name_duplicates(manifest, contents, folder), folder)
-    if remove_duplicates:
-        _remove_duplicates(manifest, contents.redundant(), ordered, folder)
-    manifest.save(folder)
+    twins = _TwinNames({(split, one.index): file for one in ordered for split, file in one.files.items()}, folder)
+    for pair in duplicates.across_pairs:
+        manifest.duplicates.append(twins.name(pair, (pair.first[0], pair.second[0])))
+    for pair in duplicates.contradiction_pairs:
+        first, second = map(describe_labels, pair.labels)
+        manifest.contradictions.append(twins.name(pair, (first, second)))
+    write_previews(choose_previews(rejected, made) | twins.previews, folder)
     return manifest
 
 
@@ -164,48 +168,33 @@ def _write_quarantine(rejected: Sequence[Rejected], folder: str) -> None:
     write_aside(posixpath.join(folder, QUARANTINE), "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _name_duplicates(manifest: Manifest, contents: ContentIndex, folder: str) -> dict[str, Preview]:
-    """Fill in the records that are in training and in another split, and those with different labels.
+class _TwinNames:
+    """Reads the records of pairs, to name them.
 
-    Returns:
-      Previews of them by the source of the first record of each pair.
+    Attributes:
+      previews: of the pairs named so far, by the source of the first record of each.
+
+    Args:
+      files: the written files by split and number of the shard.
+      folder: the folder of the shards.
     """
-    previews: dict[str, Preview] = {}
 
-    def sources(twin: DuplicatePair) -> list[str]:
-        found = [read_named(manifest.splits[split], number, folder) for split, number in (twin.first, twin.second)]
-        (source, example), (other, _) = found
+    def __init__(self, files: Mapping[tuple[str, int], ShardFile], folder: str) -> None:
+        self.previews: dict[str, Preview] = {}
+        self._files, self._folder = files, folder
+
+    def name(self, pair: DuplicatePair, keys: tuple[str, str]) -> dict[str, str]:
+        """Return the sources of both records, by the keys."""
+        (source, example), (other, _) = (self._read(place) for place in (pair.first, pair.second))
         pictures = example.features.feature[IMAGE].bytes_list.value
         preview = preview_file(pictures[0]) if pictures else None
-        previews.update({source: preview} if preview else {})
-        return [source, other]
+        self.previews.update({source: preview} if preview else {})
+        return dict(zip(keys, (source, other), strict=True))
 
-    manifest.duplicate_count, twins = contents.across()
-    for twin in twins:
-        splits = (twin.first[0], twin.second[0])
-        manifest.duplicates.append(dict(zip(splits, sources(twin), strict=True)))
-    manifest.contradiction_count, twins = contents.contradictions()
-    for twin in twins:
-        labels = (contents.label_at(twin.first), contents.label_at(twin.second))
-        manifest.contradictions.append(dict(zip(labels, sources(twin), strict=True)))
-    return previews
-
-
-def _remove_duplicates(
-    manifest: Manifest, redundant: dict[str, NDArray[np.int64]], reports: Sequence[ShardReport], folder: str
-) -> None:
-    """Rewrite the shards that hold redundant records."""
-    rewritten: dict[str, ShardFile | None] = {}
-    for report in reports:
-        for split, file in report.files.items():
-            if file.file in redundant:
-                positions, sets = redundant[file.file], report.label_sets[split]
-                labels = [sets[number] for number in report.label_ids[split][positions].tolist()]
-                rewritten[file.file] = remove_records(file, positions, labels, folder)
-                manifest.removed += len(positions)
-    for split, files in manifest.splits.items():
-        remaining = [rewritten.get(file.file, file) for file in files]
-        manifest.splits[split] = [file for file in remaining if file]
+    def _read(self, place: Place) -> tuple[str, tf.train.Example]:
+        split, shard, position = place
+        file = self._files[split, shard].file
+        return read_named(posixpath.join(self._folder, file), position, file)
 
 
 def check_manifest(manifest: Manifest, label: Label, planned: Collection[str] = ()) -> tuple[str, ...]:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.ingest.duplicates import describe_labels
+from data.ingest.duplicates import (
+    ContentIndex,
+    DuplicatePair,
+    Duplicates,
+    Place,
+    describe_labels,
+    join_ranges,
+    keys_by_range,
+)
 from data.ingest.manifest import Manifest
+from data.ingest.shards import ShardReport
 from data.sources import Arrays, ImageFolder
 from data.spec import Image, Labels, Vector
 from tests.data.ingest.ingest_folder import ingest_folder
@@ -109,6 +120,76 @@ def test_counts_against_plain_python(seed, tmp_path):
     sure = {pick for pick, found in seen.items() if len(found) == 1}
     assert removed.examples("eval") == len(sure & set(test_picks.tolist()))
     assert removed.examples("train") == len((sure & set(picks.tolist())) - set(test_picks.tolist()))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_number_of_ranges_gives_what_plain_python_finds(seed):
+    rng = np.random.default_rng(seed)
+    sets = [("a",), ("b",), ("a", "b"), ()][: rng.integers(1, 5)]
+    records: Records = {}
+    reports = []
+    for shard in range(rng.integers(1, 5)):
+        report = ShardReport(shard)
+        for split in ("eval", "test", "train"):
+            count = int(rng.integers(0, 40))
+            codes, own = rng.integers(0, len(sets), count), rng.permutation(len(sets)).tolist()
+            kinds = rng.integers(0, 100, count).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            report.digests[split], report.label_ids[split] = kinds, codes.astype(np.int32)
+            report.label_sets[split] = [sets[place] for place in own]
+            for position, (kind, code) in enumerate(zip(kinds.tolist(), codes.tolist(), strict=True)):
+                records[split, shard, position] = kind, sets[own[code]]
+        reports.append(report)
+    for ranges in (1, 2, 7):
+        keys = defaultdict(list)
+        for number, one in (pair for report in reports[::-1] for pair in keys_by_range(report, ranges)):
+            assert 0 <= number < ranges
+            keys[number].append(one)
+        contents = [ContentIndex(one) for one in keys.values()]
+        assert join_ranges([one.duplicates() for one in contents]) == count_by_hand(records)
+        redundant = {
+            (one.split, one.shard, position): labels
+            for found in contents
+            for one in found.redundant()
+            for position, labels in zip(one.positions, one.labels, strict=True)
+        }
+        assert redundant == {place: records[place][1] for place in redundant_by_hand(records)}
+
+
+Records = dict[Place, tuple[int, tuple[str, ...]]]
+
+
+def in_order(places: Iterable[Place]) -> list[Place]:
+    return sorted(places, key=lambda place: (("train", "eval", "test").index(place[0]), *place[1:]))
+
+
+def equal(records: Records, place: Place) -> list[Place]:
+    return in_order(other for other in records if records[other][0] == records[place][0])
+
+
+def count_by_hand(records: Records) -> Duplicates:
+    found = Duplicates()
+    for place in in_order(records):
+        twins = equal(records, place)
+        labels = records[place][1]
+        if place[0] != "train" and twins[0][0] == "train":
+            found.across += 1
+            found.across_pairs.append(DuplicatePair(twins[0], place, (records[twins[0]][1], labels)))
+        sets = sorted({records[twin][1] for twin in twins})
+        found.contradictions += len(sets) > 1
+        if len(sets) > 1 and place == next(twin for twin in twins if records[twin][1] == sets[0]):
+            other = next(twin for twin in twins if records[twin][1] == sets[1])
+            found.contradiction_pairs.append(DuplicatePair(place, other, (sets[0], sets[1])))
+    del found.across_pairs[20:], found.contradiction_pairs[20:]
+    return found
+
+
+def redundant_by_hand(records: Records) -> Iterator[Place]:
+    for place in records:
+        twins = equal(records, place)
+        held_out = twins[-1][0] != "train"
+        first = next(twin for twin in twins if twin[0] == place[0])
+        if len({records[twin][1] for twin in twins}) > 1 or (place[0] == "train" and held_out) or place != first:
+            yield place
 
 
 # Several labels
