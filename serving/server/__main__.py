@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from data.silence import silent_imports
 from serving.server import REFERENCE
 from serving.server.config.flags import Flags, parse_flags, usage
+from serving.server.light_import import import_tensorflow
 
 FAILED = 255  # TensorFlow Serving's exit status for a server that cannot start
 PROGRAM = "python -m serving.server"
@@ -61,6 +62,7 @@ def _run_server(flags: Flags, stop: threading.Event) -> int:
         return FAILED
     # Importing TensorFlow takes seconds: do it now that the flags are read, the log is silent and signals are caught.
     with silent_imports():
+        import_tensorflow()
         from serving.server.rpc_error import Fault
         from serving.server.serve import serve
 
