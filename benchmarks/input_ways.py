@@ -1,12 +1,18 @@
-"""JPEGs, and the implementations that turn them into batches; each returns the seconds of one pass."""
+"""JPEGs, and the sides that turn them into batches of float32, without end.
+
+All sides end in the type that a network computes with, whole pixel values or not: Keras' reader gives float32, and ours
+uint8, which the model casts. So ours is cast here, too.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
+import itertools
+import os
 import tempfile
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +23,51 @@ from PIL import Image as Pil
 
 from benchmarks.pictures import Pictures
 from benchmarks.prepared import Prepared, prepare
+from benchmarks.timing import Side, once
 from components.task.reference import TaskReference
 from data.images import ops
 from data.input import reader
 from data.records import parse_spec
-from data.spec import Image
+from data.spec import LABEL, Image
 
 BATCH = 32
-Way = Callable[[], float]
+LONG_EPOCH = 20_000  # pictures
 
 
 @dataclass(frozen=True)
 class Jpegs:
-    """JPEGs in one folder per class, and the size to resize them to."""
+    """JPEGs in one folder per class.
+
+    Attributes:
+      folder: The folder.
+      count: Number of files.
+      feature: The size to resize them to.
+      is_resized: Whether any of them has another size.
+    """
 
     folder: Path
     count: int
     feature: Image
+    is_resized: bool
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, by class."""
+        return sorted(self.folder.rglob("*.jpg"))
+
+    def long_epoch(self) -> Path:
+        """Return a folder that has each file so often that an epoch lasts for seconds.
+
+        Readers of folders start anew in each epoch. With few pictures that would count more than it does in a training.
+        """
+        folder = self.folder.with_name(f"{self.folder.name}-long")
+        if not folder.exists():
+            for number in range(-(-LONG_EPOCH // self.count)):
+                for file in self.files:
+                    link = folder / file.parent.name / f"{number}-{file.name}"
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    os.link(file, link)
+        return folder
 
 
 def _files(pictures: Pictures) -> list[Path]:
@@ -41,19 +75,23 @@ def _files(pictures: Pictures) -> list[Path]:
 
 
 def convert_to_jpegs(pictures: Pictures, scratch: Path) -> Jpegs:
-    """Copy the pictures into one folder per class, in their own size; encode other formats as JPEG at quality 90."""
-    target, count, size = Path(tempfile.mkdtemp(dir=scratch)), 0, (0, 0)
+    """Copy the pictures into one folder per class, in their own size; encode other formats as JPEG at quality 90.
+
+    Pictures of many sizes are photographs, to be resized to 224x224.
+    """
+    target, count, sizes = Path(tempfile.mkdtemp(dir=scratch)), 0, set()
     for file in _files(pictures):
         out = target / file.parent.name / f"{count:06d}.jpg"
         out.parent.mkdir(exist_ok=True)
         with Pil.open(file) as image:
-            size = image.size
+            sizes.add(image.size)
             if image.format != "JPEG":
                 image.convert("RGB").save(out, quality=90)
         if not out.exists():
             out.write_bytes(file.read_bytes())
         count += 1
-    return Jpegs(target, count, Image(size[1], size[0]))
+    width, height = sizes.pop() if len(sizes) == 1 else (224, 224)
+    return Jpegs(target, count, Image(height, width), is_resized=bool(sizes))
 
 
 def make_photographs(pictures: Pictures, count: int, scratch: Path) -> Jpegs:
@@ -68,82 +106,130 @@ def make_photographs(pictures: Pictures, count: int, scratch: Path) -> Jpegs:
             enlarged = np.asarray(image.convert("RGB").resize((4000, 3000), Pil.Resampling.BICUBIC))
         noisy = np.clip(enlarged + np.roll(grain, 37 * number, 1), 0, 255).astype(np.uint8)
         Pil.fromarray(noisy).save(out, quality=90)
-    return Jpegs(target, count, Image(224, 224))
+    return Jpegs(target, count, Image(224, 224), is_resized=True)
 
 
 @functools.cache
-def _prepared(jpegs: Jpegs, scratch: Path, shrink_on_load: bool) -> Prepared:
-    """Ingest the pictures, all of them but one in the training split."""
-    feature = replace(jpegs.feature, shrink_on_load=shrink_on_load)
-    settings = {f"feature.{name}": str(getattr(feature, name)).lower() for name in ("height", "width")}
-    settings["feature.shrink_on_load"] = str(shrink_on_load).lower()
+def _prepared(jpegs: Jpegs, scratch: Path, fields: frozenset[tuple[str, bool]]) -> Prepared:
+    """Ingest the pictures, all of them but one in the training split, for a feature with some fields set."""
+    settings = {f"feature.{name}": str(getattr(jpegs.feature, name)) for name in ("height", "width")}
+    settings |= {f"feature.{name}": str(value).lower() for name, value in fields}
     root = Path(tempfile.mkdtemp(dir=scratch))
     return prepare(TaskReference("benchmarks.tasks:FOLDER", settings), jpegs.folder, root)
 
 
-def _timed(batches: Callable[[], Iterable[object]]) -> float:
-    start = time.perf_counter()
-    for _ in batches():
-        pass
-    return time.perf_counter() - start
+def counted(batches: Iterable[Any], feature: Image) -> Generator[int, None, None]:
+    """Yield the number of pictures in each batch.
 
-
-def _steady(endless: tf.data.Dataset, size: Callable[[Any], int], window: float) -> float:
-    """Measure the seconds per picture for `window` seconds, after the first element of a new iterator.
-
-    The iterator's start, which weighs little in a training, does not count. The iterator is new, so that it cannot
-    read ahead while others run.
+    Raises:
+      AssertionError: If a batch is not float32 [N, height, width, 3].
     """
-    rows = iter(endless)
-    next(rows)
-    start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < window:
-        count += size(next(rows))
-    return (time.perf_counter() - start) / count
+    for images, *_ in batches:
+        if tuple(images.shape[1:]) != feature.shape or "float32" not in str(images.dtype):
+            raise AssertionError(f"a batch is {images.dtype} {images.shape}, not float32 [N, *{feature.shape}]")
+        yield len(images)
 
 
-def reader_run(jpegs: Jpegs, scratch: Path, window: float, *, shrink_on_load: bool = False) -> Way:
-    """Read the training split with the reader, without a cache; scale the seconds to all pictures."""
-    reading = _prepared(jpegs, scratch, shrink_on_load).reading("train", BATCH)
+def reader_side(jpegs: Jpegs, scratch: Path, **fields: bool) -> Side:
+    """Read the training split with our reader, without a cache.
+
+    Args:
+      jpegs: The pictures.
+      scratch: Folder for the shards.
+      fields: Of `Image`, such as `antialias`.
+    """
+    reading = _prepared(jpegs, scratch, frozenset(fields.items())).reading("train", BATCH)
     dataset = reader.read_batches(reading, cache_bytes=0, seed=0).passes()
-    return lambda: jpegs.count * _steady(dataset, lambda batch: len(batch[1]), window)
+    floats = dataset.map(lambda images, label: (tf.cast(images, tf.float32), label), tf.data.AUTOTUNE)
+    return lambda: counted(floats.prefetch(tf.data.AUTOTUNE), jpegs.feature)
 
 
-def implementations(jpegs: Jpegs, scratch: Path, window: float) -> dict[str, Way]:
-    """Return the implementations by name.
+def sides(jpegs: Jpegs, scratch: Path, antialias: bool) -> dict[str, Side]:
+    """Return the sides by name: ours, bare decoding of files in memory, and what a user would write instead.
 
-    They are ours, two kinds of bare parallel decoding of files in memory, and Keras' two directory readers.
+    Args:
+      jpegs: The pictures.
+      scratch: Folder for the shards.
+      antialias: Whether all sides apply a low-pass filter when they shrink. Pillow always does, so that PyTorch is
+        left out if the others do less, and Keras' readers have no such option.
     """
-    size = (jpegs.feature.height, jpegs.feature.width)
-    contents = tf.constant([file.read_bytes() for file in sorted(jpegs.folder.rglob("*.jpg"))])
-    files = tf.data.Dataset.from_tensor_slices(contents)
-
-    def decode(one: tf.Tensor) -> tf.Tensor:
-        return tf.io.decode_jpeg(one, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def decoded(some: tf.Tensor) -> tf.Tensor:
-        return tf.add_n([tf.size(decode(one)) for one in tf.unstack(some, BATCH)])
-
-    one_by_one = files.repeat().map(decode, tf.data.AUTOTUNE)
-    at_once = files.repeat().batch(BATCH, drop_remainder=True).map(decoded, tf.data.AUTOTUNE)
-    directory = keras.utils.image_dataset_from_directory(
-        str(jpegs.folder), image_size=size, batch_size=BATCH, verbose=False
-    )
-    generator = keras.src.legacy.preprocessing.image.ImageDataGenerator().flow_from_directory(
-        str(jpegs.folder), target_size=size, batch_size=BATCH
-    )
-    return {
-        "ours": reader_run(jpegs, scratch, window),
-        "bare, file by file": lambda: jpegs.count * _steady(one_by_one, lambda _: 1, window),
-        "bare, 32 in a call": lambda: jpegs.count * _steady(at_once, lambda _: BATCH, window),
-        "image_dataset_from_directory": lambda: _timed(lambda: directory),
-        "flow_from_directory": lambda: _timed(lambda: (generator[index] for index in range(len(generator)))),
+    found = {
+        "ours": reader_side(jpegs, scratch, antialias=antialias),
+        "bare": bare_side(jpegs, antialias),
+        "tf_data": _plain(jpegs, scratch, antialias),
     }
+    if not antialias:
+        found |= {"image_dataset_from_directory": _keras(jpegs), "flow_from_directory": _generator(jpegs)}
+    if not jpegs.is_resized or antialias:
+        found |= _torch(jpegs)
+    return found
 
 
-def image_options(jpegs: Jpegs) -> dict[str, Way]:
+def _decoded(contents: tf.Tensor, jpegs: Jpegs, antialias: bool) -> tf.Tensor:
+    """Decode and resize one picture, as TensorFlow's guide does: float32 [h, w, 3]."""
+    image = tf.io.decode_jpeg(contents, channels=3)
+    resized = tf.image.resize(image, jpegs.feature.shape[:2], antialias=antialias)
+    return tf.ensure_shape(resized, jpegs.feature.shape)
+
+
+def bare_side(jpegs: Jpegs, antialias: bool) -> Side:
+    """Decode files in memory, resize those of another size, round to uint8 and batch: the same pixels as ours."""
+
+    def picture(contents: tf.Tensor) -> tf.Tensor:
+        if not jpegs.is_resized:
+            return tf.ensure_shape(tf.io.decode_jpeg(contents, channels=3), jpegs.feature.shape)
+        return tf.cast(tf.round(_decoded(contents, jpegs, antialias)), tf.uint8)
+
+    files = tf.data.Dataset.from_tensor_slices([file.read_bytes() for file in jpegs.files])
+    pictures = files.repeat().map(picture, tf.data.AUTOTUNE).batch(BATCH)
+    floats = pictures.map(lambda images: (tf.cast(images, tf.float32),), tf.data.AUTOTUNE)
+    return lambda: counted(floats.prefetch(tf.data.AUTOTUNE), jpegs.feature)
+
+
+def _plain(jpegs: Jpegs, scratch: Path, antialias: bool) -> Side:
+    """Read our shards as TensorFlow's guide on performance does."""
+    prepared = _prepared(jpegs, scratch, frozenset({("antialias", antialias)}))
+    reading, classes = prepared.reading("train", BATCH), tf.constant(prepared.classes)
+    spec = parse_spec(reading.feature, reading.label)
+
+    def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        example = tf.io.parse_single_example(serialized, spec)
+        image = _decoded(example[reading.feature.name], jpegs, antialias)
+        return image, tf.argmax(tf.cast(example[LABEL] == classes, tf.int32))
+
+    records = tf.data.TFRecordDataset(list(reading.files), num_parallel_reads=tf.data.AUTOTUNE)
+    batches = records.shuffle(4096).repeat().map(parse, tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    return lambda: counted(batches, jpegs.feature)
+
+
+def _keras(jpegs: Jpegs) -> Side:
+    """Read the folder with Keras."""
+    batches = keras.utils.image_dataset_from_directory(
+        str(jpegs.long_epoch()), image_size=jpegs.feature.shape[:2], batch_size=BATCH, verbose=False
+    )
+    return lambda: counted(batches.repeat(), jpegs.feature)
+
+
+def _generator(jpegs: Jpegs) -> Side:
+    """Read the folder with Keras' old generator."""
+    flow = keras.src.legacy.preprocessing.image.ImageDataGenerator().flow_from_directory(
+        str(jpegs.long_epoch()), target_size=jpegs.feature.shape[:2], batch_size=BATCH
+    )
+    return lambda: counted((next(flow) for _ in itertools.count()), jpegs.feature)
+
+
+def _torch(jpegs: Jpegs) -> dict[str, Side]:
+    """Read the folder with PyTorch, if it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    from benchmarks.torch_side import batches
+
+    return {"torch": lambda: counted(batches(jpegs.long_epoch(), jpegs.feature.shape[:2], BATCH), jpegs.feature)}
+
+
+def image_options(jpegs: Jpegs) -> dict[str, Side]:
     """Return a pass over all pictures in memory for each field of `Image` that changes decoding or resizing."""
-    contents = tf.data.Dataset.from_tensor_slices([file.read_bytes() for file in sorted(jpegs.folder.rglob("*.jpg"))])
+    contents = tf.data.Dataset.from_tensor_slices([file.read_bytes() for file in jpegs.files])
     options: dict[str, dict[str, Any]] = {
         "default": {},
         "fit=crop": {"fit": "crop"},
@@ -152,27 +238,27 @@ def image_options(jpegs: Jpegs) -> dict[str, Way]:
         "orientation=exif": {"orientation": "exif"},
     }
 
-    def run(feature: Image) -> Way:
+    def run(feature: Image) -> Side:
         dataset = contents.batch(BATCH).map(functools.partial(ops.decode_batch, spec=feature), tf.data.AUTOTUNE)
         next(iter(dataset))
-        return lambda: _timed(lambda: dataset)
+        return once(lambda: sum(1 for _ in dataset))
 
     # Another size, so that every picture is resized, and of another shape, so that it is cropped or padded.
     height, width = max(8, jpegs.feature.height * 3 // 4), max(8, jpegs.feature.width // 2)
     return {name: run(Image(height, width, **fields)) for name, fields in options.items()}
 
 
-def reader_stages(jpegs: Jpegs, scratch: Path) -> dict[str, Way]:
+def reader_stages(jpegs: Jpegs, scratch: Path) -> dict[str, Side]:
     """Return the reader's stages; each includes all stages before it."""
-    reading = _prepared(jpegs, scratch, shrink_on_load=False).reading("train", BATCH)
+    reading = _prepared(jpegs, scratch, frozenset({("antialias", False)})).reading("train", BATCH)
     spec = parse_spec(reading.feature, reading.label)
     feature = jpegs.feature
 
-    def until(stage: Callable[[tf.Tensor], object] | None) -> Way:
+    def until(stage: Callable[[tf.Tensor], object] | None) -> Side:
         serialized = tf.data.TFRecordDataset(list(reading.files)).batch(BATCH)
         dataset = serialized.map(stage, tf.data.AUTOTUNE) if stage else serialized
         next(iter(dataset), None)
-        return lambda: _timed(lambda: dataset)
+        return once(lambda: sum(1 for _ in dataset))
 
     def sizes(serialized: tf.Tensor) -> tf.Tensor:
         contents = tf.io.parse_example(serialized, spec)[feature.name]

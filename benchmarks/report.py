@@ -17,6 +17,8 @@ from typing import Any, Literal, TextIO, TypeVar
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.timing import Span, cost_ratio, rate_ratio
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
@@ -107,6 +109,33 @@ def quiet(name: str) -> Iterator[tuple[Terminal, Path]]:
     log = logs / f"{name}-{os.getpid()}.log"
     with tempfile.TemporaryDirectory(prefix=f"skewless-{name}-") as scratch, logged_to(log) as stream:
         yield Terminal(stream, log), Path(scratch)
+
+
+def rate_table(
+    terminal: Terminal, title: str, spans: Mapping[str, Sequence[Span]], about: Mapping[str, str] | None = None
+) -> None:
+    """Print the medians of all sides, and how many times as fast `ours` is.
+
+    Args:
+      terminal: Where to print.
+      title: Of the table.
+      spans: Of each side, by round; one side is `ours`.
+      about: Text for each side; its name where it has none.
+    """
+    rows = []
+    for name, timed in spans.items():
+        rate, cost = median([one.rate for one in timed]), median([one.cost for one in timed])
+        times = [rate_ratio(spans["ours"], timed), cost_ratio(spans["ours"], timed)]
+        cells = [f"{one:.2f} x" if name != "ours" else "" for one in times]
+        rows.append([(about or {}).get(name, name), f"{rate:,.0f}", f"{cost * 1e6:,.0f}", *cells])
+    terminal.table(title, ["implementation", "pictures/s", "CPU us/picture", "ours is", "by CPU time"], rows)
+
+
+def ours_to_peers(
+    spans: Mapping[str, Sequence[Span]], measure: Callable[[Sequence[Span], Sequence[Span]], float] = rate_ratio
+) -> dict[str, float]:
+    """Return `ours/PEER` for each other side, rounded."""
+    return {f"ours/{name}": round(measure(spans["ours"], timed), 3) for name, timed in spans.items() if name != "ours"}
 
 
 def run_alternately(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:

@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as Pil
 
+from benchmarks import input_ways
+from benchmarks.pictures import Pictures
+from benchmarks.timing import cost_ratio, time_sides
+from data.spec import Image
 from tests.benchmarks.verdict import follows
 from tests.preloaded import call_module
 
@@ -23,15 +28,47 @@ def verdict(name: str, *options: str) -> dict[str, Any]:
     return found
 
 
+def test_two_equal_sides_of_decoding_have_the_same_cost(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
+    """The wall-clock rate would depend on what else the machine does."""
+    folder = picture_folder(tmp_path / "pets", {"cats": 20, "dogs": 20})
+    jpegs = input_ways.convert_to_jpegs(Pictures("pets", folder, 40, 1), tmp_path)
+    assert jpegs.count == 40 and not jpegs.is_resized
+    sides = {"ours": input_ways.bare_side(jpegs, False), "peer": input_ways.bare_side(jpegs, False)}
+    spans = time_sides(sides, 5, warm_up=0.1, window=0.2)
+    assert cost_ratio(spans["ours"], spans["peer"]) == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_side_of_another_type_or_size_is_not_timed() -> None:
+    feature = Image(8, 6)
+    assert list(input_ways.counted([(np.zeros((5, 8, 6, 3), np.float32), 0)] * 2, feature)) == [5, 5]
+    for batch in (np.zeros((5, 8, 6, 3), np.uint8), np.zeros((5, 6, 8, 3), np.float32)):
+        with pytest.raises(AssertionError, match=r"not float32 \[N"):
+            list(input_ways.counted([(batch, 0)], feature))
+
+
+def test_pictures_of_many_sizes_are_resized_and_repeated(tmp_path: Path) -> None:
+    for number, size in enumerate([(40, 30), (30, 40), (30, 30)]):
+        file = tmp_path / "pets" / "cats" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Pil.new("RGB", size).save(file)
+    jpegs = input_ways.convert_to_jpegs(Pictures("pets", tmp_path / "pets", 3, 1), tmp_path)
+    assert jpegs.is_resized and jpegs.feature.shape == (224, 224, 3)
+    repeated = list(jpegs.long_epoch().rglob("*.jpg"))
+    assert len(repeated) >= input_ways.LONG_EPOCH and len({file.stat().st_ino for file in repeated}) == 3
+
+
 @pytest.mark.slow
 def test_input(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
     folder = picture_folder(tmp_path / "pets", {"cats": 20, "dogs": 20})
-    found = verdict("input", "--data", str(folder), "--rounds", "1", "--photographs", "4", "--window", "0.1")
-    assert set(found["ratios"]["pets"]) == {
+    found = verdict("input", "--data", str(folder), "--rounds", "1", "--window", "0.1", "--details")
+    measured = found["ratios"]["pets"]
+    assert set(measured) - {"ours/torch"} == {
         "ours/bare",
+        "ours/tf_data",
         "ours/image_dataset_from_directory",
         "ours/flow_from_directory",
     }
+    assert set(found["facts"]["by_cpu_time"]["pets"]) == set(measured)
     assert set(found["ratios"]["photographs"]) == {"shrunk/whole"}
     assert all(ratio > 0 for ratios in found["ratios"].values() for ratio in ratios.values())
 
