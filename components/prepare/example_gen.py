@@ -21,6 +21,7 @@ from components.prepare.merge_shards import MergeShards
 from components.prepare.resolve_input import Driver
 from components.task.reference import task_of
 from data.errors import DataError
+from data.files.known import known_listing
 from data.files.listing import no_folder
 from data.ingest import manifest
 from data.ingest.plan_files import Shard, make_shards
@@ -58,7 +59,8 @@ class ExampleGenExecutor(ComponentExecutor, base_beam_executor.BaseBeamExecutor)
         config = custom_config(execution.properties)
         task = task_of(config)
         folder = _folder(execution.properties)
-        plan = task.source.plan(folder, task.feature, task.label)
+        with known_listing(folder):
+            plan = task.source.plan(folder, task.feature, task.label)
         partial = posixpath.join(examples.uri, ".partial")
         shards = make_shards(plan, task.ingest.seed, posixpath.join(partial, "plan"))
         log.info("%d shards planned from %s", len(shards), folder)

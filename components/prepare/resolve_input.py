@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import posixpath
 from typing import Any
 
@@ -12,8 +10,7 @@ from tfx.components.example_gen import driver, input_processor
 from tfx.dsl.io import fileio
 
 from data.errors import DataError, UsageError
-from data.files.listing import walk
-from data.files.remote import is_remote
+from data.files.fingerprint import folder_fingerprint
 
 
 class InputProcessor(input_processor.FileBasedInputProcessor):
@@ -53,30 +50,7 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
 
     def get_input_fingerprint(self, span: int | None, version: int | None) -> str:
         """Return the number of files below the folder, and a hash of their paths, sizes and modification times."""
-        folder = self._data_folder(span, version)
-        found, count = hashlib.sha256(), 0
-        for entry in walk(folder):
-            name = os.fsencode(entry.path)
-            try:
-                size, modified = _size_and_time(posixpath.join(folder, entry.path))
-            except (OSError, tf.errors.OpError):  # a dangling link: only its name counts
-                found.update(b"%s\n" % name)
-                continue
-            found.update(b"%s %d %d\n" % (name, size, modified))
-            count += 1
-        return f"files:{count},sha256:{found.hexdigest()[:16]}"
-
-
-def _size_and_time(path: str) -> tuple[int, int]:
-    """Return the size in bytes and the time of the last modification in nanoseconds since 1970.
-
-    TensorFlow's `stat` truncates the time of a local file to whole seconds, in spite of the name `mtime_nsec`.
-    """
-    if is_remote(path):
-        stat = tf.io.gfile.stat(path)
-        return stat.length, stat.mtime_nsec
-    local = os.stat(path)
-    return local.st_size, local.st_mtime_ns
+        return folder_fingerprint(self._data_folder(span, version))
 
 
 class Driver(driver.FileBasedDriver):

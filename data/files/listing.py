@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import operator
 import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -74,11 +75,24 @@ def each_entry(folder: str, is_file: Callable[[str], bool] = lambda name: False)
     So the memory does not grow with the folder.
     """
     if is_remote(folder):
-        yield from _remote_entries(folder, is_file)
-        return
+        return _remote_entries(folder, is_file)
+    return (Entry(one.name, kind) for one, kind in scan(folder))
+
+
+def scan(folder: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Yield the entries of a local folder with the kind of each, in the order of `each_entry`.
+
+    Raises:
+      DataError: If the folder does not exist, is not a folder, or cannot be read.
+    """
+    above: frozenset[tuple[int, int]] | None = None
     try:
         with os.scandir(folder) as found:
-            yield from _local_entries(folder, found)
+            while listed := list(itertools.islice(found, _SORTED)):
+                if above is None and any(one.is_symlink() for one in listed):
+                    above = _and_above(folder)
+                for one in sorted(listed, key=operator.attrgetter("name")):
+                    yield one, _kind(one, above or frozenset())
     except (FileNotFoundError, NotADirectoryError):
         raise no_folder(folder) from None
     except OSError as error:
@@ -87,27 +101,29 @@ def each_entry(folder: str, is_file: Callable[[str], bool] = lambda name: False)
         ) from None
 
 
-def _local_entries(folder: str, found: Iterator[os.DirEntry[str]]) -> Iterator[Entry]:
-    above: frozenset[tuple[int, int]] | None = None
-    while listed := list(itertools.islice(found, _SORTED)):
-        if above is None and any(one.is_symlink() for one in listed):
-            above = _and_above(folder)
-        yield from sorted(Entry(one.name, _kind(one, above or frozenset())) for one in listed)
-
-
 def no_folder(folder: str) -> DataError:
     """Return the error for a data folder that does not exist."""
     return DataError(f"no data folder at {printable(folder)}", hint="Name the folder with the data: --data DIR.")
 
 
-def _remote_entries(folder: str, is_file: Callable[[str], bool]) -> list[Entry]:
+class _Listing(Protocol):
+    def entries(self, folder: str) -> Iterator[Entry]: ...
+
+
+KNOWN: dict[str, _Listing] = {}
+"""Remote folders with a listing of everything below them, which is used instead of requests."""
+
+
+def _remote_entries(folder: str, is_file: Callable[[str], bool]) -> Iterator[Entry]:
+    for root, listing in KNOWN.items():
+        if f"{folder.rstrip('/')}/".startswith(f"{root}/"):
+            yield from listing.entries(folder)
+            return
     if not tf.io.gfile.isdir(folder):
         raise no_folder(folder)
-    found = []
     for name in sorted({name.rstrip("/") for name in tf.io.gfile.listdir(folder)}):
         is_folder = not is_file(name) and tf.io.gfile.isdir(posixpath.join(folder, name))
-        found.append(Entry(name, FOLDER if is_folder else FILE))
-    return found
+        yield Entry(name, FOLDER if is_folder else FILE)
 
 
 def _kind(entry: os.DirEntry[str], above: frozenset[tuple[int, int]]) -> str:

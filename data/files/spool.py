@@ -6,15 +6,23 @@ import os
 import pickle
 import shutil
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, BinaryIO, Generic, TypeVar, cast, overload
 
 T = TypeVar("T")
 _CHUNK = 4096  # items of a `Spool` in memory, and written together
 _PARTS = 1024
 _BUFFERED = 1 << 16  # items of `HashParts` in memory
+
+
+def own_file(owner: object) -> BinaryIO:
+    """Return a temporary file without a name, which is closed when its owner is gone."""
+    file = cast(BinaryIO, tempfile.TemporaryFile(prefix="skewless-"))  # noqa: SIM115
+    weakref.finalize(owner, file.close)
+    return file
 
 
 class Spool(Sequence[T]):
@@ -30,7 +38,7 @@ class Spool(Sequence[T]):
         """Add an item."""
         self._last.append(item)
         if len(self._last) == _CHUNK:
-            self._file = self._file or tempfile.TemporaryFile(prefix="skewless-")  # noqa: SIM115  # ends with us
+            self._file = self._file or own_file(self)
             self._starts.append(self._file.seek(0, 2))
             pickle.dump(self._last, self._file, pickle.HIGHEST_PROTOCOL)
             self._last = []
