@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from data.errors import DataError, UsageError
 from data.files.array_files import member_names, open_array
 from data.files.listing import FILE, entries
+from data.files.spool import Spool
 from data.images import stored_png
 from data.images.headers import Header
 from data.names import printable
@@ -127,7 +128,9 @@ def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature, label: La
             raise DataError(f"{_display_name(x)} has no rows")
         _check_labels(_display_name(y), labels, label)
         _check_shape(_display_name(x), examples, feature)
-        plan.splits[split] = [(x, y, first, last) for first, last in blocks(len(examples))]
+        found = plan.splits[split] = Spool[tuple[str, str, int, int]]()
+        for first, last in blocks(len(examples)):
+            found.append((x, y, first, last))
     return plan
 
 

@@ -157,9 +157,9 @@ def list_found(names: Iterable[str]) -> str:
     return list_names([printable(name) for name in names], 8) or "nothing"
 
 
-def blocks(count: int) -> list[tuple[int, int]]:
+def blocks(count: int) -> Iterator[tuple[int, int]]:
     """Cut `count` rows into ranges (first, last + 1) of `BLOCK` rows."""
-    return [(first, min(first + BLOCK, count)) for first in range(0, count, BLOCK)]
+    return ((first, min(first + BLOCK, count)) for first in range(0, count, BLOCK))
 
 
 def shuffled_rows(ranges: Sequence[tuple[int, int]], rng: np.random.Generator) -> NDArray[np.int64]:

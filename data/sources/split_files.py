@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from data.errors import DataError
 from data.files.listing import FILE, Entry, entries, is_visible, walk
+from data.files.spool import Spool
 from data.names import printable
 from data.sources.base import BLOCK, Plan, list_found
 from data.sources.splits import (
@@ -64,8 +65,10 @@ class FileSource(SplitSource):
         by_split, unused = split_files(self, folder, self.is_data_file, self.KIND)
         plan = Plan({}, records_per_item=BLOCK, unused=unused)
         for split, names in by_split.items():
-            plan.splits[split] = [block for name in names for block in self.list_blocks(folder, name, feature)]
-            if not plan.splits[split]:
+            found = plan.splits[split] = Spool[Any]()
+            for block in (block for name in names for block in self.list_blocks(folder, name, feature)):
+                found.append(block)
+            if not len(found):
                 raise DataError(
                     f"no records in {printable(folder)}: {describe_files(names)} ({self.NO_RECORDS})",
                     hint="Write or fetch the data again.",

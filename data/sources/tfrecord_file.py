@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from array import array
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -28,14 +29,14 @@ class DamagedRecord(str):
     """The reason why a record cannot be read; takes the place of its bytes."""
 
 
-def record_offsets(path: str) -> list[int] | None:
+def record_offsets(path: str) -> array[int] | None:
     """Return the offset of each record of an uncompressed file, or None for a compressed one; read only the lengths.
 
     Raises:
       DataError: If the file is not a TFRecord file, is cut off, or a length does not match its checksum, so that the
         records after it cannot be found.
     """
-    found, position = [], 0
+    found, position = array("q"), 0
     with opened(path) as file:
         size = file.seek(0, 2)
         while position < size:

@@ -10,6 +10,7 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 FRAMEWORK, PACKAGES = "framework", "packages"
+_OLD_FINGERPRINT = ",sha256:"  # in those of roots before shards had plan files
 _EVAL_CONFIG = "eval_config"  # property of the Evaluator: TFMA's configuration
 Outputs = dict[str, pb.Artifact]  # by output key
 
@@ -102,7 +103,8 @@ def _changes(before: Mapping[str, pb.Value], now: Mapping[str, pb.Value]) -> lis
 
 def _change(key: str, old: str | None, new: str | None) -> str:
     if key == "input_fingerprint":
-        return "the data have changed"
+        is_older = old is not None and _OLD_FINGERPRINT in old
+        return "a newer Skewless plans shards in another way" if is_older else "the data have changed"
     if key == FRAMEWORK:
         return "Skewless itself has changed"
     if key.startswith(f"{_EVAL_CONFIG}."):

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from data.errors import UsageError
-from data.ingest.plan_files import MIN_SHARDS, RECORDS_PER_SHARD, make_shards
+from data.ingest.plan_files import make_shards
 from data.ingest.shards import (
     Ingest,
     assign_split,
@@ -58,39 +58,6 @@ def stored(target: Path, split: str) -> list[tuple[float, ...]]:
 
 def contents(target: Path) -> dict[str, bytes]:
     return {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("records_per_item", [1, 64])
-@pytest.mark.parametrize("count", [1, 7, 128, 129, 1023, 1024, 1025, 40_000, 100_001])
-def test_shards_hold_every_item_once_and_are_of_like_size(count, records_per_item, tmp_path):
-    items = -(-count // records_per_item)
-    plan = Plan({"train": range(items), "eval": range(items, items + 5)}, records_per_item)
-    shards = make_shards(plan, 3, str(tmp_path))
-    assert sorted(item for shard in shards for item in shard.read_items()) == list(range(items + 5))
-    assert [shard.index for shard in shards] == list(range(len(shards)))
-    assert {shard.count for shard in shards} == {len(shards)}
-    train = [shard for shard in shards if shard.split == "train"]
-    assert {item for shard in train for item in shard.read_items()} == set(range(items))
-    assert max(len(shard.read_items()) for shard in train) * records_per_item <= RECORDS_PER_SHARD + records_per_item
-    if count >= 1024 and records_per_item == 1:
-        assert len(train) >= MIN_SHARDS
-
-
-def test_shards_by_hand(tmp_path):
-    def number(count: int) -> int:
-        return len(make_shards(Plan({"": range(count)}), 0, str(tmp_path)))
-
-    assert [number(count) for count in (1, 128, 129, 1024, 10_000, 8 * 4096, 8 * 4096 + 1)] == [1, 1, 2, 8, 8, 8, 9]
-
-
-def test_the_seed_decides_the_order_of_items(tmp_path):
-    plan = Plan({"": [f"{i}.jpg" for i in range(500)]})
-
-    def order(seed: int) -> list[str]:
-        return [item for shard in make_shards(plan, seed, str(tmp_path)) for item in shard.read_items()]
-
-    assert order(1) == order(1) != order(2) and sorted(order(1)) == sorted(order(2)) == sorted(plan.splits[""])
-    assert order(1)[:125] != plan.splits[""][:125]
 
 
 def test_every_record_once(folder, tmp_path):

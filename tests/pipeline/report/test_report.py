@@ -27,6 +27,7 @@ from components.release.evaluator import eval_config
 from components.task import fingerprint
 from components.task.reference import TaskReference
 from data.errors import UsageError
+from data.files.fingerprint import folder_fingerprint
 from pipeline.paths import Paths
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata, _changes
@@ -141,6 +142,17 @@ def test_a_limit_of_the_evaluation_is_named_with_its_values() -> None:
     slices = {"eval_config": pb.Value(string_value=json.dumps({"slicingSpecs": [{"featureKeys": ["label"]}]}))}
     assert "evaluate has changed" in _changes(properties(0.5), slices)
     assert "the limits in evaluate have changed" in _changes(properties(0.5), slices)
+
+
+def test_a_root_of_an_older_skewless_is_ingested_anew_and_the_reason_is_not_the_data(tmp_path: Path) -> None:
+    def properties(found: str) -> dict[str, pb.Value]:
+        return {"input_fingerprint": pb.Value(string_value=found)}
+
+    (tmp_path / "1.png").touch()
+    older, now = properties("files:1,sha256:0123456789abcdef"), properties(folder_fingerprint(str(tmp_path)))
+    assert _changes(older, now) == ["a newer Skewless plans shards in another way"]
+    (tmp_path / "1.png").write_bytes(b"1")
+    assert _changes(now, properties(folder_fingerprint(str(tmp_path)))) == ["the data have changed"]
 
 
 def test_packages_that_were_not_noted_before_are_not_named() -> None:
