@@ -224,7 +224,8 @@ def _torch(jpegs: Jpegs) -> dict[str, Side]:
         return {}
     from benchmarks.torch_side import batches
 
-    return {"torch": lambda: counted(batches(jpegs.long_epoch(), jpegs.feature.shape[:2], BATCH), jpegs.feature)}
+    size = (jpegs.feature.height, jpegs.feature.width)
+    return {"torch": lambda: counted(batches(jpegs.long_epoch(), size, BATCH), jpegs.feature)}
 
 
 def image_options(jpegs: Jpegs) -> dict[str, Side]:

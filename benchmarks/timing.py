@@ -117,6 +117,23 @@ def once(work: Callable[[], object]) -> Side:
     return steps
 
 
+class Laps:
+    """The spans between calls of `lap`, for what ends inside of other code, as the epochs of Keras' `fit` do.
+
+    Attributes:
+      spans: One for each lap; the first begins with this object.
+    """
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        self._since = time.perf_counter(), _processor_seconds()
+
+    def lap(self, count: int = 1) -> None:
+        """End a span in which `count` came out, and begin the next one."""
+        (start, used), self._since = self._since, (time.perf_counter(), _processor_seconds())
+        self.spans.append(Span(count, self._since[0] - start, self._since[1] - used))
+
+
 def rate_ratio(ours: Sequence[Span], peer: Sequence[Span]) -> float:
     """Return how many times the peer's rate ours is: the median of the rounds."""
     return statistics.median(one.rate / other.rate for one, other in zip(ours, peer, strict=True))
