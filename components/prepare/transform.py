@@ -18,6 +18,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.types import standard_component_specs
 
 from components.executor import ComponentExecutor, Execution
+from components.prepare.pruned_graph import load_pruned
 from components.prepare.schema import classes_of, read_schema
 from components.task.reference import task_of
 from components.task.task import Task
@@ -36,7 +37,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
       custom_config: The reference to the task, and the names of the labels in order.
 
     Returns:
-      `image` float32 [N, h, w, c] with whole numbers 0 to 255 (TFT has no uint8 outputs; `Preprocessing` casts to
+      `image` float32 [N, h, w, c] with whole numbers 0 to 255 (TFT has no uint8 outputs; `Preprocessing` returns
       uint8) or `features` float32 [N, size]; `label` int64 [N] (index of the class), float32 [N] or, of `Labels`,
       float32 [N, names].
     """
@@ -88,15 +89,17 @@ class Preprocessing(tf.Module):
           transform_output: Folder of the TransformGraph artifact.
         """
         super().__init__()
-        self._layer = tft.TFTransformOutput(transform_output).transform_features_layer()
+        self._transform = load_pruned(transform_output)
+        if self._transform is None:
+            self._transform = tft.TFTransformOutput(transform_output).transform_features_layer()
 
     # Without this, AutoGraph converts all of TFT's and Keras' Python on the first call, which takes 4 s and is useless.
     @tf.autograph.experimental.do_not_convert
     def __call__(self, raw: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Transform a batch."""
-        outputs = dict(self._layer(dict(raw)))
+        outputs = dict(self._transform(dict(raw)))
         if IMAGE in outputs:
-            outputs[IMAGE] = tf.cast(outputs[IMAGE], tf.uint8)
+            outputs[IMAGE] = tf.cast(outputs[IMAGE], tf.uint8)  # no op if it is pruned
         return outputs
 
 

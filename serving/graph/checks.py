@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from tensorflow.python.framework import op_def_registry
 
 from data.errors import unknown
-from serving.graph.hashes import GraphHashes
+from serving.graph.hashes import PIXELS_TO_FLOAT, GraphHashes
 from serving.graph.saved_graph import PASS_THROUGH_OPS, SavedGraph, TensorRef, short_name
 from serving.graph.upstream import UpstreamNode, upstream_nodes
 
@@ -90,9 +90,9 @@ def same_preprocessing(model: str, transform_graph: str, feature: str, signature
 
     Somewhere upstream of the outputs there must be a tensor that the TransformGraph's own ops compute from the
     signature's raw input (`serving.graph.hashes.GraphHashes`), and raw input must reach the outputs only through it;
-    its shape does not count. A copy that was traced again passes if it is equal op by op. The check covers the graph up
-    to that tensor. What stands between it and the model (a second /255, BGR) is not seen here; the comparison of routes
-    finds it.
+    its shape does not count, nor does a last cast of uint8 to float32, which changes no value. A copy that was traced
+    again passes if it is equal op by op. The check covers the graph up to that tensor. What stands between it and the
+    model (a second /255, BGR) is not seen here; the comparison of routes finds it.
 
     Args:
       model: Folder of a SavedModel.
@@ -109,8 +109,9 @@ def same_preprocessing(model: str, transform_graph: str, feature: str, signature
     """
     trained = SavedGraph(posixpath.join(transform_graph, "transform_fn"))
     tensor = _feature_tensor(trained, feature)
+    wanted = GraphHashes(trained).before_cast(tensor).hash
     graph = SavedGraph(model)
-    hashes = GraphHashes(graph, GraphHashes(trained).of(tensor).hash)
+    hashes = GraphHashes(graph, wanted)
     found = []
     for signature in signatures or sorted(graph.signatures):
         outputs = graph.outputs(signature)
@@ -118,7 +119,7 @@ def same_preprocessing(model: str, transform_graph: str, feature: str, signature
         values = {name: hashes.of(output) for name, output in outputs.items()}
         bypassing = [name for name, value in values.items() if value.is_raw]
         if not any(value.has_wanted for value in values.values()):
-            difference = _first_difference(_count_ops(trained, [tensor]), _count_ops(graph, list(outputs.values())))
+            difference = _first_difference(_required_ops(trained, tensor), _count_ops(graph, list(outputs.values())))
             detail = f"the served graph lacks the TransformGraph's function for '{feature}': {difference}"
             found.append(Finding(signature, "preprocessing", detail))
         elif bypassing:
@@ -138,6 +139,14 @@ def _feature_tensor(graph: SavedGraph, feature: str) -> TensorRef:
 class _Op(NamedTuple):
     name: str
     attributes: tuple[tuple[str, str], ...]
+
+
+def _required_ops(graph: SavedGraph, tensor: TensorRef) -> Counter[_Op]:
+    """Count the ops upstream of the TransformGraph's tensor, without its last cast of uint8 to float32."""
+    hashes, counted = GraphHashes(graph), _count_ops(graph, [tensor])
+    if hashes.before_cast(tensor) != hashes.of(tensor):
+        counted[_Op("Cast", tuple(PIXELS_TO_FLOAT.items()))] -= 1
+    return counted
 
 
 def _count_ops(graph: SavedGraph, tensors: Sequence[TensorRef]) -> Counter[_Op]:

@@ -11,6 +11,8 @@ from serving.graph.saved_graph import PASS_THROUGH_OPS, GraphBody, SavedGraph, T
 
 _PARSE_OPS = {"ParseExample", "ParseExampleV2", "ParseSingleExample"}
 _SHAPE_OPS = {"Shape", "ShapeN", "Size", "Rank"}  # depend on the number of rows, not on their content
+PIXELS_TO_FLOAT = {"DstT": "float32", "SrcT": "uint8"}
+"""Attributes of the Cast with which the TransformGraph ends."""
 _RAW = "raw"  # the hash of every leaf
 
 
@@ -52,11 +54,17 @@ class GraphHashes:
         """
         self._graph, self._wanted = graph, wanted
         self._calls: dict[tuple[str, tuple[HashedValue, ...]], list[HashedValue]] = {}
+        self._before_cast: dict[str, HashedValue] = {}  # the uint8 values by the hash of the float32 cast from them
         self._main: dict[str, _NodeValues] = {}
 
     def of(self, tensor: TensorRef) -> HashedValue:
         """Return the value of a tensor of the graph."""
         return self._evaluate(self._graph.main, self._main, (), [tensor])[0]
+
+    def before_cast(self, tensor: TensorRef) -> HashedValue:
+        """Return the value of the uint8 tensor from which a float32 tensor is cast; of any other, its own value."""
+        value = self.of(tensor)
+        return self._before_cast.get(value.hash, value)
 
     def _call(self, function: str, args: Sequence[HashedValue]) -> list[HashedValue]:
         """Return the values of a function's results, followed by those of its control outputs."""
@@ -146,7 +154,10 @@ class GraphHashes:
         if contents:  # the same hash as for a call that creates the resource
             return [HashedValue(digest(f"{digest(*parts)}:0", *contents))]
         sources = [] if op in _SHAPE_OPS else inputs
-        return self._value(digest(*parts, *(value.hash for value in inputs)), sources)
+        value = self._value(digest(*parts, *(value.hash for value in inputs)), sources)
+        if op == "Cast" and body.attributes(node.name) == PIXELS_TO_FLOAT:
+            self._before_cast[f"{value.hash}:0"] = inputs[0]
+        return value
 
     def _contents(self, resource: str) -> list[str]:
         """Return hashes of what fills a table or a variable of the graph when the model is loaded."""

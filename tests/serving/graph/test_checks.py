@@ -267,6 +267,27 @@ def test_an_asset_counts_by_its_contents(tmp_path: Path) -> None:
     assert len(same_preprocessing(str(stale), graph, "image")) == 1
 
 
+def test_the_cast_to_float_is_not_required(tmp_path: Path, graph: str) -> None:
+    def pixels(raw: tf.Tensor) -> tf.Tensor:
+        return ops.decode_batch(raw, SPEC)
+
+    assert same_preprocessing(_save(tmp_path / "1", pixels), graph, "image") == []
+    assert same_preprocessing(_save(tmp_path / "2", lambda raw: tf.reverse(pixels(raw), [3])), graph, "image") == []
+    other = dataclasses.replace(SPEC, resize="nearest")
+    (found,) = same_preprocessing(_save(tmp_path / "3", lambda raw: ops.decode_batch(raw, other)), graph, "image")
+    assert found.detail.endswith("ResizeNearestNeighbor instead of the TransformGraph's ResizeBilinear")
+
+
+def test_what_follows_the_cast_to_float_is_required(tmp_path: Path) -> None:
+    def scaled(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**raw, "image": _preprocess()(raw)["image"] / 255.0}
+
+    graph = _transform_graph(tmp_path / "graph", scaled)
+    assert same_preprocessing(_save(tmp_path / "1", _Retraced(scaled).image), graph, "image") == []
+    (found,) = same_preprocessing(_save(tmp_path / "2", _Retraced(_preprocess()).image), graph, "image")
+    assert "the TransformGraph's RealDiv is missing" in found.detail
+
+
 def test_errors_name_what_is_missing(tmp_path: Path, clean: str, graph: str) -> None:
     with pytest.raises(UsageError, match="holds no SavedModel"):
         random_ops(str(tmp_path))
