@@ -16,16 +16,16 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.prepare.schema import classes_of, read_schema
-from components.release.client_pictures import ChangedAnswer, measure_client_skew, write_changed
 from components.release.record_labels import expected_label, read_text, read_texts
 from components.task.task import Task
-from components.training.trained_model import TrainedAnswers, TrainedModel
+from components.training.trained_model import TrainedModel, restore_model
+from components.training.training_route import TrainedAnswers, answer_records
 from data.files.atomic import write_aside
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_paths
 from data.input import probe_sample
 from data.input.probe_sample import Probe
-from data.spec import LABEL, Image
+from data.spec import LABEL
 from serving.diagnosis.diagnose import diagnose
 from serving.diagnosis.model import diagnose_weights
 from serving.engines import installed_binary
@@ -82,8 +82,8 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
     records, program = [probe.record for probe in probes], installed_binary()
     with start_live_server(artifacts.model, (program,) if program else ()) as clients:
         progress("through training's own route")
-        trained = TrainedModel(task, classes, artifacts.model_run, artifacts.transform_graph)
-        answers = trained.answers(records)
+        trained = restore_model(task, classes, artifacts.model_run)
+        answers = answer_records(trained, artifacts.transform_graph, records)
         reference, *again = answers.answers
 
         def explain(difference: proof.Difference) -> Diagnosis:
@@ -108,13 +108,7 @@ def check_skew(task: Task, artifacts: TrainedArtifacts, folder: str, progress: C
         diagnosis=diagnosis or _diagnose_mixed(task, mixed),
         is_multi_label=task.is_multi_label,
     )
-    has_classes = len(classes) > 1 or task.is_multi_label
-    changed: list[ChangedAnswer] = []
-    if isinstance(task.feature, Image) and has_classes and task.gate.pictures:
-        progress("measuring client skew")
-        report.client_skew, changed = measure_client_skew(task, trained, files, manifest.examples(task.evaluate.split))
     report.seconds = round(time.perf_counter() - started, 2)
-    write_changed(folder, changed)
     _write(folder, report, probes, reference)
     return report
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pil
 
-from components.release.client_pictures import ChangedAnswer
+from components.review.client_pictures import ChangedAnswer
 from components.review.record import ClientPicture, Picture
 from components.review.thumbnails import thumbnail
 
@@ -26,7 +26,7 @@ def client_picture(changed: ChangedAnswer) -> ClientPicture:
     shown, so that single pixels can be seen.
 
     Args:
-      changed: What the gate kept.
+      changed: What was measured.
     """
     served = _pixels(changed.served)
     picture = Picture(

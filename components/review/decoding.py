@@ -12,6 +12,8 @@ from data.images import ops
 from data.images.formats import decoder_name, read_header
 from data.spec import Image
 
+_BATCH = 32  # files decoded in one call
+
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -67,3 +69,23 @@ def decode_for_model(files: Sequence[bytes], spec: Image) -> Pixels:
         with tf.device("CPU:0"):
             found[rows] = some if shape == spec.shape else ops.resize(tf.constant(some), spec).numpy()
     return found
+
+
+def decode_as_served(files: Sequence[bytes], spec: Image) -> Pixels:
+    """Return the pixels of files as the model gets them, `shrink_on_load` included: only that takes a graph.
+
+    Args:
+      files: N encoded files.
+      spec: How the model decodes and resizes.
+
+    Returns:
+      uint8 [N, height, width, channels].
+    """
+    if not spec.shrink_on_load:
+        return decode_for_model(files, spec)
+    decode = tf.function(
+        lambda contents: ops.decode_batch(contents, spec), [tf.TensorSpec([None], tf.string)], autograph=False
+    )
+    with tf.device("CPU:0"):
+        parts = [decode(tf.constant(list(files[start : start + _BATCH]))) for start in range(0, len(files), _BATCH)]
+    return np.concatenate([np.asarray(one) for one in parts])

@@ -20,6 +20,7 @@ class ReviewInputs:
       model_run: The Trainer's report and weights.
       evaluation: The ModelEvaluation artifact.
       gate: The SkewGate's InfraBlessing; "" if the gate did not run.
+      is_pushed: Whether the model was pushed.
     """
 
     task: Task
@@ -30,3 +31,4 @@ class ReviewInputs:
     model_run: str
     evaluation: str
     gate: str = ""
+    is_pushed: bool = False

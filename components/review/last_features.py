@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any
 
 import keras
 
-from components.task.task import Task
-from components.training.trained_model import WEIGHTS, load_weights
 
-
-def feature_model(task: Task, classes: int, model_run: str) -> keras.Model | None:
-    """Return the trained model up to the input of its last layer with weights.
-
-    Args:
-      task: Builds the model.
-      classes: Number of classes or labels; 0 for a number.
-      model_run: Folder of the ModelRun artifact, which has the weights.
+def feature_model(model: keras.Model) -> keras.Model | None:
+    """Return a model up to the input of its last layer with weights.
 
     Returns:
       A model whose output is the features, [N, ...]; None if the model is no graph of layers, or has no features but
       its input.
-
-    Raises:
-      DataError: If there are no weights, or they do not fit the task's model.
     """
-    model = task.model(task.feature, classes)
     features = _last_features(model)
-    if features is None:
-        return None
-    load_weights([model], posixpath.join(model_run, WEIGHTS))
-    return keras.Model(model.inputs[0], features)
+    return None if features is None else keras.Model(model.inputs[0], features)
 
 
 def _last_features(model: keras.Model) -> Any:

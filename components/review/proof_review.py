@@ -1,4 +1,4 @@
-"""The proof part of a review: the records on which routes differ most, and the pictures that clients change."""
+"""The proof part of a review: the records on which routes differ most."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.release import skew_check
-from components.release.client_pictures import answer_text, read_changed
 from components.release.record_labels import read_text, read_texts
 from components.release.skew_check import ProvedSample
-from components.review.client_pixels import client_picture
+from components.review.client_pictures import answer_text
 from components.review.decoding import decode_file
 from components.review.inputs import ReviewInputs
 from components.review.record import Picture, ProofReview, ProvedRecord, RoutePicture, ServedExample
@@ -43,7 +42,6 @@ def review_proof(inputs: ReviewInputs) -> ProofReview | None:
     shown = _Shown(sample, inputs.task.feature)
     return ProofReview(
         routes=[RoutePicture(*one) for one in _worst_records(report, shown)],
-        clients=[client_picture(one) for one in read_changed(inputs.gate)],
         records=[
             ProvedRecord(shown.source(row), sample.reasons[row].removeprefix(_GENERATED))
             for row in range(len(sample.reasons))

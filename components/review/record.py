@@ -18,6 +18,7 @@ from typing import Any, TypeVar, Union
 import tensorflow as tf
 
 from data.files.atomic import write_aside
+from serving.parity.client_skew import ClientSkewCost
 
 REVIEW = "review.json"
 
@@ -429,6 +430,7 @@ class ProofReview:
 
     Attributes:
       routes: The record with the largest difference, of each route that has one.
+      costs: What each client with its own preprocessing would cost; empty if it was not measured.
       clients: For each client that changes an answer one such picture.
       records: All N records that were sent; empty for a gate of an earlier version.
       differences: Of each route by its name, the largest difference of a score in each of the records, N numbers; None
@@ -437,6 +439,7 @@ class ProofReview:
     """
 
     routes: list[RoutePicture] = field(default_factory=list)
+    costs: list[ClientSkewCost] = field(default_factory=list)
     clients: list[ClientPicture] = field(default_factory=list)
     records: list[ProvedRecord] = field(default_factory=list)
     differences: dict[str, list[float | None]] = field(default_factory=dict)

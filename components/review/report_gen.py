@@ -25,6 +25,7 @@ from tfx.utils import json_utils
 
 from components.executor import Artifacts, ComponentExecutor, Execution
 from components.progress import report
+from components.review.client_review import review_clients
 from components.review.data_review import review_data
 from components.review.evaluation_review import review_evaluation
 from components.review.inputs import ReviewInputs
@@ -61,6 +62,7 @@ class ReportGenExecutor(ComponentExecutor):
             given["model_run"],
             given["evaluation"],
             given.get("infra_blessing", "") if is_checked else "",
+            is_pushed=any(one.get_int_custom_property("pushed") for one in execution.inputs.get("pushed_model", ())),
         )
         review = make_review(inputs)
         review.write(execution.output("review").uri)
@@ -88,6 +90,9 @@ def make_review(inputs: ReviewInputs) -> Review:
     review.augmentation = part("augmentation", _augmentation) or ""
     review.evaluation = part("answers", review_evaluation)
     review.proof = part("proof", review_proof)
+    clients = part("clients", review_clients)
+    if review.proof and clients:
+        review.proof.costs, review.proof.clients = clients
     review.seconds = round(time.perf_counter() - started, 2)
     return review
 

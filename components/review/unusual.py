@@ -19,6 +19,7 @@ from components.review.decoding import decode_for_model
 from components.review.inputs import ReviewInputs
 from components.review.last_features import feature_model
 from components.task.evaluate_config import SOURCE
+from components.training.trained_model import restore_model
 from data.errors import first_line
 from data.ingest.manifest import Manifest
 from data.ingest.shards import shard_paths
@@ -69,7 +70,7 @@ def _features(inputs: ReviewInputs, found: Predictions) -> tuple[list[int], Floa
         chosen = np.sort(np.random.default_rng(0).permutation(len(found.sources))[:SAMPLE])
         return chosen.tolist(), _standardized(found.vectors[chosen])
     places = {source: row for row, source in enumerate(found.sources)}
-    model = feature_model(inputs.task, len(found.names), inputs.model_run)
+    model = feature_model(restore_model(inputs.task, found.names, inputs.model_run).model)
     if model is None:
         return [], np.zeros((0, 0), np.float32)
     sample = [(places[source], contents) for source, contents in _read_sample(inputs) if source in places]

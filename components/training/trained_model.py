@@ -1,20 +1,18 @@
-"""The trained model with training's own input: reader, TransformGraph and weights.
+"""The trained model: the task builds it again, with the weights that the Trainer kept next to its report.
 
-This is the reference route for all others. It uses nothing of the SavedModel: the task builds the model again, with the
-weights that the Trainer kept next to its report.
+It uses nothing of the SavedModel.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import logging
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,14 +21,11 @@ import tensorflow as tf
 from components.models.input_scaling import scaling_of, with_float_input
 from components.models.outputs import with_probabilities
 from components.models.precision import build_as_trained
-from components.prepare.transform import Preprocessing
 from components.task.task import Task
 from data.errors import DataError, first_line
-from data.input import reader
 from data.spec import Image
 from serving.diagnosis.base import ReferenceModel
 from serving.export.saved_model import class_scores
-from serving.parity.compare import Answers
 
 log = logging.getLogger(__name__)
 WEIGHTS, REPORT = "model.weights.h5", "training.json"  # in the ModelRun artifact
@@ -62,87 +57,50 @@ def keep_weights(model: keras.Model, folder: str) -> None:
         tf.io.gfile.copy(file, posixpath.join(folder, WEIGHTS), overwrite=True)
 
 
-@dataclass(frozen=True)
-class TrainedAnswers:
-    """Training's answers to some records.
+class TrainedModel:
+    """The task's model with its trained weights, `training=False`: in float32, with probabilities as outputs.
 
     Attributes:
-      answers: As one batch first, and one by one.
-      labels: What the TransformGraph makes of each record's label: for classes an index, for several labels a row of
-        zeros and ones; empty for numbers.
-      mixed: The answers of the model that computes in mixed precision; None without.
-      rounded: The answers of the model in float32 whose weights are rounded to that precision; None without.
+      task: The task.
+      classes: Names in the order of the model's outputs; empty for a number.
+      thresholds: Of the classes, if the label is `Labels`; otherwise empty.
+      model: The model.
+      mixed: The one that computes in mixed precision, if the task trains so; otherwise None.
     """
 
-    answers: list[Answers]
-    labels: list[int] | list[list[float]]
-    mixed: Answers | None = None
-    rounded: Answers | None = None
-
-
-class TrainedModel:
-    """The task's model with its trained weights, `training=False`: in float32, with probabilities as outputs."""
-
-    def __init__(self, task: Task, classes: Sequence[str], model_run: str, transform_graph: str) -> None:
+    def __init__(self, task: Task, classes: Sequence[str], model_run: str) -> None:
         """Build the model and load its weights.
 
         Args:
           task: The task, which builds the model.
           classes: Names in the order of the model's outputs; empty for a number.
           model_run: Folder of the Trainer's ModelRun artifact.
-          transform_graph: Folder of the TransformGraph artifact.
 
         Raises:
           DataError: If there are no weights, or they do not fit the task's model.
         """
         self.task, self.classes = task, tuple(classes)
         self.thresholds = read_thresholds(model_run, classes) if task.is_multi_label else ()
-        self.model, self._mixed = self._load(posixpath.join(model_run, WEIGHTS))
-        self._preprocessing = Preprocessing(transform_graph)
-        name = task.feature.name
-        self._preprocess = tf.function(
-            lambda contents: self._preprocessing({name: contents})[name],
-            [tf.TensorSpec([None], tf.string)],
-            autograph=False,
-        )
+        self.model, self.mixed = self._load(posixpath.join(model_run, WEIGHTS))
         self._answer = tf.function(
             functools.partial(self._scored, self.model),
             [tf.TensorSpec([None, *task.feature.shape], self.model.inputs[0].dtype)],
             autograph=False,
         )
 
-    def answers(self, records: Sequence[bytes]) -> TrainedAnswers:
-        """Return training's answers to serialized tf.Examples, label included."""
-        count = len(records)
-        with tempfile.TemporaryDirectory() as folder:
-            file = os.path.join(folder, "records")
-            with tf.io.TFRecordWriter(file) as writer:
-                for record in records:
-                    writer.write(record)
-            read = tf.data.TFRecordDataset(file)
-            # One dataset for both: each dataset would build the whole TransformGraph again.
-            batches = self._reading([file], count).transform_batches(read.batch(count).concatenate(read.batch(1)))
-            (features, labels), *single = list(batches)
-        together, way = self._answer(features).numpy(), f"batches of {count}"
-        alone = np.concatenate([self._answer(one).numpy() for one, _ in single])
-        found = [self._named(f"training, {way}", together), self._named("training, one by one", alone)]
-        truth = labels.numpy().tolist() if self.classes else []
-        if self._mixed is None:
-            return TrainedAnswers(found, truth)
-        policy = f"mixed_{self.task.train.mixed_precision}"
-        mixed = self._named(f"training in {policy}, {way}", self._scored(self._mixed, features).numpy())
-        with self._rounded_weights():
-            rounded = self._named(f"rounded weights, {way}", self._answer(features).numpy())
-        return TrainedAnswers(found, truth, mixed, rounded)
+    def answer(self, features: Any) -> np.ndarray:
+        """Return scores, float32 [N, C], of features [N, ...], which are pixels in uint8 or rows of numbers."""
+        return np.asarray(self._answer(features))
 
-    def pixels(self, contents: Sequence[bytes]) -> np.ndarray:
-        """Decode and resize pictures for the model: uint8 [N, height, width, channels]."""
-        return np.asarray(self._preprocess(tf.constant(list(contents))))
+    def answer_mixed(self, features: Any) -> np.ndarray:
+        """Return the scores of the model in mixed precision."""
+        assert self.mixed is not None, "the task trains in float32"
+        return np.asarray(self._scored(self.mixed, features))
 
     def score(self, pixels: np.ndarray) -> np.ndarray:
-        """Return scores, float32 [N, C], of pixels, uint8 [N, height, width, channels]."""
+        """Return scores, float32 [N, C], of pixels, uint8 [N, height, width, channels], a few at a time."""
         starts = range(0, len(pixels), _BATCH)
-        return np.concatenate([self._answer(pixels[start : start + _BATCH]).numpy() for start in starts])
+        return np.concatenate([self.answer(pixels[start : start + _BATCH]) for start in starts])
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
@@ -162,30 +120,6 @@ class TrainedModel:
             spec, lambda pixels: np.asarray(answer(tf.constant(pixels, tf.float32))), scaling, self.weights
         )
 
-    def _reading(self, files: Sequence[str], count: int) -> reader.ReadConfig:
-        task, label_shape = self.task, (len(self.classes),) if self.task.is_multi_label else ()
-        return reader.ReadConfig(
-            files, count, task.feature, task.label, self._preprocessing, count, label_shape=label_shape
-        )
-
-    def _named(self, route: str, scores: np.ndarray) -> Answers:
-        count = len(scores)
-        names = np.array([[name.encode() for name in self.classes]] * count, object) if self.classes else None
-        limits = np.tile(np.array(self.thresholds, np.float32), (count, 1)) if self.thresholds else None
-        return Answers(route, scores, names, limits)
-
-    @contextlib.contextmanager
-    def _rounded_weights(self) -> Iterator[None]:
-        """Give the model weights that `train.mixed_precision` can hold, within the context."""
-        kept = [(one, np.asarray(one)) for one in self.model.weights if "float" in str(one.dtype)]
-        for weight, value in kept:
-            weight.assign(keras.ops.cast(keras.ops.cast(value, self.task.train.mixed_precision), weight.dtype))
-        try:
-            yield
-        finally:
-            for weight, value in kept:
-                weight.assign(value)
-
     def _load(self, path: str) -> tuple[keras.Model, keras.Model | None]:
         """Return the model in float32, and the one that computes in mixed precision, if the task trains so."""
         task, classes = self.task, len(self.classes)
@@ -199,6 +133,32 @@ class TrainedModel:
     def _scored(self, model: keras.Model, features: tf.Tensor) -> tf.Tensor:
         output = tf.cast(model(features, training=False), tf.float32)
         return class_scores(output) if self.task.is_classification else output
+
+
+_kept: list[tuple[Any, TrainedModel]] = []  # the last model and what it was built from
+
+
+def restore_model(task: Task, classes: Sequence[str], model_run: str) -> TrainedModel:
+    """Return the trained model; a second call in the same process returns the same one.
+
+    In a local run the gate and the review share it: a large model takes seconds to build and to load. Only the last one
+    is kept.
+
+    Args:
+      task: The task, which builds the model.
+      classes: Names in the order of the model's outputs; empty for a number.
+      model_run: Folder of the Trainer's ModelRun artifact.
+
+    Raises:
+      DataError: If there are no weights, or they do not fit the task's model.
+    """
+    weights = posixpath.join(model_run, WEIGHTS)
+    found = tf.io.gfile.stat(weights) if tf.io.gfile.exists(weights) else None
+    written = found and (found.length, found.mtime_nsec)
+    source = (weights, written, tuple(classes), task.model, task.feature, task.label, task.train)
+    if not _kept or _kept[0][0] != source:
+        _kept[:] = [(source, TrainedModel(task, classes, model_run))]
+    return _kept[0][1]
 
 
 def load_weights(models: Sequence[keras.Model], path: str) -> None:

@@ -20,6 +20,7 @@ from serving.diagnosis import diagnose
 from serving.engines import installed_binary
 from serving.graph import checks
 from serving.graph.saved_graph import SavedGraph
+from serving.parity.client_skew import ClientSkewCost
 from serving.parity.live_server import start_live_server
 from serving.parity.proof import Difference, Sample, compare_routes
 from serving.parity.report import EMBEDDED, Diagnosis, SkewReport
@@ -28,6 +29,7 @@ from serving.signatures import DEFAULT, EXAMPLES, THRESHOLDS
 if TYPE_CHECKING:
     from components.release.skew_check import TrainedArtifacts
     from components.task.reference import TaskReference
+    from components.task.task import Task
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,27 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
         reference = TaskReference(path, {**record.settings, **assignments})
         folder = posixpath.join(paths.run(record.run_id), "skew")
         artifacts = _artifacts(record, paths, metadata, reference)
-        skew = skew_check.check_skew(reference.load(), artifacts, folder, status.update)
+        task = reference.load()
+        skew = skew_check.check_skew(task, artifacts, folder, status.update)
         if record.pushed and tf.io.gfile.isdir(record.pushed.path):
             status.update("checking the pushed version")
             skew.routes.append(skew_check.check_pushed(folder, record.pushed.path))
+        if skew.passed:
+            status.update("measuring client skew")
+            skew.client_skew = _client_skew(task, artifacts)
     _report(skew)
+
+
+def _client_skew(task: Task, artifacts: TrainedArtifacts) -> list[ClientSkewCost]:
+    """Measure what clients with their own preprocessing would cost; nothing for models on numbers."""
+    from components.prepare.schema import classes_of, read_schema
+    from components.review.client_pictures import is_measured, measure_client_skew
+    from components.training.trained_model import restore_model
+
+    classes = classes_of(read_schema(artifacts.schema))
+    if not is_measured(task, len(classes)):
+        return []
+    return measure_client_skew(restore_model(task, classes, artifacts.model_run), artifacts.examples)[0]
 
 
 def _latest_record(paths: Paths) -> RunRecord:

@@ -13,6 +13,7 @@ from components.release import pusher, skew_check
 from components.release.evaluation import Evaluation
 from components.release.evaluator import NO_BASELINE
 from components.release.limits import metric_of
+from components.review.record import Review
 from components.task.task import Task
 from components.training.trained_model import REPORT
 from data.ingest.manifest import Manifest
@@ -41,16 +42,23 @@ def summarize_evaluation(found: Evaluation, metric: str, no_baseline: str, folde
       folder: Of the ModelEvaluation artifact.
     """
     return EvaluationSummary(
-        metric, found.baseline, no_baseline, found.metrics, found.confusion, found.calibration, folder
+        metric, found.baseline, no_baseline, found.metrics, found.confusion, found.calibration, folder, found.held_out
     )
 
 
-def collect_record(task: Task, inputs: Artifacts) -> RunRecord:
+def add_client_skew(record: RunRecord, review: Review) -> None:
+    """Add what the review has measured of clients to a record, which has it with the gate's results."""
+    if record.skew and review.proof:
+        record.skew.client_skew = review.proof.costs
+
+
+def collect_record(task: Task, inputs: Artifacts, review: Review) -> RunRecord:
     """Return the record of a run from the artifacts that ReportGen reads, without what only a runner knows.
 
     Args:
       task: The task.
       inputs: Artifacts by input key of ReportGen.
+      review: What ReportGen has made of them.
     """
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     record = RunRecord(task.name, "", "", {}, "", now, exit_code=0)
@@ -68,6 +76,7 @@ def collect_record(task: Task, inputs: Artifacts) -> RunRecord:
             record.pushed = PushedVersion(int(_text(pushed, "pushed_version")), _text(pushed, "pushed_destination"))
             if record.skew:
                 record.skew.routes.append(Comparison.from_json(json.loads(_text(pushed, pusher.PROOF))))
+    add_client_skew(record, review)
     record.status = "pushed" if record.pushed else "not pushed"
     return record
 

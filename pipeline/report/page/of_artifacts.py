@@ -18,4 +18,4 @@ def draw_page(task: Task, inputs: Artifacts, review: Review, path: str) -> None:
       review: The pictures of the page.
       path: Where to write, local or remote.
     """
-    write_page(collect_record(task, inputs), review, path)
+    write_page(collect_record(task, inputs, review), review, path)

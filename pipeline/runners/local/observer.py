@@ -12,11 +12,12 @@ from components.release.evaluation import Evaluation, check_quality
 from components.release.evaluator import NO_BASELINE
 from components.release.limits import metric_of
 from components.release.served_folder import push_model, versions
+from components.review.record import Review
 from components.review.report_gen import ReportGen
 from components.task.task import Task
 from data.errors import QualityError, SkewError, SkewlessError
 from pipeline.paths import Paths
-from pipeline.report.collect import read_data, read_training, summarize_evaluation
+from pipeline.report.collect import add_client_skew, read_data, read_training, summarize_evaluation
 from pipeline.report.display import Display
 from pipeline.report.metadata import Metadata, Outputs
 from pipeline.report.record import ComponentRun, PushedVersion, RunRecord, write_record
@@ -137,6 +138,7 @@ class RecordingObserver:
 
     def _read_review(self, outputs: Outputs) -> None:
         self._record.review = outputs["review"].uri
+        add_client_skew(self._record, Review.read(self._record.review))
 
     def _read_push(self, outputs: Outputs) -> None:
         """Record the pushed version; push it again if it is not the one being served.

@@ -17,12 +17,15 @@ from PIL import Image as Pil
 
 from components.models.augment_layer import Augment
 from components.prepare.schema import classes_of, read_schema
-from components.release import client_pictures, skew_check
+from components.prepare.transform import Preprocessing
+from components.release import skew_check
 from components.release.pusher import prove_pushed
+from components.review.client_pictures import measure_client_skew
 from components.task.reference import TaskReference
 from components.task.task import Task
 from components.training import trainer
 from components.training.trained_model import WEIGHTS, TrainedModel
+from components.training.training_route import answer_records
 from data.augmentation.config import Augmentation
 from data.errors import DataError, SkewError
 from data.images import ops
@@ -73,12 +76,12 @@ def _train(reference: TaskReference, uri: dict[str, str], root: Path) -> SimpleN
         uri["Examples"], uri["Schema"], uri["TransformGraph"], arguments.model_run_dir, arguments.serving_model_dir
     )
     classes = classes_of(read_schema(artifacts.schema))
-    model = TrainedModel(reference.load(), classes, artifacts.model_run, artifacts.transform_graph)
+    model = TrainedModel(reference.load(), classes, artifacts.model_run)
     return SimpleNamespace(
         uri=uri,
         artifacts=artifacts,
         model=model.model,
-        transform=model._preprocessing,
+        transform=Preprocessing(artifacts.transform_graph),
         classes=classes,
         thresholds=model.thresholds,
     )
@@ -91,8 +94,7 @@ def proved(artifacts: skew_check.TrainedArtifacts, folder: Path, task: Task = TA
 def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
     trained: SimpleNamespace, tmp_path: Path
 ) -> None:
-    task = dataclasses.replace(TASK, gate=dataclasses.replace(TASK.gate, pictures=40))
-    found = proved(trained.artifacts, tmp_path, task)
+    found = proved(trained.artifacts, tmp_path)
     assert found["passed"] and not found["structure"] and found["diagnosis"] is None
     assert found == skew_check.read_report(str(tmp_path)).to_json()
     assert [one["route"].partition(",")[0] for one in found["routes"][::2]] == [
@@ -108,7 +110,6 @@ def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
     assert sample.differences.shape == (8, len(sample.records)) == (8, found["records"])
     assert sample.differences.max(axis=1).tolist() == [one["largest"] for one in found["routes"]]
     assert [one.startswith("generated: ") for one in sample.reasons].count(True) == found["made"]
-    _check_changed_answers(trained, client_pictures.read_changed(str(tmp_path)), found["avoided"])
     assert not skew_check.check_pushed(str(tmp_path), trained.artifacts.model).fault
     other = tmp_path / "1"
     _export(trained, other, classes=trained.classes[::-1])
@@ -117,11 +118,12 @@ def test_what_the_trainer_exported_passes_and_is_proved_again_once_pushed(
     assert not other.exists()
 
 
-def _check_changed_answers(
-    trained: SimpleNamespace, changed: list[client_pictures.ChangedAnswer], costs: list[dict[str, Any]]
-) -> None:
-    """The served model itself gives both answers: to the file, and to the pixels that the client sends as a PNG."""
-    assert [one.client for one in changed] == [one["client"] for one in costs if one["flipped"]] != []
+def test_the_pictures_of_clients_are_answered_so_by_the_served_model(trained: SimpleNamespace) -> None:
+    """It gives both answers: to the file, and to the pixels that the client sends as a PNG."""
+    task = dataclasses.replace(TASK, gate=dataclasses.replace(TASK.gate, pictures=40))
+    model = TrainedModel(task, trained.classes, trained.artifacts.model_run)
+    costs, changed = measure_client_skew(model, trained.artifacts.examples)
+    assert [one.client for one in changed] == [one.client for one in costs if one.flipped] != []
     served = tf.saved_model.load(trained.artifacts.model).signatures["serving_default"]
     files = {Path(file).name: Path(file) for file in tf.io.gfile.glob(f"{trained.data}/*/*.jpg")}
     for one in changed:
@@ -411,8 +413,6 @@ def test_several_labels_pass_with_training_s_thresholds_alone(several: SimpleNam
     with np.load(answers) as arrays:
         np.testing.assert_array_equal(arrays["thresholds"][0], np.array(several.thresholds, np.float32))
         np.savez_compressed(answers, scores=arrays["scores"], classes=arrays["classes"])
-    (Path(report) / client_pictures.FILE).unlink()
-    assert client_pictures.read_changed(report) == []
     old = skew_check.read_sample(report)
     assert (old.reasons, old.differences.shape) == ([], (0, found["records"]))
     # As an older version wrote it.
@@ -450,10 +450,8 @@ def test_a_softmax_in_place_of_sigmoids_is_caught_and_named(several: SimpleNames
 def test_a_label_that_the_transform_graph_gives_to_another_output_is_found(several: SimpleNamespace) -> None:
     records = list(tf.data.TFRecordDataset(tf.io.gfile.glob(f"{several.artifacts.examples}/Split-train/*")).take(20))
     records = [record.numpy() for record in records]
-    trained = TrainedModel(
-        SEVERAL.load(), several.classes, several.artifacts.model_run, several.artifacts.transform_graph
-    )
-    rows: list[Any] = trained.answers(records).labels
+    trained = TrainedModel(SEVERAL.load(), several.classes, several.artifacts.model_run)
+    rows: list[Any] = answer_records(trained, several.artifacts.transform_graph, records).labels
     assert skew_check._label_findings(trained, records, rows) == []
     place = next(number for number, row in enumerate(rows) if row == [1, 1, 0])
     rows[place] = [1, 0, 1]

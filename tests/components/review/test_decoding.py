@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image as Pil
 
-from components.review.decoding import decode_file, decode_for_model
+from components.review.decoding import decode_as_served, decode_file, decode_for_model
 from data.images import ops
 from data.spec import Image
 
@@ -38,6 +38,17 @@ def files(smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]) -> di
 def test_pixels_are_those_of_the_model(files: dict[str, bytes], spec: Image) -> None:
     expected = ops.decode_batch(tf.constant(list(files.values())), spec).numpy()
     np.testing.assert_array_equal(decode_for_model(list(files.values()), spec), expected)
+    np.testing.assert_array_equal(decode_as_served(list(files.values()), spec), expected)
+
+
+def test_pixels_of_a_file_that_is_decoded_at_a_smaller_scale(
+    smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]
+) -> None:
+    spec = Image(12, 16, shrink_on_load=True)
+    files = [encode(smooth(number, 130, 170), "JPEG") for number in range(35)]
+    expected = ops.decode_batch(tf.constant(files), spec).numpy()
+    np.testing.assert_array_equal(decode_as_served(files, spec), expected)
+    assert (decode_for_model(files, spec) != expected).any()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

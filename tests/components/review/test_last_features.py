@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from components.review.last_features import feature_model
-from components.training.trained_model import keep_weights
-from data.errors import DataError
-from tests.tasks.tiny import TASK
 
 layers = keras.layers
 
@@ -43,11 +38,9 @@ def _convolutional() -> keras.Model:
 
 
 @pytest.mark.parametrize("build", [_sequential, _softmax_apart, _nested, _convolutional])
-def test_the_last_layer_makes_the_answer_of_the_features(build: Callable[[], keras.Model], tmp_path: Path) -> None:
-    """With the kept weights: those of the model that is built anew differ."""
+def test_the_last_layer_makes_the_answer_of_the_features(build: Callable[[], keras.Model]) -> None:
     trained = build()
-    keep_weights(trained, str(tmp_path))
-    found = feature_model(dataclasses.replace(TASK, model=lambda feature, classes: build()), 3, str(tmp_path))
+    found = feature_model(trained)
     assert found is not None
     pictures = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype(np.float32)
     kernel, bias = (np.asarray(one) for one in trained.weights[-2:])
@@ -73,10 +66,5 @@ def _linear() -> keras.Model:
 
 
 @pytest.mark.parametrize("build", [_OwnCall, _linear])
-def test_a_model_without_features(build: Callable[[], keras.Model], tmp_path: Path) -> None:
-    assert feature_model(dataclasses.replace(TASK, model=lambda feature, classes: build()), 3, str(tmp_path)) is None
-
-
-def test_no_weights(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no weights at"):
-        feature_model(dataclasses.replace(TASK, model=lambda feature, classes: _sequential()), 3, str(tmp_path))
+def test_a_model_without_features(build: Callable[[], keras.Model]) -> None:
+    assert feature_model(build()) is None

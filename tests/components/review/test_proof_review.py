@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pil
 
 from components.release import skew_check
-from components.release.client_pictures import ChangedAnswer, write_changed
+from components.review.client_pictures import ChangedAnswer
 from components.review.client_pixels import client_picture, largest_part
 from components.review.inputs import ReviewInputs
 from components.review.proof_review import review_proof
@@ -167,11 +167,11 @@ def test_a_gate_that_did_not_run_or_check_has_no_proof(tmp_path: Path) -> None:
     assert reviewed(skewable.TASK, tmp_path) is None
 
 
-def test_a_folder_of_an_earlier_version_has_no_map_and_no_clients(gate: Path) -> None:
+def test_a_folder_of_an_earlier_version_has_no_map(gate: Path) -> None:
     with np.load(gate / skew_check.ANSWERS) as arrays:
         np.savez_compressed(gate / skew_check.ANSWERS, scores=arrays["scores"], classes=arrays["classes"])
     found = reviewed(skewable.TASK, gate)
-    assert found and (found.differences, found.records, found.clients) == ({}, [], [])
+    assert found and (found.differences, found.records) == ({}, [])
     assert [one.route for one in found.routes] == ["b", "c"] and found.example
 
 
@@ -197,15 +197,12 @@ def changed_answer(served: np.ndarray, sent: np.ndarray | None) -> ChangedAnswer
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_small_picture_is_shown_as_a_whole(channels: int, gate: Path) -> None:
+def test_a_small_picture_is_shown_as_a_whole(channels: int) -> None:
     served = np.random.default_rng(0).integers(0, 200, (20, 30, channels), np.uint8)
     sent = served.copy()
     sent[3, 4, 0] += 50
     sent[5, 6, 0] += 25
-    write_changed(str(gate), [changed_answer(served, sent)])
-    proof = reviewed(skewable.TASK, gate)
-    assert proof
-    (found,) = proof.clients
+    found = client_picture(changed_answer(served, sent))
     assert (found.client, found.answer, found.score, found.picture.answer) == ("BGR", "dog", 0.6, "cat")
     assert (found.picture.label, found.picture.score, found.picture.width) == ("cat", 0.9, 640)
     np.testing.assert_array_equal(pixels_of(found.sent), sent.squeeze())

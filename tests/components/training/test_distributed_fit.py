@@ -15,6 +15,7 @@ from components.training import trainer
 from components.training.distributed_fit import fit_replicas
 from components.training.replicas import Replicas
 from components.training.trained_model import TrainedModel
+from components.training.training_route import answer_records
 from data.errors import UsageError
 from data.input import reader
 from tests import PROJECT
@@ -120,10 +121,8 @@ def test_what_the_trainer_exports_from_replicas_is_a_plain_model(
     signature = tf.saved_model.load(str(folder / "model")).signatures["serving_examples"]
     answers = signature(inputs=tf.constant(records))
     assert answers["classes"][0].numpy().tolist() == [b"1", b"2", b"10"]
-    model = TrainedModel(
-        TaskReference("tests.tasks.tiny:TASK").load(), ("1", "2", "10"), str(folder / "run"), digit_named.transform
-    )
-    together, _ = model.answers(records).answers
+    model = TrainedModel(TaskReference("tests.tasks.tiny:TASK").load(), ("1", "2", "10"), str(folder / "run"))
+    together, _ = answer_records(model, digit_named.transform, records).answers
     np.testing.assert_allclose(answers["scores"], together.scores, atol=1e-6)
     assert b"CPU:1" not in (folder / "model" / "saved_model.pb").read_bytes()
     report = json.loads((folder / "run" / trainer.REPORT).read_text())

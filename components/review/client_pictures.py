@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
-import json
-import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +12,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.release.record_labels import expected_label, read_text, read_texts
+from components.review.decoding import decode_as_served
 from components.task.task import Task
 from components.training.trained_model import TrainedModel
-from data.files.atomic import write_aside
+from data.ingest.manifest import Manifest
+from data.ingest.shards import shard_paths
 from data.spec import LABEL, Image
 from serving.parity.client_skew import ClientSkewCost, Flip, MeasuredClient, measure_clients
 
-FILE = "client_pictures.json"  # next to the gate's report
 NO_LABEL = "none"  # the answer if no label reaches its threshold
 
 
@@ -60,30 +58,54 @@ class ChangedAnswer:
     served: str
 
 
-def measure_client_skew(
-    task: Task, trained: TrainedModel, files: Sequence[str], examples: int
-) -> tuple[list[ClientSkewCost], list[ChangedAnswer]]:
+def is_measured(task: Task, classes: int) -> bool:
+    """Return whether clients can be compared with a task's model: it answers pictures with classes or labels.
+
+    Args:
+      task: The task.
+      classes: Number of classes or labels.
+    """
+    has_names = classes > 1 or task.is_multi_label
+    return isinstance(task.feature, Image) and has_names and bool(task.gate.pictures)
+
+
+def measure_client_skew(trained: TrainedModel, examples: str) -> tuple[list[ClientSkewCost], list[ChangedAnswer]]:
     """Measure client skew on evaluation pictures at even distances, so that every class has its share.
 
     Args:
-      task: The task, whose feature is a picture.
-      trained: The model, which answers.
-      files: Shards of the evaluation split.
-      examples: Number of its records.
+      trained: The model, which answers: of a task that `is_measured`.
+      examples: Folder of the Examples artifact.
 
     Returns:
       The cost of each client, and a picture of each client that changes an answer.
     """
-    step = max(1, -(-examples // task.gate.pictures))
-    records = list(tf.data.TFRecordDataset(list(files)).shard(step, 0).as_numpy_iterator())
+    return compare_clients(trained, _evaluation_records(trained.task, examples))
+
+
+def _evaluation_records(task: Task, examples: str) -> list[bytes]:
+    manifest, split = Manifest.load(examples), task.evaluate.split
+    step = max(1, -(-manifest.examples(split) // task.gate.pictures))
+    files = shard_paths(examples, manifest.splits[split])
+    return list(tf.data.TFRecordDataset(files).shard(step, 0).as_numpy_iterator())
+
+
+def compare_clients(
+    trained: TrainedModel, records: Sequence[bytes]
+) -> tuple[list[ClientSkewCost], list[ChangedAnswer]]:
+    """Measure client skew on records; see `measure_client_skew`.
+
+    Args:
+      trained: The model.
+      records: Serialized tf.Examples of pictures, label included.
+    """
+    spec = trained.task.feature
+    assert isinstance(spec, Image)
     contents = [
-        tf.train.Example.FromString(record).features.feature[task.feature.name].bytes_list.value[0]
-        for record in records
+        tf.train.Example.FromString(record).features.feature[spec.name].bytes_list.value[0] for record in records
     ]
     labels: list[Any] = [expected_label(trained, read_texts(record, LABEL)) for record in records]
-    assert isinstance(task.feature, Image)
-    pixels = trained.pixels(contents)
-    found = measure_clients(contents, labels, task.feature, pixels, trained.score, trained.thresholds)
+    pixels = decode_as_served(contents, spec)
+    found = measure_clients(contents, labels, spec, pixels, trained.score, trained.thresholds)
     changed = [_changed_answer(one, one.flip, records[one.flip.row], trained) for one in found if one.flip]
     return [one.cost for one in found], changed
 
@@ -141,22 +163,3 @@ def _number(record: bytes, name: str) -> int:
 
 def _png(pixels: npt.NDArray[np.uint8]) -> str:
     return base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
-
-
-def write_changed(folder: str, found: Sequence[ChangedAnswer]) -> None:
-    """Write the pictures beside the gate's report.
-
-    Args:
-      folder: Of the report, local or remote.
-      found: The pictures.
-    """
-    write_aside(posixpath.join(folder, FILE), json.dumps([dataclasses.asdict(one) for one in found], indent=1))
-
-
-def read_changed(folder: str) -> list[ChangedAnswer]:
-    """Read what `write_changed` wrote; empty if there is no such file, as in a folder of an earlier version."""
-    path = posixpath.join(folder, FILE)
-    if not tf.io.gfile.exists(path):
-        return []
-    with tf.io.gfile.GFile(path) as file:
-        return [ChangedAnswer(**one) for one in json.load(file)]
