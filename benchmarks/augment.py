@@ -4,7 +4,8 @@
 
 DIR contains one folder of pictures per class, or a folder `horse-or-human` that does. All implementations read the
 same JPEG copies of the pictures (quality 95, resized to `--size`; decoding the PNGs would cost more than all the
-rest). They run in this process, in turn, from the page cache. A first round, which is not counted, compiles graphs.
+rest), and all give batches of float32, as Keras' do. They run in this process, in turn, from the page cache, without
+end; each is timed for as long, after the same warm-up.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import Goal, judge, median, quiet, run_alternately
+from benchmarks.report import Goal, judge, median, ours_to_peers, quiet, rate_table
+from benchmarks.timing import cost_ratio, time_sides
 from pipeline.cli import report_errors
 
 GOALS: dict[str, Goal] = {
@@ -22,6 +24,7 @@ GOALS: dict[str, Goal] = {
     "ours/projective": (">=", 3.0),
     "ours/opencv": (">=", 0.6),
 }
+WARM_UP = 2.0  # seconds
 ABOUT = {
     "ours": "data.augmentation.ops",
     "generator": "ImageDataGenerator",
@@ -34,38 +37,32 @@ ABOUT = {
 
 @click.command(help=__doc__)
 @click.option("--data", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder with the data.")
-@click.option("--rounds", default=2, show_default=True, help="Runs of each implementation; the medians count.")
+@click.option("--rounds", default=3, show_default=True, help="Spans of each implementation; the medians count.")
 @click.option("--limit", default=2000, show_default=True, help="Approximate number of pictures.")
 @click.option("--size", default=300, show_default=True, help="Height and width in pixels.")
 @click.option("--batch-size", default=32, show_default=True, help="Pictures per batch.")
-def main(data: Path, rounds: int, limit: int, size: int, batch_size: int) -> None:
+@click.option("--window", default=4.0, show_default=True, help="Seconds of each span.")
+def main(data: Path, rounds: int, limit: int, size: int, batch_size: int, window: float) -> None:
     """Measure all implementations on one set of pictures."""
     with report_errors(), quiet("augment") as (terminal, scratch):
         with terminal.console.status("loading TensorFlow"):
             from benchmarks.augment_ways import implementations, write_jpegs
         pictures = write_jpegs(data, limit, size, scratch)
-        candidates = implementations(pictures, size, batch_size)
         with terminal.console.status(f"{pictures.count} pictures"):
-            run_alternately(candidates, 1)
-            results = run_alternately(candidates, rounds)
-        rates = {name: median([one.rate for one in timed]) for name, timed in results.items()}
-        processor = {name: median([one.processor for one in timed]) for name, timed in results.items()}
-        terminal.table(
-            f"{pictures.name} ({pictures.count} JPEGs of {size}x{size}, batches of {batch_size}), median of {rounds}",
-            ["implementation", "pictures/s", "CPU ms/picture", "ours is"],
-            [
-                [ABOUT[name], f"{rate:,.0f}", f"{processor[name] * 1e3:.2f}", f"{rates['ours'] / rate:.2f} x"]
-                for name, rate in rates.items()
-            ],
+            sides = implementations(pictures, size, batch_size)
+            spans = time_sides(sides, rounds, warm_up=min(WARM_UP, window), window=window)
+        title = (
+            f"{pictures.name} ({pictures.count} JPEGs of {size}x{size}, batches of {batch_size}), median of {rounds}"
         )
-        ratios = {f"ours/{name}": round(rates["ours"] / rate, 3) for name, rate in rates.items() if name != "ours"}
-
+        rate_table(terminal, title, spans, ABOUT)
+        ratios = ours_to_peers(spans)
         facts = {
             "rounds": rounds,
             "pictures": pictures.count,
-            "pictures_per_second": {name: round(rate, 1) for name, rate in rates.items()},
-            # CPU time depends less on other work on the machine than the rates do.
-            "cpu_seconds_ratio_opencv": round(processor["opencv"] / processor["ours"], 3),
+            "pictures_per_second": {
+                name: round(median([one.rate for one in timed]), 1) for name, timed in spans.items()
+            },
+            "by_cpu_time": ours_to_peers(spans, cost_ratio),
             "moonshot_0.9_of_opencv": ratios["ours/opencv"] >= 0.9,
         }
         terminal.finish(judge("augment", ratios, GOALS, facts))

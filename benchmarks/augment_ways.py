@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from benchmarks.pictures import FEATURE, Pictures, recognise_data_set, take_pictures
+from benchmarks.timing import Side, counted
 from data.augmentation.config import Augmentation
 from data.augmentation.ops import matrices
 from data.errors import DataError
@@ -37,27 +37,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 AUGMENTATION = Augmentation(**ARGUMENTS)
 CORES = len(os.sched_getaffinity(0))
-PASSES = 4  # without a pause, as in a training, so that the start-up weighs as little as it does there
-
-
-@dataclass(frozen=True)
-class Timed:
-    """The result of one run.
-
-    Attributes:
-      pictures: Number of pictures that came out.
-      seconds: Wall-clock time of the run.
-      processor: CPU seconds per picture.
-    """
-
-    pictures: int
-    seconds: float
-    processor: float
-
-    @property
-    def rate(self) -> float:
-        """Pictures per second."""
-        return self.pictures / self.seconds
+AHEAD = 2  # batches that may be ready before they are asked for
 
 
 def write_jpegs(data: Path, limit: int, size: int, scratch: Path) -> Pictures:
@@ -83,28 +63,16 @@ def write_jpegs(data: Path, limit: int, size: int, scratch: Path) -> Pictures:
     return Pictures(found.name, target, few.count, 1)
 
 
-def implementations(pictures: Pictures, size: int, batch_size: int) -> dict[str, Callable[[], Timed]]:
-    """Return the implementations by name.
-
-    Each passes over all pictures `PASSES` times; the generator, which has no start-up to spread, passes once.
-    """
+def implementations(pictures: Pictures, size: int, batch_size: int) -> dict[str, Side]:
+    """Return the implementations by name; each passes over the pictures without end."""
     files = sorted(str(file) for file in pictures.folder.glob("*/*.jpg"))
     in_graph = {"ours": _ours, "keras_layers": _keras_layers(), "projective": _projective, "decode": None}
     datasets = {name: _dataset(files, size, batch_size, change) for name, change in in_graph.items()}
-    batches: dict[str, Callable[[], Iterable[Any]]] = {name: partial(iter, one) for name, one in datasets.items()}
-    batches["generator"] = lambda: _generator(pictures, size, batch_size)
-    batches["opencv"] = lambda: _opencv(files, size, batch_size)
-    order = ("ours", "generator", "keras_layers", "projective", "opencv", "decode")
-    counts = {name: len(files) * (1 if name == "generator" else PASSES) for name in order}
-    return {name: partial(_timed, batches[name], counts[name]) for name in order}
-
-
-def _timed(make: Callable[[], Iterable[Any]], count: int) -> Timed:
-    start, processor = time.perf_counter(), time.process_time()
-    seen = sum(len(batch) for batch in make())
-    if seen != count:
-        raise AssertionError(f"{seen} of {count} pictures came out")
-    return Timed(seen, time.perf_counter() - start, (time.process_time() - processor) / seen)
+    shape = (size, size, 3)
+    sides: dict[str, Side] = {name: lambda one=one: counted(one, shape) for name, one in datasets.items()}  # type: ignore[misc]
+    sides["generator"] = lambda: counted(_generator(pictures, size, batch_size), shape)
+    sides["opencv"] = lambda: counted(_opencv(files, size, batch_size), shape)
+    return {name: sides[name] for name in ("ours", "generator", "keras_layers", "projective", "opencv", "decode")}
 
 
 def _dataset(
@@ -113,12 +81,11 @@ def _dataset(
     def read(file: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(decode(tf.io.read_file(file), 3), (size, size, 3))
 
-    dataset = (
-        tf.data.Dataset.from_tensor_slices(files).repeat(PASSES).map(read, num_parallel_calls=CORES).batch(batch_size)
-    )
-    if change:
-        dataset = dataset.enumerate().map(change, num_parallel_calls=CORES)
-    return dataset.prefetch(2)
+    def changed(step: tf.Tensor, images: tf.Tensor) -> tuple[tf.Tensor]:
+        return (tf.cast(change(step, images) if change else images, tf.float32),)
+
+    dataset = tf.data.Dataset.from_tensor_slices(files).repeat().map(read, num_parallel_calls=CORES).batch(batch_size)
+    return dataset.enumerate().map(changed, num_parallel_calls=CORES).prefetch(AHEAD)
 
 
 def _ours(step: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
@@ -162,31 +129,41 @@ def _keras_layers() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     return change
 
 
-def _generator(pictures: Pictures, size: int, batch_size: int) -> Iterable[NDArray[Any]]:
+def _generator(pictures: Pictures, size: int, batch_size: int) -> Iterator[tuple[NDArray[Any]]]:
     flow = ImageDataGenerator(**ARGUMENTS).flow_from_directory(
         str(pictures.folder), target_size=(size, size), batch_size=batch_size, class_mode=None, shuffle=False
     )
-    return (flow[number] for number in range(len(flow)))
+    return ((flow[number],) for number in itertools.cycle(range(len(flow))))
 
 
-def _opencv(files: list[str], size: int, batch_size: int) -> Iterable[NDArray[Any]]:
+def _opencv(files: list[str], size: int, batch_size: int) -> Iterator[tuple[NDArray[Any]]]:
     """Augment pictures in a pool of threads.
 
     OpenCV's own threads are off, because they would compete with the pool.
     """
     cv2.setNumThreads(1)
-    files = files * PASSES
-    draws = AUGMENTATION.draw((0, 0), len(files), size, size)
-    affine = matrices(draws, size, size).numpy()[:, ::-1][:, :, [1, 0, 2]]
-    flips = draws.flip_horizontal.numpy()
 
-    def augmented(number: int) -> NDArray[Any]:
-        image = cv2.imdecode(np.frombuffer(Path(files[number]).read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    def augmented(file: str, affine: NDArray[Any], flip: bool) -> NDArray[Any]:
+        image = cv2.imdecode(np.frombuffer(Path(file).read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
         options = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        moved = cv2.warpAffine(image, affine[number], (size, size), flags=options, borderMode=cv2.BORDER_REPLICATE)
-        return cv2.flip(moved, 1) if flips[number] else moved
+        moved = cv2.warpAffine(image, affine, (size, size), flags=options, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.flip(moved, 1) if flip else moved
 
     with ThreadPoolExecutor(CORES) as pool:
-        results = pool.map(augmented, range(len(files)))
-        for start in range(0, len(files), batch_size):
-            yield np.stack([next(results) for _ in range(start, min(start + batch_size, len(files)))])
+        batches = (
+            [pool.submit(augmented, *one) for one in batch] for batch in _opencv_batches(files, size, batch_size)
+        )
+        waiting = deque(itertools.islice(batches, AHEAD))
+        while True:
+            pictures = [one.result() for one in waiting.popleft()]
+            waiting.append(next(batches))
+            yield (np.stack(pictures).astype(np.float32),)
+
+
+def _opencv_batches(files: list[str], size: int, batch_size: int) -> Iterator[list[tuple[str, NDArray[Any], bool]]]:
+    """Yield file, affine matrix and flip of each picture of a batch, pass after pass."""
+    for number in itertools.count():
+        draws = AUGMENTATION.draw((0, number), len(files), size, size)
+        affine = matrices(draws, size, size).numpy()[:, ::-1][:, :, [1, 0, 2]]
+        changes = list(zip(files, affine, draws.flip_horizontal.numpy().tolist(), strict=True))
+        yield from (changes[start : start + batch_size] for start in range(0, len(changes), batch_size))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +17,43 @@ from tfx.types import standard_artifacts
 
 from benchmarks import stock_examples
 from benchmarks.pictures import FEATURE, Pictures, copy_idx_files, idx_arrays, idx_pairs
+from benchmarks.report import run_alternately
+from benchmarks.timing import Span, once, time_side
 from components.prepare.example_gen import ExampleGen
 from components.task.reference import TaskReference
 from data.ingest.manifest import Manifest
 from pipeline.runners.beam import DIRECT
 
+Way = Callable[[Pictures, Path], Callable[[], int]]  # ingests into a folder, and returns what counts the result
 OURS, STOCK, CHECKED, BARE = "ours", "stock", "bare_checked", "bare_unchecked"
 
 
-@dataclass(frozen=True)
-class Timed:
-    """The number of pictures that entered a shard, and the seconds of the run."""
+def run_in_turn(pictures: Pictures, scratch: Path, rounds: int) -> dict[str, list[Span]]:
+    """Time the four implementations from the first file to the last shard, each in a new folder.
 
-    pictures: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Pictures per second."""
-        return self.pictures / self.seconds
-
-
-def implementations(pictures: Pictures, few: Pictures, scratch: Path) -> dict[str, Callable[[], Timed]]:
-    """Return the four implementations by name; the stock ExampleGen gets only `few`."""
-    return {
-        OURS: lambda: _timed(_ours, pictures, scratch),
-        STOCK: lambda: _timed(_stock, few, scratch),
-        CHECKED: lambda: _timed(lambda one, target: _bare(one, target, check=True), pictures, scratch),
-        BARE: lambda: _timed(lambda one, target: _bare(one, target, check=False), pictures, scratch),
+    Returns:
+      The spans by name and round. The number is that of the pictures that entered a shard; counting them is not timed.
+    """
+    ways: dict[str, Way] = {
+        OURS: _ours,
+        STOCK: _stock,
+        CHECKED: lambda one, target: _bare(one, target, check=True),
+        BARE: lambda one, target: _bare(one, target, check=False),
     }
+    return run_alternately({name: partial(_timed, way, pictures, scratch) for name, way in ways.items()}, rounds)
 
 
-def _timed(way: Callable[[Pictures, Path], Callable[[], int]], pictures: Pictures, scratch: Path) -> Timed:
-    """Time one implementation in a new folder. Counting what it wrote is not timed."""
+def _timed(way: Way, pictures: Pictures, scratch: Path) -> Span:
+    """Time one implementation."""
     fresh = copy_idx_files(pictures, scratch)
     target = Path(tempfile.mkdtemp(dir=scratch))
-    start = time.perf_counter()
-    count = way(fresh, target)
-    seconds = time.perf_counter() - start
-    written = count()
+    counts: list[Callable[[], int]] = []
+    span = time_side(once(lambda: counts.append(way(fresh, target))))
+    written = counts[0]()
     shutil.rmtree(target)
     if fresh is not pictures:
         shutil.rmtree(fresh.folder)
-    return Timed(written, seconds)
+    return replace(span, count=written)
 
 
 def _run(component: Any, target: Path) -> None:

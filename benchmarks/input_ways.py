@@ -11,7 +11,7 @@ import importlib.util
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from PIL import Image as Pil
 
 from benchmarks.pictures import Pictures
 from benchmarks.prepared import Prepared, prepare
-from benchmarks.timing import Side, once
+from benchmarks.timing import Side, counted, once
 from components.task.reference import TaskReference
 from data.images import ops
 from data.input import reader
@@ -118,18 +118,6 @@ def _prepared(jpegs: Jpegs, scratch: Path, fields: frozenset[tuple[str, bool]]) 
     return prepare(TaskReference("benchmarks.tasks:FOLDER", settings), jpegs.folder, root)
 
 
-def counted(batches: Iterable[Any], feature: Image) -> Generator[int, None, None]:
-    """Yield the number of pictures in each batch.
-
-    Raises:
-      AssertionError: If a batch is not float32 [N, height, width, 3].
-    """
-    for images, *_ in batches:
-        if tuple(images.shape[1:]) != feature.shape or "float32" not in str(images.dtype):
-            raise AssertionError(f"a batch is {images.dtype} {images.shape}, not float32 [N, *{feature.shape}]")
-        yield len(images)
-
-
 def reader_side(jpegs: Jpegs, scratch: Path, **fields: bool) -> Side:
     """Read the training split with our reader, without a cache.
 
@@ -141,7 +129,7 @@ def reader_side(jpegs: Jpegs, scratch: Path, **fields: bool) -> Side:
     reading = _prepared(jpegs, scratch, frozenset(fields.items())).reading("train", BATCH)
     dataset = reader.read_batches(reading, cache_bytes=0, seed=0).passes()
     floats = dataset.map(lambda images, label: (tf.cast(images, tf.float32), label), tf.data.AUTOTUNE)
-    return lambda: counted(floats.prefetch(tf.data.AUTOTUNE), jpegs.feature)
+    return lambda: counted(floats.prefetch(tf.data.AUTOTUNE), jpegs.feature.shape)
 
 
 def sides(jpegs: Jpegs, scratch: Path, antialias: bool) -> dict[str, Side]:
@@ -183,7 +171,7 @@ def bare_side(jpegs: Jpegs, antialias: bool) -> Side:
     files = tf.data.Dataset.from_tensor_slices([file.read_bytes() for file in jpegs.files])
     pictures = files.repeat().map(picture, tf.data.AUTOTUNE).batch(BATCH)
     floats = pictures.map(lambda images: (tf.cast(images, tf.float32),), tf.data.AUTOTUNE)
-    return lambda: counted(floats.prefetch(tf.data.AUTOTUNE), jpegs.feature)
+    return lambda: counted(floats.prefetch(tf.data.AUTOTUNE), jpegs.feature.shape)
 
 
 def _plain(jpegs: Jpegs, scratch: Path, antialias: bool) -> Side:
@@ -199,7 +187,7 @@ def _plain(jpegs: Jpegs, scratch: Path, antialias: bool) -> Side:
 
     records = tf.data.TFRecordDataset(list(reading.files), num_parallel_reads=tf.data.AUTOTUNE)
     batches = records.shuffle(4096).repeat().map(parse, tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE)
-    return lambda: counted(batches, jpegs.feature)
+    return lambda: counted(batches, jpegs.feature.shape)
 
 
 def _keras(jpegs: Jpegs) -> Side:
@@ -207,7 +195,7 @@ def _keras(jpegs: Jpegs) -> Side:
     batches = keras.utils.image_dataset_from_directory(
         str(jpegs.long_epoch()), image_size=jpegs.feature.shape[:2], batch_size=BATCH, verbose=False
     )
-    return lambda: counted(batches.repeat(), jpegs.feature)
+    return lambda: counted(batches.repeat(), jpegs.feature.shape)
 
 
 def _generator(jpegs: Jpegs) -> Side:
@@ -215,7 +203,7 @@ def _generator(jpegs: Jpegs) -> Side:
     flow = keras.src.legacy.preprocessing.image.ImageDataGenerator().flow_from_directory(
         str(jpegs.long_epoch()), target_size=jpegs.feature.shape[:2], batch_size=BATCH
     )
-    return lambda: counted((next(flow) for _ in itertools.count()), jpegs.feature)
+    return lambda: counted((next(flow) for _ in itertools.count()), jpegs.feature.shape)
 
 
 def _torch(jpegs: Jpegs) -> dict[str, Side]:
@@ -225,7 +213,7 @@ def _torch(jpegs: Jpegs) -> dict[str, Side]:
     from benchmarks.torch_side import batches
 
     size = (jpegs.feature.height, jpegs.feature.width)
-    return {"torch": lambda: counted(batches(jpegs.long_epoch(), size, BATCH), jpegs.feature)}
+    return {"torch": lambda: counted(batches(jpegs.long_epoch(), size, BATCH), jpegs.feature.shape)}
 
 
 def image_options(jpegs: Jpegs) -> dict[str, Side]:

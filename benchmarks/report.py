@@ -78,7 +78,8 @@ class Terminal:
 
     def __init__(self, stream: TextIO, log: Path) -> None:
         self._stream = stream
-        self.console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
+        terminal = stream.isatty()
+        self.console = Console(file=stream, highlight=False, soft_wrap=not terminal, width=None if terminal else 120)
         self.console.print(f"[dim]log  {log}[/]")
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -7,8 +7,9 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -115,6 +116,22 @@ def once(work: Callable[[], object]) -> Side:
         yield 1
 
     return steps
+
+
+def counted(batches: Iterable[Any], shape: tuple[int, ...]) -> Generator[int, None, None]:
+    """Yield the number of pictures in each batch, so that all sides end in the same type and size.
+
+    Args:
+      batches: Sequences whose first item is the pictures, of numpy, TensorFlow or PyTorch.
+      shape: Of one picture.
+
+    Raises:
+      AssertionError: If a batch is not float32 [N, *shape].
+    """
+    for images, *_ in batches:
+        if tuple(images.shape[1:]) != shape or "float32" not in str(images.dtype):
+            raise AssertionError(f"a batch is {images.dtype} {tuple(images.shape)}, not float32 [N, *{shape}]")
+        yield len(images)
 
 
 class Laps:

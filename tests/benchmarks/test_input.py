@@ -14,7 +14,6 @@ from PIL import Image as Pil
 from benchmarks import input_ways
 from benchmarks.pictures import Pictures
 from benchmarks.timing import cost_ratio, time_sides
-from data.spec import Image
 from tests.benchmarks.verdict import follows
 from tests.preloaded import call_module
 
@@ -36,14 +35,6 @@ def test_two_equal_sides_of_decoding_have_the_same_cost(tmp_path: Path, picture_
     sides = {"ours": input_ways.bare_side(jpegs, False), "peer": input_ways.bare_side(jpegs, False)}
     spans = time_sides(sides, 5, warm_up=0.1, window=0.2)
     assert cost_ratio(spans["ours"], spans["peer"]) == pytest.approx(1.0, abs=0.2)
-
-
-def test_a_side_of_another_type_or_size_is_not_timed() -> None:
-    feature = Image(8, 6)
-    assert list(input_ways.counted([(np.zeros((5, 8, 6, 3), np.float32), 0)] * 2, feature)) == [5, 5]
-    for batch in (np.zeros((5, 8, 6, 3), np.uint8), np.zeros((5, 6, 8, 3), np.float32)):
-        with pytest.raises(AssertionError, match=r"not float32 \[N"):
-            list(input_ways.counted([(batch, 0)], feature))
 
 
 def test_pictures_of_many_sizes_are_resized_and_repeated(tmp_path: Path) -> None:
