@@ -7,7 +7,8 @@ and 48 connections, each with one request of one row at a time. The servers take
 `plain` is a grpcio servicer around the same session (`benchmarks.serving_sides`). `ours` runs without batching, `ours
 batched` with it; so does `tensorflow_model_server`, if it is on PATH, with the same parameters. `in process` is the
 model without a server, called by one thread: with one row for the single caller, else with batches of the largest size
-that the servers form. The goal of the heavy model, which shows what batching gains, is a share of that rate.
+that the servers form, after the same warm-up. The goal of the heavy model, which shows what batching gains, is a share
+of that rate. `start` is the time from a new process to its first answer, of our server and of the plain one.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
 
-from benchmarks.report import Goal, Terminal, Verdict, judge, median, quiet, run_alternately
+from benchmarks.report import Goal, Terminal, Verdict, judge, median, ours_to_peers, quiet, run_alternately
+from benchmarks.timing import Span, time_sides
 from data.errors import SkewlessError
 from pipeline.cli import report_errors
 
@@ -40,11 +43,13 @@ ANNOUNCED = re.compile(r"Running gRPC ModelServer at (\S+) \.\.\.")
 INSIDE = "in process"
 COLUMNS = (("requests_s", 0), ("p50_ms", 2), ("p99_ms", 2))
 START_S = 180
+WARM_SHARE = 3  # of the callers' seconds, one third before warms the server up
 GOALS: dict[str, Goal] = {
-    "small, 16 callers, ours batched/plain": (">=", 1.5),
+    "small, 16 callers, ours batched/plain": (">=", 2.0),
     "small, 16 callers, p99, ours batched/plain": ("<=", 1.0),
-    "heavy, 48 callers, ours batched/in process": (">=", 0.9),
+    "heavy, 48 callers, ours batched/in process": (">=", 1.0),
     "memory after/before": ("<=", 1.03),
+    "start, ours/plain": ("<=", 0.68),
 }
 Load = dict[str, float]
 Found = dict[tuple[str, int, str], list[Load]]  # by model, callers and server; one for each round
@@ -58,6 +63,8 @@ def main(quick: bool) -> None:
     with report_errors(), quiet("serving") as (terminal, scratch), contextlib.ExitStack() as running:
         with terminal.console.status("writing two models"):
             _output("models", str(scratch))
+        with terminal.console.status("starting a server, again and again"):
+            starts = {} if quick else _time_starts(scratch, rounds)
         with terminal.console.status("starting the servers"):
             small = _servers("small", scratch, running, only=("plain", "ours batched") if quick else ())
             heavy = {} if quick else _servers("heavy", scratch, running)
@@ -70,7 +77,7 @@ def main(quick: bool) -> None:
                 _measure("heavy", CALLERS[-1], heavy, scratch, 2 * seconds, 3, found)
         with terminal.console.status(f"{requests:,} requests"):
             memory = _memory(small["ours batched"], scratch, requests)
-        terminal.finish(_report(found, memory, terminal))
+        terminal.finish(_report(found, memory, starts, terminal))
 
 
 class _Server:
@@ -93,7 +100,7 @@ class _Server:
             if self.process.poll() is not None or time.monotonic() > end:
                 lines = self._log.read_text(errors="replace").strip().splitlines() or ["no output"]
                 raise SkewlessError(f"a server did not start: {lines[-1]}", hint=str(self._log))
-            time.sleep(0.05)
+            time.sleep(0.01)
         self.address = found[1].replace("0.0.0.0", "127.0.0.1")
 
     def memory_mb(self) -> float:
@@ -107,8 +114,8 @@ class _Server:
         self.process.wait()
 
 
-def _servers(name: str, scratch: Path, running: contextlib.ExitStack, only: Collection[str] = ()) -> dict[str, _Server]:
-    """Start the servers of one model; return them by name when all listen."""
+def _commands(name: str, scratch: Path) -> dict[str, list[str]]:
+    """Return the commands of the servers of one model, by name."""
     base, parameters = scratch / name, scratch / f"{name}.pbtxt"
     parameters.write_text(
         f"max_batch_size {{ value: {BATCH[name]} }} batch_timeout_micros {{ value: {WAIT_MICROS[name]} }} "
@@ -123,13 +130,38 @@ def _servers(name: str, scratch: Path, running: contextlib.ExitStack, only: Coll
     if real := shutil.which("tensorflow_model_server"):
         commands["real"] = [real, f"--port={_free_port()}", *flags]
         commands["real batched"] = [real, f"--port={_free_port()}", *flags, *batching]
-    started = {}
+    return commands
+
+
+def _servers(name: str, scratch: Path, running: contextlib.ExitStack, only: Collection[str] = ()) -> dict[str, _Server]:
+    """Start the servers of one model; return them by name when all listen."""
+    commands, started = _commands(name, scratch), {}
     for side in only or commands:
         started[side] = _Server(commands[side], scratch / f"{name} {side}.log")
         running.callback(started[side].stop)
     for server in started.values():
         server.wait()
     return started
+
+
+def _time_starts(scratch: Path, rounds: int) -> dict[str, list[Span]]:
+    """Time new processes, each with the small model, until their first answer."""
+    import grpc
+
+    commands, request = _commands("small", scratch), (scratch / "small.request").read_bytes()
+
+    def start(side: str) -> Generator[int, None, None]:
+        server = _Server(commands[side], scratch / f"start {side}.log")
+        try:
+            server.wait()
+            with grpc.insecure_channel(server.address) as channel:
+                channel.unary_unary(f"/{METHOD}")(request, timeout=START_S)
+            yield 1
+        finally:
+            server.stop()
+
+    sides = [side for side in ("ours", "plain", "real") if side in commands]
+    return time_sides({side: partial(start, side) for side in sides}, rounds)
 
 
 def _measure(
@@ -153,7 +185,8 @@ def _measure(
 
 def _inside(base: Path, rows: int, seconds: float) -> Load:
     """Return the rate of the model without a server, in batches of `rows` rows."""
-    load: Load = json.loads(_output("inside", str(base), str(rows), f"{seconds:g}").splitlines()[-1])
+    printed = _output("inside", str(base), str(rows), f"{seconds:g}", f"{seconds / WARM_SHARE:g}")
+    load: Load = json.loads(printed.splitlines()[-1])
     return load
 
 
@@ -165,7 +198,7 @@ def _load(server: _Server, request: Path, callers: int, seconds: float) -> Load:
     """
     command = [sys.executable, "-m", "benchmarks.serving_load", server.address, METHOD, str(callers), f"{seconds:g}"]
     with request.open("rb") as file:
-        done = subprocess.run([*command, f"{seconds / 3:g}"], stdin=file, capture_output=True, check=False)
+        done = subprocess.run([*command, f"{seconds / WARM_SHARE:g}"], stdin=file, capture_output=True, check=False)
     if done.returncode:
         raise SkewlessError(f"the callers failed: {done.stderr.decode().strip().splitlines()[-1]}")
     load: Load = json.loads(done.stdout)
@@ -198,7 +231,7 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _report(found: Found, memory: Mapping[str, float], terminal: Terminal) -> Verdict:
+def _report(found: Found, memory: Mapping[str, float], starts: Mapping[str, list[Span]], terminal: Terminal) -> Verdict:
     """Print the table and compare the measured ratios with the goals."""
     middle = {case: {key: median([load[key] for load in loads]) for key in loads[0]} for case, loads in found.items()}
     terminal.table(
@@ -214,6 +247,11 @@ def _report(found: Found, memory: Mapping[str, float], terminal: Terminal) -> Ve
     )
     ratios = {name: round(ratio, 3) for name, ratio in _ratios(middle)}
     ratios["memory after/before"] = round(memory["after_mb"] / memory["before_mb"], 3)
+    if starts:
+        seconds = {side: median([one.seconds for one in spans]) for side, spans in starts.items()}
+        rows = [[side, f"{taken:.2f}"] for side, taken in seconds.items()]
+        terminal.table("from a new process to its first answer", ["server of one model", "s"], rows)
+        ratios |= {f"start, {name}": round(1 / ratio, 3) for name, ratio in ours_to_peers(starts).items()}
     facts = {
         "memory": memory,
         "callers' share of a core": round(max(one.get("cpu", 0.0) for one in middle.values()), 3),

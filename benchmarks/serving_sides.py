@@ -2,18 +2,17 @@
 
     python -m benchmarks.serving_sides models DIR
     python -m benchmarks.serving_sides plain BASE THREADS
-    python -m benchmarks.serving_sides inside BASE ROWS SECONDS
+    python -m benchmarks.serving_sides inside BASE ROWS SECONDS WARM_SECONDS
 
 `plain` is the servicer of the tutorials around a session of version 1 below BASE; it announces its port as our server
-does. `inside` prints one line of JSON: the rows/s of the model in batches of ROWS.
+does. `inside` prints one line of JSON: the rows/s of the model in batches of ROWS, after a warm-up as of the callers.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from benchmarks.timing import time_side
 
 SMALL, HEAVY = "small", "heavy"
 WIDTHS = {SMALL: 784, HEAVY: 2048}
@@ -106,20 +107,17 @@ def _serve(base: str, threads: int) -> None:
     server.wait_for_termination()
 
 
-def _inside(base: str, rows: int, seconds: float) -> dict[str, float]:
+def _inside(base: str, rows: int, seconds: float, warm_s: float) -> dict[str, float]:
     session, signature = _session(base)
     (info,), fetches = signature.inputs.values(), [output.name for output in signature.outputs.values()]
     batch = np.random.default_rng(1).random([rows, info.tensor_shape.dim[1].size], np.float32)
-    return {"requests_s": rows * _rate(lambda: session.run(fetches, {info.name: batch}), seconds)}
 
+    def calls() -> Generator[int, None, None]:
+        while True:
+            session.run(fetches, {info.name: batch})
+            yield rows
 
-def _rate(call: Callable[[], Any], seconds: float) -> float:
-    call()
-    start, count = time.perf_counter(), 0
-    while (took := time.perf_counter() - start) < seconds or not count:
-        call()
-        count += 1
-    return count / took if took else 0.0
+    return {"requests_s": time_side(calls, warm_s, seconds).rate}
 
 
 if __name__ == "__main__":
@@ -128,4 +126,4 @@ if __name__ == "__main__":
     elif sys.argv[1] == "plain":
         _serve(sys.argv[2], int(sys.argv[3]))
     else:
-        print(json.dumps(_inside(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))))
+        print(json.dumps(_inside(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5]))))
