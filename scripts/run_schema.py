@@ -60,7 +60,7 @@ SINCE: dict[type, dict[str, str]] = {
     EvaluationSummary: {
         FIRST: "metric baseline slices",
         "0.2.0": "no_baseline",
-        "0.3.0": "confusion calibration folder",
+        "0.3.0": "confusion calibration folder held_out",
     },
     SkewReport: {
         FIRST: "records server reference tolerance feature made routes structure diagnosis avoided seconds passed",

@@ -15,6 +15,7 @@ from components.release.class_metrics import CONFUSION_MATRIX, ClassMetrics
 from components.release.label_metrics import MEAN_AVERAGE_PRECISION
 from components.release.limits import Limit, limits_of
 from components.release.measures import ACCURACY, ERROR
+from components.release.sample import read_held_out
 from components.release.score_metrics import CALIBRATION_BINS
 from components.task.task import Task
 from data.errors import QualityError
@@ -59,6 +60,7 @@ class Evaluation:
       violations: The limits that the candidate does not meet.
       confusion: Number of examples by class and by answer, without zeros; empty without classes.
       calibration: Number, mean score and share of right answers of the scores in each bin; without empty bins.
+      held_out: Number of held-out examples, if those evaluated are a sample; 0: all were evaluated.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -67,6 +69,7 @@ class Evaluation:
     violations: tuple[Violation, ...] = ()
     confusion: dict[str, dict[str, int]] = field(default_factory=dict)
     calibration: list[dict[str, float]] = field(default_factory=list)
+    held_out: int = 0
 
     @classmethod
     def load(cls, folder: str, metric: str) -> Evaluation:
@@ -83,6 +86,7 @@ class Evaluation:
             tuple(violations(tfma.load_validation_result(folder), now, before)),
             _confusion(of_all, _classes(candidate.config)),
             _calibration(of_all),
+            read_held_out(folder),
         )
 
 

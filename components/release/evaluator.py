@@ -27,9 +27,11 @@ from components.release.label_metrics import MEAN_AVERAGE_PRECISION, LabelMetric
 from components.release.limits import Limit, limits_of, sliced_features
 from components.release.one_vs_rest import OneVsRest
 from components.release.predictions import EXTRACTORS, Kept, keeping_predictions
+from components.release.sample import Sample
 from components.task.keras_text import snake_case
 from components.task.limits import check_labels
 from components.task.task import Task
+from data.ingest.manifest import Manifest
 from data.names import list_names
 from data.spec import LABEL, Number
 from serving import signatures
@@ -224,8 +226,13 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
     def _run_kept(self, execution: Execution) -> None:
         """Run TFX's executor, and keep the answers (`components.release.predictions`)."""
         properties = {**execution.properties, "custom_extractors": EXTRACTORS}
-        with keeping_predictions(execution.output(constants.EVALUATION_KEY).uri, _kept(execution)):
+        folder, sample = execution.output(constants.EVALUATION_KEY).uri, _sample(execution)
+        if not sample.is_whole:
+            log.info("evaluating on a sample of %.1f %% of %d examples", 100 * sample.share, sample.held_out)
+        with keeping_predictions(folder, _kept(execution), sample):
             self.run_stock(replace(execution, properties=properties))
+        if not sample.is_whole:
+            sample.save(folder)
 
 
 def _kept(execution: Execution) -> Kept:
@@ -246,6 +253,13 @@ def _kept(execution: Execution) -> Kept:
     return Kept(names, in_order("thresholds"), in_order("baseline_thresholds"), slices)
 
 
+def _sample(execution: Execution) -> Sample:
+    """Return the sample of the held-out examples on which the model is evaluated."""
+    manifest = Manifest.load(execution.input(standard_component_specs.EXAMPLES_KEY).uri)
+    splits = json_utils.loads(execution.properties[standard_component_specs.EXAMPLE_SPLITS_KEY])
+    return Sample.of(sum(map(manifest.examples, splits)))
+
+
 def _config(execution: Execution) -> tfma.EvalConfig:
     """Return the configuration of TFMA that an execution has."""
     config = tfma.EvalConfig()
@@ -255,10 +269,11 @@ def _config(execution: Execution) -> tfma.EvalConfig:
 
 def _records(execution: Execution) -> Iterator[bytes]:
     """Yield the serialized tf.Examples that are evaluated."""
+    sample = _sample(execution)
     for split in json_utils.loads(execution.properties[standard_component_specs.EXAMPLE_SPLITS_KEY]):
         for folder in artifact_utils.get_split_uris(execution.inputs[standard_component_specs.EXAMPLES_KEY], split):
             files = sorted(tf.io.gfile.glob(io_utils.all_files_pattern(folder)))
-            yield from tf.data.TFRecordDataset(files).as_numpy_iterator()
+            yield from (one for one in tf.data.TFRecordDataset(files).as_numpy_iterator() if one in sample)
 
 
 def _on_common(baseline: str, candidate: str, common: Sequence[str], records: Iterator[bytes]) -> str:

@@ -8,14 +8,16 @@ everything on. TFX loads this module anew for each call, so that its state would
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.constants import ARROW_INPUT_COLUMN
 from tensorflow_model_analysis.extractors.unbatch_extractor import UNBATCH_EXTRACTOR_STAGE_NAME
 
 from components.release.predictions import (
@@ -30,6 +32,7 @@ from components.release.predictions import (
     current_target,
     slice_key,
 )
+from components.release.sample import Sample
 from data.spec import LABEL, VECTOR
 from serving import signatures
 
@@ -37,7 +40,10 @@ _CANDIDATE, _BASELINE = "candidate", "baseline"  # TFMA's names if there are bot
 
 
 def custom_extractors(eval_shared_model: Any, eval_config: tfma.EvalConfig, tensor_adapter_config: Any) -> list[Any]:
-    """Return TFMA's extractors, and before examples are separated one that writes the answers; TFX calls it."""
+    """Return TFMA's extractors, and before examples are separated one that writes the answers; TFX calls it.
+
+    If the held-out examples are very many, the first extractor takes a sample of them.
+    """
     found = tfma.default_extractors(
         eval_shared_model=eval_shared_model, eval_config=eval_config, tensor_adapter_config=tensor_adapter_config
     )
@@ -46,12 +52,32 @@ def custom_extractors(eval_shared_model: Any, eval_config: tfma.EvalConfig, tens
     with tf.io.gfile.GFile(posixpath.join(_created(target.folder), NAMES), "w") as file:
         file.write(target.kept.to_json())
     keep = tfma.extractors.Extractor("KeepPredictions", _KeepPredictions(target))
-    return [*found[:place], keep, *found[place:]]
+    sampled = [] if target.sample.is_whole else [tfma.extractors.Extractor("Sample", _Sampled(target.sample))]
+    return [*sampled, *found[:place], keep, *found[place:]]
 
 
 def _created(folder: str) -> str:
     tf.io.gfile.makedirs(folder)
     return folder
+
+
+class _Sampled(beam.PTransform):
+    """Leaves out the examples that are not in the sample, before the model answers them."""
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__()
+        self._sample = sample
+
+    def expand(self, extracts: Any) -> Any:
+        return extracts | "Filter" >> beam.FlatMap(_in_sample, self._sample)
+
+
+def _in_sample(extracts: dict[str, Any], sample: Sample) -> Iterator[dict[str, Any]]:
+    batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
+    records = batch.column(batch.schema.get_field_index(ARROW_INPUT_COLUMN)).flatten()
+    places = [place for place, record in enumerate(records) if record.as_buffer() in sample]
+    if places:
+        yield {**extracts, tfma.ARROW_RECORD_BATCH_KEY: batch.take(pa.array(places, pa.int64()))}
 
 
 class _KeepPredictions(beam.PTransform):

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.release.sample import Sample
 from data.names import from_bytes
 from data.spec import LABEL, VECTOR
 
@@ -84,27 +85,29 @@ class Kept:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the answers are written, and what is the same for all of them."""
+    """Where the answers are written, what is the same for all of them, and which examples are evaluated."""
 
     folder: str
     kept: Kept
+    sample: Sample
 
 
 _TARGET: contextvars.ContextVar[Target] = contextvars.ContextVar("target")
 
 
 @contextlib.contextmanager
-def keeping_predictions(evaluation: str, kept: Kept) -> Iterator[None]:
+def keeping_predictions(evaluation: str, kept: Kept, sample: Sample) -> Iterator[None]:
     """Let the extractor write to an evaluation, in this context: TFX calls it without a place to write to.
 
     Args:
       evaluation: Folder of the ModelEvaluation artifact.
       kept: What is the same for all answers.
+      sample: The examples that are evaluated.
     """
     folder = posixpath.join(evaluation, FOLDER)
     if tf.io.gfile.exists(folder):
         tf.io.gfile.rmtree(folder)  # of an attempt with a baseline that could not be compared
-    token = _TARGET.set(Target(folder, kept))
+    token = _TARGET.set(Target(folder, kept, sample))
     try:
         yield
     finally:

@@ -188,6 +188,8 @@ class EvaluationSummary:
       calibration: For each bin of scores the number of `examples`, the mean `score`, and the share of `right` answers;
         of classes the largest score of each example, of several labels all scores. Empty bins are left out.
       folder: Of the ModelEvaluation artifact, which has the answers; empty in records without it.
+      held_out: Number of held-out examples, if those evaluated (`example_count` of "overall") are a sample; 0: all
+        were evaluated.
     """
 
     metric: str = ""
@@ -197,6 +199,7 @@ class EvaluationSummary:
     confusion: dict[str, dict[str, int]] = field(default_factory=dict)
     calibration: list[dict[str, float]] = field(default_factory=list)
     folder: str = ""
+    held_out: int = 0
 
     @property
     def overall(self) -> dict[str, float]:

@@ -98,9 +98,15 @@ def _quality(evaluation: EvaluationSummary) -> str:
     else:
         before = ", no model before"
     return (
-        f"{_NAMES[metric]} {overall[metric]:.4f} on {int(overall['example_count']):,} held-out examples"
+        f"{_NAMES[metric]} {overall[metric]:.4f} on {_count_examples(evaluation)} held-out examples"
         f" through the exported signature{before}"
     )
+
+
+def _count_examples(evaluation: EvaluationSummary) -> str:
+    """Return the number of evaluated examples; of a sample, also of how many."""
+    count = f"{int(evaluation.overall['example_count']):,}"
+    return f"{count} of {evaluation.held_out:,}" if evaluation.held_out else count
 
 
 def _metrics(evaluation: EvaluationSummary) -> str:

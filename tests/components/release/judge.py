@@ -22,6 +22,8 @@ from components.release.evaluator import NO_BASELINE, Evaluator, eval_config
 from components.release.limits import metric_of
 from components.task.task import Evaluate, Task
 from data.images import ops
+from data.ingest.manifest import Manifest
+from data.ingest.shards import ShardFile
 from data.sources import Csv
 from data.spec import IMAGE, Image, Number
 from pipeline.runners.beam import DIRECT
@@ -146,6 +148,8 @@ def _write_examples(folder: Path, records: Sequence[bytes]) -> Any:
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record)
+    file = ShardFile(f"{path.parent.name}/{path.name}", len(records), path.stat().st_size, "", {})
+    Manifest({"eval": [file]}).save(str(folder))
     artifact = _artifact("Examples", folder)
     artifact.split_names = '["eval"]'
     artifact.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")

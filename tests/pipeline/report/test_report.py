@@ -425,6 +425,13 @@ def test_of_many_thresholds_the_summary_has_the_lowest_and_the_highest() -> None
     assert "labels    80 with thresholds label 79 0.11 to label 0 0.90 (largest F1 on the evaluation split)" in lines
 
 
+def test_the_summary_of_an_evaluation_of_a_sample_gives_both_numbers() -> None:
+    record = _record()
+    assert record.evaluation is not None
+    record.evaluation.held_out = 1_000_000
+    assert "accuracy 0.9812 on 360 of 1,000,000 held-out examples through" in "\n".join(_printed(record))
+
+
 def test_the_summary_names_what_needs_attention() -> None:
     console = Console(file=io.StringIO(), width=300)
     print_summary(_record(), Paths("/root", "tiny"), console)

@@ -78,6 +78,7 @@ class DataView:
       samples_title: What the pictures that are in no class are.
       samples: These pictures.
       facts: Names and values: sizes, formats.
+      facts_lead: Of which examples they are.
       charts: Histograms.
       remarks: What decoding ignores silently, a line each.
       copies: In training and another split; with two labels.
@@ -95,6 +96,7 @@ class DataView:
     samples_title: str
     samples: list[Picture]
     facts: list[tuple[str, str]]
+    facts_lead: str
     charts: list[Chart]
     remarks: list[str]
     copies: list[CopiesView]
@@ -124,6 +126,7 @@ def build_data(record: RunRecord, review: Review) -> DataView | None:
         "Pictures without a label" if classes else "Pictures in the order of their number",
         found.samples,
         size_facts(data, found),
+        _facts_lead(data, found),
         draw_sizes(found),
         [f"{count_noun(count, 'picture')} {REMARKS.get(name, name)}" for name, count in data.remarks.items()],
         _copies(data, found),
@@ -134,6 +137,14 @@ def build_data(record: RunRecord, review: Review) -> DataView | None:
         len(answers.label_errors) if answers else 0,
         len(answers.unusual) if answers else 0,
     )
+
+
+def _facts_lead(data: DataSummary, found: DataReview) -> str:
+    """Return of which examples the sizes and formats are; TFDV's statistics may be of a sample."""
+    measured, total = sum(found.formats.values()), sum(data.examples.values())
+    if 0 < measured < total:
+        return f"Of a sample of {measured:,} of {total:,} pictures; sizes are those of the training data."
+    return "Sizes are those of the training data."
 
 
 def _is_several(record: RunRecord, data: DataSummary) -> bool:

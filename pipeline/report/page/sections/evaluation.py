@@ -87,7 +87,7 @@ class EvaluationView:
     """What the template `evaluation.html.j2` shows.
 
     Attributes:
-      examples: Number of held-out examples.
+      examples: Number of evaluated examples.
       noun: What an answer is: "class", "label" or "number".
       figures: The metrics, the one that decides first.
       confusion: Of classes; None without.
@@ -98,6 +98,7 @@ class EvaluationView:
       slices: The deciding metric by slice.
       change: Against the baseline; None without one.
       residuals: Charts of the errors of numbers.
+      held_out: Number of held-out examples, if those evaluated are a sample; otherwise 0.
     """
 
     examples: int
@@ -111,6 +112,7 @@ class EvaluationView:
     slices: list[SliceGroup] = field(default_factory=list)
     change: ChangeView | None = None
     residuals: list[Chart] = field(default_factory=list)
+    held_out: int = 0
 
 
 def build_evaluation(record: RunRecord, review: Review) -> EvaluationView | None:
@@ -140,6 +142,7 @@ def build_evaluation(record: RunRecord, review: Review) -> EvaluationView | None
         view_slices(summary, found, measured, without_labels=classes is not None),
         view_change(found.change, measured) if found and found.change else None,
         draw_residual_charts(found.residuals) if found and found.residuals else [],
+        summary.held_out if summary else 0,
     )
 
 

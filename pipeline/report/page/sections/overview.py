@@ -141,11 +141,19 @@ def _figures(record: RunRecord, review: EvaluationReview) -> Iterator[KeyFigure]
     yield from _proof(record)
 
 
+def _evaluated(evaluation: EvaluationSummary) -> str:
+    """Return the number of evaluated examples; of a sample, also of how many."""
+    count = int(evaluation.overall.get("example_count", 0))
+    if evaluation.held_out:
+        return f"{count:,} of {count_noun(evaluation.held_out, 'held-out example')}"
+    return count_noun(count, "held-out example")
+
+
 def _quality(evaluation: EvaluationSummary, review: EvaluationReview) -> Iterator[KeyFigure]:
     """Yield the metric that decides, and of several labels also the exact match, which has an interval."""
     metric, overall = evaluation.metric, evaluation.overall
     value = overall.get(metric, math.nan)
-    examples = count_noun(int(overall.get("example_count", 0)), "held-out example")
+    examples = _evaluated(evaluation)
     interval = review.quality if metric in (ACCURACY, ERROR) else None
     detail = f"95% interval {format_range(metric, interval)}" if interval else f"on {examples}"
     change = review.change.difference if review.change and metric == ACCURACY else None

@@ -344,7 +344,7 @@ def _review(names: Sequence[str], evaluation: EvaluationReview) -> Review:
         ],
         class_count=len(names),
         sizes={"width": Histogram([100, 300, 500], [100, 200]), "bytes": Histogram([1e4, 2e4, 4e4], [50, 250])},
-        formats={"jpeg": 250, "png": 50},
+        formats={"jpeg": 370, "png": 50},
         duplicates=[Twin(first, {"train": f"{names[0]}/1.jpg", "eval": f"{names[0]}/2.jpg"})],
         contradictions=[Twin(first, {names[0]: f"{names[0]}/3.jpg", names[1]: f"{names[1]}/4.jpg"})],
         quarantine=[

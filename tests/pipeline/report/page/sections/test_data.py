@@ -36,7 +36,7 @@ def test_a_complete_run_shows_every_part() -> None:
         "eval 120 28.6% divided by content",
         "3 classes with 100 training examples each.",
         "cat 100 train, 40 eval",
-        "250 JPEG, 50 PNG",
+        "370 JPEG, 50 PNG",
         f"3 pictures {REMARKS['alpha'][:20]}",
         "1 example outside of training has a copy in training",
         "train cat/1.jpg eval cat/2.jpg",
@@ -128,3 +128,16 @@ def test_any_run_has_a_section_or_none(name: str) -> None:
     record, review = SAMPLES[name]()
     assert (build_data(record, review) is None) == (record.data is None and review.data is None)
     assert build_data(record, Review(data=DataReview())) is not None
+
+
+def test_sizes_of_a_sample_are_named_so() -> None:
+    record, review = class_run()
+    assert record.data and review.data
+    view = build_data(record, review)
+    assert view and view.facts_lead == "Sizes are those of the training data."
+    total = sum(record.data.examples.values())
+    review.data.formats = {"jpeg": total - 30, "png": 10}
+    view = build_data(record, review)
+    assert view
+    expected = f"Of a sample of {total - 20:,} of {total:,} pictures; sizes are those of the training data."
+    assert view.facts_lead == expected

@@ -20,6 +20,7 @@ from components.review.record import (
 from pipeline.report.page.class_curves import draw_calibration_charts, draw_threshold_curves
 from pipeline.report.page.class_table import view_classes
 from pipeline.report.page.confusion_matrix import LEVELS, MOST_CLASSES, view_confusion
+from pipeline.report.page.render import render_page
 from pipeline.report.page.sections.evaluation import build_evaluation, view_change
 from pipeline.report.page.slice_table import view_slices
 from pipeline.report.record import EvaluationSummary, RunRecord
@@ -239,3 +240,11 @@ def test_the_calibration_counts_scores_in_bins() -> None:
     assert len(counts.rows) == 15
     assert [row[1] for row in counts.rows if row[1] != "0"] == ["20", "100"]
     assert draw_calibration_charts(EvaluationSummary()) == draw_calibration_charts(None) == []
+
+
+def test_the_page_says_that_a_sample_was_evaluated() -> None:
+    record, review = class_run()
+    assert record.evaluation
+    assert "Measured on 120 held-out examples, through" in render_page(record, review)
+    record.evaluation.held_out = 1_000_000
+    assert "Measured on 120 of 1,000,000 held-out examples, a sample, through" in render_page(record, review)

@@ -78,6 +78,9 @@ def test_without_a_review_the_interval_is_missing_only() -> None:
     record, _ = samples.class_run()
     accuracy = figures(build_overview(record, Review()))["Accuracy"]
     assert (accuracy.text, accuracy.detail) == ("90.0%", "on 120 held-out examples")
+    assert record.evaluation
+    record.evaluation.held_out = 2000
+    assert figures(build_overview(record, Review()))["Accuracy"].detail == "on 120 of 2,000 held-out examples"
 
 
 def test_a_model_without_a_baseline_has_no_change() -> None:
