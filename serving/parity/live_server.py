@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import os
 import socket
 import subprocess
@@ -126,7 +125,6 @@ def _thread(flags: Sequence[str], folder: str) -> Iterator[_LastMessage]:
     finally:
         stop.set()
         thread.join()
-        gc.unfreeze()  # the server froze all objects of this process, which goes on
 
 
 def _wait_until_listening(port: int, last_message: _LastMessage) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import threading
@@ -53,10 +52,6 @@ def serve(flags: Flags, stop: threading.Event, report: Callable[[str], None] = _
         taken.
     """
     config, platform, ssl, metrics_path = _config(flags), platform_from_flags(flags), _ssl(flags), _metrics_path(flags)
-    # Without this, each large REST request makes the garbage collector visit all of TensorFlow's objects, which takes
-    # ten times as long as the request. Do it before any model is loaded: a frozen model is never freed.
-    gc.collect()
-    gc.freeze()
     metrics = Metrics()
     models = _model_manager(flags, platform, metrics)
     threads = ManagerThreads(models, 4 * (os.cpu_count() or 1), flags.num_load_threads, flags.num_unload_threads)
