@@ -45,7 +45,7 @@ def folder_fingerprint(folder: str) -> str:
     """
     total = count = 0
     for path, size, modified in _all_files(folder):
-        text = b"%s %d %d" % (to_bytes(path), size, modified)
+        text = to_bytes(f"{path} {size} {modified}")
         total += int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
         count += size >= 0
     return f"files:{count},sum:{total % (1 << 128):032x}"
@@ -61,8 +61,9 @@ def _all_files(folder: str) -> Iterator[FileFacts]:
 
 
 def _local_files(folder: str, below: str) -> Iterator[FileFacts]:
+    above = posixpath.join(below, "")
     for entry, kind in scan(posixpath.join(folder, below)):
-        path = posixpath.join(below, entry.name)
+        path = f"{above}{entry.name}"
         if kind == FOLDER:
             yield from _local_files(folder, path)
             continue

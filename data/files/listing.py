@@ -157,8 +157,9 @@ def walk(
     Raises:
       DataError: If a folder cannot be read.
     """
+    above = posixpath.join(below, "")  # joined once: there may be many files
     for name, kind in each_entry(posixpath.join(root, below), is_file):
-        path = posixpath.join(below, name)
+        path = f"{above}{name}"
         if kind == FOLDER and enter(name):
             yield from walk(root, path, enter, is_file)
         else:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import shutil
 import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Any, BinaryIO, Generic, TypeVar, cast, overload
 
 T = TypeVar("T")
@@ -90,21 +87,14 @@ def _spooled(items: list[T]) -> Spool[T]:
 class HashParts(Generic[T]):
     """Items with a number of 64 bits each, in 1,024 parts by its upper bits, on disk if they are many.
 
-    To be used in a `with` block. The numbers are hashes, so that the parts are of like size: each is small enough to
-    be read at once.
+    The numbers are hashes, so that the parts are of like size: each is small enough to be read at once.
     """
 
-    def __enter__(self) -> HashParts[T]:
-        self._folder = ""
+    def __init__(self) -> None:
         self._parts: list[list[tuple[int, T]]] = [[] for _ in range(_PARTS)]
+        self._starts = [array("q") for _ in range(_PARTS)]  # of what is in the file of each part
         self._count = 0
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._file: Any = None
 
     def add(self, number: int, item: T) -> None:
         """Add an item with its number."""
@@ -114,23 +104,19 @@ class HashParts(Generic[T]):
             self._flush()
 
     def _flush(self) -> None:
-        self._folder = self._folder or tempfile.mkdtemp(prefix="skewless-")
-        for index, part in enumerate(self._parts):
+        self._file = self._file or own_file(self)
+        position = self._file.seek(0, 2)
+        for part, starts in zip(self._parts, self._starts, strict=True):
             if part:
-                with open(os.path.join(self._folder, str(index)), "ab") as file:
-                    pickle.dump(part, file, pickle.HIGHEST_PROTOCOL)
+                starts.append(position)
+                position += self._file.write(pickle.dumps(part, pickle.HIGHEST_PROTOCOL))
                 part.clear()
 
     def read(self) -> Iterator[list[tuple[int, T]]]:
         """Yield the numbers and items of one part after the other, in the order in which they were added."""
-        for index, rest in enumerate(self._parts):
-            yield [*self._written(index), *rest]
-
-    def _written(self, index: int) -> Iterator[tuple[int, T]]:
-        path = os.path.join(self._folder, str(index))
-        if not self._folder or not os.path.exists(path):
-            return
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            while file.tell() < size:
-                yield from pickle.load(file)
+        for rest, starts in zip(self._parts, self._starts, strict=True):
+            found: list[tuple[int, T]] = []
+            for start in starts:
+                self._file.seek(start)
+                found += pickle.load(self._file)
+            yield found + rest

@@ -85,10 +85,11 @@ def _items_per_shard(items: int, records_per_item: int) -> int:
 
 def _shuffled(plan: Plan, split: str, seed: int) -> Iterator[Any]:
     """Yield the items of a split in the order of the seed, however they were listed."""
-    with HashParts[Any]() as parts:
-        for place, item in enumerate(plan.splits[split]):
-            text = str(place) if plan.in_order else repr(item)
-            parts.add(hash_key(to_bytes(f"{seed} {split} {text}")), item)
-        for part in parts.read():
-            part.sort(key=operator.itemgetter(0))
-            yield from (item for _, item in part)
+    parts = HashParts[Any]()
+    for place, item in enumerate(plan.splits[split]):
+        text = str(place) if plan.in_order else repr(item)
+        parts.add(hash_key(to_bytes(f"{seed} {split} {text}")), item)
+    for part in parts.read():
+        part.sort(key=operator.itemgetter(0))
+        for _, item in part:
+            yield item

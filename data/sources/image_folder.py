@@ -26,6 +26,7 @@ from data.tables.repeats import hash_key
 _Picture = tuple[str, str]  # path and name of the class folder
 _Group = tuple[_Picture, ...]
 
+_IMAGE_SUFFIXES = SUFFIXES | UNSUPPORTED
 _MIN_OVERLAP = 0.5  # two folders that share at least this part of their folders look like splits
 _MAX_COMPARED = 200  # number of folders that are compared with one another
 
@@ -169,18 +170,20 @@ def _group_by_name(images: Spool[_Picture], below: str) -> Spool[_Group]:
       images: path and name of the class folder of each image.
       below: the folder of the class folders.
     """
-    found = Spool[_Group]()
-    with HashParts[tuple[str, _Picture]]() as parts:
-        for path, name in images:
-            below_class = path[len(posixpath.join(below, name, "")) :]
-            parts.add(hash_key(to_bytes(below_class)), (below_class, (path, name)))
-        for part in parts.read():
-            groups: dict[str, list[_Picture]] = {}
-            for _, (below_class, picture) in part:
-                groups.setdefault(below_class, []).append(picture)
-            for group in groups.values():
-                found.append(tuple(group))
+    found, parts = Spool[_Group](), HashParts[_Picture]()
+    for path, name in images:
+        parts.add(hash_key(to_bytes(_below_class(path, name, below))), (path, name))
+    for part in parts.read():
+        groups: dict[str, list[_Picture]] = {}
+        for _, (path, name) in part:
+            groups.setdefault(_below_class(path, name, below), []).append((path, name))
+        for group in groups.values():
+            found.append(tuple(group))
     return found
+
+
+def _below_class(path: str, name: str, below: str) -> str:
+    return path[(len(below) + 1 if below else 0) + len(name) + 1 :]
 
 
 def _split_folders(folder: str, below: str, found: _Level) -> tuple[dict[str, str], list[str]]:
@@ -297,7 +300,7 @@ def _single_folder(found: _Level) -> str | None:
 
 def _is_image(name: str) -> bool:
     """Return whether a file's name is that of an image, in a format that can be decoded or not."""
-    return is_visible(name) and suffix(name) in SUFFIXES | UNSUPPORTED
+    return is_visible(name) and name[name.rfind(".") :].lower() in _IMAGE_SUFFIXES  # as `suffix` has it, but faster
 
 
 def _ignored_kind(entry: Entry) -> str:
@@ -413,7 +416,7 @@ def _list_class(plan: Plan, folder: str, below: str, images: Spool[_Picture]) ->
         first, _, rest = entry.path[start:].partition("/")
         if rest:
             found.folders.add(first)
-        if not _is_image(entry.name) or entry.kind in (FOLDER, CIRCLE):
+        if entry.kind in (FOLDER, CIRCLE) or not _is_image(rest[rest.rfind("/") + 1 :] or first):
             plan.not_pictures[_ignored_kind(entry)] += 1
             continue
         images.append((entry.path, label))  # if it is not a regular file, it is rejected when it is read
