@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from data.files.remote import is_remote
 from data.records import parse_spec
 from data.spec import LABEL, Classes, Feature, Image, Label
 
@@ -248,11 +249,12 @@ def _epoch_records(config: ReadConfig, seed: int | None, buffer: int, epoch: tf.
     """Return the serialized examples (string []) in the order of an epoch; call it in a dataset's function."""
     files = list(config.files)
     if seed is None:
-        return tf.data.TFRecordDataset(files)
+        in_order = tf.data.Dataset.from_tensor_slices(files)
+        return _records_in_turn(in_order, 1, files) if is_remote(files[0]) else tf.data.TFRecordDataset(files)
     names = tf.data.Dataset.from_tensor_slices(
         tf.random.experimental.stateless_shuffle(tf.constant(files), seed=_epoch_seed(seed, epoch))
     )
-    records = names.interleave(tf.data.TFRecordDataset, cycle_length=min(4, len(files)))
+    records = _records_in_turn(names, min(4, len(files)), files)
     shuffle_seed = tf.random.stateless_uniform([], _epoch_seed(seed, epoch), minval=None, maxval=None, dtype=tf.int64)
     # This sets the seed of the enclosing function's graph only. Without it, the process's seed, which Keras sets, would
     # change the order; and a process seed of 0 fails, because `shuffle` then asks Python whether `shuffle_seed` is 0.
@@ -260,6 +262,19 @@ def _epoch_records(config: ReadConfig, seed: int | None, buffer: int, epoch: tf.
     # TensorFlow reserves the whole buffer at once, and crashes if there is not enough memory. A buffer of the number of
     # examples gives the same order as a larger one.
     return records.shuffle(min(buffer, config.examples), seed=shuffle_seed, reshuffle_each_iteration=False)
+
+
+def _records_in_turn(names: tf.data.Dataset, together: int, files: Sequence[str]) -> tf.data.Dataset:
+    """Return the records of `together` files at a time, one record of each in turn.
+
+    From a bucket, the open files are read side by side, and the next ones are opened ahead: each request waits for the
+    network. The order stays the same.
+    """
+    if is_remote(files[0]):
+        return names.interleave(
+            tf.data.TFRecordDataset, cycle_length=together, num_parallel_calls=together, deterministic=True
+        )
+    return names.interleave(tf.data.TFRecordDataset, cycle_length=together)
 
 
 def _epoch_seed(seed: int, epoch: tf.Tensor) -> tf.Tensor:
