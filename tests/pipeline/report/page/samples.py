@@ -379,10 +379,10 @@ def _proof(names: Sequence[str], first: Picture) -> ProofReview:
     ]
     return ProofReview(
         [RoutePicture("REST predict", first), RoutePicture("gRPC Predict", first)],
-        clients,
-        records,
-        differences,
-        ServedExample(first, content, "png"),
+        clients=clients,
+        records=records,
+        differences=differences,
+        example=ServedExample(first, content, "png"),
     )
 
 
