@@ -16,7 +16,8 @@ from data.files.remote import is_remote
 from data.records import parse_spec
 from data.spec import LABEL, Classes, Feature, Image, Label
 
-CHUNK = 256  # records parsed and transformed in one call while the cache is filled before the first batch
+CHUNK = 256  # records parsed and transformed in one call: of small examples, and while a cache is filled beforehand
+_SMALL_BYTES = 2**15  # of a transformed example
 
 Tensors = Mapping[str, tf.Tensor]
 Transform = Callable[[Tensors], Tensors]
@@ -86,6 +87,15 @@ class ReadConfig:
     def fits(self, limit: int) -> bool:
         """Return whether all transformed examples fit into `limit` bytes."""
         return self.memory <= limit
+
+    @property
+    def chunk_size(self) -> int:
+        """Number of records to parse and transform in one call: a batch, or several if the examples are small.
+
+        A call for 32 thumbnails costs half as much as decoding them.
+        """
+        batches = CHUNK // self.batch_size if self.feature.bytes_per_example <= _SMALL_BYTES else 1
+        return self.batch_size * max(1, batches)
 
     def transform_batches(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
         """Map batches of serialized examples (string [B]) to (features [B, ...], labels [B] or [B, names])."""
@@ -188,35 +198,37 @@ class _CachedBatches:
     def passes(self, epoch: int, batch: int) -> tf.data.Dataset:
         """Return the dataset of `Batches.passes`."""
         if (epoch, batch) == (0, 0) and not self._filled:
-            dataset = self._first_epoch(self._config.batch_size).concatenate(self._cached_epochs(1, 0))
+            size = self._config.chunk_size
+            batches = _split_chunks(self._first_epoch(size), size, self._config.batch_size)
+            dataset = _own_rows(batches, self._config).concatenate(self._cached_epochs(1, 0))
         else:
             self.fill()
             dataset = self._cached_epochs(epoch, batch)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
-    def _first_epoch(self, batch_size: int) -> tf.data.Dataset:
-        """Stream the first epoch and fill the cache; fail if the files hold another number of records."""
+    def _first_epoch(self, size: int) -> tf.data.Dataset:
+        """Stream the first epoch in chunks and fill the cache; fail if the files hold another number of records."""
         count = self._config.examples
 
-        def cache_batch(number: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def cache_chunk(number: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             features, labels = self._config.parse_and_transform(serialized)
-            start = number * batch_size
-            rows = tf.range(start, tf.minimum(start + batch_size, count))
+            start = number * size
+            rows = tf.range(start, tf.minimum(start + size, count))
             # Not `variable[start:end].assign`: that copies the whole variable each time.
             self._features.scatter_update(tf.IndexedSlices(features, rows))
             self._labels.scatter_update(tf.IndexedSlices(labels, rows))
-            return self._config.shard.rows(features), self._config.shard.rows(labels)
+            return features, labels
 
         epoch = tf.data.Dataset.range(1)
         records = epoch.flat_map(lambda now: _epoch_records(self._config, self._seed, self._buffer, now))
-        streamed = records.batch(batch_size).enumerate().map(cache_batch, num_parallel_calls=tf.data.AUTOTUNE)
-        return streamed.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
+        streamed = records.batch(size).enumerate().map(cache_chunk, num_parallel_calls=tf.data.AUTOTUNE)
+        return streamed.apply(tf.data.experimental.assert_cardinality(-(-count // size)))
 
     def _cached_epochs(self, epoch: int, batch: int) -> tf.data.Dataset:
         """Return a permutation of the cached rows for each epoch; the first epoch keeps the order of the cache."""
         count, size, seed = self._config.examples, self._config.batch_size, self._seed
 
-        def one_pass(now: tf.Tensor) -> tf.data.Dataset:
+        def one_pass(now: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
             rows = tf.range(count, dtype=tf.int64)
             if seed is not None:
                 shuffled = tf.random.experimental.stateless_shuffle(rows, seed=_epoch_seed(seed, now))
@@ -226,23 +238,48 @@ class _CachedBatches:
                 batch_rows = self._config.shard.rows(rows[start : start + size])
                 return self._features.sparse_read(batch_rows), self._labels.sparse_read(batch_rows)
 
-            return tf.data.Dataset.range(0, count, size).map(gather_batch, num_parallel_calls=tf.data.AUTOTUNE)
+            return tf.data.Dataset.range(first * size, count, size).map(
+                gather_batch, num_parallel_calls=tf.data.AUTOTUNE
+            )
 
         return _repeat_passes(one_pass, epoch, batch)
 
 
-def _repeat_passes(one_pass: Callable[[tf.Tensor], tf.data.Dataset], epoch: int, batch: int) -> tf.data.Dataset:
-    """Repeat passes without end, starting at an epoch; the first pass skips the batches before `batch`."""
+def _split_chunks(chunks: tf.data.Dataset, size: int, batch_size: int) -> tf.data.Dataset:
+    """Split chunks of `size` examples, a multiple of the batch size, into batches; the end of a chunk ends a batch."""
+    if size == batch_size:
+        return chunks
+    return chunks.flat_map(lambda *chunk: tf.data.Dataset.from_tensors(chunk).rebatch(batch_size))
+
+
+def _own_rows(batches: tf.data.Dataset, config: ReadConfig) -> tf.data.Dataset:
+    """Keep this process's rows of each batch (features, labels)."""
+    if config.shard.count == 1:
+        return batches
+    return batches.map(lambda *batch: tuple(config.shard.rows(one) for one in batch))
+
+
+def _repeat_passes(
+    one_pass: Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset], epoch: int, batch: int
+) -> tf.data.Dataset:
+    """Repeat passes without end, starting at a batch of an epoch; `one_pass` gets the epoch and its first batch."""
     passes = tf.data.Dataset.counter(epoch)
-    return passes.flat_map(lambda now: one_pass(now).skip(tf.where(now == epoch, tf.cast(batch, tf.int64), 0)))
+    return passes.flat_map(lambda now: one_pass(now, tf.where(now == epoch, tf.cast(batch, tf.int64), 0)))
 
 
 def _stream_batches(config: ReadConfig, seed: int | None, buffer: int, epoch: int, batch: int) -> tf.data.Dataset:
-    """Shuffle the records while they are small, encoded strings; then parse and transform them by the batch."""
-    serialized = _repeat_passes(
-        lambda now: _epoch_records(config, seed, buffer, now).batch(config.batch_size), epoch, batch
-    )
-    return config.transform_batches(serialized.map(config.shard.rows) if config.shard.count > 1 else serialized)
+    """Shuffle the records while they are small, encoded strings; then parse and transform them."""
+    # Several processes divide each batch before its pictures are decoded.
+    size = config.chunk_size if config.shard.count == 1 else config.batch_size
+
+    def one_pass(now: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
+        return _epoch_records(config, seed, buffer, now).skip(first * config.batch_size).batch(size)
+
+    serialized = _repeat_passes(one_pass, epoch, batch)
+    if config.shard.count > 1:
+        serialized = serialized.map(config.shard.rows)
+    transformed = serialized.map(config.parse_and_transform, num_parallel_calls=tf.data.AUTOTUNE)
+    return _split_chunks(transformed, size, config.batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def _epoch_records(config: ReadConfig, seed: int | None, buffer: int, epoch: tf.Tensor) -> tf.data.Dataset:

@@ -161,6 +161,35 @@ def test_held_in_memory_a_wrong_count_is_an_error_not_rows_of_zeros(examples, se
         list(read_batches(wrong, cache_bytes=1 << 30, seed=seed).passes().take(40))
 
 
+@pytest.mark.parametrize("how", MEMORY)
+@pytest.mark.parametrize(("chunk", "calls"), [(1, {10, 3}), (35, {30, 13}), (4096, {103})])
+def test_small_examples_are_transformed_in_chunks_and_nothing_else_changes(how, chunk, calls, reading, monkeypatch):
+    def sized(raw):
+        assert raw[VECTOR].shape.rank == 2
+        count = tf.fill([tf.shape(raw[LABEL])[0]], tf.cast(tf.shape(raw[LABEL])[0], tf.float32))
+        return {VECTOR: tf.stack([raw[LABEL], count], axis=1), LABEL: raw[LABEL]}
+
+    one_by_one = dataclasses.replace(reading, transform=sized, shard=InputShard(0, 2))
+    monkeypatch.setattr("data.input.reader.CHUNK", 1)
+    expected = list(read(one_by_one, how, 5).passes().take(33).as_numpy_iterator())
+    monkeypatch.setattr("data.input.reader.CHUNK", chunk)
+    whole = dataclasses.replace(reading, transform=sized)
+    for epoch, batch in ((0, 0), (0, 4), (1, 10)) if how == "streamed" else ((0, 0),):
+        first = 11 * epoch + batch
+        found = list(read(whole, how, 5).passes(epoch, batch).take(33 - first).as_numpy_iterator())
+        assert [len(labels) for _, labels in found] == (([10] * 10 + [3]) * 3)[first:]
+        for (features, labels), (_, half) in zip(found, expected[first:], strict=True):
+            np.testing.assert_array_equal(labels[::2], half)
+            np.testing.assert_array_equal(features[:, 0], labels)
+    assert {int(one) for features, _ in list(read(whole, how, 5).one_pass()) for one in features[:, 1]} == calls
+
+
+def test_large_pictures_are_transformed_by_the_batch(reading):
+    assert dataclasses.replace(reading, feature=Image(96, 96)).chunk_size == 250
+    assert dataclasses.replace(reading, feature=Image(128, 128)).chunk_size == reading.batch_size
+    assert dataclasses.replace(reading, batch_size=300).chunk_size == 300
+
+
 def test_held_in_memory_chunk_by_chunk(reading, monkeypatch):
     monkeypatch.setattr("data.input.reader.CHUNK", 16)
     assert one_pass(read(reading, "in memory").one_pass())[0] == list(range(EXAMPLES))
