@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data.images import alpha, bmp, exif, framing, gif, jpeg_xl, pixel_limit, stored_png, webp
+from data.images import alpha, bmp, exif, framing, gif, jpeg_xl, pixel_limit, resizing, stored_png, webp
 from data.images.formats import DECODED, FileFormat, ImageFormat, Magic
 from data.spec import MAX_PIXELS, Fit, Image, Orientation, parse_colour
 
@@ -39,6 +39,10 @@ class Decoding(NamedTuple):
     max_pixels: int = MAX_PIXELS
     background: str = ""
     orientation: Orientation = "ignore"
+
+
+Decoder = Callable[[tf.Tensor, tf.Tensor, Decoding], tf.Tensor]
+"""Decodes a file that was checked, by its contents, its header and how."""
 
 
 def how_to_decode(spec: Image) -> Decoding:
@@ -81,7 +85,7 @@ def decode(
         claims too many pixels.
     """
     how = Decoding(channels, at_least, fit, max_pixels, background, orientation)
-    return _decode_upright(how, *_checked(contents, how))
+    return _decode_upright(_decode, how, *_checked(contents, how))
 
 
 def _checked(contents: tf.Tensor, how: Decoding) -> tuple[tf.Tensor, ...]:
@@ -91,29 +95,44 @@ def _checked(contents: tf.Tensor, how: Decoding) -> tuple[tf.Tensor, ...]:
 
 
 def _decode_upright(
-    how: Decoding, contents: tf.Tensor, header: tf.Tensor, orientation: tf.Tensor | None = None
+    decoder: Decoder,
+    how: Decoding,
+    contents: tf.Tensor,
+    header: tf.Tensor,
+    orientation: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Decode a file that was checked, and turn it by an orientation; see `decode`."""
+    """Decode a file that was checked, and turn it by an orientation; see `decode`.
+
+    Args:
+      decoder: `_decode`, or `_decode_common` if the file is known to need one op only.
+      how: how to decode it.
+      contents: string scalar, from `_checked`; the others, too.
+      header: string scalar.
+      orientation: int32 scalar.
+    """
     if orientation is None:
-        return _decode(contents, header, how)
+        return decoder(contents, header, how)
     if how.at_least is not None:
         how = how._replace(at_least=exif.stored_size(*how.at_least, orientation))
-    return exif.turn_upright([_decode(contents, header, how)], [orientation])[0]
+    return exif.turn_upright([decoder(contents, header, how)], [orientation])[0]
 
 
 def _decode(contents: tf.Tensor, header: tf.Tensor, how: Decoding) -> tf.Tensor:
     """Decode a file that `pixel_limit.check_pngs` returned, with its header; see `decode`."""
-
-    def jpeg_or_png() -> tf.Tensor:
-        allowed = pixel_limit.check_jpegs(contents, header, how.max_pixels, how.channels)
-        return (
-            _decode_scaled(allowed, header, how) if how.at_least is not None else decode_checked(allowed, how.channels)
-        )
-
     rare = _rare_decoder(how.channels, how.max_pixels, how.background)
-    image = tf.cond(_is_rare(contents, how.background), lambda: rare(contents), jpeg_or_png)
+    image = tf.cond(
+        _is_rare(contents, how.background),
+        lambda: rare(contents),
+        lambda: _decode_common(contents, header, how),
+    )
     image.set_shape([None, None, how.channels or None])
     return image
+
+
+def _decode_common(contents: tf.Tensor, header: tf.Tensor, how: Decoding) -> tf.Tensor:
+    """Decode a file that is not `_is_rare`; see `_decode`."""
+    allowed = pixel_limit.check_jpegs(contents, header, how.max_pixels, how.channels)
+    return _decode_scaled(allowed, header, how) if how.at_least is not None else decode_checked(allowed, how.channels)
 
 
 def _is_rare(contents: tf.Tensor, background: str) -> tf.Tensor:
@@ -245,20 +264,13 @@ def resize(image: tf.Tensor, spec: Image) -> tf.Tensor:
 
     Before, `spec.fit` crops or pads it.
     """
-    image = framing.fit_image(image, spec)
-    resized = tf.image.resize(image, (spec.height, spec.width), method=spec.resize, antialias=spec.antialias)
-    if resized.dtype != tf.uint8:
-        resized = tf.saturate_cast(tf.round(resized), tf.uint8)
-    return resized
+    framed = framing.fit_image(image, spec)
+    return resizing.resize_to_uint8(framed, (spec.height, spec.width), spec.resize, spec.antialias)
 
 
 def decode_and_resize(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     """Decode one picture (string scalar) and resize it to uint8 [height, width, channels]."""
-    return _decode_and_resize(spec, *_checked(contents, how_to_decode(spec)))
-
-
-def _decode_and_resize(spec: Image, *checked: tf.Tensor) -> tf.Tensor:
-    return _resized([_decode_upright(how_to_decode(spec), *checked)], spec)[0]
+    return _resized([decode(contents, **how_to_decode(spec)._asdict())], spec)[0]
 
 
 def _resized(images: Sequence[tf.Tensor], spec: Image) -> list[tf.Tensor]:
@@ -285,7 +297,7 @@ def decode_batch(contents: tf.Tensor, spec: Image) -> tf.Tensor:
       tf.errors.InvalidArgumentError: If one is not a picture, or claims more than `spec.max_pixels`.
     """
     if spec.shrink_on_load or not stored_png.fits(*spec.shape):
-        return _decode_any(contents, spec)
+        return _any_decoder(spec)(contents)
     return tf.cond(
         stored_png.are_stored(contents, *spec.shape),
         lambda: stored_png.decode(contents, *spec.shape),
@@ -300,30 +312,33 @@ def _any_decoder(spec: Image) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:
-    """Decode a batch of files of any format; see `decode_batch`."""
-    checked = _checked(contents, how_to_decode(spec))
-    if spec.shrink_on_load or spec.height * spec.width > _GROUPED_PIXELS:
-        return _one_by_one(spec, *checked)
-    # Fewer pictures than a group are faster one by one; and several groups of large pictures would not fit in memory.
-    is_large = (pixel_limit.png_pixels(contents) > _SMALL_PIXELS) | (tf.strings.length(contents) > _SMALL_BYTES)
-    return tf.cond(
-        tf.reduce_any(is_large | _is_rare(contents, spec.background)) | (tf.size(contents) < _GROUP),
-        lambda: _one_by_one(spec, *checked),
-        lambda: _grouped(spec, *checked),
-    )
+    """Decode a batch of files of any format; see `decode_batch`.
+
+    Rare formats are looked for once a batch: most batches have none, and a branch for each picture takes time.
+    """
+    is_odd = tf.reduce_any(_is_rare(contents, spec.background))
+    decode_common = functools.partial(_one_by_one, _decode_common)
+    if not spec.shrink_on_load and spec.height * spec.width <= _GROUPED_PIXELS:
+        decode_common = _grouped
+        # Several groups of large pictures would not fit in memory; and fewer than a group are faster one by one.
+        is_large = (pixel_limit.png_pixels(contents) > _SMALL_PIXELS) | (tf.strings.length(contents) > _SMALL_BYTES)
+        is_odd |= tf.reduce_any(is_large) | (tf.size(contents) < _GROUP)
+    return tf.cond(is_odd, lambda: _one_by_one(_decode, contents, spec), lambda: decode_common(contents, spec))
 
 
-def _one_by_one(spec: Image, *checked: tf.Tensor) -> tf.Tensor:
+def _one_by_one(decoder: Decoder, contents: tf.Tensor, spec: Image) -> tf.Tensor:
+    how = how_to_decode(spec)
     return tf.map_fn(
-        lambda one: _decode_and_resize(spec, *one),
-        checked,
+        lambda one: _resized([_decode_upright(decoder, how, *one)], spec)[0],
+        _checked(contents, how),
         fn_output_signature=tf.TensorSpec(spec.shape, tf.uint8),
         parallel_iterations=32,
     )
 
 
-def _grouped(spec: Image, *checked: tf.Tensor) -> tf.Tensor:
+def _grouped(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     """Decode small JPEGs and PNGs, `_GROUP` pictures a step; the last picture is repeated to fill the last group."""
+    checked = _checked(contents, how_to_decode(spec))
     count = tf.size(checked[0])
     rows = tf.minimum(tf.range(-(-count // _GROUP) * _GROUP), count - 1)
     groups = tf.map_fn(

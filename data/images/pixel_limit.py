@@ -80,10 +80,10 @@ def check_jpegs(contents: tf.Tensor, headers: tf.Tensor, limit: int, channels: i
       tf.errors.InvalidArgumentError: If a header is broken, claims more pixels, or is of a CMYK JPEG that should
         become grey: libjpeg cannot convert it.
     """
-    shapes = jpeg_shapes(headers)
-    refusals = [(tf.reduce_max(tf.reduce_prod(shapes[..., :2], axis=-1)) > limit, refusal(limit))]
+    height, width, depth = tf.unstack(jpeg_shapes(headers), axis=-1)
+    refusals = [(height * width > limit, refusal(limit))]
     if channels == 1:
-        refusals.append((tf.reduce_any(shapes[..., 2] == 4), CMYK_TO_GREY))
+        refusals.append((depth == 4, CMYK_TO_GREY))
     return fail_if(contents, *refusals)
 
 
@@ -94,7 +94,7 @@ def limit_pixels(contents: tf.Tensor, pixels: tf.Tensor, limit: int) -> tf.Tenso
     Raises:
       tf.errors.InvalidArgumentError: If they are not; the first line ends with the text of `refusal`.
     """
-    return fail_if(contents, (tf.reduce_max(pixels) > limit, refusal(limit)))
+    return fail_if(contents, (pixels > limit, refusal(limit)))
 
 
 @on_cpu
@@ -103,19 +103,22 @@ def fail_if(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
 
     Args:
       contents: string [] or [N].
-      refusals: pairs of a condition (bool scalar) and the reason, a text for users.
+      refusals: pairs of a condition (bool [...]: one that holds is enough) and the reason, a text for users.
 
     Raises:
       tf.errors.InvalidArgumentError: If a condition holds; the first line ends with its reason, which
         `data.errors.op_message` extracts.
     """
     # No Assert and no check_numerics: if an op has a side effect, TFT reads all data, as for an analyzer. An op without
-    # one is dropped from a graph unless its result is used: here, as the index from which the contents are taken.
+    # one is dropped from a graph unless its result is used: here, for the place or the shape of the contents.
     number = tf.constant("0")
     for holds, words in reversed(refusals):
-        number = tf.where(holds, words, number)
+        number = tf.where(tf.reduce_any(holds) if holds.shape.rank else holds, words, number)
     zero = tf.strings.to_number(number, tf.int32)
-    return tf.ensure_shape(contents[zero:] if contents.shape.rank else contents[tf.newaxis][zero], contents.shape)
+    # An empty range is the shape of a scalar; a reshape does not copy the contents.
+    checked = contents[zero:] if contents.shape.rank else tf.reshape(contents, tf.range(zero))
+    checked.set_shape(contents.shape)
+    return checked
 
 
 def is_refusal(message: str) -> bool:
