@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
 
+from benchmarks.timing import Laps
 from components.review.inputs import ReviewInputs
 from components.review.report_gen import PAGE, make_review
 from components.task.overrides import parse_assignments
@@ -44,16 +44,18 @@ def main(root: str, name: str, settings: Sequence[str]) -> None:
         _artifact(paths, "Trainer/model_run"),
         _artifact(paths, "Evaluator/evaluation"),
         _artifact(paths, "SkewGate/blessing"),
+        is_pushed=record.pushed is not None,
     )
     out.mkdir(exist_ok=True)
-    start = time.perf_counter()
+    laps = Laps()
     review = make_review(inputs)
     review.write(str(out))
-    made = time.perf_counter()
+    laps.lap()
     write_page(record, review, str(out / PAGE))
     record.review = str(out)
     draw_run(record, str(out / PAGE))
-    seconds = {"review": made - start, "page": time.perf_counter() - made}
+    laps.lap()
+    seconds = {name: span.seconds for name, span in zip(("review", "page"), laps.spans, strict=True)}
     if review.problems:
         sys.exit("; ".join(review.problems))
     evaluation = record.evaluation

@@ -430,20 +430,20 @@ class ProofReview:
 
     Attributes:
       routes: The record with the largest difference, of each route that has one.
-      costs: What each client with its own preprocessing would cost; empty if it was not measured.
       clients: For each client that changes an answer one such picture.
       records: All N records that were sent; empty for a gate of an earlier version.
       differences: Of each route by its name, the largest difference of a score in each of the records, N numbers; None
         in place of an infinite one. A route that could not be compared is left out.
       example: A held-out example; None without one.
+      costs: What each client with its own preprocessing would cost; empty if it was not measured.
     """
 
     routes: list[RoutePicture] = field(default_factory=list)
-    costs: list[ClientSkewCost] = field(default_factory=list)
     clients: list[ClientPicture] = field(default_factory=list)
     records: list[ProvedRecord] = field(default_factory=list)
     differences: dict[str, list[float | None]] = field(default_factory=dict)
     example: ServedExample | None = None
+    costs: list[ClientSkewCost] = field(default_factory=list)
 
 
 @dataclass

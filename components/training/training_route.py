@@ -40,7 +40,7 @@ class TrainedAnswers:
 
 
 # AutoGraph has nothing to convert here, but its first look at each function takes half a second in all.
-@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+@tf.autograph.experimental.do_not_convert
 def answer_records(trained: TrainedModel, transform_graph: str, records: Sequence[bytes]) -> TrainedAnswers:
     """Return training's answers to records.
 

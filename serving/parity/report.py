@@ -59,7 +59,7 @@ class SkewReport:
       routes: One comparison for each route and batch size.
       structure: Findings in the served graph, the weights and the labels.
       diagnosis: Cause of the first difference; None if no route differs.
-      client_skew: Cost of each client with its own preprocessing; empty for models on numbers.
+      client_skew: Cost of each client with its own preprocessing, measured after the push; empty for models on numbers.
       is_multi_label: Whether a record may have several labels.
       seconds: Duration of the check; 0 if not measured.
     """
