@@ -51,7 +51,7 @@ def list_bucket(folder: str) -> Iterator[BucketPage] | None:
         return None
     bucket, _, prefix = folder.removeprefix("gs://").strip("/").partition("/")
     try:
-        client = storage.Client()
+        client = storage.Client(project=None)  # listing needs none
     except (GoogleAuthError, OSError):
         return None
     return _all_pages(client, bucket, f"{prefix}/" if prefix else "")
