@@ -4,8 +4,10 @@
 
 DIR contains `fashion-mnist`, `horse-or-human`, `cifar10-jpg` (one folder per class) or `cifar10-jpg.tar`, and
 `keras-weights`. Each task is a separate `skewless run` with an empty root. The gate's share is its seconds divided by
-those of the whole run; imports before the run do not count. horse_or_human trains for 20 of its 100 epochs, which
-makes the share larger.
+those of the whole run; imports before the run do not count. A run below a minute, such as that of digits, has a goal in
+seconds instead: proving takes some seconds however short the training is. The cost of other clients is no part of the
+proof; its table belongs to the review, whose seconds are shown beside. horse_or_human trains for 20 of its 100 epochs,
+which makes the share larger.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import Terminal, Verdict, judge, quiet
+from benchmarks.report import Goal, Terminal, Verdict, judge, quiet
 from data.errors import SkewlessError, UsageError
 from pipeline.cli import report_errors
 from pipeline.report.record import RunRecord, read_record
 from pipeline.report.skew import format_number, format_points, worst_first
 
-GOAL = 0.10
+GOALS: dict[str, Goal] = {"share": ("<=", 0.10), "seconds": ("<=", 5.0)}
+SHORT_RUN = 60  # seconds: below, the goal is in seconds
 MOBILENET = {
     "model.backbone": "MobileNetV2",
     "model.alpha": "0.35",
@@ -93,24 +96,29 @@ def _folder(path: Path, scratch: Path) -> Path:
 
 
 def _report(records: Mapping[str, RunRecord], terminal: Terminal) -> Verdict:
-    shares, rows, changed = {}, [], []
+    """Print the tables and compare the gate's share, or its seconds, with the goal."""
+    ratios, rows, changed = {}, [], []
     for name, record in records.items():
         skew = record.skew
         assert skew is not None, "a run that succeeded has passed the skew gate"
-        seconds = sum(one.seconds for one in record.components if one.name == "SkewGate")
-        shares[name] = seconds / record.seconds
+        seconds, review = (_seconds(record, component) for component in ("SkewGate", "ReportGen"))
+        share = seconds / record.seconds
+        ratios[name] = {"seconds": round(seconds, 2)} if record.seconds < SHORT_RUN else {"share": round(share, 3)}
         largest = max(route.largest for route in skew.routes)
-        cells = (f"{record.seconds:.0f} s", f"{seconds:.1f} s", f"{shares[name]:.1%}")
+        cells = (f"{record.seconds:.0f} s", f"{seconds:.1f} s", f"{share:.1%}", f"{review:.1f} s")
         rows.append((name, *cells, str(skew.records), format_number(largest), format_number(skew.tolerance)))
         for cost in worst_first(skew.client_skew):
             flipped = f"{cost.flipped} of {cost.pictures}"
             points = f"{format_points(cost)} points"
             changed.append((f"{name}: {cost.client}", flipped, points, format_number(cost.largest)))
-    columns = ("task", "run", "gate", "share", "records", "largest difference", "allowed")
-    terminal.table(f"the gate's share of a run (goal: at most {GOAL:.0%})", columns, rows)
+    columns = ("task", "run", "gate", "share", "review", "records", "largest difference", "allowed")
+    terminal.table("the gate's share of a run", columns, rows)
     terminal.table("client skew", ("a client with", "answers changed", "accuracy", "score"), changed)
-    ratios = {name: round(share, 3) for name, share in shares.items()}
-    return judge("gate", ratios, dict.fromkeys(shares, ("<=", GOAL)))
+    return judge("gate", ratios, GOALS)
+
+
+def _seconds(record: RunRecord, component: str) -> float:
+    return sum(one.seconds for one in record.components if one.name == component)
 
 
 if __name__ == "__main__":

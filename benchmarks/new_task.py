@@ -18,7 +18,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any
 import click
 
 from benchmarks.report import Goal, Terminal, Verdict, judge, median, quiet
+from benchmarks.timing import once, time_side
 from components.task.train_config import Train
 from data.errors import SkewlessError, UsageError
 from pipeline.cli import report_errors
@@ -96,18 +96,14 @@ def split_pictures(data: Path, folder: Path, number: int) -> None:
 
 def _write(folder: Path, found: Pretrained) -> float:
     """Write the task's module with `skewless new`, and return the seconds."""
-    start = time.perf_counter()
-    _call(["-m", "pipeline.cli", "new", NAME, "--data", PICTURES, "--weights", found.file], folder)
-    return time.perf_counter() - start
+    return _timed(["-m", "pipeline.cli", "new", NAME, "--data", PICTURES, "--weights", found.file], folder)[0]
 
 
 def _ours(folder: Path, writing: float) -> Outcome:
     """Run the task, whose module took `writing` seconds, and return its accuracy on the test pictures."""
     root = folder / "root"
     settings = ["--set", "evaluate.split=test", "--set", "evaluate.min_accuracy=0"]
-    start = time.perf_counter()
-    _call(["-m", "pipeline.cli", "run", NAME, "--root", str(root), *settings], folder)
-    seconds = writing + time.perf_counter() - start
+    seconds = writing + _timed(["-m", "pipeline.cli", "run", NAME, "--root", str(root), *settings], folder)[0]
     record = read_record(str(root / NAME / "run.json"))
     assert record.evaluation is not None, "a run that succeeded has evaluated"
     later = sum(one.seconds for one in record.components if one.name in AFTER_TRAINING)
@@ -117,10 +113,15 @@ def _ours(folder: Path, writing: float) -> Outcome:
 def _notebook(folder: Path, found: Pretrained, train: Train) -> Outcome:
     """Run the notebook with as many epochs."""
     epochs = [str(train.epochs), str(train.fine_tune.epochs)]
-    start = time.perf_counter()
-    printed = _call(["-m", "benchmarks.notebook", PICTURES, found.file, str(found.alpha), *epochs], folder)
-    seconds = time.perf_counter() - start
+    seconds, printed = _timed(["-m", "benchmarks.notebook", PICTURES, found.file, str(found.alpha), *epochs], folder)
     return Outcome(json.loads(printed.splitlines()[-1])["accuracy"], seconds, seconds)
+
+
+def _timed(arguments: Sequence[str], folder: Path) -> tuple[float, str]:
+    """Run Python in a folder; return the seconds of the process and what it prints."""
+    printed: list[str] = []
+    span = time_side(once(lambda: printed.append(_call(arguments, folder))))
+    return span.seconds, printed[0]
 
 
 def _call(arguments: Sequence[str], folder: Path) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.timing import once, time_side
 from data.sources import ImageTable
 from data.spec import Image
 
@@ -37,9 +37,8 @@ def _peak() -> float:
 
 def _measure(work: Callable[[str], None], folder: str) -> tuple[float, float]:
     """Return seconds and megabytes."""
-    before, start = _peak(), time.perf_counter()
-    work(folder)
-    return time.perf_counter() - start, _peak() - before
+    before = _peak()
+    return time_side(once(lambda: work(folder))).seconds, _peak() - before
 
 
 def _write(folder: Path, form: str, rows: int) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Generator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.timing import Side, Span, cost_ratio, once, rate_ratio, time_side, time_sides
+from benchmarks import timing
+from benchmarks.timing import Laps, Side, Span, cost_ratio, counted, once, rate_ratio, time_side, time_sides
 
 
 class Hours:
@@ -127,3 +131,28 @@ def test_each_round_begins_with_another_side() -> None:
     sides = {name: once(lambda name=name: order.append(name)) for name in "abc"}  # type: ignore[misc]
     time_sides(sides, 3)
     assert "".join(order) == "abcbcacab"
+
+
+def test_a_side_of_another_type_or_size_is_not_timed() -> None:
+    shape = (8, 6, 3)
+    assert list(counted([(np.zeros((5, 8, 6, 3), np.float32), 0)] * 2, shape)) == [5, 5]
+    for batch in (np.zeros((5, 8, 6, 3), np.uint8), np.zeros((5, 6, 8, 3), np.float32)):
+        with pytest.raises(AssertionError, match=r"not float32 \[N"):
+            list(counted([(batch, 0)], shape))
+
+
+def test_laps_follow_each_other() -> None:
+    start = time.perf_counter()
+    laps = Laps()
+    for count in (1, 2, 3):
+        laps.lap(count)
+    assert [one.count for one in laps.spans] == [1, 2, 3]
+    assert 0 < sum(one.seconds for one in laps.spans) <= time.perf_counter() - start
+
+
+def test_no_benchmark_has_a_clock_of_its_own() -> None:
+    """Callers of a server measure the latency of each answer; `benchmarks.scale` compares us only with ourselves."""
+    own = re.compile(r"perf_counter|process_time|time\.time\(|timeit")
+    files = Path(timing.__file__).parent.glob("*.py")
+    found = {file.name for file in files if own.search(file.read_text())}
+    assert found - {"scale.py", "scale_once.py"} == {"timing.py", "serving_load.py"}
