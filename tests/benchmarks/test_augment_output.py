@@ -15,7 +15,7 @@ from tests.preloaded import call_module
 @pytest.mark.slow
 def test_augment_ends_with_its_verdict(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
     folder = picture_folder(tmp_path / "pets", {"cats": 10, "dogs": 10})
-    sizes = ("--rounds", "1", "--size", "20", "--batch-size", "8")
+    sizes = ("--rounds", "1", "--size", "20", "--batch-size", "8", "--window", "0.1")
     done = call_module("benchmarks.augment", "--data", str(folder), *sizes)
     assert done.returncode == 0, done.stderr
     verdict = json.loads(done.stdout.splitlines()[-1])
