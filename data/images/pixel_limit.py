@@ -110,15 +110,13 @@ def fail_if(contents: tf.Tensor, *refusals: tuple[tf.Tensor, str]) -> tf.Tensor:
         `data.errors.op_message` extracts.
     """
     # No Assert and no check_numerics: if an op has a side effect, TFT reads all data, as for an analyzer. An op without
-    # one is dropped from a graph unless its result is used: here, for the place or the shape of the contents.
+    # one is dropped from a graph unless its result is used: here, as the index from which the contents are taken. (As
+    # the shape of the contents it would be dropped, too: TensorFlow removes a reshape to the same shape.)
     number = tf.constant("0")
     for holds, words in reversed(refusals):
-        number = tf.where(tf.reduce_any(holds) if holds.shape.rank else holds, words, number)
+        number = tf.where(holds if holds.shape.rank == 0 else tf.reduce_any(holds), words, number)
     zero = tf.strings.to_number(number, tf.int32)
-    # An empty range is the shape of a scalar; a reshape does not copy the contents.
-    checked = contents[zero:] if contents.shape.rank else tf.reshape(contents, tf.range(zero))
-    checked.set_shape(contents.shape)
-    return checked
+    return tf.ensure_shape(contents[zero:] if contents.shape.rank else contents[tf.newaxis][zero], contents.shape)
 
 
 def is_refusal(message: str) -> bool:

@@ -165,6 +165,15 @@ def test_a_batch_is_its_single_pictures(smooth, encode, in_both):
     np.testing.assert_array_equal(batch[1], np.rint(steps))
 
 
+def test_a_rare_format_among_larger_pictures_changes_no_other_one(smooth, encode):
+    """A batch with a rare format takes another path."""
+    files = [encode(smooth(24 + i, 8 + i, 30 - i), kind) for i, kind in enumerate(("JPEG", "PNG", "GIF", "BMP"))]
+    decode_some = tf.function(lambda some: ops.decode_batch(some, Image(100, 97)), [tf.TensorSpec([None], tf.string)])
+    expected = [np.rint(tf.image.resize(pil(file, "RGB"), (100, 97))) for file in files]
+    for some in (slice(0, 2), slice(2, 4), slice(0, 4), slice(1, 3)):
+        np.testing.assert_array_equal(decode_some(tf.constant(files[some])), np.stack(expected[some]))
+
+
 def test_what_takes_long_to_trace_is_traced_once_for_all_graphs():
     """Training, export and proof each build a graph that decodes; several sizes share the rare formats."""
     for height in (11, 12, 11):
