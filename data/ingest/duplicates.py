@@ -204,15 +204,16 @@ class ContentIndex:
 
     def _redundant_of(self, group: NDArray[np.int64]) -> list[int]:
         labels, splits = self._labels[group], self._places[group, 0]
+        found: list[int] = group.tolist()
         if labels[0] != labels[-1]:
-            return group.tolist()
+            return found
         seen: set[int] = {0} if splits.max() >= _HELD_OUT else set()
-        found = []
-        for index, split in zip(group.tolist(), splits.tolist(), strict=True):
+        repeated = []
+        for index, split in zip(found, splits.tolist(), strict=True):
             if split in seen:
-                found.append(index)
+                repeated.append(index)
             seen.add(split)
-        return found
+        return repeated
 
     def _key(self, index: int) -> list[int]:
         key: list[int] = self._places[index].tolist()
@@ -230,7 +231,8 @@ class ContentIndex:
 def _repeated(keys: Sequence[RecordKeys]) -> NDArray[np.uint64]:
     """Return the digests that occur several times: most occur once, and need no further work."""
     ordered = np.sort(np.concatenate([np.empty(0, np.uint64), *(one.digests for one in keys)]))
-    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    found: NDArray[np.uint64] = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return found
 
 
 def describe_labels(names: Sequence[str]) -> str:

@@ -42,10 +42,11 @@ def merge(
     contents = [ContentIndex(one) for one in keys.values()]
     manifest = merge_reports(reports, join_ranges([one.duplicates() for one in contents]), plan, str(target))
     if remove_duplicates:
-        positions, labels = defaultdict(list), defaultdict(list)
-        for one in (one for found in contents for one in found.redundant()):
-            positions[one.split, one.shard] += one.positions
-            labels[one.split, one.shard] += one.labels
+        positions: dict[tuple[str, int], list[int]] = defaultdict(list)
+        labels: dict[tuple[str, int], list[tuple[str, ...]]] = defaultdict(list)
+        for redundant in (redundant for found in contents for redundant in found.redundant()):
+            positions[redundant.split, redundant.shard] += redundant.positions
+            labels[redundant.split, redundant.shard] += redundant.labels
         files = {(split, report.index): file for report in reports for split, file in report.files.items()}
         manifest.replace_files(
             {
