@@ -1,4 +1,4 @@
-"""Cloud Storage's download of objects, as TensorFlow's own file system asks for them, with a delay for each request.
+"""Cloud Storage's download of objects, as TensorFlow's own file system asks for them.
 
 TensorFlow only speaks to Google's addresses: this is a proxy on this machine with a certificate for them.
 """
@@ -9,7 +9,6 @@ import datetime
 import json
 import ssl
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 HOSTS = ("storage.googleapis.com", "www.googleapis.com")
+PATIENCE = 10.0
 _METADATA = "/storage/v1/b/"
 
 
@@ -27,21 +27,21 @@ class FakeBucket:
     """A bucket whose objects are the files of a folder; to be used in a `with` block.
 
     Attributes:
+      together: downloads are answered once so many ran at the same time, or after `PATIENCE` seconds.
       most: largest number of downloads at the same time.
       environment: variables that lead TensorFlow here.
     """
 
-    def __init__(self, objects: Path, scratch: Path, delay: float) -> None:
+    def __init__(self, objects: Path, scratch: Path) -> None:
         """Write the certificate.
 
         Args:
           objects: the folder.
           scratch: a folder for the certificate.
-          delay: seconds before each answer.
         """
-        self.objects, self.delay = objects, delay
-        self.most = self._now = 0
-        self._lock = threading.Lock()
+        self.objects = objects
+        self.most = self._now = self.together = 0
+        self._changed = threading.Condition()
         _write_certificate(scratch)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(scratch / "certificate.pem", scratch / "key.pem")
@@ -61,12 +61,12 @@ class FakeBucket:
         self._server.server_close()
 
     def download(self, name: str, first: int, last: int) -> bytes:
-        """Return bytes of an object, after the delay."""
-        with self._lock:
+        """Return bytes of an object, once enough downloads ran at the same time."""
+        with self._changed:
             self._now += 1
             self.most = max(self.most, self._now)
-        time.sleep(self.delay)
-        with self._lock:
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.most >= self.together, PATIENCE)
             self._now -= 1
         with open(self.objects / name, "rb") as file:
             file.seek(first)

@@ -20,7 +20,7 @@ COUNTS = (30, 1, 41, 12, 17, 22, 9, 35)
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBucket]:
     (tmp_path / "objects").mkdir()
-    with FakeBucket(tmp_path / "objects", tmp_path, 0.05) as fake:
+    with FakeBucket(tmp_path / "objects", tmp_path) as fake:
         for name, value in fake.environment.items():
             monkeypatch.setenv(name, value)
         yield fake
@@ -30,6 +30,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBuck
 def test_the_order_is_that_of_a_disk_and_files_are_read_side_by_side(
     bucket: FakeBucket, seed: int | None, together: int
 ) -> None:
+    bucket.together = together
     files = write_vector_shards(bucket.objects, COUNTS)
     local = ReadConfig(
         files, sum(COUNTS), Vector(2), Number(), lambda raw: {VECTOR: raw[VECTOR], LABEL: raw[LABEL]}, 10
