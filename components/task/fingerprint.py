@@ -22,6 +22,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from components.task.hash_cache import cached_hash
 from components.task.keras_config import config_text, has_config, parts_inside
 
 FRAMEWORK = ("data", "serving", "components")
@@ -204,12 +205,12 @@ def _is_users(module: str) -> bool:
 @functools.cache
 def framework_hash() -> str:
     """Hash the sources of Skewless that the components call: after an upgrade every component runs again."""
-    files = []
+    files: list[Path] = []
     for package in FRAMEWORK:
         spec = importlib.util.find_spec(package)
         for location in (spec.submodule_search_locations if spec else None) or []:
             files += sorted(Path(location).rglob("*.py"))
-    return _digest(f"{file.name}\n{_dump(ast.parse(file.read_text()))}" for file in files)
+    return cached_hash(files, lambda: _digest(f"{file.name}\n{_dump(ast.parse(file.read_text()))}" for file in files))
 
 
 def package_versions() -> dict[str, str]:

@@ -22,6 +22,7 @@ from pipeline.paths import Paths, absolute_path, check_root, local_folder
 from pipeline.registry import hidden_modules, resolve_task
 from pipeline.report.quiet import logged_to
 from pipeline.runners import beam
+from pipeline.runners.local.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from pipeline.report.record import RunRecord
@@ -117,9 +118,10 @@ def _run(options: RunOptions, out: Terminal) -> RunRecord:
     console = out.console
     print_log(out)
     with console.status("loading TensorFlow and TFX"):
-        from components.task.reference import TaskReference
-        from pipeline.report.summary import print_summary
-        from pipeline.runners.local.run import run_pipeline
+        with quick_imports():
+            from components.task.reference import TaskReference
+            from pipeline.report.summary import print_summary
+            from pipeline.runners.local.run import run_pipeline
 
         reference = TaskReference(path, values)
         paths = Paths(absolute_path(options.root), reference.load().name)

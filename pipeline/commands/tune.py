@@ -13,6 +13,7 @@ from pipeline.commands.run import RunOptions, Terminal, beam_arguments, print_lo
 from pipeline.commands.search import SearchOptions
 from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path
 from pipeline.registry import resolve_task
+from pipeline.runners.local.quick_imports import quick_imports
 
 if TYPE_CHECKING:
     from components.tuning.record import TuningRecord
@@ -32,8 +33,9 @@ def _tune(options: RunOptions, search: SearchOptions, out: Terminal) -> TuningRe
     console = out.console
     print_log(out)
     with console.status("loading TensorFlow and TFX"):
-        from components.task.reference import TaskReference
-        from pipeline.runners.local.tune import run_tuning
+        with quick_imports():
+            from components.task.reference import TaskReference
+            from pipeline.runners.local.tune import run_tuning
 
         reference, plan = TaskReference(path, values), search.plan(values)
         paths = Paths(absolute_path(options.root), reference.load().name)

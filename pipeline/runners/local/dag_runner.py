@@ -13,6 +13,8 @@ from tfx.orchestration.local import local_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import data_types, launcher
 
+from pipeline.runners.local.dofn_specs import specs_once
+
 
 class RunObserver(Protocol):
     """Receives the events of a run."""
@@ -40,7 +42,7 @@ def run_dag(pipeline: Pipeline, observer: RunObserver) -> None:
     Raises:
       Exception: What the first failing component raises; TFX has recorded the component as failed.
     """
-    with _observed(observer), _without_passwords():
+    with _observed(observer), _without_passwords(), specs_once():
         local_dag_runner.LocalDagRunner().run(pipeline)
 
 

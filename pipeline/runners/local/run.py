@@ -9,7 +9,8 @@ import logging
 import os
 import posixpath
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
@@ -28,6 +29,7 @@ from pipeline.report.display import Display
 from pipeline.report.page.render import draw_run
 from pipeline.report.record import RunRecord
 from pipeline.report.run_files import LOCK, PAGE
+from pipeline.report.same_plots import copy_plots, read_before
 from pipeline.runners import beam
 from pipeline.runners.local import dag_runner, storage
 from pipeline.runners.local.data_folder import check_data_folder, resolve_data_folder
@@ -72,7 +74,7 @@ def run_pipeline(
         record = RunRecord(task.name, run_id, folder, dict(reference.settings), log_file, started)
         with _page_in_hint(record), Display(console) as display:
             observer = RecordingObserver(task, paths, store, record, display)
-            with _save_at_end(observer, record, paths.run(run_id)), recorded_outcome(record):
+            with _save_at_end(observer, record, paths), recorded_outcome(record):
                 pipeline = graph.build_pipeline(
                     reference, folder, paths, list(beam_args or beam.DIRECT), metadata=store
                 )
@@ -139,14 +141,15 @@ def recorded_outcome(record: RunRecord) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _save_at_end(observer: RecordingObserver, record: RunRecord, folder: str) -> Iterator[None]:
+def _save_at_end(observer: RecordingObserver, record: RunRecord, paths: Paths) -> Iterator[None]:
     """Measure the block, draw the plots and the page, and save the record, however the block ends."""
+    folder, before = paths.run(record.run_id), read_before(paths.latest)
     clock = time.perf_counter()
     try:
         yield
     finally:
         record.seconds = round(time.perf_counter() - clock, 2)
-        record.plots = _draw_plots(record, folder)
+        record.plots = _draw_plots(record, before, folder)
         record.page = _draw_page(record, folder)
         observer.save()
 
@@ -174,10 +177,10 @@ def _check_training_peers(train: Train) -> None:
         service.check_reachable(train.data_service)
 
 
-def _draw_plots(record: RunRecord, folder: str) -> list[str]:
+def _draw_plots(record: RunRecord, before: Mapping[str, Any], folder: str) -> list[str]:
     """Draw the plots, and return their paths; a plot that fails is logged and does not fail the run."""
     try:
-        return plots.draw_plots(record, folder)
+        return copy_plots(record, before, folder) or plots.draw_plots(record, folder)
     except Exception:
         log.exception("the plots failed")
         return []
