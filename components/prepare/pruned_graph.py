@@ -27,7 +27,7 @@ def load_pruned(transform_output: str) -> Callable[[Tensors], dict[str, tf.Tenso
       The function; None if the graph has tables or variables, or is no function. TFT's layer can run these, too.
     """
     loaded = tf.saved_model.load(posixpath.join(transform_output, tft.TFTransformOutput.TRANSFORM_FN_DIR))
-    function = getattr(loaded, "transform_fn", None)
+    function: Any = getattr(loaded, "transform_fn", None)
     if not isinstance(getattr(function, "graph", None), tf.Graph) or function.captured_inputs:
         return None
     return _PrunedGraph(function)

@@ -89,9 +89,8 @@ class Preprocessing(tf.Module):
           transform_output: Folder of the TransformGraph artifact.
         """
         super().__init__()
-        self._transform = load_pruned(transform_output)
-        if self._transform is None:
-            self._transform = tft.TFTransformOutput(transform_output).transform_features_layer()
+        pruned = load_pruned(transform_output)
+        self._transform = pruned or tft.TFTransformOutput(transform_output).transform_features_layer()
 
     # Without this, AutoGraph converts all of TFT's and Keras' Python on the first call, which takes 4 s and is useless.
     @tf.autograph.experimental.do_not_convert

@@ -42,6 +42,12 @@ def _pixels(raw: Tensors) -> Tensors:
     return {"image": tf.cast(ops.decode_batch(raw["image"], SPEC), tf.float32), "label": length}
 
 
+def _pruned(folder: str) -> Callable[[Tensors], Tensors]:
+    found = load_pruned(folder)
+    assert found is not None
+    return found
+
+
 def _by_tft(folder: str, raw: Tensors) -> Tensors:
     return {name: one.numpy() for name, one in tft.TFTransformOutput(folder).transform_features_layer()(raw).items()}
 
@@ -60,8 +66,7 @@ def raw(smooth: Callable[..., np.ndarray], encode: Callable[..., bytes]) -> Tens
 
 def test_the_graph_that_the_component_writes_is_pruned(digit_named: SimpleNamespace) -> None:
     """If TFT writes another kind of graph, this fails, while training goes on with TFT's layer."""
-    pruned = load_pruned(digit_named.transform)
-    assert pruned is not None
+    pruned = _pruned(digit_named.transform)
     image = tf.TensorSpec([None], tf.string)
     found = tf.function(lambda one: pruned({"image": one})).get_concrete_function(image)
     assert found.structured_outputs.keys() == {"image"}
@@ -70,8 +75,7 @@ def test_the_graph_that_the_component_writes_is_pruned(digit_named: SimpleNamesp
 
 
 def test_it_gives_what_tfts_layer_gives(graph: str, raw: Tensors) -> None:
-    pruned = load_pruned(graph)
-    assert pruned is not None
+    pruned = _pruned(graph)
     for rows in (slice(None), slice(1), slice(0)):
         some = {name: one[rows] for name, one in raw.items()}
         found, expected = pruned(some), _by_tft(graph, some)
@@ -95,18 +99,18 @@ def test_no_float_is_made_and_nothing_of_the_label_without_one(graph: str) -> No
     assert not [one.name for one in nodes if one.op == "Cast"]
     assert not [one.name for one in nodes if one.op in ("Placeholder", "StringLength") and "label" in one.name]
     assert nodes
-    assert load_pruned(graph)({"label": tf.constant(["abc"])}).keys() == {"label"}
+    assert _pruned(graph)({"label": tf.constant(["abc"])}).keys() == {"label"}
 
 
 def test_errors_of_a_picture_are_as_they_are(graph: str) -> None:
-    for function in (load_pruned(graph), tft.TFTransformOutput(graph).transform_features_layer()):
+    for function in (_pruned(graph), tft.TFTransformOutput(graph).transform_features_layer()):
         with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format"):
             function({"image": tf.constant(["no picture"])})
 
 
 def test_a_float_that_is_more_than_the_pixels_stays(tmp_path: Path, raw: Tensors) -> None:
     folder = _graph(tmp_path / "1", lambda inputs: {**_pixels(inputs), "image": _pixels(inputs)["image"] / 255})
-    found = load_pruned(folder)(raw)
+    found = _pruned(folder)(raw)
     assert found["image"].dtype == tf.float32
     np.testing.assert_array_equal(found["image"], _by_tft(folder, raw)["image"])
 
@@ -116,7 +120,7 @@ def test_several_labels_and_numbers(tmp_path: Path) -> None:
     folder = _graph(tmp_path / "1", lambda one: {**one, "label": multi_hot(one["label"], ["c", "b"])}, spec)
     rows = [vector_row([1.5, number], ("b",) * number).example for number in range(3)]
     parsed = tf.io.parse_example(tf.constant(rows), spec)
-    found, expected = load_pruned(folder)(parsed), _by_tft(folder, parsed)
+    found, expected = _pruned(folder)(parsed), _by_tft(folder, parsed)
     assert found["label"].numpy().tolist() == expected["label"].tolist() == [[0, 0], [0, 1], [0, 1]]
     np.testing.assert_array_equal(found["features"], expected["features"])
 
