@@ -27,7 +27,7 @@ from components.release.label_metrics import MEAN_AVERAGE_PRECISION, LabelMetric
 from components.release.limits import Limit, limits_of, sliced_features
 from components.release.one_vs_rest import OneVsRest
 from components.release.predictions import EXTRACTORS, Kept, keeping_predictions
-from components.release.sample import Sample
+from components.release.sample import EvaluationSample
 from components.task.keras_text import snake_case
 from components.task.limits import check_labels
 from components.task.task import Task
@@ -253,11 +253,11 @@ def _kept(execution: Execution) -> Kept:
     return Kept(names, in_order("thresholds"), in_order("baseline_thresholds"), slices)
 
 
-def _sample(execution: Execution) -> Sample:
+def _sample(execution: Execution) -> EvaluationSample:
     """Return the sample of the held-out examples on which the model is evaluated."""
     manifest = Manifest.load(execution.input(standard_component_specs.EXAMPLES_KEY).uri)
     splits = json_utils.loads(execution.properties[standard_component_specs.EXAMPLE_SPLITS_KEY])
-    return Sample.of(sum(map(manifest.examples, splits)))
+    return EvaluationSample.of(sum(map(manifest.examples, splits)))
 
 
 def _config(execution: Execution) -> tfma.EvalConfig:

@@ -32,7 +32,7 @@ from components.release.predictions import (
     current_target,
     slice_key,
 )
-from components.release.sample import Sample
+from components.release.sample import EvaluationSample
 from data.spec import LABEL, VECTOR
 from serving import signatures
 
@@ -64,7 +64,7 @@ def _created(folder: str) -> str:
 class _Sampled(beam.PTransform):
     """Leaves out the examples that are not in the sample, before the model answers them."""
 
-    def __init__(self, sample: Sample) -> None:
+    def __init__(self, sample: EvaluationSample) -> None:
         super().__init__()
         self._sample = sample
 
@@ -72,7 +72,7 @@ class _Sampled(beam.PTransform):
         return extracts | "Filter" >> beam.FlatMap(_in_sample, self._sample)
 
 
-def _in_sample(extracts: dict[str, Any], sample: Sample) -> Iterator[dict[str, Any]]:
+def _in_sample(extracts: dict[str, Any], sample: EvaluationSample) -> Iterator[dict[str, Any]]:
     batch = extracts[tfma.ARROW_RECORD_BATCH_KEY]
     records = batch.column(batch.schema.get_field_index(ARROW_INPUT_COLUMN)).flatten()
     places = [place for place, record in enumerate(records) if record.as_buffer() in sample]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.release.sample import Sample
+from components.release.sample import EvaluationSample
 from data.names import from_bytes
 from data.spec import LABEL, VECTOR
 
@@ -89,14 +89,14 @@ class Target:
 
     folder: str
     kept: Kept
-    sample: Sample
+    sample: EvaluationSample
 
 
 _TARGET: contextvars.ContextVar[Target] = contextvars.ContextVar("target")
 
 
 @contextlib.contextmanager
-def keeping_predictions(evaluation: str, kept: Kept, sample: Sample) -> Iterator[None]:
+def keeping_predictions(evaluation: str, kept: Kept, sample: EvaluationSample) -> Iterator[None]:
     """Let the extractor write to an evaluation, in this context: TFX calls it without a place to write to.
 
     Args:

@@ -16,7 +16,7 @@ _HASHES = 1 << 32
 
 
 @dataclass(frozen=True)
-class Sample:
+class EvaluationSample:
     """A share of the held-out examples, the same ones in each evaluation: the hash of a record decides.
 
     Attributes:
@@ -28,7 +28,7 @@ class Sample:
     share: float = 1.0
 
     @classmethod
-    def of(cls, held_out: int) -> Sample:
+    def of(cls, held_out: int) -> EvaluationSample:
         """Choose the share of a number of examples, so that about `MOST` of them are evaluated, or all if fewer."""
         return cls(held_out, min(1.0, MOST / max(1, held_out)))
 

@@ -12,7 +12,7 @@ import pytest
 from components.release import sample
 from components.release.measures import ACCURACY
 from components.release.predictions import read_predictions
-from components.release.sample import Sample
+from components.release.sample import EvaluationSample
 from components.task.task import Task
 from data.sources import Csv
 from data.spec import Classes, Vector
@@ -47,12 +47,16 @@ def test_the_metrics_are_those_of_the_sample(tmp_path: Path, monkeypatch: pytest
 
 
 def test_of_few_examples_all_are_evaluated() -> None:
-    assert Sample.of(0).is_whole and Sample.of(sample.MOST).is_whole and b"any" in Sample.of(sample.MOST)
-    assert Sample.of(4 * sample.MOST).share == 0.25
+    assert (
+        EvaluationSample.of(0).is_whole
+        and EvaluationSample.of(sample.MOST).is_whole
+        and b"any" in EvaluationSample.of(sample.MOST)
+    )
+    assert EvaluationSample.of(4 * sample.MOST).share == 0.25
 
 
 def test_the_share_is_kept() -> None:
     records = [np.random.default_rng(number).bytes(40) for number in range(20_000)]
     for share in (0.5, 0.1, 0.01):
-        count = sum(record in Sample(0, share) for record in records)
+        count = sum(record in EvaluationSample(0, share) for record in records)
         assert abs(count - share * len(records)) < 5 * (share * len(records)) ** 0.5
