@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from serving.server.rpc_error import Fault, from_tensorflow, invalid_argument
+from serving.server.saved_model.rewriting import rewrite_once
 from serving.server.saved_model.tensors import Array
 
 SERVE = ("serve",)
@@ -44,7 +45,7 @@ class SavedModelBundle:
         """
         _check_meta_graph(folder, tags)
         self._graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        self._session = tf.compat.v1.Session(graph=self._graph, config=rewrite_once(config))
         try:
             with self._graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, list(tags), folder)
