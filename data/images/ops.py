@@ -317,7 +317,7 @@ def _decode_any(contents: tf.Tensor, spec: Image) -> tf.Tensor:
     Rare formats are looked for once a batch: most batches have none, and a branch for each picture takes time.
     """
     is_odd = tf.reduce_any(_is_rare(contents, spec.background))
-    decode_common = functools.partial(_one_by_one, _decode_common)
+    decode_common: Callable[[tf.Tensor, Image], tf.Tensor] = functools.partial(_one_by_one, _decode_common)
     if not spec.shrink_on_load and spec.height * spec.width <= _GROUPED_PIXELS:
         decode_common = _grouped
         # Several groups of large pictures would not fit in memory; and fewer than a group are faster one by one.

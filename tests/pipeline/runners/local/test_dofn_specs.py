@@ -19,7 +19,7 @@ STATE = beam.DoFn.StateParam(SEEN)
 class Count(beam.DoFn):
     """Numbers the elements of a key."""
 
-    def process(self, element, seen=STATE):  # type: ignore[no-untyped-def]
+    def process(self, element, seen=STATE):
         seen.add(1)
         yield element[0], seen.read()
 
@@ -30,7 +30,7 @@ class NoHash(beam.DoFn):
 
     by: int = 1
 
-    def process(self, element):  # type: ignore[no-untyped-def]
+    def process(self, element):
         yield element + self.by
 
 
@@ -46,7 +46,12 @@ def test_beam_has_the_function() -> None:
 
 def test_each_object_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stock, asked = userstate.get_dofn_specs, []
-    monkeypatch.setattr(userstate, "get_dofn_specs", lambda dofn: asked.append(dofn) or stock(dofn))
+
+    def look(dofn: beam.DoFn) -> object:
+        asked.append(dofn)
+        return stock(dofn)
+
+    monkeypatch.setattr(userstate, "get_dofn_specs", look)
     with dofn_specs.specs_once():
         first, second, none = Count(), Count(), NoHash()
         for dofn in (first, second, first, none, none):
