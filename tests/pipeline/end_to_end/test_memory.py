@@ -17,7 +17,7 @@ ROWS = 6000  # of 3 KB: 18 MB, and 180 MB at 10x, against some 700 MB of TensorF
 INGEST = """
 import resource, sys
 import apache_beam as beam
-from components.prepare import example_gen
+from components.prepare.merge_shards import MergeShards
 from data.ingest.plan_files import make_shards
 from data.ingest.shards import Ingest
 from data.sources import Arrays
@@ -33,8 +33,8 @@ SOURCE, FEATURE = Arrays(eval=()), Image(32, 32, 3)
 plan = SOURCE.plan(sys.argv[1], FEATURE)
 with beam.Pipeline(argv=list(DIRECT)) as pipeline:
     shards = make_shards(plan, 0, sys.argv[2] + "/plan")
-    reports = pipeline | beam.Create(shards) | beam.ParDo(Write()) | beam.combiners.ToList()
-    reports | beam.ParDo(example_gen._Merge(sys.argv[2], plan, False))
+    reports = pipeline | beam.Create(shards) | beam.ParDo(Write())
+    reports | MergeShards(plan, sys.argv[2], len(shards), remove_duplicates=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
