@@ -75,7 +75,11 @@ class _LazyFinder:
 
 
 class _LazyLoader:
-    """Gives a module a `__getattr__` that executes its code."""
+    """Gives a module a `__getattr__` that executes its code.
+
+    Not `importlib.util.LazyLoader`: it also loads a module that is only asked for its file, as `inspect` and pytest ask
+    all modules, and one of which another module is imported.
+    """
 
     def __init__(self, loader: SourceFileLoader) -> None:
         self._loader = loader
