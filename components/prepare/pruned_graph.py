@@ -5,6 +5,7 @@ The ops are those of the TransformGraph on disk. Only the end differs, and no va
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +19,8 @@ Tensors = Mapping[str, tf.Tensor]
 def load_pruned(transform_output: str) -> Callable[[Tensors], dict[str, tf.Tensor]] | None:
     """Return the TransformGraph as a function that returns uint8 where TFT's outputs are float32 made of uint8.
 
-    The function returns each output for which it gets the inputs.
+    The function returns each output for which it gets the inputs. A second call in the same process returns the same
+    one, as long as the file is the same: loading takes a second, and the gate of a local run needs it, too.
 
     Args:
       transform_output: Folder of the TransformGraph artifact.
@@ -26,7 +28,15 @@ def load_pruned(transform_output: str) -> Callable[[Tensors], dict[str, tf.Tenso
     Returns:
       The function; None if the graph has tables or variables, or is no function. TFT's layer can run these, too.
     """
-    loaded = tf.saved_model.load(posixpath.join(transform_output, tft.TFTransformOutput.TRANSFORM_FN_DIR))
+    folder = posixpath.join(transform_output, tft.TFTransformOutput.TRANSFORM_FN_DIR)
+    found = tf.io.gfile.stat(posixpath.join(folder, tf.saved_model.SAVED_MODEL_FILENAME_PB))
+    return _load(folder, found.length, found.mtime_nsec)
+
+
+@functools.lru_cache(maxsize=1)
+def _load(folder: str, length: int, modified: int) -> Callable[[Tensors], dict[str, tf.Tensor]] | None:
+    """Load a TransformGraph whose file has a length in bytes and a time of its last change."""
+    loaded = tf.saved_model.load(folder)
     function: Any = getattr(loaded, "transform_fn", None)
     if not isinstance(getattr(function, "graph", None), tf.Graph) or function.captured_inputs:
         return None

@@ -115,6 +115,7 @@ def _sizes(name: str, channels: int, max_pixels: int, background: str) -> Sizes:
             parallel_iterations=32,
         ),
         input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,  # nothing to convert, and looking takes half a second
     )
     return decode_sizes
 

@@ -185,6 +185,7 @@ class _CachedBatches:
             self._features = tf.Variable(tf.zeros((config.examples, *config.feature.shape), feature), trainable=False)
             self._labels = tf.Variable(tf.zeros((config.examples, *config.label_shape), label), trainable=False)
 
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def fill(self) -> None:
         """Read all records into the cache, unless it is filled already."""
         if self._filled:
