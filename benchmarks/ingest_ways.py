@@ -17,8 +17,7 @@ from tfx.types import standard_artifacts
 
 from benchmarks import stock_examples
 from benchmarks.pictures import FEATURE, Pictures, copy_idx_files, idx_arrays, idx_pairs
-from benchmarks.report import run_alternately
-from benchmarks.timing import Span, once, time_side
+from benchmarks.timing import Span, once, run_alternately, time_side
 from components.prepare.example_gen import ExampleGen
 from components.task.reference import TaskReference
 from data.ingest.manifest import Manifest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import operator
 import os
@@ -137,24 +136,6 @@ def ours_to_peers(
 ) -> dict[str, float]:
     """Return `ours/PEER` for each other side, rounded."""
     return {f"ours/{name}": round(measure(spans["ours"], timed), 3) for name, timed in spans.items() if name != "ours"}
-
-
-def run_alternately(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Run every implementation once per round.
-
-    Each round begins with another one, so that a slow phase of the machine slows all of them.
-
-    Returns:
-      The results of each implementation, by round.
-    """
-    names = list(ways)
-    results: dict[str, list[T]] = {name: [] for name in names}
-    for number in range(rounds):
-        first = number % len(names)
-        for name in [*names[first:], *names[:first]]:
-            gc.collect()
-            results[name].append(ways[name]())
-    return results
 
 
 def median(values: Sequence[float]) -> float:

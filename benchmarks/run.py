@@ -24,9 +24,9 @@ from typing import Any
 
 import click
 
-from benchmarks.report import Goal, Terminal, Verdict, judge, median, quiet, run_alternately
+from benchmarks.report import Goal, Terminal, Verdict, judge, median, quiet
 from benchmarks.run_commands import time_commands
-from benchmarks.timing import Span, cost_ratio, once, rate_ratio, time_side
+from benchmarks.timing import Span, cost_ratio, once, rate_ratio, run_alternately, time_side
 from data.errors import SkewlessError
 from pipeline.cli import report_errors
 from pipeline.paths import Paths

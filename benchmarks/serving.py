@@ -28,8 +28,8 @@ from pathlib import Path
 
 import click
 
-from benchmarks.report import Goal, Terminal, Verdict, judge, median, ours_to_peers, quiet, run_alternately
-from benchmarks.timing import Span, time_sides
+from benchmarks.report import Goal, Terminal, Verdict, judge, median, ours_to_peers, quiet
+from benchmarks.timing import Span, run_alternately, time_sides
 from data.errors import SkewlessError
 from pipeline.cli import report_errors
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from benchmarks.report import Goal, Terminal, judge, median, quiet, run_alternately
-from benchmarks.timing import Span, cost_ratio, rate_ratio
+from benchmarks.report import Goal, Terminal, judge, median, quiet
+from benchmarks.timing import Span, cost_ratio, rate_ratio, run_alternately
 from data.errors import DataError
 from pipeline.cli import report_errors
 

@@ -9,10 +9,12 @@ import statistics
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import psutil
 
+T = TypeVar("T")
 Clock = Callable[[], float]
 Side = Callable[[], Generator[int, None, None]]
 """Begins one side's work anew. Each step yields how many pictures (or runs, or answers) came out of it."""
@@ -43,6 +45,24 @@ class Span:
         return self.processor / self.count
 
 
+def run_alternately(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Run every implementation once per round.
+
+    Each round begins with another one, so that a slow phase of the machine slows all of them.
+
+    Returns:
+      The results of each implementation, by round.
+    """
+    names = list(ways)
+    results: dict[str, list[T]] = {name: [] for name in names}
+    for number in range(rounds):
+        first = number % len(names)
+        for name in [*names[first:], *names[:first]]:
+            gc.collect()  # what the side before has left must not run on
+            results[name].append(ways[name]())
+    return results
+
+
 def time_sides(
     sides: Mapping[str, Side],
     rounds: int,
@@ -51,9 +71,7 @@ def time_sides(
     window: float | None = None,
     clock: Clock = time.perf_counter,
 ) -> dict[str, list[Span]]:
-    """Time every side once in each round.
-
-    Each round begins with another side, so that a slow phase of the machine slows all of them.
+    """Time every side once in each round, in the order of `run_alternately`.
 
     Args:
       sides: Sides by name.
@@ -65,18 +83,15 @@ def time_sides(
     Returns:
       The spans of each side, by round.
     """
-    names = list(sides)
-    spans: dict[str, list[Span]] = {name: [] for name in names}
+
+    def timed(side: Side) -> Span:
+        return time_side(side, warm_up, window, clock)
+
     gc.freeze()  # what lives already need not be looked through each time
     try:
-        for number in range(rounds):
-            first = number % len(names)
-            for name in [*names[first:], *names[:first]]:
-                gc.collect()  # what the side before has left must not run on
-                spans[name].append(time_side(sides[name], warm_up, window, clock))
+        return run_alternately({name: partial(timed, side) for name, side in sides.items()}, rounds)
     finally:
         gc.unfreeze()
-    return spans
 
 
 def time_side(side: Side, warm_up: float = 0.0, window: float | None = None, clock: Clock = time.perf_counter) -> Span:
