@@ -6,7 +6,7 @@ DIR contains `fashion-mnist`, `horse-or-human`, `cifar10-jpg` (one folder per cl
 `keras-weights`. Each task is a separate `skewless run` with an empty root. The gate's share is its seconds divided by
 those of the whole run; imports before the run do not count. A run below a minute, such as that of digits, has a goal in
 seconds instead: proving takes some seconds however short the training is. The cost of other clients is no part of the
-proof; its table belongs to the review, whose seconds are shown beside. horse_or_human trains for 20 of its 100 epochs,
+proof; the review has its table; a column shows the review's seconds. horse_or_human trains for 20 of its 100 epochs,
 which makes the share larger.
 """
 

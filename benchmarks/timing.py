@@ -25,7 +25,7 @@ class Span:
     """What came out of a side in its span.
 
     Attributes:
-      count: Pictures, or whatever the side counts.
+      count: Number of pictures, runs or answers.
       seconds: Of wall-clock time.
       processor: CPU seconds of this process and its child processes.
     """
