@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 # The client does not need TensorFlow, so the base installation is empty and each use is an extra. `requirements.lock`
-# pins the extras pipeline and dev.
+# pins the extras pipeline, dev and docs.
 CLIENT = ["grpcio>=1.60", "protobuf>=3.20.3", "pillow>=10", "urllib3>=1.26"]
 # Two families of packages; the version of Python decides. 3.10 has the older one, for C libraries older than 2.39.
 NEW, OLD = "; python_version >= '3.11'", "; python_version < '3.11'"
@@ -70,8 +70,19 @@ DEV = [
     f"grpcio-tools==1.80.0{NEW}",  # the newest for protobuf 6
     f"grpcio-tools==1.48.2{OLD}",
     "python-rapidjson>=1.20",
+    "ipykernel>=6",  # the notebooks of examples/
+    "jupytext>=1.16",
+    "nbclient>=0.10",
     "setuptools<80",
     "wheel",
+]
+# The site, `make docs`. The limits keep its look and its checks until somebody looks at a newer one.
+DOCS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.7,<10",
+    "mkdocstrings[python]>=1,<2",
+    "mkdocs-click>=0.9,<1",
+    "pymdown-extensions<11",
 ]
 
 TOPS = ("skewless", "data", "serving", "components", "pipeline")
@@ -97,5 +108,6 @@ setup(
         "vertex": VERTEX,
         "gpu": GPU,
         "dev": DEV,
+        "docs": DOCS,
     },
 )
