@@ -28,7 +28,7 @@ endif
 
 lock: $(VENV)/installed  ## resolve setup.py's extras again
 	$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 --override overrides.txt \
-	  --extra pipeline --extra dev --custom-compile-command 'make lock' --output-file requirements.lock setup.py
+	  --extra pipeline --extra dev --extra docs --custom-compile-command 'make lock' --output-file requirements.lock setup.py
 
 protos: $(VENV)/installed  ## compile serving/protocol/*.proto again
 	$(VENV)/bin/python scripts/compile_protos.py
