@@ -96,7 +96,7 @@ def compile_task(options: CompileOptions) -> None:
         for parameter, about in sorted(job["pipelineSpec"]["root"]["inputDefinitions"]["parameters"].items()):
             console.print(f"parameter   {parameter} = {about.get('defaultValue', '(required at submission)')}")
         if any((uri or "").startswith("s3://") for uri in (options.pipeline_root, options.data, options.baseline)):
-            console.print("note        TensorFlow alone cannot read s3://: see docs/deploy.md on buckets")
+            console.print("note        TensorFlow alone cannot read s3://: see docs/how-to/beam.md on buckets")
 
 
 def write_compiled(job: dict[str, Any], file: str, target: str) -> None:

@@ -256,11 +256,11 @@ def test_compose_serves_the_same_image_on_this_machine_alone() -> None:
 def test_the_upload_to_vertex_ai(
     serve_rest: Callable[..., Any], pictures_model: tuple[Path, keras.Model], picture_files: tuple[Any, list[bytes]]
 ) -> None:
-    """docs/deploy.md: every argument exists in the SDK, and a server started with them answers on the routes."""
+    """docs/how-to/serve.md: every argument exists in the SDK, and a server started with them answers on the routes."""
     from google.cloud.aiplatform import Model
 
-    text = (DEPLOY.parents[1] / "docs" / "deploy.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    text = (DEPLOY.parents[1] / "docs" / "how-to" / "serve.md").read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "aiplatform" in block)
     calls = {
         node.func.attr: {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
         for node in ast.walk(ast.parse(code))
