@@ -1,5 +1,5 @@
 # Each target installs what it needs; a second call installs nothing.
-.PHONY: demo test install lint lock protos clean
+.PHONY: demo test install lint docs lock protos clean
 .DEFAULT_GOAL := demo
 export VENV ?= .venv
 
@@ -13,6 +13,9 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(VENV)/installed  ## the site, into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 install: $(VENV)/installed
 
@@ -34,4 +37,4 @@ protos: $(VENV)/installed  ## compile serving/protocol/*.proto again
 	$(VENV)/bin/python scripts/compile_protos.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,6 @@
-"""Write docs/run.schema.json, and the tables of docs/run-record.md, from the types of a run's record.
+"""Write run.schema.json in docs/reference/, and the tables of run-record.md there, from the types of a run's record.
 
-    .venv/bin/python scripts/run_schema.py
+    .venv/bin/python -m scripts.run_schema
 
 A new field needs a description in the docstring of its class, under `Attributes:`, and an entry in `SINCE`.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import textwrap
 import types
 import typing
 from pathlib import Path
@@ -28,12 +27,13 @@ from pipeline.report.record import (
     TrainingSummary,
 )
 from pipeline.report.run_files import SCHEMA
+from scripts.docstrings import describe_attributes
 from serving.graph.checks import Finding
 from serving.parity.client_skew import ClientSkewCost
 from serving.parity.compare import Comparison
 from serving.parity.report import JSON_KEYS, Diagnosis, SkewReport
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "reference"
 SCHEMA_FILE, PAGE = DOCS / "run.schema.json", DOCS / "run-record.md"
 BEGIN, END = "<!-- tables: scripts/run_schema.py writes them -->", "<!-- end of the tables -->"
 
@@ -126,14 +126,14 @@ def tables() -> str:
 
 
 def page_with_tables(page: str) -> str:
-    """Return the text of docs/run-record.md with its tables as they are now."""
+    """Return the text of docs/reference/run-record.md with its tables as they are now."""
     head, _, rest = page.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}\n\n{tables()}\n\n{END}{tail}"
 
 
 def schema_text() -> str:
-    """Return the text of docs/run.schema.json."""
+    """Return the text of docs/reference/run.schema.json."""
     return json.dumps(run_schema(), indent=1) + "\n"
 
 
@@ -201,19 +201,10 @@ def _summary(kind: type) -> str:
 
 
 def _descriptions(kind: type) -> dict[str, str]:
-    """Return the description of each attribute in a docstring; those of `Manifest` are `DataSummary`'s, too."""
-    found = dict(_descriptions(Manifest)) if kind is DataSummary else {}
-    text = textwrap.dedent(f"    {kind.__doc__}").partition("Attributes:\n")[2]
-    for entry in re.split(r"\n(?=  \S)", text):
-        names, _, about = entry.partition(":")
-        for name in names.split(","):
-            found[name.strip()] = _sentence(about)
-    return found
-
-
-def _sentence(text: str) -> str:
-    found = re.sub(r"\bNone\b", "null", " ".join(text.split())).replace(". null", ". Null")
-    return found[:1].upper() + found[1:]
+    """Return the description of each attribute, with JSON's null; those of `Manifest` are `DataSummary`'s, too."""
+    found = describe_attributes(Manifest) if kind is DataSummary else {}
+    found |= describe_attributes(kind)
+    return {name: re.sub(r"\bNone\b", "null", text).replace(". null", ". Null") for name, text in found.items()}
 
 
 def _type_text(entry: dict[str, Any]) -> str:

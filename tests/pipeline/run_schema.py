@@ -1,4 +1,4 @@
-"""docs/run.schema.json, against which the tests check every record that a run wrote."""
+"""docs/reference/run.schema.json, against which the tests check every record that a run wrote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests import PROJECT
 @functools.cache
 def validator() -> Draft202012Validator:
     """Return the validator; the schema itself is checked, too."""
-    schema = json.loads((PROJECT / "docs" / "run.schema.json").read_text())
+    schema = json.loads((PROJECT / "docs" / "reference" / "run.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 

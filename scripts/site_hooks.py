@@ -1,0 +1,63 @@
+"""Hooks of the site: pages that include a file of the project, and links to files outside of docs/.
+
+`<!-- include: ../CONTRIBUTING.md -->` stands for the text of that file; with `until: ## A heading` for its beginning.
+The project's readers follow links to sources; on the site, such a link becomes the path of the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+LOG = logging.getLogger("mkdocs.hooks.site")  # --strict counts its warnings
+_INCLUDE = re.compile(r"^<!-- include: (?P<file>\S+)(?: until: (?P<end>.+?))? -->$", re.MULTILINE)
+_CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\n]+)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
+    """Return a page's Markdown with what it includes, and with links that the site has."""
+    docs = Path(config.docs_dir)
+    file = docs / page.file.src_uri
+    return _adapt_links(_include(markdown, file, docs), file.parent, file.parent, docs)
+
+
+def _include(markdown: str, file: Path, docs: Path) -> str:
+    def text(match: re.Match[str]) -> str:
+        included = (file.parent / match["file"]).resolve()
+        if not included.is_file():
+            LOG.warning("%s includes %s, which does not exist", file, match["file"])
+            return ""
+        found, end, _ = included.read_text().partition(f"\n{match['end']}\n" if match["end"] else "\0")
+        if match["end"] and not end:
+            LOG.warning("%s: %s has no line '%s'", file, match["file"], match["end"])
+        return _adapt_links(found, included.parent, file.parent, docs)
+
+    return _INCLUDE.sub(text, markdown)
+
+
+def _adapt_links(markdown: str, origin: Path, folder: Path, docs: Path) -> str:
+    """Return the Markdown with its relative links, outside of code, as they are for a page of the site.
+
+    Args:
+      markdown: The text.
+      origin: Folder that its links are relative to.
+      folder: Folder of the page.
+      docs: Folder of all pages.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        target = Path(os.path.normpath(origin / match["target"]))
+        if target.is_relative_to(docs):
+            return f"[{match['text']}]({os.path.relpath(target, folder)}{match['anchor'] or ''})"
+        if not target.exists():
+            LOG.warning("%s has a link to %s, which does not exist", folder, match["target"])
+        path = f"`{target.relative_to(docs.parent)}`" if target.is_relative_to(docs.parent) else ""
+        return match["text"] if path.strip("`") in match["text"].strip("`") + "/" else f"{match['text']} ({path})"
+
+    codes = _CODE.findall(markdown)
+    parts = [_LINK.sub(link, part) for part in _CODE.split(markdown)]
+    return "".join(part + code for part, code in zip(parts, [*codes, ""], strict=True))
