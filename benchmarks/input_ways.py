@@ -118,6 +118,11 @@ def _prepared(jpegs: Jpegs, scratch: Path, fields: frozenset[tuple[str, bool]]) 
     return prepare(TaskReference("benchmarks.tasks:FOLDER", settings), jpegs.folder, root)
 
 
+def training_shards(jpegs: Jpegs, scratch: Path, **fields: bool) -> reader.ReadConfig:
+    """Return how the Trainer reads the pictures of the training split; `fields` are those of `Image`."""
+    return _prepared(jpegs, scratch, frozenset(fields.items())).reading("train", BATCH)
+
+
 def reader_side(jpegs: Jpegs, scratch: Path, **fields: bool) -> Side:
     """Read the training split with our reader, without a cache.
 
@@ -126,7 +131,7 @@ def reader_side(jpegs: Jpegs, scratch: Path, **fields: bool) -> Side:
       scratch: Folder for the shards.
       fields: Of `Image`, such as `antialias`.
     """
-    reading = _prepared(jpegs, scratch, frozenset(fields.items())).reading("train", BATCH)
+    reading = training_shards(jpegs, scratch, **fields)
     dataset = reader.read_batches(reading, cache_bytes=0, seed=0).passes()
     floats = dataset.map(lambda images, label: (tf.cast(images, tf.float32), label), tf.data.AUTOTUNE)
     return lambda: counted(floats.prefetch(tf.data.AUTOTUNE), jpegs.feature.shape)
@@ -239,7 +244,7 @@ def image_options(jpegs: Jpegs) -> dict[str, Side]:
 
 def reader_stages(jpegs: Jpegs, scratch: Path) -> dict[str, Side]:
     """Return the reader's stages; each includes all stages before it."""
-    reading = _prepared(jpegs, scratch, frozenset({("antialias", False)})).reading("train", BATCH)
+    reading = training_shards(jpegs, scratch, antialias=False)
     spec = parse_spec(reading.feature, reading.label)
     feature = jpegs.feature
 

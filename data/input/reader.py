@@ -18,6 +18,7 @@ from data.spec import LABEL, Classes, Feature, Image, Label
 
 CHUNK = 256  # records parsed and transformed in one call: of small examples, and while a cache is filled beforehand
 _SMALL_BYTES = 2**15  # of a transformed example
+_AHEAD = 16  # calls whose records, still encoded, are read ahead from a bucket
 
 Tensors = Mapping[str, tf.Tensor]
 Transform = Callable[[Tensors], Tensors]
@@ -279,6 +280,9 @@ def _stream_batches(config: ReadConfig, seed: int | None, buffer: int, epoch: in
     serialized = _repeat_passes(one_pass, epoch, batch)
     if config.shard.count > 1:
         serialized = serialized.map(config.shard.rows)
+    if is_remote(config.files[0]):
+        # Opening files in a bucket takes a while: those of the next epoch are opened while this one still has records.
+        serialized = serialized.prefetch(_AHEAD)
     transformed = serialized.map(config.parse_and_transform, num_parallel_calls=tf.data.AUTOTUNE)
     return _split_chunks(transformed, size, config.batch_size).prefetch(tf.data.AUTOTUNE)
 

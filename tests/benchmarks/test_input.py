@@ -65,6 +65,15 @@ def test_input(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
 
 
 @pytest.mark.slow
+def test_bucket(tmp_path: Path, picture_folder: Callable[..., Path]) -> None:
+    """An epoch of one step waits for two answers of the bucket, 2 s each."""
+    folder = picture_folder(tmp_path / "pets", {"cats": 20, "dogs": 20})
+    found = verdict("bucket", "--data", str(folder), "--rounds", "1", "--window", "1", "--latency", "2")
+    measured = found["ratios"]["pets"]
+    assert measured["waiting"] > 0.8 and measured["waiting"] > measured["waiting_disk"]
+
+
+@pytest.mark.slow
 def test_streaming(tmp_path: Path) -> None:
     for prefix, count in (("train", 300), ("t10k", 60)):
         pixels = np.random.default_rng(count).integers(0, 256, (count, 28, 28)).astype(np.uint8)

@@ -9,6 +9,7 @@ import datetime
 import json
 import ssl
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -32,14 +33,16 @@ class FakeBucket:
       environment: variables that lead TensorFlow here.
     """
 
-    def __init__(self, objects: Path, scratch: Path) -> None:
+    def __init__(self, objects: Path, scratch: Path, latency: float = 0.0) -> None:
         """Write the certificate.
 
         Args:
           objects: the folder.
           scratch: a folder for the certificate.
+          latency: seconds before each answer.
         """
         self.objects = objects
+        self.latency = latency
         self.most = self._now = self.together = 0
         self._changed = threading.Condition()
         _write_certificate(scratch)
@@ -83,6 +86,7 @@ class _Objects(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:  # noqa: N802
+        time.sleep(self.bucket.latency)
         path = unquote(urlsplit(self.path).path)
         name = path.partition("/o/")[2] if path.startswith(_METADATA) else path.split("/", 2)[2]
         if not (self.bucket.objects / name).is_file():
