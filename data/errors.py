@@ -28,6 +28,10 @@ class SkewlessError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows instead of a traceback: IPython calls this."""
+        return [f"error: {self}", *self.hint.splitlines()]
+
 
 class UsageError(SkewlessError):
     """A name, setting or argument that does not exist or is out of range."""

@@ -18,7 +18,9 @@ from data.silence import redirect_descriptors
 
 @contextlib.contextmanager
 def logged_to(path: Path) -> Iterator[TextIO]:
-    """Redirect file descriptors 1 and 2, and Python's logging, to a file.
+    """Redirect file descriptors 1 and 2, Python's streams and its logging to a file.
+
+    The streams of a notebook's kernel do not write to these descriptors.
 
     Args:
       path: Of the file. It is created with its folder; an existing one is continued.
@@ -29,20 +31,25 @@ def logged_to(path: Path) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     terminal = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace")
-    with terminal, path.open("ab") as log, redirect_descriptors(log.fileno(), 1, 2), _logging_to_stderr():
-        yield terminal
+    with terminal, path.open("ab") as log, redirect_descriptors(log.fileno(), 1, 2):
+        stream = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 - a thread of a library may still log to it
+        with _logging_to(stream), contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            yield terminal
 
 
 @contextlib.contextmanager
-def _logging_to_stderr() -> Iterator[None]:
-    handler = logging.StreamHandler(open(2, "w", closefd=False))  # noqa: SIM115 - the file must stay open
+def _logging_to(stream: TextIO) -> Iterator[None]:
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     before = root.handlers[:], root.level
     root.handlers, root.level = [handler], logging.INFO
+    tensorflow = logging.getLogger("tensorflow")  # its own handler keeps the stream of its import
+    own, tensorflow.handlers = tensorflow.handlers, []
     try:
         yield
     finally:
+        tensorflow.handlers = own
         root.handlers, root.level = before
 
 

@@ -268,6 +268,12 @@ class RunRecord:
     page: str = ""
     review: str = ""
 
+    def _ipython_display_(self) -> None:
+        """Show the plots and the page if the record is the last expression of a notebook's cell."""
+        from pipeline.report.notebook import show_record
+
+        show_record(self)
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object; a part that does not exist yet is an empty object."""
         found: dict[str, Any] = {"schema": SCHEMA, **dataclasses.asdict(self)}
