@@ -81,7 +81,6 @@ DOCS = [
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.7,<10",
     "mkdocstrings[python]>=1,<2",
-    "mkdocs-click>=0.9,<1",
     "pymdown-extensions<11",
 ]
 

@@ -118,10 +118,19 @@ def tables() -> str:
     """Return a table of the keys for each type, as Markdown."""
     parts = []
     for kind, title in _TITLES.items():
-        rows = [f"### {title}", "", _summary(kind), "", "| key | type | since | meaning |", "| --- | --- | --- | --- |"]
+        rows = [
+            f"### {title}",
+            "",
+            _summary(kind),
+            "",
+            '<div class="rows" markdown>',
+            "",
+            "| key | type | since | meaning |",
+            "| --- | --- | --- | --- |",
+        ]
         for key, entry in _object(kind)["properties"].items():
             rows.append(f"| `{key}` | {_type_text(entry)} | {entry['x-since']} | {_escaped(entry['description'])} |")
-        parts.append("\n".join(rows))
+        parts.append("\n".join([*rows, "", "</div>"]))
     return "\n\n".join(parts)
 
 
