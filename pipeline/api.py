@@ -20,6 +20,8 @@ def run(
 ) -> RunRecord:
     """Train, evaluate, prove and push a task, as `skewless run` does.
 
+    A notebook shows the progress in one output of the cell, and an error without its traceback.
+
     Args:
       task: A Task that a module holds under a name, or what the command line takes: the name of a built-in task, or
         `module:NAME`.
@@ -28,7 +30,8 @@ def run(
       settings: Setting to value, as `--set` takes them: {"train.epochs": 1}.
 
     Returns:
-      What `run.json` holds; `page` is the path of the run's page, `report.html`.
+      What `run.json` holds; `page` is the path of the run's page, `report.html`. As the last expression of a
+      notebook's cell, it shows the plots and the page.
 
     Raises:
       UsageError: If the task is in no module, a setting does not exist, or an argument is wrong.

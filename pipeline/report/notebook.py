@@ -15,7 +15,7 @@ from rich.style import StyleType
 if TYPE_CHECKING:
     from pipeline.report.record import RunRecord
 
-_LINES = "<pre style='white-space: pre-wrap; line-height: normal'>{code}</pre>"
+_LINES = "<pre style='white-space: pre-wrap; font-family: monospace; line-height: normal'>{code}</pre>"
 _PAGE = "<iframe srcdoc='{page}' title='{title}' style='width: 100%; height: 40em; border: 1px solid #ccc'></iframe>"
 _WIDTH = 640  # pixels of a plot
 _LARGEST_PAGE = 4_000_000  # bytes; a notebook that embeds more is slow to load
@@ -119,12 +119,7 @@ def show_record(record: RunRecord) -> None:
 
     Args:
       record: Of the run. Files that no longer exist are left out.
-
-    Raises:
-      NotImplementedError: If this process is no kernel: IPython then prints the record's text.
     """
-    if not in_notebook():
-        raise NotImplementedError
     from IPython.display import HTML, Image, display
 
     for path in record.plots:

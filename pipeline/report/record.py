@@ -269,9 +269,15 @@ class RunRecord:
     review: str = ""
 
     def _ipython_display_(self) -> None:
-        """Show the plots and the page if the record is the last expression of a notebook's cell."""
-        from pipeline.report.notebook import show_record
+        """Show the plots and the page if the record is the last expression of a notebook's cell.
 
+        Raises:
+          NotImplementedError: In a terminal: IPython then prints the text of the record.
+        """
+        from pipeline.report.notebook import in_notebook, show_record
+
+        if not in_notebook():
+            raise NotImplementedError
         show_record(self)
 
     def to_json(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from pipeline import graph, metadata_store
 from pipeline.paths import Paths, check_root
 from pipeline.report import plots
 from pipeline.report.display import Display
+from pipeline.report.notebook import in_notebook, show_record
 from pipeline.report.page.render import draw_run
 from pipeline.report.record import RunRecord
 from pipeline.report.run_files import LOCK, PAGE
@@ -156,12 +157,14 @@ def _save_at_end(observer: RecordingObserver, record: RunRecord, paths: Paths) -
 
 @contextlib.contextmanager
 def _page_in_hint(record: RunRecord) -> Iterator[None]:
-    """Name the page in the error of a model that is not pushed: it shows why."""
+    """Name the page in the error of a model that is not pushed: it shows why. A notebook shows it at once."""
     try:
         yield
     except SkewlessError as error:
         if record.page and record.status == "not pushed":
             error.hint = f"{error.hint}\npage: {record.page}".strip()
+            if in_notebook():
+                show_record(record)
         raise
 
 
