@@ -17,7 +17,8 @@ EXAMPLES = PROJECT / "examples"
 
 
 def _run(folder: str, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # `skewless` is next to Python
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     return subprocess.run(command, cwd=EXAMPLES / folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
@@ -68,9 +69,13 @@ def test_the_client_says_that_no_server_answers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("flags", "status"), [((), 0), (("--skewed",), 5)])
-def test_the_proof(tmp_path: Path, flags: tuple[str, ...], status: int) -> None:
-    model, examples = str(tmp_path / "model"), str(tmp_path / "examples.tfrecord")
-    made = _run("proof", sys.executable, "make_model.py", model, examples, *flags)
+def test_a_model_of_another_pipeline_is_released_only_without_skew(
+    tmp_path: Path, flags: tuple[str, ...], status: int
+) -> None:
+    model, examples, served = (str(tmp_path / name) for name in ("model", "examples.tfrecord", "served"))
+    made = call_module("make_model", model, examples, *flags, cwd=EXAMPLES / "foreign_pipeline")
     assert made.returncode == 0, made.stderr
-    done = call_module("skewless", "skew", "--model", model, "--examples", examples, cwd=EXAMPLES / "proof")
+    done = _run("foreign_pipeline", "./release.sh", model, examples, served)
     assert done.returncode == status, (done.stdout, done.stderr)
+    versions = list(Path(served).glob("*"))
+    assert [one.name.isdigit() and (one / "saved_model.pb").is_file() for one in versions] == [True] * (status == 0)

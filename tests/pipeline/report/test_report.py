@@ -188,7 +188,7 @@ def test_what_python_and_c_print_goes_to_the_file(tmp_path: Path, capfd: pytest.
     os.write(2, b"after err\n")
     lines = log.read_text().splitlines()
     assert lines[0] == "kept"
-    assert [lines.count(line) for line in ("c out", "c err", "child")] == [1, 1, 1]
+    assert [lines.count(line) for line in ("c out", "c err", "child", "python out", "python err")] == [1] * 5
     assert [line for line in lines if line.endswith("INFO some.library: logged")]
     out, err = capfd.readouterr()
     assert "seen" in out.splitlines() and "after out" in out and err.splitlines()[-1] == "after err"
