@@ -1,4 +1,4 @@
-"""Run the task from Python: `python run.py DIR`."""
+"""Run the task from Python: `python run.py DIR [EPOCHS]`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from flowers import TASK
 import skewless
 
 
-def main(data: str) -> None:
-    """Train, evaluate, prove and push the task, and print the accuracy and the pushed version."""
-    record = skewless.run(TASK, data=data, settings={"train.epochs": 2})
+def main(data: str, epochs: int = TASK.train.epochs) -> None:
+    """Train, evaluate, prove and push the task, and print the status of the run and the pushed version."""
+    record = skewless.run(TASK, data=data, settings={"train.epochs": epochs})
     print(record.status, record.pushed)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))
