@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LINES = "<pre style='white-space: pre-wrap; font-family: monospace; line-height: normal'>{code}</pre>"
 _PAGE = "<iframe srcdoc='{page}' title='{title}' style='width: 100%; height: 40em; border: 1px solid #ccc'></iframe>"
+_BASE = "<base href='about:srcdoc'>"  # else a link to a section loads the notebook into the frame
 _WIDTH = 640  # pixels of a plot
 _LARGEST_PAGE = 4_000_000  # bytes; a notebook that embeds more is slow to load
 
@@ -123,13 +124,14 @@ def show_record(record: RunRecord) -> None:
     from IPython.display import HTML, Image, display
 
     for path in record.plots:
-        content = _read(path)
-        if content:
-            display(Image(content, width=_WIDTH))
+        plot = _read(path)
+        if plot:
+            display(Image(plot, width=_WIDTH))
     page = _read(record.page) if record.page else b""
     if 0 < len(page) <= _LARGEST_PAGE:
         title = html.escape(f"the page of the run {record.run_id}", quote=True)
-        frame = HTML(_PAGE.format(page=html.escape(page.decode(), quote=True), title=title))
+        content = page.decode().replace("<head>", f"<head>{_BASE}", 1)
+        frame = HTML(_PAGE.format(page=html.escape(content, quote=True), title=title))
         display(frame, metadata={"skewless": {"page": record.page}})
     elif page:
         display(HTML(f"The page has {len(page) / 1e6:,.0f} MB. Open it: <code>{html.escape(record.page)}</code>"))
