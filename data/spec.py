@@ -27,7 +27,8 @@ class Image:
     """A picture as the model gets it: uint8 [height, width, channels], 0..255.
 
     Attributes:
-      height, width: pixels after resizing in the graph.
+      height: pixels of the result, after resizing in the graph.
+      width: pixels of the result.
       channels: 1 (grey) or 3 (RGB). CMYK is converted, as TensorFlow's decoders do. Of 16 bits a channel, the upper 8
         are used.
       background: colour on which transparent pixels are blended before anything else: "white", "black" or "#rrggbb".
@@ -104,7 +105,11 @@ class Image:
 
 @dataclass(frozen=True)
 class Vector:
-    """A row of numbers: float32 [size]."""
+    """A row of numbers: float32 [size].
+
+    Attributes:
+      size: how many numbers.
+    """
 
     size: int
 
@@ -175,7 +180,7 @@ class Labels:
 
 def _check_no_repeats(names: tuple[str, ...]) -> None:
     if len(set(names)) != len(names):
-        raise UsageError(f"label.names contains a name twice: {', '.join(names)}")
+        raise UsageError(f"label.names contains a name twice: {', '.join(names)}", hint="Remove one of them.")
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import math
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
 
 import click
 from rich.console import Console
@@ -16,10 +18,23 @@ from rich.markup import escape
 
 from data.errors import SkewlessError, UsageError
 from data.files.remote import is_remote
-from data.silence import silent_imports
+from pipeline.commands.completion import (
+    SHELLS,
+    complete_past_task,
+    complete_resource,
+    complete_run,
+    complete_setting,
+    complete_setting_name,
+    complete_task,
+)
+from pipeline.commands.sections import GroupWithSections
 from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path, check_path, check_pattern
+from pipeline.report.run_files import find_run
+from pipeline.report.waiting import loading
 from pipeline.runners import beam
 from serving import engines
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
@@ -81,7 +96,11 @@ timeout_option = click.option(
 
 
 over_option = click.option(
-    "--over", multiple=True, metavar="KEY=VALUES", help="Setting to tune, with its values or range; repeat it."
+    "--over",
+    multiple=True,
+    metavar="KEY=VALUES",
+    shell_complete=complete_setting,
+    help="Setting to tune, with its values or range; repeat it.",
 )
 
 trials_option = click.option(
@@ -104,20 +123,41 @@ objective_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+task_argument = click.argument("task", shell_complete=complete_task)
+past_task_argument = click.argument("task", shell_complete=complete_past_task)
+
+
+def set_option(about: str) -> Callable[[Command], Command]:
+    """Return the option --set with a help text."""
+    return click.option(
+        "--set", "assignments", multiple=True, metavar="KEY=VALUE", shell_complete=complete_setting, help=about
+    )
+
+
+@click.group(
+    cls=GroupWithSections, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="skewless")
-def cli() -> None:
-    """TFX image pipelines whose training and serving cannot drift apart."""
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """TFX image pipelines whose training and serving cannot drift apart.
+
+    Without a command: what to do next in this folder.
+    """
+    if ctx.invoked_subcommand is None:
+        from pipeline.commands.start import print_start
+
+        print_start(os.getcwd())
 
 
-@cli.command("run")
-@click.argument("task", default="")
+@cli.command("run", short_help="Train, evaluate, prove and push a task.")
+@click.argument("task", default="", shell_complete=complete_task)
 @click.option("--data", help="Folder of the data; tasks such as `digits` download or write their own.")
 @root_option
 @click.option(
     "--compiled", type=click.Path(), metavar="FILE", help="Run a file that `skewless compile` wrote, to debug it."
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. train.epochs=1.")
+@set_option("Change a setting, e.g. train.epochs=1.")
 @beam_option
 @click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Argument for Beam's runner.")
 @metadata_option
@@ -151,17 +191,15 @@ def run_command(
     run_task(options)
 
 
-@cli.command("tune")
-@click.argument("task")
+@cli.command("tune", short_help="Search for the best settings.")
+@task_argument
 @over_option
 @trials_option
 @algorithm_option
 @objective_option
 @click.option("--data", help="Folder of the data; tasks such as `digits` download or write their own.")
 @root_option
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a setting in all trials, e.g. train.epochs=5."
-)
+@set_option("Set a setting in all trials, e.g. train.epochs=5.")
 @beam_option
 @click.option("--beam-arg", "beam_args", multiple=True, metavar="ARG", help="Argument for Beam's runner.")
 @metadata_option
@@ -182,8 +220,8 @@ def tune_command(over: tuple[str, ...], trials: int | None, algorithm: str, obje
     tune_task(RunOptions(**options), SearchOptions(over, trials, algorithm, objective))
 
 
-@cli.command("compile")
-@click.argument("task")
+@cli.command("compile", short_help="Write a file for Vertex AI or Kubeflow.")
+@task_argument
 @click.option("--target", default="", metavar="vertex|kubeflow", help="Platform to compile for.")
 @click.option("--image", default="", help="Image for all containers, with Skewless and the task installed.")
 @click.option("--pipeline-root", default="", metavar="URI", help="Folder in a bucket for everything that runs write.")
@@ -194,13 +232,21 @@ def tune_command(over: tuple[str, ...], trials: int | None, algorithm: str, obje
 @click.option(
     "-o", "--output", type=click.Path(), metavar="FILE", help="File to write. [default: TASK.json or TASK.yaml]"
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. train.epochs=1.")
-@click.option("--parameter", "parameters", multiple=True, metavar="KEY", help="Setting to leave open until submission.")
+@set_option("Change a setting, e.g. train.epochs=1.")
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="KEY",
+    shell_complete=complete_setting_name,
+    help="Setting to leave open until submission.",
+)
 @click.option(
     "--resource",
     "resources",
     multiple=True,
     metavar="NAME.KEY=VALUE",
+    shell_complete=complete_resource,
     help="Resource of a component: cpu, memory, gpu or machine.",
 )
 @beam_option
@@ -235,16 +281,14 @@ def compile_command(over: tuple[str, ...], trials: int | None, algorithm: str, o
     compile_task(CompileOptions(**options, search=SearchOptions(over, trials, algorithm, objective)))
 
 
-@cli.command("submit")
+@cli.command("submit", short_help="Run a compiled file there.")
 @click.argument("file", type=click.Path())
 @click.option(
     "--target", default="", metavar="vertex|kubeflow", help="Platform of the file. [default: what the file says]"
 )
 @click.option("--pipeline-root", default="", metavar="URI", help="Replaces the file's.")
 @click.option("--data", metavar="URI", help="Folder of the data; replaces the file's.")
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set a run parameter, e.g. train.epochs=1."
-)
+@set_option("Set a run parameter, e.g. train.epochs=1.")
 @click.option("--cache/--no-cache", default=True, show_default=True, help="--no-cache runs every component.")
 @click.option("--name", default="", help="Name of the run or schedule. [default: task and time]")
 @click.option("--schedule", default="", metavar="CRON", help="Run on a schedule: '0 3 * * mon-fri'.")
@@ -286,7 +330,7 @@ def submit_command(file: str, **options: Any) -> None:
     sys.exit(submit_file(SubmitOptions(file, **options)))
 
 
-@cli.command("job")
+@cli.command("job", short_help="Show, await or cancel a run there.")
 @click.argument("address")
 @wait_option
 @click.option("--cancel", is_flag=True, help="Cancel the run, or pause the schedule.")
@@ -307,8 +351,8 @@ def job_command(address: str, **options: Any) -> None:
     sys.exit(show_job(JobOptions(address, **options)))
 
 
-@cli.command("demo")
-@click.argument("task", default="digits")
+@cli.command("demo", short_help="Train, serve and ask a model: handwritten digits.")
+@click.argument("task", default="digits", shell_complete=complete_task)
 @click.option("--data", help="Folder of the data; tasks such as `digits` download or write their own.")
 @root_option
 def demo_command(task: str, data: str | None, root: str) -> None:
@@ -318,7 +362,7 @@ def demo_command(task: str, data: str | None, root: str) -> None:
     demo_task(RunOptions(task, data, root))
 
 
-@cli.command("new")
+@cli.command("new", short_help="Write a task for your pictures.")
 @click.argument("name")
 @click.option("--data", required=True, help="Folder of pictures, with one subfolder for each class.")
 @click.option(
@@ -330,13 +374,13 @@ def demo_command(task: str, data: str | None, root: str) -> None:
 @click.option("--backbone", default="", metavar="NAME", help="Class of keras.applications. [default: MobileNetV2]")
 def new_command(name: str, data: str, weights: str, backbone: str) -> None:
     """Inspect a folder of pictures and write NAME.py, a task that `skewless run NAME` can train at once."""
-    with silent_imports():
+    with loading():
         from pipeline.commands.new import new_task
 
     new_task(name, data, weights=weights, backbone=backbone)
 
 
-@cli.command("tasks")
+@cli.command("tasks", short_help="List the built-in tasks.")
 def tasks_command() -> None:
     """List the built-in tasks."""
     from pipeline.registry import builtin_tasks
@@ -345,8 +389,8 @@ def tasks_command() -> None:
         click.echo(f"{name:<20} {about}")
 
 
-@cli.command("serve")
-@click.argument("task")
+@cli.command("serve", short_help="Serve the pushed models over gRPC and REST.")
+@past_task_argument
 @click.argument("flags", nargs=-1, type=click.UNPROCESSED)
 @root_option
 @click.option(
@@ -373,7 +417,7 @@ def serve_command(
     serve_task(task, Paths(root, task_name(task, root)), engine, options)
 
 
-@cli.command("predict")
+@cli.command("predict", short_help="Ask a server about pictures.")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--server",
@@ -382,7 +426,13 @@ def serve_command(
     metavar="ADDRESS",
     help="HOST:PORT or unix:PATH of gRPC, http://HOST:PORT of REST; grpcs:// and https:// for TLS.",
 )
-@click.option("--model", default="digits", show_default=True, help="Name of the served model.")
+@click.option(
+    "--model",
+    default="digits",
+    show_default=True,
+    shell_complete=complete_past_task,
+    help="Name of the served model.",
+)
 @click.option("--version", type=click.IntRange(min=0), help="Version of the model. [default: the newest]")
 @click.option("--label", help="Label of the version.")
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Print a line for each of the N best classes.")
@@ -410,11 +460,13 @@ def predict_command(files: tuple[str, ...], **options: Any) -> None:
     sys.exit(predict_files(PredictOptions(files, **options)))
 
 
-@cli.command("report")
-@click.argument("task")
+@cli.command("report", short_help="Draw and open the page of a run.")
+@past_task_argument
 @root_option
-@click.option("--run", default="", metavar="RUN", help="Run to draw. [default: the latest]")
-@click.option("--against", default="", metavar="RUN", help="Compare with this run.")
+@click.option(
+    "--run", default="", metavar="RUN", shell_complete=complete_run, help="Run to draw. [default: the latest]"
+)
+@click.option("--against", default="", metavar="RUN", shell_complete=complete_run, help="Compare with this run.")
 @click.option("--open/--no-open", "opens", default=True, show_default=True, help="Open the page in the browser.")
 @click.option(
     "-o", "--output", default="", metavar="FILE", help="File to write. [default: report.html in the run's folder]"
@@ -430,8 +482,8 @@ def report_command(task: str, root: str, run: str, against: str, opens: bool, ou
     draw_report(paths_of_runs(task, root), ReportOptions(run, against, opens, output))
 
 
-@cli.command("runs")
-@click.argument("task")
+@cli.command("runs", short_help="List the runs of a task, and what changed.")
+@past_task_argument
 @root_option
 @click.option("--sort", default="when", show_default=True, metavar="KEY", help="Column, setting or metric to sort by.")
 @click.option("--reverse", "is_reversed", is_flag=True, help="Turn the order around.")
@@ -448,12 +500,10 @@ def runs_command(task: str, root: str, **options: Any) -> None:
     show_runs(paths_of_runs(task, root), ListOptions(**options))
 
 
-@cli.command("skew")
-@click.argument("task", required=False)
+@cli.command("skew", short_help="Prove again that a model serves as it was trained.")
+@click.argument("task", required=False, shell_complete=complete_past_task)
 @root_option
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a setting, e.g. gate.sample=256."
-)
+@set_option("Change a setting, e.g. gate.sample=256.")
 @metadata_option
 @click.option("--model", type=click.Path(), help="Folder of any SavedModel, instead of TASK.")
 @click.option("--examples", "files", multiple=True, type=click.Path(), help="With --model: TFRecords of tf.Examples.")
@@ -479,20 +529,21 @@ def skew_command(
     """
     if bool(task) == bool(model) or bool(model) != bool(files):
         raise UsageError("skew needs TASK, or --model DIR with --examples FILE")
-    with silent_imports():
+    paths = Paths(root, task_name(task, root)) if task else None
+    if paths and not is_remote(root):
+        find_run(paths)  # without a run, there is no need to load TensorFlow
+    with loading():
         from components.task import overrides
         from pipeline.commands.skew import SkewOptions, prove_model, prove_task
         from pipeline.registry import resolve_task
     if model:
         prove_model(SkewOptions(model, files, feature, limit))
         return
-    assert task
-    prove_task(
-        resolve_task(task), Paths(root, task_name(task, root)), overrides.parse_assignments(assignments), metadata
-    )
+    assert task and paths
+    prove_task(resolve_task(task), paths, overrides.parse_assignments(assignments), metadata)
 
 
-@cli.command("doctor")
+@cli.command("doctor", short_help="Check this machine.")
 @root_option
 def doctor_command(root: str) -> None:
     """Check Python, packages, Beam, disk and memory, and print how to repair what is wrong."""
@@ -501,22 +552,38 @@ def doctor_command(root: str) -> None:
     sys.exit(0 if examine_machine(root) else 1)
 
 
+@cli.command("completion", short_help="Print the completion of your shell.")
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion_command(shell: str) -> None:
+    """Print the script that completes commands, tasks and settings in SHELL.
+
+    \b
+    bash: echo 'eval "$(skewless completion bash)"' >> ~/.bashrc
+    zsh:  echo 'eval "$(skewless completion zsh)"' >> ~/.zshrc
+    fish: skewless completion fish > ~/.config/fish/completions/skewless.fish
+    """  # noqa: D301 - click keeps the lines after a \b
+    from pipeline.commands.completion import print_completion
+
+    print_completion(cli, shell)
+
+
 def task_name(task: str, root: str) -> str:
     """Return the folder name of a task that has run below the root, or of one given by its import path."""
     from pipeline.registry import builtin_tasks, resolve_task
 
     if os.path.isdir(Paths(root, task).local_folder) or task in builtin_tasks():
         return task
-    with silent_imports():
+    path = resolve_task(task)
+    with loading():
         from components.task.reference import TaskReference
 
-    return TaskReference(resolve_task(task)).load().name
+        return TaskReference(path).load().name
 
 
 def paths_of_runs(task: str, root: str) -> Paths:
     """Return the folders of a task that has run below the root; of a remote root, its module may be elsewhere."""
     if is_remote(root):
-        with silent_imports():
+        with loading():
             import tensorflow as tf
         if tf.io.gfile.isdir(Paths(root, task).folder):
             return Paths(root, task)
@@ -534,7 +601,8 @@ def report_errors() -> Iterator[None]:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of Ctrl-C
-        Console(stderr=True).print(str(error.__cause__ or error) or "interrupted")
+        text = str(error.__cause__ or error) or "interrupted"
+        Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))
         sys.exit(130)
 
 
@@ -549,9 +617,10 @@ def fail(error: SkewlessError) -> NoReturn:
 
 def main() -> None:
     """Run the command line and exit."""
+    atexit.register(gc.freeze)  # at its end Python looks for garbage: among TensorFlow's objects for 2 s
     warnings.simplefilter("ignore")  # the libraries' warnings; Skewless prints what matters to a user
     with report_errors():
-        sys.exit(cli(standalone_mode=False) or 0)
+        sys.exit(cli(prog_name="skewless", standalone_mode=False) or 0)
 
 
 if __name__ == "__main__":

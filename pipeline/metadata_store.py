@@ -69,7 +69,8 @@ def _password() -> str:
         with open(file) as content:
             return content.read().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}, which ${PASSWORD_FILE} names: {describe_error(error)}") from None
+        problem = f"cannot read {file}, which ${PASSWORD_FILE} names: {describe_error(error)}"
+        raise UsageError(problem, hint=f"Name the file of the password there, or set ${PASSWORD}.") from None
 
 
 def _reason(error: Exception) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import importlib.util
 import pkgutil
+import re
 import sys
 from pathlib import Path
 
 from data.errors import UsageError, unknown
 
 _PACKAGE = "pipeline.tasks"
+_TASK = re.compile(r"^TASK\b[^=\n]*=", re.MULTILINE)
+_MODULES = 200  # in a folder that are searched for tasks
 _OURS = ("data", "serving", "components", "pipeline")
 
 
@@ -25,11 +28,24 @@ def builtin_tasks() -> dict[str, str]:
     return found
 
 
+def task_modules(folder: str) -> list[str]:
+    """Return the names of the modules in a folder that define a `TASK`, sorted; reads their texts, imports nothing."""
+    found = []
+    for file in sorted(Path(folder).glob("*.py"))[:_MODULES]:
+        try:
+            text = file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if file.stem.isidentifier() and _TASK.search(text):
+            found.append(file.stem)
+    return found
+
+
 def resolve_task(name: str) -> str:
     """Return the import path (`module:NAME`) of a built-in task's name, of `module:NAME`, or of a module with `TASK`.
 
     Raises:
-      UsageError: If there is no such task; the hint has the closest name and all built-in ones.
+      UsageError: If there is no such task; the hint has the built-in ones, and those in the current folder.
     """
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a user's module is in the folder where the command is called
@@ -40,7 +56,7 @@ def resolve_task(name: str) -> str:
         return f"{module}:{attribute or 'TASK'}"
     if attribute or "." in module:
         raise UsageError(f"no module '{module}' for the task {name}", hint="Python must find it from this folder.")
-    raise unknown("task", name, builtin_tasks())
+    raise unknown("task", name, [*builtin_tasks(), *task_modules(str(Path.cwd()))])
 
 
 def _is_own_module(name: str, installed: bool) -> bool:

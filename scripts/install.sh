@@ -51,9 +51,13 @@ if [ "$version" = 3.10 ]; then  # pyfarmhash has no wheel for it
 fi
 
 echo "Setting up $venv; the first time takes a few minutes and 3 GB."
+echo "1 of 3: an empty environment with uv, which installs the rest"
 "$python" -m venv --clear "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check uv
-# Without bytecode the first import of TFX takes 50 s instead of 14 s.
-"$venv/bin/uv" pip sync --quiet --compile-bytecode --python "$venv/bin/python" requirements.lock
+echo "2 of 3: the packages of requirements.lock: download, install, compile"
+# Without bytecode the first import of TFX takes 50 s instead of 14 s. uv shows its progress, and then lists all packages.
+"$venv/bin/uv" pip sync --compile-bytecode --python "$venv/bin/python" requirements.lock
+echo "3 of 3: Skewless itself"
 "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
 touch "$venv/installed"
+echo "Done. For the command line in this shell: . $venv/bin/activate; skewless"

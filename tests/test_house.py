@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -134,6 +135,26 @@ def _definitions(kind: type[ast.ClassDef] | type[ast.FunctionDef]) -> dict[str, 
             if isinstance(node, kind):
                 found[node.name].append(module)
     return found
+
+
+_ERRORS = {"SkewlessError", "UsageError", "DataError", "QualityError", "SkewError", "ServingError"}
+_EXPECTS = re.compile(r"\b(must|expected|needs?|reads|give)\b")
+# These pass on the message of another error, or their callers add the hint.
+_WITHOUT_HINT = {"components.process_errors", "components.task.overrides", "pipeline.runners.remote.follow"}
+
+
+def test_an_error_says_what_is_expected_or_has_a_hint() -> None:
+    """Its reader knows what to do next."""
+    found = []
+    for module in _modules().keys() - _WITHOUT_HINT:
+        for node in ast.walk(ast.parse(_modules()[module].read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ERRORS):
+                continue
+            message = "".join(str(one.value) for one in ast.walk(node) if isinstance(one, ast.Constant))
+            has_hint = len(node.args) > 1 or node.keywords
+            if node.args and not has_hint and not _EXPECTS.search(message):
+                found.append(f"{module}, line {node.lineno}")
+    assert found == []
 
 
 def test_a_class_name_is_used_once() -> None:

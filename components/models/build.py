@@ -177,7 +177,8 @@ def unfreeze(model: keras.Model, from_layer: str) -> int:
     frozen = [layer for layer in flat_layers(model) if not layer.trainable]
     names = [layer.name for layer in frozen]
     if not frozen:
-        raise UsageError("train.fine_tune: the model has no frozen layer to fine-tune")
+        hint = "Freeze layers in the model (layer.trainable = False), or leave train.fine_tune out."
+        raise UsageError("train.fine_tune: the model has no frozen layer to fine-tune", hint=hint)
     if from_layer and from_layer not in names:
         raise unknown("frozen layer", from_layer, names)
     first = names.index(from_layer) if from_layer else 0

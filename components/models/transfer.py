@@ -109,7 +109,10 @@ class Transfer:
         try:
             model = make(weights=None, **options)
         except ValueError as error:
-            raise UsageError(f"{self.backbone} on pictures of shape {feature.shape}: {first_line(error)}") from None
+            raise UsageError(
+                f"{self.backbone} on pictures of shape {feature.shape}: {first_line(error)}",
+                hint="Change feature.height, feature.width or feature.channels, or take another model.backbone.",
+            ) from None
         self._check_cut(model)
         if self.weights == "imagenet":
             model = self._downloaded(make, options)

@@ -47,7 +47,10 @@ def _check_anomalies(anomalies: types.Artifact) -> None:
         found = anomalies_pb2.Anomalies.FromString(io_utils.read_bytes_file(path))
         for name, info in found.anomaly_info.items():
             if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
-                raise DataError(f"the {split} data do not fit the schema: {name}: {info.description}")
+                raise DataError(
+                    f"the {split} data do not fit the schema: {name}: {info.description}",
+                    hint=f"Correct the data of {split}, or its feature in the task.",
+                )
 
 
 def check_split(wanted: str, splits: Collection[str]) -> None:

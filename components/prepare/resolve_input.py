@@ -67,4 +67,5 @@ class Driver(driver.FileBasedDriver):
         try:
             return InputProcessor(input_base_uri, splits, range_config)
         except ValueError as error:
-            raise UsageError(f"source.folder: {error}") from None
+            hint = "For example source.folder=day-{SPAN}/v{VERSION}, or day-{YYYY}-{MM}-{DD}"
+            raise UsageError(f"source.folder: {error}", hint=hint) from None

@@ -133,7 +133,8 @@ def _find_in_tfma(kind: str, setting: str, metric: str) -> Measure:
     try:
         cls(**arguments)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{setting}: {metric} is not legal: {first_line(error)}") from error
+        hint = "Names and arguments are those of Keras."
+        raise UsageError(f"{setting}: {metric} is not legal: {first_line(error)}", hint=hint) from error
     key = f"{key}({', '.join(f'{one}={value!r}' for one, value in arguments.items())})" if arguments else key
     if kind == "numbers" or issubclass(cls, tf_keras.metrics.Metric):
         return Measure(key, _config(cls.__name__, {**arguments, "name": key}))

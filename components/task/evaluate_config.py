@@ -26,11 +26,11 @@ class Evaluate:
     """Limits that a model must meet to be pushed.
 
     The names in `minimum`, `maximum` and `max_drop` are TFMA's metrics in snake case ("auc", "precision", "f1_score"),
-    with arguments in parentheses where a metric has some ("recall_at_precision(precision=0.9)"). README lists them.
-    After a metric, "/CLASS" means one class or label against all others; without it, the mean over all of them. After
-    that, "@FEATURE=VALUE" means the examples with this value, "@*" each slice; without it, all examples together. A
-    slice of a few pictures can block a better model by chance: limit only slices that are large enough. Metrics are
-    reported for every slice.
+    with arguments in parentheses where a metric has some ("recall_at_precision(precision=0.9)"). After
+    a metric, "/CLASS" means one class or label against all others; without it, the mean over all of them. After that,
+    "@FEATURE=VALUE" means the examples with this value, "@*" each slice; without it, all examples together. A slice of
+    a few pictures can block a better model by chance: limit only slices that are large enough. Metrics are reported for
+    every slice.
 
     Attributes:
       min_accuracy: Lowest accuracy, 0 to 1, for classes: the same as `minimum={"accuracy": ...}`.
@@ -73,7 +73,10 @@ class Evaluate:
                 raise UsageError(f"evaluate.max_drop{of} must not be below 0, got {drop}")
         for metric in self.minimum.keys() & self.maximum.keys():
             if self.minimum[metric] > self.maximum[metric]:
-                raise UsageError(f"evaluate.minimum of {metric} is above its maximum: no model could meet both")
+                raise UsageError(
+                    f"evaluate.minimum of {metric} is above its maximum: no model could meet both",
+                    hint="Correct one of them.",
+                )
         self.names()
 
     def names(self) -> list[tuple[str, MetricName]]:
@@ -120,7 +123,10 @@ class Evaluate:
                 )
         for setting, name in self.names():
             if name.label and isinstance(label, Number):
-                raise UsageError(f"evaluate.{setting}: '{name.text}' names a class, but the label is a number")
+                raise UsageError(
+                    f"evaluate.{setting}: '{name.text}' names a class, but the label is a number",
+                    hint="Leave the class out.",
+                )
             if name.feature == LABEL and isinstance(label, Labels):
                 raise UsageError(
                     f"evaluate.{setting}: several labels have no slices by label, as in '{name.text}'",

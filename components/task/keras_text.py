@@ -118,7 +118,8 @@ def make_object(text: str, setting: str, catalog: Catalog, **more: Any) -> Any:
     try:
         return cls(**settings)
     except (TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise UsageError(f"{setting}: {text} is not legal: {first_line(error)}") from error
+        hint = "Names and arguments are those of Keras."
+        raise UsageError(f"{setting}: {text} is not legal: {first_line(error)}", hint=hint) from error
 
 
 def class_of(parsed: KerasText, setting: str, catalog: Catalog) -> type:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from components.task.keras_text import split_texts
@@ -46,10 +46,24 @@ def apply_settings(task: T, settings: Mapping[str, str]) -> T:
         text is not a value of the field's type.
     """
     legal = setting_names(task)
+    check_settings(settings, legal)
+    return _changed(task, "", settings)
+
+
+def check_settings(settings: Iterable[str], legal: Sequence[str]) -> None:
+    """Check that settings exist.
+
+    Args:
+      settings: Dotted names.
+      legal: The names that exist.
+
+    Raises:
+      UsageError: If one does not exist. The hint has the legal names, of the same part of the task if there are some.
+    """
     for key in settings:
         if key not in legal:
-            raise unknown("setting", key, legal)
-    return _changed(task, "", settings)
+            part = key.partition(".")[0]
+            raise unknown("setting", key, [one for one in legal if one.startswith(f"{part}.")] or legal)
 
 
 def setting_names(value: Any, prefix: str = "") -> list[str]:
@@ -59,19 +73,20 @@ def setting_names(value: Any, prefix: str = "") -> list[str]:
         inner = getattr(value, name)
         if dataclasses.is_dataclass(inner):
             found += setting_names(inner, f"{prefix}{name}.")
-        if _is_plain(hint) and (prefix or name != "name"):  # `augment` is a dataclass or a text
+        if is_plain(hint) and (prefix or name != "name"):  # `augment` is a dataclass or a text
             found.append(prefix + name)
     return found
 
 
-def _is_plain(hint: Any) -> bool:
+def is_plain(hint: Any) -> bool:
+    """Return whether a text can have a value of this type: `--set` reaches fields of such types."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(_is_plain(one) for one in typing.get_args(hint))
+        return any(is_plain(one) for one in typing.get_args(hint))
     if origin in (tuple, Mapping):
-        return all(_is_plain(one) for one in typing.get_args(hint) if one is not Ellipsis)
+        return all(is_plain(one) for one in typing.get_args(hint) if one is not Ellipsis)
     return hint in (int, float, str, bool)
 
 
@@ -144,7 +159,7 @@ def _convert_to_one(hints: Sequence[Any], text: str, key: str) -> Any:
     if type(None) in hints and text.lower() in ("none", ""):
         return None
     expected, got = [], ""
-    for hint in filter(_is_plain, hints):
+    for hint in filter(is_plain, hints):
         try:
             return _convert(hint, text, key)
         except UsageError as error:
@@ -159,7 +174,7 @@ def _convert_parts(hints: Sequence[Any], text: str, key: str) -> tuple[Any, ...]
     """Convert `a,b` to a tuple; a tuple inside it is written `a:b`."""
     parts = split_texts(text) if _holds_objects(hints) else [part.strip() for part in text.split(",")] if text else []
     if "" in parts:  # an empty class name would shift the index of those after it
-        raise UsageError(f"{key} has an empty value between its commas: '{text}'")
+        raise UsageError(f"{key} has an empty value between its commas: '{text}'", hint="Remove a comma.")
     if Ellipsis in hints:
         hints = [hints[0]] * len(parts)
     if len(hints) != len(parts):

@@ -62,11 +62,14 @@ class TaskReference:
         except ModuleNotFoundError as error:
             if error.name and not module.startswith(error.name):
                 raise  # the task's module exists, a module that it imports does not
-            raise UsageError(f"no module '{module}' for the task {self.path}") from None
+            hint = "Python must find it from this folder."
+            raise UsageError(f"no module '{module}' for the task {self.path}", hint=hint) from None
         except AttributeError:
-            raise UsageError(f"module {module} has no '{name or 'TASK'}'") from None
+            hint = f"Assign the task to this name, or give the one that it has: {module}:NAME"
+            raise UsageError(f"module {module} has no '{name or 'TASK'}'", hint=hint) from None
         if not isinstance(found, Task):
-            raise UsageError(f"{self.path} is a {type(found).__name__}, not a Task")
+            hint = f"Give the name of the Task: {module}:NAME"
+            raise UsageError(f"{self.path} is a {type(found).__name__}, not a Task", hint=hint)
         return found
 
     def config(self, *parts: str) -> dict[str, Any]:

@@ -80,7 +80,11 @@ class Task:
       augment: Random changes to the training pictures, not to those of evaluation and serving: an `Augmentation`, or
         Keras layers, one after the other: a layer, a sequence of layers, a function that returns them, or a text,
         "rand_augment(num_ops=2), random_flip". The changes depend on `train.seed` and the number of the step only.
-      ingest, train, evaluate, serving, gate: Settings of the components.
+      ingest: How the data become shards.
+      train: The Trainer's settings.
+      evaluate: The limits that a model must meet to be pushed.
+      serving: Settings of the exported model.
+      gate: The skew gate's settings.
       data: Data folder of a run without `--data`, absolute or remote; "": none.
       fetch: Writes the data into a folder, for a run without `--data` if `data` is empty. The folder is empty, or has
         what an interrupted call left. None: `--data` is required.
@@ -116,7 +120,7 @@ class Task:
         self.evaluate.check_limits(self.label)
         self.evaluate.check_slices(self.feature, self.label, self.source.extra_features)
         if self.augment != Augmentation() and not isinstance(self.feature, Image):
-            raise UsageError(f"task '{self.name}': only pictures can be augmented")
+            raise UsageError(f"task '{self.name}': only pictures can be augmented", hint="Leave augment out.")
         try:
             self.source.check_label(self.label)
         except UsageError as error:

@@ -86,5 +86,7 @@ def _checked(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
     if augmentation.brightness_range and channels not in (1, 3):
         raise UsageError(f"augment.brightness_range needs 1 or 3 channels, got {channels}")
     if images.dtype == tf.uint8 and channels > 4:
-        raise UsageError(f"uint8 pictures to augment have at most 4 channels, got {channels}; cast them to float32")
+        raise UsageError(
+            f"uint8 pictures to augment have at most 4 channels, got {channels}", hint="Cast them to float32."
+        )
     return images

@@ -196,7 +196,9 @@ def _refused_by(layer: Any, shape: Sequence[int]) -> Iterator[None]:
     except (ValueError, TypeError, tf.errors.OpError) as error:
         found = _EMPHASIS.search(str(error))
         reason = found.group(1).strip().splitlines()[0] if found else first_line(error)
-        raise UsageError(f"augment: {name_of(layer)} cannot change pictures of {tuple(shape)}: {reason}") from error
+        raise UsageError(
+            f"augment: {name_of(layer)} cannot change pictures of {tuple(shape)}: {reason}", hint="Leave it out."
+        ) from error
 
 
 def _check_repeatable(layer: Any, traced: Any) -> None:

@@ -15,6 +15,8 @@ from data.errors import DataError, first_line
 from data.files.atomic import atomic_path
 from data.files.download import File, fetch
 
+_BY_HAND = "Unpack it by hand, and give the folder with --data DIR."
+
 
 def unpack(archive: str, folder: str) -> None:
     """Unpack a zip, tar or compressed tar file; a folder that exists is complete, and left unchanged.
@@ -86,7 +88,8 @@ def _members(archive: str) -> Iterator[tuple[str, IO[bytes]]]:
             if content is not None:
                 yield member.name, content
             elif not member.isdir():
-                raise DataError(f"{archive} contains '{member.name}', which is neither a file nor a folder")
+                problem = f"{archive} contains '{member.name}', which is neither a file nor a folder"
+                raise DataError(problem, hint=_BY_HAND)
 
 
 def _parts(name: str, archive: str) -> tuple[str, ...]:
@@ -97,5 +100,5 @@ def _parts(name: str, archive: str) -> tuple[str, ...]:
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0]:
-        raise DataError(f"{archive} contains '{name}', which leads out of its folder")
+        raise DataError(f"{archive} contains '{name}', which leads out of its folder", hint=_BY_HAND)
     return path.parts

@@ -92,7 +92,8 @@ def fetch(files: Sequence[File], folder: str, report: Callable[[str], None] = pr
                 _download(file, partial, progress, by_hand)
                 _verify(file, partial)
         except OSError as error:  # not of the network: those are caught in `_open` and `_receive`
-            raise DataError(f"cannot write {target}.partial: {describe_error(error)}") from error
+            hint = "Is there space on the disk, and may this user write there? Or give the data with --data DIR."
+            raise DataError(f"cannot write {target}.partial: {describe_error(error)}", hint=hint) from error
 
 
 class _Progress:

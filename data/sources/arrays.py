@@ -125,7 +125,7 @@ def plan_pairs(pairs: Mapping[str, tuple[str, str]], feature: Feature, label: La
                 " the numbers must be equal"
             )
         if not len(examples):
-            raise DataError(f"{_display_name(x)} has no rows")
+            raise DataError(f"{_display_name(x)} has no rows", hint="Save the arrays again, or name others in source.")
         _check_labels(_display_name(y), labels, label)
         _check_shape(_display_name(x), examples, feature)
         found = plan.splits[split] = Spool[tuple[str, str, int, int]]()
@@ -151,7 +151,8 @@ def _check_labels(name: str, array: NDArray[Any], label: Label | None) -> None:
         )
     names = label.names if isinstance(label, Labels) else ()
     if names and array.shape[1] != len(names):
-        raise DataError(f"{name} has {array.shape[1]} columns, but label.names has {len(names)} names")
+        problem = f"{name} has {array.shape[1]} columns, but label.names has {len(names)} names"
+        raise DataError(problem, hint="Give a name for each column, in their order.")
 
 
 def _is_matrix(array: NDArray[Any], label: Label | None) -> bool:
@@ -165,7 +166,8 @@ def _check_shape(name: str, array: NDArray[Any], feature: Feature) -> None:
         size = array[0].size
         if size != feature.size or array.dtype.kind not in "iuf":
             raise DataError(
-                f"{name} has {size} values of {array.dtype} per row, but the task's feature has {feature.size} numbers"
+                f"{name} has {size} values of {array.dtype} per row, but the task's feature has {feature.size} numbers",
+                hint=f"Set feature=Vector({size}) in the task, or save the rows as numbers.",
             )
     elif array.dtype != np.uint8:
         raise DataError(

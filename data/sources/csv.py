@@ -64,9 +64,9 @@ class Csv(FileSource):
             raise UsageError("source.label and source.columns must not contain an empty name")
         repeated = [name for name, count in Counter(self.columns).items() if count > 1]
         if repeated:
-            raise UsageError(f"source.columns names '{repeated[0]}' twice")
+            raise UsageError(f"source.columns names '{repeated[0]}' twice", hint="Remove one of them.")
         if self.label in self.columns:
-            raise UsageError(f"source.columns names '{self.label}', which is the label")
+            raise UsageError(f"source.columns names '{self.label}', which is the label", hint="Leave the label out.")
 
     def check_label(self, label: Label) -> None:
         """Check that a row has one label.

@@ -71,7 +71,7 @@ class ImageTable(Source):
         for name in self.slices:
             if name in (IMAGE, LABEL, VECTOR, *FACTS) or self.slices.count(name) > 1 or name in self.labels:
                 what = "twice" if self.slices.count(name) > 1 else "which the records have already"
-                raise UsageError(f"source.slices names '{name}' {what}")
+                raise UsageError(f"source.slices names '{name}' {what}", hint="Remove it.")
         if self.suffix and not self.suffix.startswith("."):
             raise UsageError(f"source.suffix must begin with a dot, got '{self.suffix}'")
 

@@ -17,9 +17,11 @@ from components.task import overrides
 from data.errors import UsageError, unknown
 from data.files.atomic import atomic_path
 from pipeline.commands.search import SearchOptions
+from pipeline.next_steps import NextStep, print_next, skewless_command
 from pipeline.paths import check_path, check_pattern
 from pipeline.registry import resolve_task
 from pipeline.report.quiet import quiet_console
+from pipeline.report.waiting import Waiting
 from pipeline.runners import beam
 
 _LABEL = re.compile(r"[a-z][-_a-z0-9]{0,62}=[-_a-z0-9]{0,63}")
@@ -67,7 +69,7 @@ def compile_task(options: CompileOptions) -> None:
     path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
     check_installed(path)
     with quiet_console() as console:
-        with console.status("loading TensorFlow and TFX"):
+        with console.status(Waiting("loading TensorFlow and TFX")):
             from components.task.reference import TaskReference
             from pipeline.runners.compiler.kubeflow import PlatformOptions, Target, compile_pipeline
 
@@ -97,6 +99,15 @@ def compile_task(options: CompileOptions) -> None:
             console.print(f"parameter   {parameter} = {about.get('defaultValue', '(required at submission)')}")
         if any((uri or "").startswith("s3://") for uri in (options.pipeline_root, options.data, options.baseline)):
             console.print("note        TensorFlow alone cannot read s3://: see docs/how-to/beam.md on buckets")
+        print_next(console, _next_steps(options, file))
+
+
+def _next_steps(options: CompileOptions, file: str) -> list[NextStep]:
+    """Return how to try the file here, and how to submit it."""
+    where = "--region REGION" if options.target == "vertex" else "--host URL"
+    data = " --data URI" if options.data is None else ""
+    here = NextStep(skewless_command("run", "--compiled", file), "try it on this machine")
+    return [here, NextStep(f"{skewless_command('submit', file)} {where}{data}", f"run it on {TARGETS[options.target]}")]
 
 
 def write_compiled(job: dict[str, Any], file: str, target: str) -> None:
@@ -123,6 +134,8 @@ def check_compile_options(options: CompileOptions) -> None:
       UsageError: If one is wrong.
     """
     target = options.target
+    if not target:
+        raise UsageError("no platform to compile for", hint=f"Give one: --target {' or --target '.join(TARGETS)}")
     if target not in TARGETS:
         raise unknown("target", target, TARGETS)
     if not _IMAGE.fullmatch(options.image):

@@ -17,6 +17,7 @@ from data.errors import ServingError
 from data.names import from_bytes, printable
 from data.spec import IMAGE, LABEL
 from pipeline.report.record import RunRecord
+from pipeline.report.waiting import Waiting
 from serving.client import Client
 
 PICTURES = 10
@@ -27,7 +28,7 @@ def ask_held_out(record: RunRecord, console: Console) -> None:
     assert record.data is not None, "a run that pushed has data"
     pictures = held_out(record.data.folder, PICTURES)
     with (
-        console.status("starting the server"),
+        console.status(Waiting("starting the server")),
         running_server(record) as address,
         Client(address, record.task) as client,
     ):

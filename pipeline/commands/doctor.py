@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from pipeline.paths import local_folder
 from pipeline.registry import hidden_modules
+from pipeline.report.waiting import Waiting
 
 MIN_DISK_GB = 5
 MIN_MEMORY_GB = 4
@@ -44,7 +45,9 @@ def examine_machine(root: str, console: Console | None = None) -> bool:
     console = console or Console(highlight=False, soft_wrap=True)
     fine = True
     for check in CHECKS:
-        for finding in check(root):
+        with console.status(Waiting("checking")):  # Beam's imports take a while
+            findings = check(root)
+        for finding in findings:
             fine &= finding.fine
             console.print(f"{'[green]ok [/]' if finding.fine else '[red]bad[/]'} {escape(finding.what)}")
             if not finding.fine:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from data.errors import SkewlessError, UsageError
 from pipeline.report.display import Display
 from pipeline.report.quiet import quiet_console
+from pipeline.report.waiting import Waiting
 from pipeline.runners.remote.backend import Backend, JobStatus
 from pipeline.runners.remote.follow import follow_run, show_status
 from pipeline.runners.remote.kubeflow import Kubeflow, host_of
@@ -63,7 +64,7 @@ def show_job(options: JobOptions) -> int:
     if not vertex and not host:
         raise UsageError(f"{address} is not the address of a run", hint="Give the one that `skewless submit` printed.")
     check_client("vertex" if vertex else "kubeflow")
-    with quiet_console() as console, console.status("connecting"):
+    with quiet_console() as console, console.status(Waiting("connecting")):
         backend: Backend
         if vertex:
             backend = Vertex(vertex.region, vertex.project, options.api_endpoint)

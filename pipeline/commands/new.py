@@ -17,9 +17,11 @@ from rich.markup import escape
 from data.errors import UsageError
 from data.files.remote import is_remote
 from data.sources import ImageTable
+from pipeline.next_steps import NextStep, print_next, skewless_command
 from pipeline.paths import check_path
 from pipeline.registry import builtin_tasks
 from pipeline.report.quiet import logged_to
+from pipeline.report.waiting import Waiting
 from pipeline.scaffold.choose import Choice, choose_task, helps_pretrained
 from pipeline.scaffold.describe import class_table, describe_facts, describe_model, give_advice
 from pipeline.scaffold.pretrained import find_pretrained
@@ -51,7 +53,10 @@ def new_task(
     check_path("--data", data)
     folder = data if is_remote(data) else str(Path(data).expanduser().resolve())
     # C decoders print errors of broken files on stderr; the findings report them.
-    with logged_to(Path(os.devnull)) as terminal, Console(file=terminal).status(f"inspecting {escape(folder)}"):
+    with (
+        logged_to(Path(os.devnull)) as terminal,
+        Console(file=terminal).status(Waiting(f"inspecting {escape(folder)}")),
+    ):
         given = None if weights == "auto" else find_pretrained(weights, backbone)
         found = survey_folder(folder)
         wanted = weights == "auto" and (bool(backbone) or helps_pretrained(found))
@@ -63,8 +68,8 @@ def new_task(
     for line in give_advice(found, choice, missed_weights=wanted and not pretrained):
         console.print(f"[yellow]note[/]      {escape(line)}")
     _write(path, render(name, found, choice))
-    console.print(f"\nwrote [bold]{escape(path.name)}[/]. Read it, change what you like, then run")
-    console.print(f"  skewless run {name}")
+    console.print(f"\nwrote     [bold]{escape(path.name)}[/]: read it, and change what you like")
+    print_next(console, [NextStep(skewless_command("run", name), "train, evaluate, prove and push it")])
     return path
 
 

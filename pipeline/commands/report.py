@@ -17,9 +17,9 @@ from data.errors import UsageError, describe_error
 from data.files.atomic import write_aside
 from data.files.remote import is_remote
 from data.names import printable
-from data.silence import silent_imports
 from pipeline.paths import Paths
 from pipeline.report.run_files import find_run
+from pipeline.report.waiting import Waiting, loading
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def draw_report(paths: Paths, options: ReportOptions) -> str:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     file = find_run(paths, options.run)
     against = find_run(paths, options.against, after=file) if options.against else ""
-    with errors.status("loading TensorFlow"), silent_imports():
+    with loading():
         from pipeline.report.page.redraw import compare_records, draw_record
-    with errors.status("drawing the page"):
+    with errors.status(Waiting("drawing the page")):
         drawn = compare_records(file, against) if against else draw_record(file)
     for note in drawn.notes:
         errors.print(f"[yellow]note[/] {escape(printable(note))}")

@@ -6,11 +6,16 @@ import os
 import sys
 
 import click
+from rich.console import Console
 
 from data.errors import ServingError
 from data.files.remote import is_remote
+from pipeline.next_steps import PICTURE, NextStep, find_picture, print_next, root_words, skewless_command
 from pipeline.paths import Paths, absolute_path
+from pipeline.report.run_files import read_run
 from serving import engines
+
+GRPC_PORT = 8500  # that `skewless predict` asks
 
 
 def serve_task(task: str, paths: Paths, engine: engines.EngineName, options: engines.ServeOptions) -> None:
@@ -27,8 +32,21 @@ def serve_task(task: str, paths: Paths, engine: engines.EngineName, options: eng
     """
     base = absolute_path(paths.serving)
     if not is_remote(base) and not os.path.isdir(base):  # checking a bucket takes as long as starting a server
-        raise ServingError(f"nothing is pushed for '{task}': no {base}", hint=f"First: skewless run {task}")
+        first = skewless_command("run", task, *root_words(paths.root))
+        raise ServingError(f"nothing is pushed for '{task}': no {base}", hint=f"First: {first}")
     chosen = engines.choose_engine(engine, paths.task, base, options)
     click.echo(f"serving {paths.task} with {chosen.about}", err=True)
+    print_next(Console(stderr=True, highlight=False, soft_wrap=True), _next_steps(paths, options.port))
     sys.stderr.flush()
     os.execv(chosen.command[0], chosen.command)
+
+
+def _next_steps(paths: Paths, port: int) -> list[NextStep]:
+    """Return how to ask the server about a picture of the last run's data, if there is one."""
+    if is_remote(paths.root) or port == 0:  # the server chooses a port
+        return []
+    picture = find_picture(str(read_run(paths.latest).found.get("data_folder", "")))
+    if picture == PICTURE:
+        return []
+    server = [] if port == GRPC_PORT else ["--server", f"localhost:{port}"]
+    return [NextStep(skewless_command("predict", picture, "--model", paths.task, *server), "in another terminal")]

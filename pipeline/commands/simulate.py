@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from components.task import overrides as settings
 from data.errors import UsageError
 from data.files.remote import is_remote
+from data.spec import Image
 from pipeline.commands.run import RunOptions, Terminal, terminal
 from pipeline.commands.tune import conclude_tuning
+from pipeline.next_steps import after_push, find_picture, print_next
 from pipeline.paths import Paths, absolute_path, check_root
 from pipeline.registry import resolve_task
 from pipeline.report.display import Display
@@ -46,7 +48,7 @@ def run_compiled(options: RunOptions, file: str) -> None:
     check_root(options.root)
     options = replace(options, root=absolute_path(options.root))
     parameters = compiled.parameters(given, options.root)
-    with terminal(options.root) as out:
+    with terminal(replace(options, task="")) as out:
         out.console.print(f"[dim]log  {out.log}[/]")
         _run(options, compiled, file, parameters, out)
 
@@ -69,7 +71,8 @@ def _run(options: RunOptions, compiled: CompiledFile, file: str, parameters: dic
     out.console.print(f"pushed    version {version} in {parameters['serving']}")
     if "html" in found:  # a file that an earlier version compiled has none
         out.console.print(f"page      {found['html']['uri']}")
-    out.console.print(f"serve it  skewless serve {compiled.task} --root {options.root}")
+    picture = find_picture(parameters["data"]) if isinstance(reference.load().feature, Image) else ""
+    print_next(out.console, after_push(compiled.task, options.root, picture)[1:])
 
 
 def _reference(compiled: CompiledFile) -> TaskReference:

@@ -13,9 +13,11 @@ import tensorflow as tf
 from rich.console import Console
 
 from data.errors import DataError, SkewError, UsageError
+from pipeline.next_steps import root_words, skewless_command
 from pipeline.paths import Paths
 from pipeline.report import skew as report
 from pipeline.report.record import RunRecord, read_record
+from pipeline.report.waiting import Waiting
 from serving.diagnosis import diagnose
 from serving.engines import installed_binary
 from serving.graph import checks
@@ -63,11 +65,13 @@ def prove_model(options: SkewOptions) -> None:
         return replace(diagnose.diagnose(difference, None), route=difference.served.route)
 
     with (
-        Console(stderr=True).status("") as status,
+        Console(stderr=True).status(Waiting("starting the server")) as status,
         start_live_server(options.model, (program,) if program else ()) as server,
     ):
         sample = Sample(records, options.feature)
-        routes, diagnosis = compare_routes(options.model, server, sample, status.update, explain)
+        routes, diagnosis = compare_routes(
+            options.model, server, sample, lambda text: status.update(Waiting(text)), explain
+        )
     skew = SkewReport(
         records=len(records),
         server=program or EMBEDDED,
@@ -95,7 +99,7 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
       UsageError: If no run has reached a model, or the task's feature, label or model has changed since.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with Console(stderr=True).status("loading TensorFlow and TFX") as status:
+    with Console(stderr=True).status(Waiting("loading TFX")) as status:
         from components.release import skew_check
         from components.task.reference import TaskReference
 
@@ -104,12 +108,12 @@ def prove_task(path: str, paths: Paths, assignments: Mapping[str, str], metadata
         folder = posixpath.join(paths.run(record.run_id), "skew")
         artifacts = _artifacts(record, paths, metadata, reference)
         task = reference.load()
-        skew = skew_check.check_skew(task, artifacts, folder, status.update)
+        skew = skew_check.check_skew(task, artifacts, folder, lambda text: status.update(Waiting(text)))
         if record.pushed and tf.io.gfile.isdir(record.pushed.path):
-            status.update("checking the pushed version")
+            status.update(Waiting("checking the pushed version"))
             skew.routes.append(skew_check.check_pushed(folder, record.pushed.path))
         if skew.passed:
-            status.update("measuring client skew")
+            status.update(Waiting("measuring client skew"))
             skew.client_skew = _client_skew(task, artifacts)
     _report(skew)
 
@@ -129,7 +133,8 @@ def _client_skew(task: Task, artifacts: TrainedArtifacts) -> list[ClientSkewCost
 def _latest_record(paths: Paths) -> RunRecord:
     """Read the record of the latest run."""
     if not tf.io.gfile.exists(paths.latest):
-        raise UsageError(f"no run of '{paths.task}' in {paths.folder}", hint=f"First: skewless run {paths.task}")
+        first = skewless_command("run", paths.task, *root_words(paths.root))
+        raise UsageError(f"no run of '{paths.task}' in {paths.folder}", hint=f"First: {first}")
     return read_record(paths.latest)
 
 
@@ -147,7 +152,7 @@ def _artifacts(record: RunRecord, paths: Paths, metadata: str | None, reference:
     if "Evaluator" not in names:
         raise UsageError(
             f"the last run of '{paths.task}' ended at {names[-1] if names else 'its start'}, before the Evaluator",
-            hint=f"Run it again: skewless run {paths.task}",
+            hint=f"Run it again: {skewless_command('run', paths.task, *root_words(paths.root))}",
         )
     store = metadata_store.connection_config(paths, metadata)
     metadata_store.check_metadata_store(store)
@@ -156,7 +161,7 @@ def _artifacts(record: RunRecord, paths: Paths, metadata: str | None, reference:
     changed = known.changed(executions["Trainer"], depends)
     if changed:
         changes = "; ".join(changed)
-        hint = f"Run it again: skewless run {paths.task}"
+        hint = f"Run it again: {skewless_command('run', paths.task, *root_words(paths.root))}"
         raise UsageError(f"'{paths.task}' has changed since its last run: {changes}", hint=hint)
     found = {
         key: one.uri

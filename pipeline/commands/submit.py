@@ -19,6 +19,7 @@ from pipeline.commands.compile import TARGETS, check_uri
 from pipeline.commands.job import INTERRUPTED, check_client, follow_up, tokens, watch
 from pipeline.paths import Paths, check_pattern
 from pipeline.report.quiet import quiet_console
+from pipeline.report.waiting import Waiting
 from pipeline.runners.compiler.compiled_file import CompiledFile
 from pipeline.runners.remote.backend import Backend, JobPlan
 from pipeline.runners.remote.cron import translate_schedule
@@ -90,7 +91,7 @@ def submit_file(options: SubmitOptions) -> int:
     check_client(compiled.target)
     try:
         with quiet_console() as console:
-            with console.status(f"connecting to {TARGETS[compiled.target]}"):
+            with console.status(Waiting(f"connecting to {TARGETS[compiled.target]}")):
                 backend = _connected(options, compiled.target)
                 backend.check(plan)
                 address = backend.submit(plan)
@@ -126,7 +127,8 @@ def check_submission(options: SubmitOptions, compiled: CompiledFile) -> None:
         for option in names:
             if other != target and getattr(options, option):
                 raise UsageError(
-                    f"--{option.replace('_', '-')} is for {TARGETS[other]}; {file} is for {TARGETS[target]}"
+                    f"--{option.replace('_', '-')} is for {TARGETS[other]}; {file} is for {TARGETS[target]}",
+                    hint="Leave it out.",
                 )
     if options.schedule and options.wait:
         raise UsageError("--schedule starts no run now that --wait could wait for", hint="Leave one of them out.")

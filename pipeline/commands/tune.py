@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import posixpath
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from components.task import overrides
 from pipeline.commands.run import RunOptions, Terminal, beam_arguments, print_log, print_metadata, terminal
 from pipeline.commands.search import SearchOptions
-from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path
-from pipeline.registry import resolve_task
+from pipeline.next_steps import option_words, skewless_command
+from pipeline.paths import Paths, absolute_path
+from pipeline.report.waiting import Waiting
 from pipeline.runners.local.quick_imports import quick_imports
 
 if TYPE_CHECKING:
@@ -23,21 +22,19 @@ log = logging.getLogger(__name__)
 
 def tune_task(options: RunOptions, search: SearchOptions) -> TuningRecord:
     """Tune a task and print the result."""
-    with terminal(options.root) as out:
+    with terminal(options) as out:
         return _tune(options, search, out)
 
 
 def _tune(options: RunOptions, search: SearchOptions, out: Terminal) -> TuningRecord:
-    path, values = resolve_task(options.task), overrides.parse_assignments(options.assignments)
-    beam_args = beam_arguments(options, path)
-    console = out.console
+    beam_args, console = beam_arguments(options, out.path), out.console
     print_log(out)
-    with console.status("loading TensorFlow and TFX"):
+    with console.status(Waiting("loading TensorFlow and TFX")):
         with quick_imports():
             from components.task.reference import TaskReference
             from pipeline.runners.local.tune import run_tuning
 
-        reference, plan = TaskReference(path, values), search.plan(values)
+        reference, plan = TaskReference(out.path, out.settings), search.plan(out.settings)
         paths = Paths(absolute_path(options.root), reference.load().name)
     print_metadata(options, paths, console)
     record = run_tuning(
@@ -51,7 +48,7 @@ def _tune(options: RunOptions, search: SearchOptions, out: Terminal) -> TuningRe
         console=console,
         metadata=options.metadata,
     )
-    _conclude(record, options, values, paths, out)
+    _conclude(record, options, out.settings, paths, out)
     return record
 
 
@@ -105,10 +102,7 @@ def run_command(options: RunOptions, settings: Mapping[str, str], record: Tuning
       settings: The settings of all trials.
       record: Of the tuning, with a finished trial.
     """
-    command = ["skewless", "run", options.task]
-    for name, value in (("--data", options.data), ("--metadata", options.metadata)):
-        command += [name, value] if value else []
-    command += ["--root", options.root] if options.root != absolute_path(DEFAULT_ROOT) else []
+    words = ["run", options.task, *option_words(options.data, options.metadata, options.root)]
     for key, text in {**settings, **record.ranked[0].settings}.items():
-        command += ["--set", f"{key}={text}"]
-    return shlex.join(command)
+        words += ["--set", f"{key}={text}"]
+    return skewless_command(*words)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from components.progress import LOGGER
+from pipeline.report.waiting import Waiting
 
 
 class Display(logging.Handler):
@@ -25,7 +26,8 @@ class Display(logging.Handler):
         """
         super().__init__()
         self._console = console
-        self._status = console.status("")
+        self._waiting = Waiting("")
+        self._status = console.status(self._waiting)
         self._component = ""
         self._width = len("ExampleValidator")
 
@@ -46,7 +48,8 @@ class Display(logging.Handler):
     def started(self, component: str) -> None:
         """Show that a component runs."""
         self._component = component
-        self._status.update(f"[bold]{component}[/]")
+        self._waiting = Waiting(f"[bold]{component}[/]")
+        self._status.update(self._waiting)
 
     def done(self, component: str, state: str, why: str, seconds: float) -> None:
         """Print the line of a component that ended.
@@ -59,6 +62,7 @@ class Display(logging.Handler):
         """
         mark = {"executed": "[green]done  [/]", "cached": "[cyan]cached[/]"}.get(state, "[red]failed[/]")
         name = component.ljust(self._width)
+        self._waiting.markup = ""
         self._console.print(f"{mark} {name} {seconds:6.1f} s  [dim]{escape(why)}[/]", highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -66,4 +70,4 @@ class Display(logging.Handler):
         if getattr(record, "stays", False):
             self._console.print(f"       {escape(record.getMessage())}", highlight=False)
             return
-        self._status.update(f"[bold]{self._component}[/]  [dim]{escape(record.getMessage())}[/]")
+        self._waiting.markup = f"[bold]{self._component}[/]  [dim]{escape(record.getMessage())}[/]"

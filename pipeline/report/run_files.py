@@ -19,6 +19,7 @@ from typing import Any
 from data.errors import UsageError, describe_error
 from data.files.remote import is_remote
 from data.names import printable
+from pipeline.next_steps import root_words, skewless_command
 from pipeline.paths import Paths
 
 RECORD, PAGE = "run.json", "report.html"  # in the folder of a run
@@ -190,7 +191,8 @@ def _newest(runs: list[RunFile]) -> str:
 
 
 def _no_runs(paths: Paths) -> Any:
-    raise UsageError(f"no run of '{paths.task}' in {paths.folder}", hint=f"First: skewless run {paths.task}")
+    first = skewless_command("run", paths.task, *root_words(paths.root))
+    raise UsageError(f"no run of '{paths.task}' in {paths.folder}", hint=f"First: {first}")
 
 
 def _read_run(paths: Paths, name: str) -> RunFile | None:

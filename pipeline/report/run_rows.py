@@ -78,7 +78,8 @@ class RunRow:
         parsed = parse_name(name, "--metric")
         metric = ALIASES.get(parsed.metric, parsed.metric)
         if parsed.label and parsed.feature:
-            raise UsageError(f"--metric {name}: a record has no metrics of one class in a slice")
+            problem = f"--metric {name}: a record has no metrics of one class in a slice"
+            raise UsageError(problem, hint=f"Ask for one of them: --metric {parsed.metric}/{parsed.label}")
         if parsed.label:
             return self.slices.get(f"label:{parsed.label}", {}).get(metric)
         if parsed.feature:

@@ -43,9 +43,6 @@ def print_summary(record: RunRecord, paths: Paths, console: Console) -> None:
     if record.page:
         console.print(f"[bold]page[/]      {escape(record.page)}")
     console.print(f"[dim]record    {escape(paths.latest)}[/]")
-    if record.page:
-        console.print(f"[dim]see it    skewless report {record.task} --root {escape(paths.root)}[/]")
-    console.print(f"[dim]serve it  skewless serve {record.task} --root {escape(paths.root)}[/]")
 
 
 def format_counts(kinds: Mapping[str, int], most: int = 5) -> str:

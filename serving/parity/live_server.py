@@ -141,7 +141,8 @@ def _wait_until_listening(port: int, last_message: _LastMessage) -> None:
             return
         message = last_message()
         if message is not None:
-            raise ServingError(f"the live server cannot serve the model: {message}")
+            raise ServingError(f"the live server cannot serve the model: {message}", hint="Do not serve this model.")
         if time.monotonic() > end:
-            raise ServingError(f"the live server did not load the model within {START_S:.0f} s")
+            problem = f"the live server did not load the model within {START_S:.0f} s"
+            raise ServingError(problem, hint="Run again when this machine has less to do.")
         time.sleep(_POLL_S)

@@ -199,7 +199,8 @@ def _answers_of(route: _Route, sizes: Sequence[int]) -> list[Answers]:
     try:
         return [route.ask(route.rows, size) for size in reversed(sizes)]
     except RouteError as error:
-        raise UsageError(f"{error.route}: refuses record {error.row}: {error}") from None
+        hint = "Give records that the model was made for."
+        raise UsageError(f"{error.route}: refuses record {error.row}: {error}", hint=hint) from None
 
 
 def _client_route(client: Client, name: str, entry: str, values: Rows, sizes: Sequence[int]) -> _Route:

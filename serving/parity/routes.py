@@ -93,7 +93,8 @@ class LoadedModel:
         except _STORAGE_ERRORS:
             raise
         except Exception as error:  # damaged files also raise IndexError, RuntimeError and bare OpErrors
-            raise UsageError(f"no SavedModel at {folder}: {_reason(error)[:_LONGEST]}") from None
+            problem = f"no SavedModel at {folder}: {_reason(error)[:_LONGEST]}"
+            raise UsageError(problem, hint="Give the folder of a version: it holds saved_model.pb.") from None
         missing = [name for name in (DEFAULT, EXAMPLES) if name not in self._model.signatures]
         if missing:
             names = ", ".join(sorted(self._model.signatures)) or "none"

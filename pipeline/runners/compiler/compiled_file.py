@@ -16,6 +16,8 @@ Artifact = dict[str, Any]  # JSON of a RuntimeArtifact: name, uri, type, metadat
 Outputs = Mapping[str, Mapping[str, list[Artifact]]]  # by task and key
 _PARAMETER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
+_WRITE_IT = "Give a file that `skewless compile` wrote."
+
 
 @dataclass(frozen=True)
 class CompiledFile:
@@ -47,7 +49,7 @@ class CompiledFile:
         try:
             text = Path(file).read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {file}: {describe_error(error)}") from None
+            raise UsageError(f"cannot read {file}: {describe_error(error)}", hint=_WRITE_IT) from None
         try:
             found = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
         except (json.JSONDecodeError, yaml.YAMLError):
@@ -57,7 +59,7 @@ class CompiledFile:
         config = job.get("runtimeConfig", {})
         root = config.get("gcsOutputDirectory") or spec.get("defaultPipelineRoot", "")
         if "root" not in spec or "deploymentSpec" not in spec or not root.endswith("/artifacts"):
-            raise UsageError(f"{file} was not written by `skewless compile`")
+            raise UsageError(f"{file} was not written by `skewless compile`", hint=_WRITE_IT)
         target = "vertex" if "pipelineSpec" in job else "kubeflow"
         return cls(spec, root, config.get("parameterValues", {}), target, job.get("labels", {}))
 

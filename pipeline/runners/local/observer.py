@@ -133,7 +133,7 @@ class RecordingObserver:
         if not self._record.skew.passed:
             self._rejection = SkewError(
                 f"not pushed: {first_fault(self._record.skew)}",
-                hint=f"The model before keeps serving. All of it: skewless skew {self._record.task}",
+                hint="The model before keeps serving.",
             )
 
     def _read_review(self, outputs: Outputs) -> None:

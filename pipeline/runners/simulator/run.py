@@ -104,7 +104,8 @@ def _execute(
         uri = inputs["parameterValues"][name] if name else source["constant"]
         return {key: [{**one, "uri": uri}] for key, one in new.items()}, f"is {uri}"
     if "container" not in executor:
-        raise UsageError(f"only the platform can run an executor of the kind {', '.join(executor)}")
+        problem = f"only the platform can run an executor of the kind {', '.join(executor)}"
+        raise UsageError(problem, hint="Submit the file: skewless submit FILE")
     done = launch_container(executor["container"], inputs, new, place.folder(task), f"{place.logs}/{task}.log")
     reasons = [one["metadata"]["no_baseline"] for one in done.values() if "no_baseline" in one["metadata"]]
     why = f"no baseline: {reasons[0]}" if reasons else "in its own process"  # from the Evaluator's blessing

@@ -256,4 +256,7 @@ def test_json_is_a_line_for_each_run(skewless: Skewless, paths: Paths) -> None:
 def test_a_task_without_runs_is_one_line(skewless: Skewless, tmp_path: Path) -> None:
     outcome = skewless("runs", "digits", root=tmp_path)
     assert outcome.status == 2 and outcome.out == ""
-    assert outcome.err.splitlines() == [f"error: no run of 'digits' in {tmp_path}/digits", "First: skewless run digits"]
+    assert outcome.err.splitlines() == [
+        f"error: no run of 'digits' in {tmp_path}/digits",
+        f"First: skewless run digits --root {tmp_path}",
+    ]

@@ -101,7 +101,7 @@ def test_before_the_first_run_there_is_none(paths: Paths) -> None:
     for find in (list_runs, find_run):
         with pytest.raises(UsageError, match="no run of 'small' in ") as caught:
             find(nothing)
-        assert caught.value.hint == "First: skewless run small"
+        assert caught.value.hint == f"First: skewless run small --root {paths.root}"
 
 
 def test_paths_and_home_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from tfx.utils import import_utils
 from components.review.html_output import HtmlReportGenExecutor
 from components.task.overrides import apply_settings
 from components.task.reference import TaskReference
+from components.tuning.plan import TuningPlan
 from data.errors import UsageError
 from pipeline.commands.compile import (
     CompileOptions,
@@ -29,6 +30,7 @@ from pipeline.commands.compile import (
     compile_task,
     write_compiled,
 )
+from pipeline.commands.completion import COMPONENTS
 from pipeline.registry import resolve_task
 from pipeline.runners.beam import LOCAL
 from pipeline.runners.compiler import parameters
@@ -173,6 +175,14 @@ def test_resources_go_to_the_containers_named() -> None:
     assert _container(job, "Trainer")["resources"]["accelerator"] == {"type": "nvidia.com/gpu", "count": "1"}
 
 
+def test_the_completion_of_shells_knows_the_components(vertex: dict[str, Any]) -> None:
+    plan = TuningPlan({"train.epochs": "1,2"}, algorithm="grid")
+    jobs = [vertex, _job(dataclasses.replace(VERTEX, plan=plan, tuners=2))]
+    executors = [job["pipelineSpec"]["deploymentSpec"]["executors"] for job in jobs]
+    names = {name.removesuffix("_executor") for found in executors for name in found if "container" in found[name]}
+    assert {name.partition("-")[0] for name in names} == set(COMPONENTS)
+
+
 def test_beam_arguments_go_to_all_components_or_to_one() -> None:
     job = _job(dataclasses.replace(VERTEX, beam_args=("--a=1", "Transform:--runner=DataflowRunner")))
     for name in ("ExampleGen", "StatisticsGen", "Transform", "Evaluator", "Pusher"):
@@ -271,7 +281,7 @@ GOOD = CompileOptions("digits", "vertex", "host/skewless:1", "gs://bucket/root")
     ("change", "words", "hint"),
     [
         ({"target": "vertx"}, "no target 'vertx'. Did you mean 'vertex'?", "kubeflow"),
-        ({"target": ""}, "no target ''", "kubeflow, vertex"),
+        ({"target": ""}, "no platform to compile for", "--target vertex or --target kubeflow"),
         ({"image": ""}, "no image to run in", "--image"),
         ({"image": "a b"}, "'a b' is not the name of an image", "--image"),
         ({"image": "host/Skewless:1"}, "'host/Skewless:1' is not the name of an image", "small letters"),

@@ -255,7 +255,7 @@ def root(image: Image) -> Path:
         "skewless", "run", "digits", "--compiled", "digits.json", "--root", "root", "--set", "train.epochs=1"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    lines, expected = done.stdout.splitlines(), r"(log|done|pushed|page|serve it) "
+    lines, expected = done.stdout.splitlines(), r"(log|done|pushed|page|next) "
     assert [line for line in lines if not re.match(expected, line)] == [] and done.stderr == ""
     assert any("Baseline-model-resolver" in line and "nothing in earlier runs" in line for line in lines)
     return image.work / "root"
