@@ -230,7 +230,8 @@ class EvaluatorExecutor(ComponentExecutor, executor.Executor):
         if not sample.is_whole:
             log.info("evaluating on a sample of %.1f %% of %d examples", 100 * sample.share, sample.held_out)
         with keeping_predictions(folder, _kept(execution), sample):
-            self.run_stock(replace(execution, properties=properties))
+            # TFMA updates its metrics in Python: AutoGraph has nothing to convert, but its look at them takes seconds.
+            tf.autograph.experimental.do_not_convert(self.run_stock)(replace(execution, properties=properties))
         if not sample.is_whole:
             sample.save(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ def test_without_a_baseline(classes: Judge, rows: tuple[np.ndarray, list[str]]) 
     assert sum(one["examples"] for one in found.calibration) == 10
     error = sum(one["examples"] / 10 * abs(one["score"] - one["right"]) for one in found.calibration)
     assert error == pytest.approx(expected["overall"]["expected_calibration_error"], rel=1e-5)
+
+
+def test_autograph_converts_no_metric(classes: Judge) -> None:
+    """It would take three seconds of each run, and change nothing."""
+    classes(SAME)
+    converted = [one for name, one in sys.modules.items() if name.startswith("__autograph_generated_file")]
+    assert not [one for one in converted if "def tf__update_state" in Path(str(one.__file__)).read_text()]
 
 
 @pytest.mark.parametrize(("max_drop", "verdict"), [(0.4, True), (0.399, False)])
