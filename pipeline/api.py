@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import UsageError
 from pipeline.commands.run import RunOptions, run_task
 from pipeline.paths import DEFAULT_ROOT, absolute_path
+from pipeline.report.notebook import in_notebook
 
 if TYPE_CHECKING:
     from components.task.task import Task
@@ -24,7 +25,7 @@ def run(
 
     Args:
       task: A Task that a module holds under a name, or what the command line takes: the name of a built-in task, or
-        `module:NAME`.
+        `module:NAME`. A notebook imports the module of a text again in each call.
       data: Folder of the data; None for a task that names its own.
       root: Folder of everything that runs write.
       settings: Setting to value, as `--set` takes them: {"train.epochs": 1}.
@@ -37,7 +38,11 @@ def run(
       UsageError: If the task is in no module, a setting does not exist, or an argument is wrong.
       SkewlessError: If the run ends without a pushed model; the class says why.
     """
-    name = task if isinstance(task, str) else _import_path(task)
+    if isinstance(task, str):
+        name = task
+        _forget_module(name)
+    else:
+        name = _import_path(task)
     assignments = [f"{key}={_setting(value)}" for key, value in (settings or {}).items()]
     return run_task(RunOptions(name, data, absolute_path(root), assignments))
 
@@ -56,6 +61,13 @@ def _import_path(task: Task) -> str:
     raise UsageError(
         f"task '{task.name}' is in no module", hint="Assign it to a name at the top of a module: TASK = Task(...)"
     )
+
+
+def _forget_module(path: str) -> None:
+    """Have a notebook import the task's module again: a cell may have changed it with `%%writefile`."""
+    module = path.partition(":")[0]
+    if in_notebook() and module != "__main__":
+        sys.modules.pop(module, None)
 
 
 def _setting(value: Any, separator: str = ",") -> str:
