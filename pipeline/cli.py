@@ -187,7 +187,10 @@ def run_command(
         run_compiled(options, compiled)
         return
     if not task:
-        raise click.UsageError("Missing argument 'TASK'.")
+        from pipeline.registry import builtin_tasks, task_modules
+
+        names = ", ".join([*task_modules(os.getcwd()), *builtin_tasks()])
+        raise UsageError("run needs a task", hint=f"One of {names}; or write one with skewless new.")
     run_task(options)
 
 
@@ -217,6 +220,9 @@ def tune_command(over: tuple[str, ...], trials: int | None, algorithm: str, obje
     from pipeline.commands.search import SearchOptions
     from pipeline.commands.tune import tune_task
 
+    if not over:
+        hint = "For example: --over train.learning_rate=1e-4..1e-2:log --over train.epochs=2..8"
+        raise UsageError("no setting to tune", hint=hint)
     tune_task(RunOptions(**options), SearchOptions(over, trials, algorithm, objective))
 
 
@@ -597,9 +603,9 @@ def report_errors() -> Iterator[None]:
         yield
     except SkewlessError as error:
         fail(error)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except click.ClickException as error:  # of a command's name, arguments or options
+        ctx = error.ctx if isinstance(error, click.UsageError) else None
+        fail(UsageError(error.format_message(), hint=f"See: {ctx.command_path} --help" if ctx else ""))
     except (click.Abort, KeyboardInterrupt) as error:  # click makes an Abort of Ctrl-C
         text = str(error.__cause__ or error) or "interrupted"
         Console(stderr=True, highlight=False, soft_wrap=True).print(escape(text))

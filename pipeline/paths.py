@@ -81,8 +81,9 @@ def check_root(root: str) -> None:
         with tempfile.TemporaryFile(dir=local) as file:
             file.write(b"0" * 4096)  # on a full disk, empty files can still be created
     except OSError as error:
+        reason = "it is a file" if os.path.isfile(local) else error.strerror
         raise UsageError(
-            f"cannot write to --root {root}: {error.strerror}", hint="Give another folder with --root DIR."
+            f"cannot write to --root {root}: {reason}", hint="Give another folder with --root DIR."
         ) from None
 
 

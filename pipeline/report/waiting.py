@@ -30,7 +30,7 @@ class Waiting:
 
     def __rich__(self) -> Text:
         seconds = int(time.monotonic() - self._started)
-        clock = f"  [dim]{seconds} s[/]" if seconds >= _SHOWN_FROM_S else ""
+        clock = f"  [dim]{seconds} s[/]" if self.markup and seconds >= _SHOWN_FROM_S else ""
         return Text.from_markup(self.markup + clock)
 
 

@@ -24,7 +24,7 @@ from pipeline.paths import Paths, absolute_path, check_path, check_root
         ("{tmp}/a\nb", "contains a character that is not printable"),
         ("{tmp}/a\0b", "is not valid UTF-8"),
         ("{tmp}/caf\udce9", "is not valid UTF-8"),
-        ("{tmp}/file", "cannot write to --root {tmp}/file: File exists"),
+        ("{tmp}/file", "cannot write to --root {tmp}/file: it is a file"),
         ("{tmp}/file/below", "cannot write to --root {tmp}/file/below: Not a directory"),
         ("/proc/nothing", "cannot write to --root /proc/nothing: No such file or directory"),
         ("{tmp}/" + 256 * "x", "File name too long"),

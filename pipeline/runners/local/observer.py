@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
 from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
@@ -29,6 +30,11 @@ REPORT_GEN = ReportGen.__name__
 
 class ComponentError(SkewlessError):
     """A component that failed for a reason that the user did not cause; the log has the traceback."""
+
+
+def describe_end() -> str:
+    """Return "interrupted" while the user's Ctrl-C is handled; "" for other exceptions: an error says more."""
+    return "interrupted" if isinstance(sys.exc_info()[1], KeyboardInterrupt) else ""
 
 
 class RecordingObserver:
@@ -101,9 +107,10 @@ class RecordingObserver:
         self.save()
 
     def failed(self, component: str, seconds: float) -> None:
-        """Record a component that raised."""
-        self._record.components.append(ComponentRun(component, "failed", "", round(seconds, 2)))
-        self._display.done(component, "failed", "", seconds)
+        """Record a component that raised, or that the user interrupted."""
+        why = describe_end()
+        self._record.components.append(ComponentRun(component, "failed", why, round(seconds, 2)))
+        self._display.done(component, "failed", why, seconds)
 
     def save(self) -> None:
         """Write the record, of this run and as the task's latest."""

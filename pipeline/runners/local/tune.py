@@ -19,7 +19,7 @@ from pipeline.report.metadata import Metadata
 from pipeline.report.record import ComponentRun, RunRecord
 from pipeline.runners import beam
 from pipeline.runners.local import dag_runner
-from pipeline.runners.local.observer import ComponentError
+from pipeline.runners.local.observer import ComponentError, describe_end
 from pipeline.runners.local.run import prepared_run, recorded_outcome
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,7 @@ class TuningObserver:
             self.results = metadata.outputs(execution_id)["tuner_results"].uri
 
     def failed(self, component: str, seconds: float) -> None:
-        """Show that a component raised."""
-        self._run.components.append(ComponentRun(component, "failed", "", round(seconds, 2)))
-        self._display.done(component, "failed", "", seconds)
+        """Show that a component raised, or that the user interrupted it."""
+        why = describe_end()
+        self._run.components.append(ComponentRun(component, "failed", why, round(seconds, 2)))
+        self._display.done(component, "failed", why, seconds)

@@ -25,7 +25,7 @@ from pipeline.runners.local.data_folder import resolve_data_folder
 from pipeline.scaffold.choose import choose_task, feature_size, filters, has_a_side, helps_pretrained, transfer_size
 from pipeline.scaffold.survey import Survey, survey_folder
 from tests.conftest import encode_picture, smooth_pixels
-from tests.pipeline.conftest import PROJECT, Skewless
+from tests.pipeline.conftest import Skewless
 from tests.tasks.tiny import TASK
 
 Make = Callable[..., Path]
@@ -439,8 +439,3 @@ def test_a_module_for_few_pictures_augments_them(
     assert task.augment.rotation_range == 15 and task.augment.horizontal_flip == (names == ("cats", "dogs"))
     model = task.model(task.feature, 2)
     assert model.output_shape == (None, 1) and model.input_shape == (None, *task.feature.shape)
-
-
-def test_the_help_of_the_command_names_it() -> None:
-    done = subprocess.run([sys.executable, "-m", "pipeline.cli", "-h"], cwd=PROJECT, capture_output=True, text=True)
-    assert "new " in done.stdout and "Inspect a folder of pictures" in done.stdout

@@ -19,6 +19,7 @@ from google.protobuf import json_format
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 from rich.console import Console
+from rich.text import Text
 
 from components.prepare.schema import SchemaGen
 from components.prepare.statistics import statistics_gen
@@ -232,7 +233,8 @@ def test_on_a_terminal_the_spinner_shows_what_goes_on() -> None:
     with Display(console) as display:
         display.started("Trainer")
         report("epoch 3/12 [loss]")
-        assert str(display._status.status) == "[bold]Trainer[/]  [dim]epoch 3/12 \\[loss][/]"
+        console.print(display._status.status)
+    assert "Trainer  epoch 3/12 [loss]" in Text.from_ansi(console.file.getvalue()).plain  # type: ignore[attr-defined]
 
 
 # The record and the summary
@@ -448,6 +450,5 @@ def test_the_summary_names_what_needs_attention() -> None:
         "accuracy 0.9812 on 360 held-out examples through the exported signature, no model before",
         "version 17 in /serving/tiny/17",
         "/root/tiny/run.json",
-        "skewless serve tiny --root /root",
     ):
         assert words in console.file.getvalue()  # type: ignore[attr-defined]
