@@ -21,7 +21,17 @@ _LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\n]+)\]\((?P<target>[^)\s#:]+)(?P<anch
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
     """Return a page's Markdown with what it includes, and with links that the site has."""
     docs = Path(config.docs_dir)
-    file = docs / page.file.src_uri
+    return adapt(markdown, docs / page.file.src_uri, docs)
+
+
+def adapt(markdown: str, file: Path, docs: Path) -> str:
+    """Return the Markdown of a page with what it includes, and with links that the site has.
+
+    Args:
+      markdown: The page's text.
+      file: The page's file.
+      docs: Folder of all pages.
+    """
     return _adapt_links(_include(markdown, file, docs), file.parent, file.parent, docs)
 
 
@@ -55,8 +65,8 @@ def _adapt_links(markdown: str, origin: Path, folder: Path, docs: Path) -> str:
             return f"[{match['text']}]({os.path.relpath(target, folder)}{match['anchor'] or ''})"
         if not target.exists():
             LOG.warning("%s has a link to %s, which does not exist", folder, match["target"])
-        path = f"`{target.relative_to(docs.parent)}`" if target.is_relative_to(docs.parent) else ""
-        return match["text"] if path.strip("`") in match["text"].strip("`") + "/" else f"{match['text']} ({path})"
+        path = os.path.relpath(target, docs.parent)
+        return match["text"] if path in match["text"] else f"{match['text']} (`{path}`)"
 
     codes = _CODE.findall(markdown)
     parts = [_LINK.sub(link, part) for part in _CODE.split(markdown)]
