@@ -1,6 +1,12 @@
 """The packages of Skewless, and the extras that only some users need; pyproject.toml has the rest."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+# An index of packages shows README.md without the files that its links lead to: the text of those links stays.
+README = re.sub(r"!?\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", Path("README.md").read_text(encoding="utf-8"))
 
 # The client does not need TensorFlow, so the base installation is empty and each use is an extra. `requirements.lock`
 # pins the extras pipeline, dev and docs.
@@ -86,7 +92,10 @@ DOCS = [
 
 TOPS = ("skewless", "data", "serving", "components", "pipeline")
 setup(
+    long_description=README,
+    long_description_content_type="text/markdown",
     packages=find_packages(include=[f"{top}{rest}" for top in TOPS for rest in ("", ".*")]),
+    include_package_data=False,  # only what is listed here; MANIFEST.in is for the sdist
     package_data={
         **{top: ["py.typed", "templates/*.j2", "templates/report/*"] for top in TOPS},
         "serving": [
