@@ -43,9 +43,10 @@ class Augmentation:
 
     Attributes:
       rotation_range: largest rotation in either direction, degrees.
-      width_shift_range, height_shift_range: a float is a range in either direction: a share of the size if below 1,
-        otherwise pixels. An int n is one of 0 to n - 1 pixels in either direction; a list is one of its values in
-        either direction: shares if all are below 1.
+      width_shift_range: shift, as the old class does it along the height. A float is a range in either direction: a
+        share of the size if below 1, otherwise pixels. An int n is one of 0 to n - 1 pixels in either direction; a list
+        is one of its values in either direction: shares if all are below 1.
+      height_shift_range: the same, along the width.
       brightness_range: (lowest, highest) factor, for grey and RGB pictures; None: not changed.
       shear_range: largest shear in either direction, degrees.
       zoom_range: (lowest, highest) factor, or z for (1 - z, 1 + z); drawn for each axis; above 1 shows more.
@@ -54,7 +55,8 @@ class Augmentation:
       fill_mode: what fills the outside: "constant", "nearest", "reflect" or "wrap"; see
         `data.augmentation.affine.resample`.
       cval: the value outside for "constant".
-      horizontal_flip, vertical_flip: whether to mirror every second picture, at random.
+      horizontal_flip: whether to mirror every second picture left to right, at random.
+      vertical_flip: whether to mirror every second picture top to bottom, at random.
       interpolation_order: 1 bilinear, 0 nearest.
     """
 
