@@ -55,6 +55,35 @@ def diagnose_activation(reference: Answers, served: Answers, record: int, allowe
     return Diagnosis(best.stage, best.skew, record, f"which leaves {left:.2g}")
 
 
+def diagnose_constant(
+    reference: Answers, served: Answers, record: int, allowed: float, pixels_tried: bool
+) -> Diagnosis | None:
+    """Check whether the answer to each record is 0 and 1, for two classes.
+
+    A softmax of a single output answers so, and so do outputs that are far too large, as of pixels without /255: try
+    the skews of pixels first.
+
+    Args:
+      reference: Training's answers.
+      served: Answers of the route.
+      record: Record to name in the diagnosis.
+      allowed: Largest difference of a score that counts as equal.
+      pixels_tried: Whether the skews of pixels were tried, and explain nothing.
+    """
+    scores = served.scores
+    if reference.thresholds is not None or scores.shape[1] != 2 or len(scores) < 2:
+        return None
+    if not score_differences(_both(np.ones(len(scores))), scores).max() <= allowed:
+        return None
+    if pixels_tried:
+        skew = "softmax of a single output, which is always 1, instead of a sigmoid"
+        return Diagnosis("model", skew, record, "every answer is 0 and 1")
+    causes = (
+        "a softmax of a single output, which is always 1, or outputs that are far too large: are the inputs scaled?"
+    )
+    return Diagnosis("model", "every answer is 0 and 1", record, causes)
+
+
 def _skews_of(reference: Answers) -> tuple[_ScoreSkew, ...]:
     if reference.thresholds is not None:
         return _OF_LABELS
@@ -103,10 +132,6 @@ def _two_sigmoids_of_one(trained: Array, found: Array) -> Array:
     return score_differences(_both(_sigmoid(trained[:, 1])), found)
 
 
-def _softmax_of_one(trained: Array, found: Array) -> Array:
-    return score_differences(_both(np.ones(len(trained))), found)
-
-
 def _shares(probabilities: Array) -> Array:
     """Return the softmax [N, C] of the outputs whose sigmoids are given; the odds are the exponentials of these."""
     likely = np.minimum(probabilities, _MOST)
@@ -145,5 +170,4 @@ _OF_CLASSES = (
 _OF_ONE_OUTPUT = (
     _ScoreSkew("model", "sigmoid missing: the scores are logits", _no_sigmoid),
     _ScoreSkew("model", "sigmoid twice", _two_sigmoids_of_one),
-    _ScoreSkew("model", "softmax of a single output, which is always 1, instead of a sigmoid", _softmax_of_one),
 )

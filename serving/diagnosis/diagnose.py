@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from serving.diagnosis.activations import diagnose_activation
+from serving.diagnosis.activations import diagnose_activation, diagnose_constant
 from serving.diagnosis.base import Array, ReferenceModel
 from serving.diagnosis.labels import diagnose_columns, diagnose_names, diagnose_thresholds, stale_assets
 from serving.diagnosis.model import diagnose_batch, diagnose_draws, diagnose_structure, diagnose_weights
@@ -154,6 +154,12 @@ def _pixels(case: Case) -> Diagnosis | None:
     return diagnosis
 
 
+def _constant(case: Case) -> Diagnosis | None:
+    this = case.difference
+    pixels_tried = case.model is not None and case.model.spec is not None
+    return diagnose_constant(this.reference, this.served, case.worst, this.tolerance, pixels_tried)
+
+
 def _structure(case: Case) -> Diagnosis | None:
     return diagnose_structure(case.findings, case.worst)
 
@@ -168,6 +174,7 @@ HYPOTHESES: dict[str, Callable[[Case], Diagnosis | None]] = {
     "the order of the scores": _columns,
     "the last step of the model": _activation,
     "a known skew of pixels": _pixels,
+    "the same answer to all records": _constant,
     "ops that belong to training": _structure,
 }
 """Causes to try, in this order."""

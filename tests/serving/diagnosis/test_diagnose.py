@@ -69,6 +69,13 @@ def test_of_a_foreign_model_what_needs_no_pixels_is_told(
     assert found is not None and found.stage == stage
 
 
+def test_pixels_that_are_not_scaled_may_look_like_a_softmax_of_one_output(tmp_path: Path, values: list[bytes]) -> None:
+    """Outputs that are far too large give 0 and 1, too: of a foreign model, no single cause is certain."""
+    found = _diagnosed(planted.plant(planted.SKEWS["softmax of one"], str(tmp_path)), values, is_known=False)
+    assert found is not None and (found.stage, found.skew) == ("model", "every answer is 0 and 1")
+    assert "softmax of a single output" in found.detail and "are the inputs scaled?" in found.detail
+
+
 def test_one_picture_is_enough_for_most(tmp_path: Path, values: list[bytes]) -> None:
     found = _diagnosed(planted.plant(planted.SKEWS["BGR"], str(tmp_path)), values[:1])
     assert found is not None and "BGR instead of RGB" in found.skew
