@@ -32,7 +32,7 @@ def adapt(markdown: str, file: Path, docs: Path) -> str:
       file: The page's file.
       docs: Folder of all pages.
     """
-    return _adapt_links(_include(markdown, file, docs), file.parent, file.parent, docs)
+    return _adapt_links(_include(markdown, file, docs), file.parent, file, docs)
 
 
 def _include(markdown: str, file: Path, docs: Path) -> str:
@@ -44,27 +44,27 @@ def _include(markdown: str, file: Path, docs: Path) -> str:
         found, end, _ = included.read_text().partition(f"\n{match['end']}\n" if match["end"] else "\0")
         if match["end"] and not end:
             LOG.warning("%s: %s has no line '%s'", file, match["file"], match["end"])
-        return _adapt_links(found, included.parent, file.parent, docs)
+        return _adapt_links(found, included.parent, file, docs)
 
     return _INCLUDE.sub(text, markdown)
 
 
-def _adapt_links(markdown: str, origin: Path, folder: Path, docs: Path) -> str:
+def _adapt_links(markdown: str, origin: Path, page: Path, docs: Path) -> str:
     """Return the Markdown with its relative links, outside of code, as they are for a page of the site.
 
     Args:
       markdown: The text.
       origin: Folder that its links are relative to.
-      folder: Folder of the page.
+      page: File of the page.
       docs: Folder of all pages.
     """
 
     def link(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(origin / match["target"]))
         if target.is_relative_to(docs):
-            return f"[{match['text']}]({os.path.relpath(target, folder)}{match['anchor'] or ''})"
+            return f"[{match['text']}]({os.path.relpath(target, page.parent)}{match['anchor'] or ''})"
         if not target.exists():
-            LOG.warning("%s has a link to %s, which does not exist", folder, match["target"])
+            LOG.warning("%s has a link to %s, which does not exist", page, match["target"])
         path = os.path.relpath(target, docs.parent)
         return match["text"] if path in match["text"] else f"{match['text']} (`{path}`)"
 
