@@ -380,6 +380,9 @@ def demo_command(task: str, data: str | None, root: str) -> None:
 @click.option("--backbone", default="", metavar="NAME", help="Class of keras.applications. [default: MobileNetV2]")
 def new_command(name: str, data: str, weights: str, backbone: str) -> None:
     """Inspect a folder of pictures and write NAME.py, a task that `skewless run NAME` can train at once."""
+    from pipeline.scaffold.check_new import check_new
+
+    check_new(name, data)
     with loading():
         from pipeline.commands.new import new_task
 

@@ -9,6 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from data.errors import UsageError
+from data.files.missing import no_folder
 from data.files.remote import is_remote
 
 _FOLDER = "skewless-root"
@@ -38,6 +39,19 @@ def check_path(option: str, path: str) -> None:
         raise UsageError(f"{option} is empty", hint=f"Name a folder: {option} DIR")
     if any(one == "\0" or unicodedata.category(one) == "Cs" for one in path):  # Cs: a byte that is not UTF-8
         raise UsageError(f"{option} {path!r} is not valid UTF-8", hint="Rename the folder.")
+
+
+def check_data(data: str) -> None:
+    """Check that a data folder on this machine exists; loads no TensorFlow.
+
+    Raises:
+      UsageError: If the path fails `check_path`.
+      DataError: If there is no such folder.
+    """
+    check_path("--data", data)
+    folder = os.path.realpath(absolute_path(data))
+    if not is_remote(data) and not os.path.isdir(folder):
+        raise no_folder(folder)
 
 
 def check_pattern(option: str, path: str) -> None:

@@ -22,7 +22,7 @@ from components.prepare.resolve_input import Driver
 from components.task.reference import task_of
 from data.errors import DataError
 from data.files.known import known_listing
-from data.files.listing import no_folder
+from data.files.missing import no_folder
 from data.ingest import manifest
 from data.ingest.plan_files import Shard, make_shards
 from data.ingest.shards import ShardReport, write_shard

@@ -58,12 +58,16 @@ def check_settings(settings: Iterable[str], legal: Sequence[str]) -> None:
       legal: The names that exist.
 
     Raises:
-      UsageError: If one does not exist. The hint has the legal names, of the same part of the task if there are some.
+      UsageError: If one does not exist. The hint has the names of the same part of the task, or else the parts.
     """
     for key in settings:
         if key not in legal:
             part = key.partition(".")[0]
-            raise unknown("setting", key, [one for one in legal if one.startswith(f"{part}.")] or legal)
+            same = [one for one in legal if one.startswith(f"{part}.")]
+            error = unknown("setting", key, same or legal)
+            if not same:
+                error.hint = f"Settings begin with {', '.join(sorted({one.partition('.')[0] for one in legal}))}"
+            raise error
 
 
 def setting_names(value: Any, prefix: str = "") -> list[str]:

@@ -8,7 +8,8 @@ import posixpath
 from collections.abc import Iterator
 
 from data.files.bucket import BucketPage, is_bucket, list_bucket
-from data.files.listing import FILE, FOLDER, KNOWN, Entry, no_folder
+from data.files.listing import FILE, FOLDER, KNOWN, Entry
+from data.files.missing import no_folder
 from data.files.spool import own_file
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 import tensorflow as tf
 
 from data.errors import DataError, describe_error
+from data.files.missing import no_folder
 from data.files.remote import is_remote
 from data.names import printable
 
@@ -99,14 +100,6 @@ def scan(folder: str) -> Iterator[tuple[os.DirEntry[str], str]]:
         raise DataError(
             f"cannot read the folder {printable(folder)}: {describe_error(error)}", hint="May this user read it?"
         ) from None
-
-
-def no_folder(folder: str) -> DataError:
-    """Return the error for a data folder that does not exist, or is a file."""
-    if os.path.isfile(folder):
-        hint = "Name its folder, or the one that you unpack an archive into: --data DIR."
-        return DataError(f"no data folder at {printable(folder)}, which is a file", hint=hint)
-    return DataError(f"no data folder at {printable(folder)}", hint="Name the folder with the data: --data DIR.")
 
 
 class _Listing(Protocol):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import keyword
 import os
-import sys
 import textwrap
 from pathlib import Path
 
@@ -18,10 +15,9 @@ from data.errors import UsageError
 from data.files.remote import is_remote
 from data.sources import ImageTable
 from pipeline.next_steps import NextStep, print_next, skewless_command
-from pipeline.paths import check_path
-from pipeline.registry import builtin_tasks
 from pipeline.report.quiet import logged_to
 from pipeline.report.waiting import Waiting
+from pipeline.scaffold.check_new import check_new
 from pipeline.scaffold.choose import Choice, choose_task, helps_pretrained
 from pipeline.scaffold.describe import class_table, describe_facts, describe_model, give_advice
 from pipeline.scaffold.pretrained import find_pretrained
@@ -48,9 +44,7 @@ def new_task(
       DataError: If no model can be trained on the data.
     """
     console = console or Console(highlight=False, soft_wrap=True)
-    path = Path(f"{name}.py").absolute()
-    check_name(name, path)
-    check_path("--data", data)
+    path = check_new(name, data)
     folder = data if is_remote(data) else str(Path(data).expanduser().resolve())
     # C decoders print errors of broken files on stderr; the findings report them.
     with (
@@ -71,35 +65,6 @@ def new_task(
     console.print(f"\nwrote     [bold]{escape(path.name)}[/]: read it, and change what you like")
     print_next(console, [NextStep(skewless_command("run", name), "train, evaluate, prove and push it")])
     return path
-
-
-def check_name(name: str, path: Path) -> None:
-    """Check that a module of this name can be written to the path and imported from there.
-
-    Raises:
-      UsageError: If the name is not an identifier, a built-in task or another module has it, or the file exists.
-    """
-    hint = f"Choose another name, for example my_{name if name.isidentifier() else 'task'}."
-    if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or name.startswith("_"):
-        raise UsageError(f"'{name}' cannot be the name of a Python module", hint="Use letters, digits and _.")
-    if name in builtin_tasks():
-        raise UsageError(f"'{name}' is a built-in task", hint=hint)
-    if path.exists():
-        raise UsageError(f"{path} already exists and is not overwritten", hint=f"Move it away. {hint}")
-    taken = "Python's own" if name in sys.stdlib_module_names else _found_elsewhere(name, path.parent)
-    if taken:
-        raise UsageError(f"'{name}' is the name of another module: {taken}", hint=hint)
-
-
-def _found_elsewhere(name: str, here: Path) -> str:
-    """Return where Python finds a module of this name; "" for none, or for a plain folder here: a file wins over it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None:
-        return ""
-    folders = [Path(folder).resolve() for folder in spec.submodule_search_locations or []]
-    if spec.origin is None and folders == [here.resolve() / name]:
-        return ""
-    return spec.origin or str(folders[0] if folders else "built in")
 
 
 def _facts(found: Survey, choice: Choice) -> dict[str, str]:

@@ -29,7 +29,7 @@ from pipeline.next_steps import (
     root_words,
     skewless_command,
 )
-from pipeline.paths import Paths, absolute_path, check_root, local_folder
+from pipeline.paths import Paths, absolute_path, check_data, check_root, local_folder
 from pipeline.registry import hidden_modules, resolve_task
 from pipeline.report.notebook import NotebookConsole, in_notebook
 from pipeline.report.quiet import logged_to
@@ -41,8 +41,9 @@ from pipeline.setting_names import SETTING_NAMES
 if TYPE_CHECKING:
     from pipeline.report.record import RunRecord
 
-# Parts of a task whose settings are the same in all tasks: a wrong name is found before TensorFlow is loaded.
-_FIXED_PARTS = ("evaluate", "gate", "ingest", "serving", "train")
+# Parts of a task that may be objects of the user's. Other settings are the same in all tasks: a wrong name is found
+# before TensorFlow is loaded.
+_OPEN_PARTS = ("source", "feature", "model", "label", "augment")
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,16 @@ def terminal(options: RunOptions) -> Iterator[Terminal]:
     """Send all output except the console's to a log; errors name the log.
 
     Raises:
-      UsageError: If there is no such task, a setting has another form, or nothing can be written below the root.
+      UsageError: If there is no such task or setting, or nothing can be written below the root.
+      DataError: If there is no such data folder.
     """
     path, settings, root = "", overrides.parse_assignments(options.assignments), options.root
     if options.task:
         path = resolve_task(options.task)
-        overrides.check_settings([one for one in settings if one.partition(".")[0] in _FIXED_PARTS], SETTING_NAMES)
+        known = [one for one in settings if one.partition(".")[0] not in _OPEN_PARTS]
+        overrides.check_settings(known, SETTING_NAMES)
+    if options.task and options.data is not None:
+        check_data(options.data)
     check_root(root)
     run_id = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}"
     log = Path(local_folder(absolute_path(root)), "logs", f"{run_id}.log").absolute()

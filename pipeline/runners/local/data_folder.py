@@ -9,7 +9,7 @@ from pathlib import Path
 from components.prepare.example_validator import check_split
 from components.task.task import Task
 from data.errors import UsageError
-from data.files.listing import no_folder
+from data.files.missing import no_folder
 from data.files.remote import is_remote
 from pipeline.paths import Paths, absolute_path, check_path, local_folder
 from pipeline.runners.local import storage
