@@ -26,4 +26,6 @@ def main(address: str, model: str, files: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit("usage: python ask.py ADDRESS MODEL FILE...")
     sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
