@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Run the newer family of packages on a machine with an older C library: in a Debian 13 in a folder.
 #
-#   scripts/debian13.sh make DIR             # install Debian and what the README requires; needs root
+#   scripts/debian13.sh make DIR [SUITE]     # install Debian and what the README requires; needs root
 #   scripts/debian13.sh run DIR COMMAND...   # run a command in it, in the checkout, with ../shared
 #
+# SUITE chooses another Debian: forky, the next one, has Python 3.14, in which scripts/client_check.sh tests the client.
 # The virtual environment is /opt/venv in the folder; the checkout's .venv stays as it is. Packages come from the mirror
 # in this machine's apt sources and from its index of Python packages.
 set -euo pipefail
@@ -41,10 +42,13 @@ case $action in
       { apt-get -qq update && apt-get -qq install -y --no-install-recommends debootstrap; } >/dev/null 2>&1 ||
       stop "debootstrap is not to be had"
     if [ ! -e "$root/.ready" ]; then
+      suite=${1:-trixie}
+      recipe=/usr/share/debootstrap/scripts/$suite
+      [ -e "$recipe" ] || recipe=/usr/share/debootstrap/scripts/sid  # a suite that is newer than this debootstrap
       rm -rf "$root"
-      echo "Debian 13 in $root ..."
+      echo "Debian ($suite) in $root ..."
       debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,git,make,procps,openssl \
-        trixie "$root" "$(mirror)" >"$root.log" 2>&1 || stop "debootstrap failed; see $root.log"
+        "$suite" "$root" "$(mirror)" "$recipe" >"$root.log" 2>&1 || stop "debootstrap failed; see $root.log"
       cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
       for file in /etc/pip.conf /etc/resolv.conf /etc/hosts; do if [ -e "$file" ]; then cp -L "$file" "$root$file"; fi; done
       touch "$root/.ready"
