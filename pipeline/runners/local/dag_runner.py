@@ -14,6 +14,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import data_types, launcher
 
 from pipeline.runners.local.dofn_specs import specs_once
+from pipeline.runners.local.option_views import views_once
 
 
 class RunObserver(Protocol):
@@ -42,7 +43,7 @@ def run_dag(pipeline: Pipeline, observer: RunObserver) -> None:
     Raises:
       Exception: What the first failing component raises; TFX has recorded the component as failed.
     """
-    with _observed(observer), _without_passwords(), specs_once():
+    with _observed(observer), _without_passwords(), specs_once(), views_once():
         local_dag_runner.LocalDagRunner().run(pipeline)
 
 
