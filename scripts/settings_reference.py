@@ -122,9 +122,12 @@ def _type_text(hint: Any) -> str:
 
 
 def _default_text(one: dataclasses.Field[Any]) -> str:
-    if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
+    if one.default is not dataclasses.MISSING:
+        value = one.default
+    elif one.default_factory is not dataclasses.MISSING:
+        value = one.default_factory()
+    else:
         return "required"
-    value = one.default if one.default is not dataclasses.MISSING else one.default_factory()  # type: ignore[misc]
     if value in ("", (), {}, None):
         return "none" if value is None else "empty"
     if isinstance(value, tuple):

@@ -14,8 +14,9 @@ from typing import Any
 
 LOG = logging.getLogger("mkdocs.hooks.site")  # --strict counts its warnings
 _INCLUDE = re.compile(r"^<!-- include: (?P<file>\S+)(?: until: (?P<end>.+?))? -->$", re.MULTILINE)
-_CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\n]+)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
+_CODE = r"^```[\s\S]*?^```$|`[^`\n]+`"
+_LINK = r"(?<!!)\[(?P<text>[^\]\n]+)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)"
+_CODE_OR_LINK = re.compile(f"{_CODE}|{_LINK}", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
@@ -60,6 +61,8 @@ def _adapt_links(markdown: str, origin: Path, page: Path, docs: Path) -> str:
     """
 
     def link(match: re.Match[str]) -> str:
+        if not match["target"]:
+            return match[0]
         target = Path(os.path.normpath(origin / match["target"]))
         if target.is_relative_to(docs):
             return f"[{match['text']}]({os.path.relpath(target, page.parent)}{match['anchor'] or ''})"
@@ -68,6 +71,4 @@ def _adapt_links(markdown: str, origin: Path, page: Path, docs: Path) -> str:
         path = os.path.relpath(target, docs.parent)
         return match["text"] if path in match["text"] else f"{match['text']} (`{path}`)"
 
-    codes = _CODE.findall(markdown)
-    parts = [_LINK.sub(link, part) for part in _CODE.split(markdown)]
-    return "".join(part + code for part, code in zip(parts, [*codes, ""], strict=True))
+    return _CODE_OR_LINK.sub(link, markdown)
