@@ -44,9 +44,10 @@ class Evaluate:
         that it does not name are not compared. The difference of the values; of errors and losses, which have no
         largest value, the increase as a share of the last model's value.
       slices: Features whose values define the slices: "label" for classes, and for pictures the facts in their
-        records, such as "image/format" (`data.records`). With several labels, "label" gives the metrics of each label
-        on all examples. A number has no slices by label: each value would be a slice, so the default means none. The
-        default adds the columns that the source keeps (`ImageTable.slices`). A feature of a limit is added, too.
+        records: "image/format", "image/channels", "image/width", "image/height" and "image/bytes". With several labels,
+        "label" gives the metrics of each label on all examples. A number has no slices by label: each value would be a
+        slice, so the default means none. The default adds the columns that the source keeps (`ImageTable.slices`). A
+        feature of a limit is added, too.
       split: "eval", or "test" if the data have this split.
     """
 

@@ -68,14 +68,14 @@ class Task:
 
     Attributes:
       name: Name of the task, of its folder and of the served model: 1 to 63 letters, digits, `_` and `-`, no `-` first
-        (TFX's limit). Vertex AI and Kubeflow accept fewer names: see `pipeline.runners.compiler.kubeflow`.
+        (TFX's limit). Vertex AI and Kubeflow accept fewer names: `skewless compile` reports one that they refuse.
       source: Reads the examples from the data folder.
       feature: The model's input.
       model: (feature, classes) -> keras.Model, not compiled: a function, or a callable dataclass, whose fields then
-        are settings (`components.models.transfer.Transfer`). The model's input has `feature.shape`, and dtype uint8
-        for pictures: its first layer scales them. Its output is [N, classes] probabilities, [N, 1] one sigmoid for
-        two classes, [N, classes] sigmoids for several labels, or [N, 1] a number (classes is 0). In the place of
-        probabilities it may be logits, from a linear last layer; the exported model adds the softmax or sigmoid.
+        are settings (`Transfer`). The model's input has `feature.shape`, and dtype uint8 for pictures: its first layer
+        scales them. Its output is [N, classes] probabilities, [N, 1] one sigmoid for two classes, [N, classes] sigmoids
+        for several labels, or [N, 1] a number (classes is 0). In the place of probabilities it may be logits, from a
+        linear last layer; the exported model adds the softmax or sigmoid.
       label: What the model predicts.
       augment: Random changes to the training pictures, not to those of evaluation and serving: an `Augmentation`, or
         Keras layers, one after the other: a layer, a sequence of layers, a function that returns them, or a text,

@@ -52,8 +52,8 @@ class Augmentation:
       zoom_range: (lowest, highest) factor, or z for (1 - z, 1 + z); drawn for each axis; above 1 shows more.
       channel_shift_range: largest number added to or subtracted from all pixels; the result is clipped to the
         picture's own extremes.
-      fill_mode: what fills the outside: "constant", "nearest", "reflect" or "wrap"; see
-        `data.augmentation.affine.resample`.
+      fill_mode: what fills the outside: "constant" (`cval`), "nearest" (the edge), "reflect" (mirrored, the edge twice)
+        or "wrap" (repeated).
       cval: the value outside for "constant".
       horizontal_flip: whether to mirror every second picture left to right, at random.
       vertical_flip: whether to mirror every second picture top to bottom, at random.
