@@ -5,8 +5,10 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# An index of packages shows README.md without the files that its links lead to: the text of those links stays.
-README = re.sub(r"!?\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", Path("README.md").read_text(encoding="utf-8"))
+# An index of packages shows README.md without the other files: its pictures go, and of its links the text stays.
+README = Path("README.md").read_text(encoding="utf-8")
+README = re.sub(r"!\[[^]]*\]\((?!https?:)[^)]*\)", "", README)
+README = re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", README)
 
 # The client does not need TensorFlow, so the base installation is empty and each use is an extra. `requirements.lock`
 # pins the extras pipeline, dev and docs.
