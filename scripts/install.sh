@@ -50,6 +50,9 @@ if [ "$version" = 3.10 ]; then  # pyfarmhash has no wheel for it
     stop "a C++ compiler is missing, which pyfarmhash needs: apt-get install g++."
 fi
 
+# In a shell whose active environment is $venv, `python` is a link in the folder that is about to be cleared.
+python=$("$python" -c 'import os, sys; print(os.path.realpath(sys._base_executable))')
+
 echo "Setting up $venv; the first time takes a few minutes and 3 GB."
 echo "1 of 3: an empty environment with uv, which installs the rest"
 "$python" -m venv --clear "$venv"
