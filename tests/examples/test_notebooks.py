@@ -72,7 +72,8 @@ def executed(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> _Ex
     cells = {name: jupytext.read(FOLDER / f"{name}.py").cells for name in NAMES}
     settings: dict[str, Mapping[str, object]] = dict.fromkeys(NAMES, FAST)
     settings["horse_or_human"] = {**FAST, "feature.height": 160, "feature.width": 160}
-    settings["transfer"] = {**FAST, "model.weights": str(shared_data / "keras-weights" / WEIGHTS)}
+    weights = {"model.weights": str(shared_data / "keras-weights" / WEIGHTS), "train.fine_tune.epochs": 0}
+    settings["transfer"] = {**FAST, **weights}
     for name, found in cells.items():
         (parameters,) = [one for one in found if "parameters" in one.metadata.get("tags", ())]
         parameters.source += f"\nSETTINGS = {settings[name]}"
