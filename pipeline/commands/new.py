@@ -15,7 +15,7 @@ from data.errors import UsageError
 from data.files.remote import is_remote
 from data.sources import ImageTable
 from pipeline.next_steps import NextStep, print_next, skewless_command
-from pipeline.report.quiet import logged_to
+from pipeline.report.quiet import TerminalConsole, logged_to
 from pipeline.report.waiting import Waiting
 from pipeline.scaffold.check_new import check_new
 from pipeline.scaffold.choose import Choice, choose_task, helps_pretrained
@@ -49,7 +49,7 @@ def new_task(
     # C decoders print errors of broken files on stderr; the findings report them.
     with (
         logged_to(Path(os.devnull)) as terminal,
-        Console(file=terminal).status(Waiting(f"inspecting {escape(folder)}")),
+        TerminalConsole(terminal).status(Waiting(f"inspecting {escape(folder)}")),
     ):
         given = None if weights == "auto" else find_pretrained(weights, backbone)
         found = survey_folder(folder)

@@ -32,7 +32,7 @@ from pipeline.next_steps import (
 from pipeline.paths import Paths, absolute_path, check_data, check_root, local_folder
 from pipeline.registry import hidden_modules, resolve_task
 from pipeline.report.notebook import NotebookConsole, in_notebook
-from pipeline.report.quiet import logged_to
+from pipeline.report.quiet import TerminalConsole, logged_to
 from pipeline.report.waiting import Waiting
 from pipeline.runners import beam
 from pipeline.runners.local.quick_imports import quick_imports
@@ -127,8 +127,8 @@ def terminal(options: RunOptions) -> Iterator[Terminal]:
     log = Path(local_folder(absolute_path(root)), "logs", f"{run_id}.log").absolute()
     try:
         with logged_to(log) as stream:
-            plain = Console(file=stream, highlight=False, soft_wrap=True)
-            yield Terminal(NotebookConsole() if in_notebook() else plain, run_id, str(log), path, settings)
+            console = NotebookConsole() if in_notebook() else TerminalConsole(stream)
+            yield Terminal(console, run_id, str(log), path, settings)
     except SkewlessError as error:
         error.hint = f"{error.hint}\nlog: {log}".strip()
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import sys
 
 import click
@@ -35,10 +37,29 @@ def serve_task(task: str, paths: Paths, engine: engines.EngineName, options: eng
         first = skewless_command("run", task, *root_words(paths.root))
         raise ServingError(f"nothing is pushed for '{task}': no {base}", hint=f"First: {first}")
     chosen = engines.choose_engine(engine, paths.task, base, options)
+    for port in (options.port, options.rest_port):
+        _check_free(options.bind, port)
     click.echo(f"serving {paths.task} with {chosen.about}", err=True)
     print_next(Console(stderr=True, highlight=False, soft_wrap=True), _next_steps(paths, options.port))
     sys.stderr.flush()
     os.execv(chosen.command[0], chosen.command)
+
+
+def _check_free(bind: str, port: int) -> None:
+    """Check that nothing listens on a port: the server would find out only after it has loaded the model.
+
+    Raises:
+      ServingError: If the port is in use.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closed connections do not count
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                hint = "Stop the other server, or give another port: --port N, --rest-port N."
+                raise ServingError(f"port {port} of {bind} is in use", hint=hint) from None
 
 
 def _next_steps(paths: Paths, port: int) -> list[NextStep]:
@@ -49,4 +70,9 @@ def _next_steps(paths: Paths, port: int) -> list[NextStep]:
     if picture == PICTURE:
         return []
     server = [] if port == GRPC_PORT else ["--server", f"localhost:{port}"]
-    return [NextStep(skewless_command("predict", picture, "--model", paths.task, *server), "in another terminal")]
+    return [
+        NextStep(
+            skewless_command("predict", picture, "--model", paths.task, *server),
+            "in another terminal, once it is running",
+        )
+    ]

@@ -62,7 +62,7 @@ class Display(logging.Handler):
         """
         mark = {"executed": "[green]done  [/]", "cached": "[cyan]cached[/]"}.get(state, "[red]failed[/]")
         name = component.ljust(self._width)
-        self._waiting.markup = ""
+        self._component, self._waiting.markup = "", ""
         self._console.print(f"{mark} {name} {seconds:6.1f} s  [dim]{escape(why)}[/]", highlight=False)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -70,4 +70,5 @@ class Display(logging.Handler):
         if getattr(record, "stays", False):
             self._console.print(f"       {escape(record.getMessage())}", highlight=False)
             return
-        self._waiting.markup = f"[bold]{self._component}[/]  [dim]{escape(record.getMessage())}[/]"
+        component = f"[bold]{self._component}[/]  " if self._component else ""
+        self._waiting.markup = f"{component}[dim]{escape(record.getMessage())}[/]"

@@ -9,11 +9,44 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.status import Status
 
 from data.silence import redirect_descriptors
+
+
+class TerminalConsole(Console):
+    """Console on the terminal of a process whose other output goes to a log."""
+
+    def __init__(self, file: TextIO) -> None:
+        """Create a console that neither marks numbers nor breaks lines: paths and commands can be copied.
+
+        Args:
+          file: The terminal.
+        """
+        super().__init__(file=file, highlight=False, soft_wrap=True)
+
+    def status(self, status: RenderableType, **style: Any) -> Status:
+        """Return a status that shows only what it is given."""
+        return _QuietStatus(status, console=self, **style)
+
+
+class _QuietStatus(Status):
+    """Status that leaves `sys.stdout` as it is: rich's own shows on the terminal what libraries print meanwhile."""
+
+    def __init__(self, status: RenderableType, *, console: Console, **style: Any) -> None:
+        super().__init__(status, console=console, **style)
+        self._live = Live(
+            self.renderable,
+            console=console,
+            refresh_per_second=12.5,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
 
 @contextlib.contextmanager
@@ -57,4 +90,4 @@ def _logging_to(stream: TextIO) -> Iterator[None]:
 def quiet_console() -> Iterator[Console]:
     """Yield a console on the terminal, and discard what libraries print."""
     with tempfile.TemporaryDirectory() as folder, logged_to(Path(folder, "log")) as stream:
-        yield Console(file=stream, highlight=False, soft_wrap=True)
+        yield TerminalConsole(stream)

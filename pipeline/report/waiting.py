@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
-from pipeline.report.quiet import logged_to
+from pipeline.report.quiet import TerminalConsole, logged_to
 
 _SHOWN_FROM_S = 3  # shorter waits need no clock
 
@@ -37,5 +36,5 @@ class Waiting:
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
     """Show on the terminal that TensorFlow is being loaded, and discard what is printed in the block."""
-    with logged_to(Path(os.devnull)) as terminal, Console(file=terminal).status(Waiting("loading TensorFlow")):
+    with logged_to(Path(os.devnull)) as terminal, TerminalConsole(terminal).status(Waiting("loading TensorFlow")):
         yield

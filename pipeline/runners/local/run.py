@@ -16,6 +16,7 @@ from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
 from rich.console import Console
 
 from components.process_errors import last_raised
+from components.progress import report
 from components.task.reference import TaskReference
 from components.task.task import Task
 from components.task.train_config import Train
@@ -150,6 +151,7 @@ def _save_at_end(observer: RecordingObserver, record: RunRecord, paths: Paths) -
         yield
     finally:
         record.seconds = round(time.perf_counter() - clock, 2)
+        report("drawing the plots and the page")
         record.plots = _draw_plots(record, before, folder)
         record.page = _draw_page(record, folder)
         observer.save()

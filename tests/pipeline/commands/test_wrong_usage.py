@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline import cli
+from pipeline.paths import Paths
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,16 @@ def test_one_line_and_a_hint(
     assert first.startswith(f"error: {error}") and second.startswith(hint)
     assert out == "" and caught.value.code == status
     assert not Path("skewless-root").exists()
+
+
+def test_a_port_in_use_is_found_before_the_server_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(Paths(str(tmp_path), "digits").serving).mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr(sys, "argv", ["skewless", "serve", "digits", "--root", str(tmp_path), "--port", str(port)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"error: port {port} of 127.0.0.1 is in use" and "--port N" in second and caught.value.code == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import time
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from components.progress import report
 from pipeline.report.display import Display
+from pipeline.report.quiet import TerminalConsole
 from pipeline.report.waiting import Waiting, loading
 
 
@@ -47,3 +50,13 @@ def test_what_is_printed_while_something_loads_is_not_shown(capfd: pytest.Captur
         os.write(2, b"noise\n")
     os.write(1, b"result\n")
     assert capfd.readouterr() == ("result\n", "")
+
+
+def test_on_a_terminal_the_log_gets_what_libraries_print_during_a_wait() -> None:
+    """Rich would print it above its spinner."""
+    terminal, log = io.StringIO(), io.StringIO()
+    console = TerminalConsole(terminal)
+    console._force_terminal = True
+    with contextlib.redirect_stdout(log), console.status(Waiting("training")):
+        print("noise")
+    assert log.getvalue() == "noise\n" and "noise" not in terminal.getvalue()
