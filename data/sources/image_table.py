@@ -36,7 +36,7 @@ class ImageTable(Source):
     (`Labels`), the rows of one path are one record.
 
     A run is repeated if a table or any file in the data folder has changed. A change of a picture elsewhere (`gs://`,
-    or an absolute path) is not seen: change the table, or run with --no-cache.
+    or an absolute path) is not seen: change the table, or take another --root.
 
     Attributes:
       file: path of the table below the data folder, or a pattern (`*`, `?`) of several; empty: the only one there, or
