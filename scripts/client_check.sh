@@ -25,6 +25,6 @@ cp -r examples/client "$folder/example"
 
 # The whole tests of the client. They serve models and compare with TensorFlow, which the client itself never imports.
 # TensorFlow has wheels for 3.14 since the candidates of 2.22.
-install --pre 'tensorflow>=2.21' tornado orjson google-crc32c pytest-timeout pytest-xdist hypothesis uv
+install --pre 'tensorflow>=2.21' tornado orjson google-crc32c grpcio-tools pytest-timeout pytest-xdist hypothesis uv
 install --no-deps tensorflow-serving-api
 "$python" -m pytest --quiet -n 2 --dist loadfile -p no:cacheprovider tests/serving/client tests/serving/protocol

@@ -67,6 +67,11 @@ INTEGERS = {
 }
 
 
+def is_repeated(field: Any) -> bool:
+    """protobuf 7 drops `label`; its successor is missing in protobuf 3 and 4."""
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == Field.LABEL_REPEATED
+
+
 def scalar(field: Any, rng: random.Random) -> Any:
     if field.name == "error_code":
         return rng.randint(0, 16)
@@ -88,12 +93,12 @@ def fill(message: Any, rng: random.Random) -> Any:
         if rng.random() < 0.5:
             continue
         mapped = field.message_type and field.message_type.GetOptions().map_entry
-        for _ in range(rng.randint(0, 3) if field.label == Field.LABEL_REPEATED else 1):
+        for _ in range(rng.randint(0, 3) if is_repeated(field) else 1):
             if mapped:
                 fill(getattr(message, field.name)[scalar(field.message_type.fields[0], rng)], rng)
-            elif field.label == Field.LABEL_REPEATED and field.message_type:
+            elif is_repeated(field) and field.message_type:
                 fill(getattr(message, field.name).add(), rng)
-            elif field.label == Field.LABEL_REPEATED:
+            elif is_repeated(field):
                 getattr(message, field.name).append(scalar(field, rng))
             elif field.message_type:
                 getattr(message, field.name).SetInParent()
@@ -114,7 +119,7 @@ def check_same(ours: Any, theirs: Any) -> None:
             assert sorted(value) == sorted(other)
             for key in value:
                 check_same(value[key], other[key])
-        elif field.label == Field.LABEL_REPEATED:
+        elif is_repeated(field):
             assert len(value) == len(other)
             for one, another in zip(value, other, strict=True):
                 check_same(one, another)
