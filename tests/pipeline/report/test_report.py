@@ -199,6 +199,21 @@ def test_what_python_and_c_print_goes_to_the_file(tmp_path: Path, capfd: pytest.
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
+def test_tensorflow_s_own_handler_is_silent_meanwhile(tmp_path: Path) -> None:
+    """TensorFlow keeps the stream of its import, in a notebook that of a cell."""
+    logger, stream = logging.getLogger("tensorflow"), io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    try:
+        with logged_to(tmp_path / "log"):
+            logger.warning("deprecated")
+        logger.warning("heard again")
+    finally:
+        logger.removeHandler(handler)
+    assert stream.getvalue() == "heard again\n"
+    assert "WARNING tensorflow: deprecated" in (tmp_path / "log").read_text()
+
+
 def test_an_error_leaves_the_descriptors_restored(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyError), logged_to(tmp_path / "log"):
         raise KeyError("x")
