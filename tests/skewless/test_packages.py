@@ -50,9 +50,10 @@ def test_ours_are_found_first(folder: Path, arguments: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("start", [("-m", "skewless"), (str(Path(sys.executable).with_name("skewless")),)])
 def test_a_command_finds_the_task(folder: Path, start: tuple[str, ...]) -> None:
     """PYTHONPATH puts the user's folder before ours, as `-m` does."""
-    done = _python(folder, *start, "run", "mine", "--data", "nowhere", PYTHONPATH=str(folder))
+    (folder / "pictures").mkdir()
+    done = _python(folder, *start, "run", "mine", "--data", "pictures", PYTHONPATH=str(folder))
     assert done.returncode == 3, done.stderr
-    assert f"error: no data folder at {folder.resolve()}/nowhere" in done.stderr
+    assert f"error: no class in {folder.resolve()}/pictures: the folder is empty" in done.stderr
     for name in ("data", "serving.py", "components", "pipeline.py"):
         assert f"{folder.resolve()}/{name}" in done.stdout + done.stderr
 

@@ -235,7 +235,7 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path: Path) -> None:
     ("arguments", "status", "line"),
     [
         (("run", "tests.tasks.tiny", "--data", "{data}"), 3, "error: no class in {data}: the folder is empty"),
-        (("run", "digits", "--set", "train.epoch=1"), 2, "error: no setting 'train.epoch'. Did you mean"),
+        (("run", "digits", "--set", "feature.hight=1"), 2, "error: no setting 'feature.hight'. Did you mean"),
         (("run", "digits", "--set", "evaluate.slices=label,foo"), 2, "error: no feature for evaluate.slices 'foo'."),
     ],
 )
