@@ -135,7 +135,7 @@ TASK = Task(
 record = skewless.run("flowers_task", data=DATA, settings=SETTINGS)
 
 # %% [markdown]
-# `proof` also compares the answers with those to clients that decode and resize the photographs themselves.
+# `proof` also counts the answers that would change if clients decoded and resized the photographs themselves.
 #
 # The record shows the plots. In JupyterLab, VS Code and Colab it also shows the page of the run.
 
