@@ -138,9 +138,10 @@ class RecordingObserver:
         self._skew_folder = outputs["blessing"].uri
         self._record.skew = skew_check.read_report(self._skew_folder)
         if not self._record.skew.passed:
+            served = versions(self._paths.serving)[-1:]
             self._rejection = SkewError(
                 f"not pushed: {first_fault(self._record.skew)}",
-                hint="The model before keeps serving.",
+                hint=f"Version {served[0]} keeps serving." if served else "No version is served yet.",
             )
 
     def _read_review(self, outputs: Outputs) -> None:
