@@ -204,12 +204,15 @@ def test_tensorflow_s_own_handler_is_silent_meanwhile(tmp_path: Path) -> None:
     logger, stream = logging.getLogger("tensorflow"), io.StringIO()
     handler = logging.StreamHandler(stream)
     logger.addHandler(handler)
+    level = logger.level  # another test may have raised it
+    logger.setLevel(logging.WARNING)
     try:
         with logged_to(tmp_path / "log"):
             logger.warning("deprecated")
         logger.warning("heard again")
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
     assert stream.getvalue() == "heard again\n"
     assert "WARNING tensorflow: deprecated" in (tmp_path / "log").read_text()
 
