@@ -43,7 +43,7 @@ SINCE: dict[type, dict[str, str]] = {
         FIRST: "task run_id data_folder settings log started status seconds exit_code error components data training"
         " evaluation blessed skew pushed plots",
         "0.2.0": "schema",
-        "0.3.0": "page review",
+        "1.0.0": "page review",
     },
     ComponentRun: {FIRST: "name state why seconds execution"},
     DataSummary: {
@@ -53,18 +53,18 @@ SINCE: dict[type, dict[str, str]] = {
     TrainingSummary: {
         FIRST: "epochs best_epoch phases stopped resumed_at images_per_second waiting_share in_memory history"
         " input_stages layers",
-        "0.3.0": "thresholds folder",
+        "1.0.0": "thresholds folder",
     },
     PhaseStart: {FIRST: "name epoch"},
     LayerSummary: {FIRST: "name kind detail output params trainable trainable_params inputs"},
     EvaluationSummary: {
         FIRST: "metric baseline slices",
         "0.2.0": "no_baseline",
-        "0.3.0": "confusion calibration folder held_out",
+        "1.0.0": "confusion calibration folder held_out",
     },
     SkewReport: {
         FIRST: "records server reference tolerance feature made routes structure diagnosis avoided seconds passed",
-        "0.3.0": "is_multi_label",
+        "1.0.0": "is_multi_label",
     },
     Comparison: {FIRST: "route reference largest record flipped names_agree tolerance fault"},
     Finding: {FIRST: "signature kind detail"},
