@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from data.files.remote import is_remote
 from pipeline.next_steps import NextStep, print_next, skewless_command
-from pipeline.paths import DEFAULT_ROOT, absolute_path
+from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path
 from pipeline.registry import task_modules
-from pipeline.report.run_files import RECORD, RunFile, read_run
+from pipeline.report.run_files import RECORD, RunFile, is_active, read_run
 
 _HELP = NextStep(skewless_command("--help"), "all commands")
 _ENDS = {
@@ -66,20 +66,30 @@ def _describe(run: RunFile) -> str:
     found = run.found
     if run.problem:
         return f"{run.path}: {run.problem}"
-    about = f"the last run of {found['task']} {_ENDS.get(str(found.get('status')), 'did not end')}"
+    end = "is running" if _is_running(run) else _ENDS.get(str(found.get("status")), "did not end")
+    about = f"the last run of {found['task']} {end}"
     version = (found.get("pushed") or {}).get("version")
     return f"{about}: " + (
         f"version {version} is served" if version else found.get("error") or str(found.get("run_id"))
     )
 
 
+def _is_running(run: RunFile) -> bool:
+    """Return whether a run goes on; one that was killed keeps the status "running"."""
+    return run.found.get("status") == "running" and is_active(Paths(absolute_path(DEFAULT_ROOT), _task(run)))
+
+
+def _task(run: RunFile) -> str:
+    return str(run.found.get("task", run.run_id))
+
+
 def _steps_after(run: RunFile) -> list[NextStep]:
-    task = str(run.found.get("task", run.run_id))
+    task = _task(run)
     report = NextStep(skewless_command("report", task), "its page")
     if run.found.get("pushed"):
         serve = NextStep(skewless_command("serve", task), "gRPC on localhost:8500, until Ctrl-C")
         return [report, serve, _run_step(task)]
-    return [report, _run_step(task), _HELP]
+    return [report, _HELP] if _is_running(run) else [report, _run_step(task), _HELP]
 
 
 def _run_step(task: str) -> NextStep:

@@ -47,6 +47,7 @@ def test_a_task_without_a_name_is_rejected() -> None:
         ("accuracy > 0.9", "accuracy > 0.9"),
         ((10, 20), "10,20"),
         (((25, 0.01), (50, 0.001)), "25:0.01,50:0.001"),
+        ({"auc": 0.9, "recall/rose": 0.8}, "auc:0.9,recall/rose:0.8"),
     ],
 )
 def test_settings_are_those_of_the_command_line(value: object, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,8 @@ from click.testing import CliRunner
 
 from data.files.atomic import write_aside
 from pipeline.cli import cli
-from pipeline.paths import DEFAULT_ROOT, Paths
+from pipeline.paths import DEFAULT_ROOT, Paths, absolute_path
+from pipeline.report.run_files import LOCK
 
 TASK = 'from skewless import Task\n\nTASK = Task(name="flowers")\n'
 
@@ -72,6 +74,16 @@ def test_after_a_run_that_pushed_nothing() -> None:
 def test_after_a_killed_run() -> None:
     _ran("flowers", "running")
     assert _start()[0] == "the last run of flowers did not end: 20260101-000000-1"
+
+
+def test_during_a_run() -> None:
+    _ran("flowers", "running")
+    with open(Paths(absolute_path(DEFAULT_ROOT), "flowers").local_folder + f"/{LOCK}", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert _start() == (
+            "the last run of flowers is running: 20260101-000000-1",
+            ["skewless report flowers", "skewless --help"],
+        )
 
 
 def test_the_latest_run_counts() -> None:
