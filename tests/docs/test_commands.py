@@ -210,11 +210,6 @@ def _tested_by(file: str, words: str) -> How:
     return find
 
 
-def _change_folder(reader: Reader, command: Command) -> None:
-    wanted = PROJECT / command.words[1]
-    assert wanted.is_dir(), f"{command.where}: no folder {command.words[1]}"
-
-
 HOW: dict[str, How] = {
     ".": _activate,
     "make": _make,
