@@ -71,7 +71,7 @@ def _forget_module(path: str) -> None:
 
 
 def _setting(value: Any, separator: str = ",") -> str:
-    """Return a value as `--set` takes it: ((25, 0.01), (50, 0.001)) is "25:0.01,50:0.001", {"auc": 0.9} is "auc:0.9"."""
+    """Return a value as `--set` takes it: ((25, 0.01), (50, 0.001)) is "25:0.01,50:0.001"; {"auc": 0.9} "auc:0.9"."""
     if isinstance(value, Mapping):
         return ",".join(f"{key}:{one}" for key, one in value.items())
     if isinstance(value, (tuple, list)):
