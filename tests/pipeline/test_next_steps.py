@@ -74,9 +74,9 @@ def test_an_error_says_what_to_do_next(error: SkewlessError, expected: list[str]
 
 def test_an_interrupted_run_names_its_command() -> None:
     with pytest.raises(KeyboardInterrupt) as caught, next_in_hint(RunOptions("flowers", "d", DEFAULT_ROOT), "flowers"):
-        raise KeyboardInterrupt("interrupted; the same command resumes")
+        raise KeyboardInterrupt("interrupted; the same command continues")
     first, *others = str(caught.value).splitlines()
-    assert first == "interrupted; the same command resumes"
+    assert first == "interrupted; the same command continues"
     assert _commands(others) == ["skewless run flowers --data d"]
 
 

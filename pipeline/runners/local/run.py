@@ -129,7 +129,7 @@ def recorded_outcome(record: RunRecord) -> Iterator[None]:
         record.status, record.exit_code = "unchanged" if cached else "pushed", 0
     except KeyboardInterrupt:
         record.status, record.exit_code = "interrupted", 130
-        raise KeyboardInterrupt("interrupted; the same command resumes after the last finished component") from None
+        raise KeyboardInterrupt("interrupted; the same command continues where it stopped") from None
     except SkewlessError as error:
         record.status = "not pushed" if record.evaluation else "failed"
         record.error, record.exit_code = str(error), error.exit_code

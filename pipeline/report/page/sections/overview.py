@@ -110,7 +110,7 @@ def _verdict(record: RunRecord) -> Verdict:
         "not pushed": Verdict("bad", "Not pushed", _why_not(record), keeps),
         "failed": Verdict("bad", f"Failed in {failed}", record.error),
         "interrupted": Verdict(
-            "warn", "Interrupted", hint="The same command resumes after the last finished component."
+            "warn", "Interrupted", hint="The same command continues where it stopped."
         ),
         "running": Verdict("plain", "Running", "The page shows what the run has so far."),
     }
