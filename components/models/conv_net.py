@@ -26,8 +26,8 @@ class ConvNet:
       pooling: "flatten" the output of the blocks, or "average" it over the picture.
       dense: Units of the dense layer after the blocks; 0: no such layer.
       dropout: Share of the values after `pooling` that each step drops, 0 to 1.
-      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels, "linear" for
-        logits of either.
+      activation: Activation of the last layer: "softmax" for one of several classes, "sigmoid" for several labels,
+        "linear" for logits of either.
     """
 
     filters: tuple[int, ...] = (16, 32, 64, 64, 64)

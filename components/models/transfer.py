@@ -34,8 +34,8 @@ class Transfer:
       pooling: "flatten" the output of the cut, or "average" it over the picture.
       dense: Units of the head's hidden layer; 0: no hidden layer.
       dropout: Share of the hidden units that each step drops, 0 to 1.
-      activation: Of the last layer: "softmax" for one of several classes, "sigmoid" for several labels, "linear" for
-        logits of either; unused for a number.
+      activation: Activation of the last layer: "softmax" for one of several classes, "sigmoid" for several labels,
+        "linear" for logits of either; unused for a number.
     """
 
     backbone: str

@@ -39,10 +39,10 @@ class Evaluate:
       max_error: Largest mean squared error, for numbers; None: no limit.
       minimum: Lowest value by metric: {"auc": 0.9, "recall/rose": 0.8, "accuracy@image/format=PNG": 0.7}.
       maximum: Largest value by metric: {"expected_calibration_error": 0.05}.
-      max_drop: How much worse than the last blessed model the new one may be. A number: of the accuracy, the mean
-        average precision, or the mean squared error. By metric: {"auc": 0.01, "recall/rose": 0.05}; then the metrics
-        that it does not name are not compared. The difference of the values; of errors and losses, which have no
-        largest value, the increase as a share of the last model's value.
+      max_drop: How much worse than the last blessed model the new one may be: the difference of the values, or, for
+        errors and losses, which have no largest value, the increase as a share of the last model's value. A number
+        limits the accuracy, the mean average precision, or the mean squared error. By metric, {"auc": 0.01,
+        "recall/rose": 0.05}, only the metrics that are named are compared.
       slices: Features whose values define the slices: "label" for classes, and for pictures the facts in their
         records: "image/format", "image/channels", "image/width", "image/height" and "image/bytes". With several labels,
         "label" gives the metrics of each label on all examples. A number has no slices by label: each value would be a

@@ -80,8 +80,8 @@ class Train:
         left out.
       optimizer: A name in `keras.optimizers`, with settings if needed: "adamw(weight_decay=0.01, clipnorm=1.0)"; or a
         Keras optimizer, or a function that returns one. Each phase trains with a new copy of it.
-      learning_rate: The optimizer's, at the beginning; None: 0.001 for a name, otherwise the object's own, which may be
-        a `LearningRateSchedule`.
+      learning_rate: Learning rate at the beginning; None: 0.001 for a name, otherwise the object's own, which may be a
+        `LearningRateSchedule`.
       loss: A name in `keras.losses`, with settings if needed, a Keras loss, or a function (labels, outputs) -> losses;
         empty: cross-entropy for classes and labels, the mean squared error for a number. Labels of classes are class
         numbers, or one-hot rows if `label_smoothing`, an augmentation that mixes pictures, or one of Keras' losses and
@@ -105,7 +105,7 @@ class Train:
         "best" evaluates the averages after each epoch, and keeps the best of them, as Keras' `SwapEMAWeights` does.
       patience: Number of epochs without a better `monitor` after which training ends; None: no limit.
       callbacks: Functions that return further Keras callbacks.
-      seed: Of the weights, the order of the examples and the augmentation.
+      seed: Seed of the weights, the order of the examples and the augmentation.
       cache_mb: Size up to which a split is kept in memory, decoded, in megabytes (10^6 bytes); 0: never.
       shuffle_buffer: Number of examples to draw from if the split does not fit in memory.
       checkpoint_seconds: Time between two checkpoints, from which a killed run resumes, within an epoch, too; 0: one
@@ -113,7 +113,8 @@ class Train:
       tensorboard: Whether to write TensorBoard's logs; `histogram_epochs` and `profile_steps` imply it.
       histogram_epochs: Number of epochs between two histograms of the weights; 0: no histograms.
       profile_steps: First and last step to profile, counted from 1 over all epochs; empty: none.
-      strategy: "mirrored" trains on all GPUs of the machine, "multi_worker" on several machines, which TF_CONFIG lists.
+      strategy: "none" trains on one device, "mirrored" on all GPUs of the machine, "multi_worker" on several machines,
+        which TF_CONFIG lists.
       data_service: Address of a tf.data service, "grpc://HOST:PORT", that reads and decodes the training split; empty:
         the Trainer does it. With a service, the training split is not kept in memory.
     """

@@ -43,7 +43,7 @@ class Augmentation:
 
     Attributes:
       rotation_range: largest rotation in either direction, degrees.
-      width_shift_range: shift, as the old class does it along the height. A float is a range in either direction: a
+      width_shift_range: shift along the height: the old class swaps the axes. A float is a range in either direction: a
         share of the size if below 1, otherwise pixels. An int n is one of 0 to n - 1 pixels in either direction; a list
         is one of its values in either direction: shares if all are below 1.
       height_shift_range: the same, along the width.

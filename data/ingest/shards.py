@@ -34,7 +34,7 @@ class Ingest:
     """Settings for reading data into shards.
 
     Attributes:
-      train_buckets: if no folders show the splits, the hash of the content decides: `train_buckets` of
+      train_buckets: if no names show the splits, the hash of the content decides: `train_buckets` of
         `train_buckets + eval_buckets` equal parts go to training, as in TFX's `SplitConfig`.
       eval_buckets: number of these parts that go to evaluation.
       seed: seed of the order of the examples in the shards.

@@ -43,7 +43,7 @@ class ImageTable(Source):
         one for each split, such as train.csv and test.csv.
       path: column of the picture's path: absolute, a URI such as `gs://bucket/1.jpg`, or relative.
       label: column of the label. A tuple of columns: each is 1 if its name is a label of the picture, otherwise 0.
-      separator: between the labels in a cell, if the task's label is `Labels`; empty: a cell is one label.
+      separator: text between the labels in a cell, if the task's label is `Labels`; empty: a cell is one label.
       split: column of the split, with words such as train, validation and test; empty: none.
       slices: further columns, which become features of the records, and slices of the evaluation.
       images: folder below the data folder that paths are relative to; empty: the table's folder, then the data folder.

@@ -28,7 +28,7 @@ class ComponentRun:
     """One component of a run.
 
     Attributes:
-      name: Of the component: "Trainer".
+      name: Name of the component: "Trainer".
       state: "executed", "cached" or "failed".
       why: What has changed since the last run, or that nothing has.
       seconds: Duration.
@@ -96,7 +96,7 @@ class PhaseStart:
     """A phase of the training.
 
     Attributes:
-      name: Of the phase.
+      name: Name of the phase.
       epoch: Its first epoch, from 1.
     """
 
@@ -109,7 +109,7 @@ class LayerSummary:
     """A layer of the model; see `components.models.summary.describe_layers`.
 
     Attributes:
-      name: Of the layer: "conv2d".
+      name: Name of the layer: "conv2d".
       kind: Its class: "Conv2D".
       detail: "16 filters 3x3, relu"; may be empty.
       output: Shape without the batch, None for an open size; None if the shape is unknown.
@@ -146,7 +146,7 @@ class TrainingSummary:
       input_stages: Share of the waiting by stage of the input; empty if there was little waiting.
       layers: The model's layers in the order of the computation.
       thresholds: Threshold of each of several labels by its name, in the order of the outputs; otherwise empty.
-      folder: Of the ModelRun artifact, which has the picture of the augmentation; empty in records without it.
+      folder: Folder of the ModelRun artifact, which has the picture of the augmentation; empty in records without it.
     """
 
     epochs: int = 0
@@ -187,7 +187,7 @@ class EvaluationSummary:
         classes and in records that do not have it.
       calibration: For each bin of scores the number of `examples`, the mean `score`, and the share of `right` answers;
         of classes the largest score of each example, of several labels all scores. Empty bins are left out.
-      folder: Of the ModelEvaluation artifact, which has the answers; empty in records without it.
+      folder: Folder of the ModelEvaluation artifact, which has the answers; empty in records without it.
       held_out: Number of held-out examples, if those evaluated (`example_count` of "overall") are a sample; 0: all
         were evaluated.
     """
