@@ -91,16 +91,20 @@ class NotebookStatus(Status):
         self._notebook = console
         self._interval = 1 / refresh_per_second
         self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Show the status."""
         self._stopped.clear()
         self._notebook.set_progress(self.status)
-        threading.Thread(target=self._draw, daemon=True).start()
+        self._thread = threading.Thread(target=self._draw, daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Remove the status."""
         self._stopped.set()
+        if self._thread is not None:  # it might still be drawing the status
+            self._thread.join()
         self._notebook.set_progress(None)
 
     def update(self, status: RenderableType | None = None, **style: Any) -> None:
