@@ -10,6 +10,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.task.reference import TaskReference, task_of
+from pipeline.commands.completion import COMPONENTS
 from pipeline.graph import build_pipeline
 from pipeline.paths import Paths
 from pipeline.report.metadata import _changes
@@ -22,12 +23,22 @@ SETTINGS = {
 }
 
 
+def _components(settings: Mapping[str, str], root: Path) -> list[Any]:
+    """Return the components of `digits`."""
+    reference = TaskReference("pipeline.tasks.digits:TASK", settings)
+    return list(build_pipeline(reference, str(root), Paths(str(root), "digits"), []).components)
+
+
 def _configs(settings: Mapping[str, str], root: Path) -> dict[str, Any]:
     """Return the custom_config of each component of `digits` that has one, by the component's name."""
-    reference = TaskReference("pipeline.tasks.digits:TASK", settings)
-    built = build_pipeline(reference, str(root), Paths(str(root), "digits"), [])
-    found = {one.id: one.exec_properties.get("custom_config") for one in built.components}
+    found = {one.id: one.exec_properties.get("custom_config") for one in _components(settings, root)}
     return {name: config for name, config in found.items() if config}
+
+
+def test_completion_offers_the_components_that_run_in_containers(tmp_path: Path) -> None:
+    """It cannot look: that would load TFX. Those of a tuning are in another pipeline."""
+    names = {one.id for one in _components({}, tmp_path)} - {"Baseline"}
+    assert names | {"Tuner", "MergeTrials"} == set(COMPONENTS)
 
 
 @pytest.fixture(scope="module")
