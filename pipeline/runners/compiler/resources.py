@@ -38,7 +38,7 @@ def parse_resources(assignments: Sequence[str], components: Collection[str], tar
         component, dot, key = name.strip().partition(".")
         if not separator or not dot:
             raise UsageError(f"--resource {assignment}: expected COMPONENT.KEY=VALUE", hint=_EXAMPLE)
-        named = [one for one in components if one == component or re.fullmatch(rf"{component}-\d+", one)]
+        named = [one for one in components if one == component or re.fullmatch(rf"{re.escape(component)}-\d+", one)]
         if not named:
             raise unknown("component", component, components)
         if key not in KEYS:

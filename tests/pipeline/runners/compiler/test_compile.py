@@ -314,6 +314,7 @@ def test_what_can_be_seen_at_once(change: dict[str, Any], words: str, hint: str)
     [
         ({"resources": ("Trainr.cpu=1",)}, "no component 'Trainr'. Did you mean 'Trainer'?"),
         ({"resources": ("Baseline.cpu=1",)}, "no component 'Baseline'"),
+        ({"resources": ("Trainer(.cpu=1",)}, "no component 'Trainer('"),
         ({"resources": ("Trainer.cpus=1",)}, "no resource 'cpus'. Did you mean 'cpu'?"),
         ({"resources": ("Trainer",)}, "--resource Trainer: expected COMPONENT.KEY=VALUE"),
         ({"resources": ("Trainer.cpu=0",)}, "--resource Trainer.cpu=0: expected a number of CPUs above 0"),
