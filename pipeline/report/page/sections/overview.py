@@ -109,9 +109,7 @@ def _verdict(record: RunRecord) -> Verdict:
         "unchanged": Verdict("good", f"Unchanged: {version} is still served", "Everything came from the cache."),
         "not pushed": Verdict("bad", "Not pushed", _why_not(record), keeps),
         "failed": Verdict("bad", f"Failed in {failed}", record.error),
-        "interrupted": Verdict(
-            "warn", "Interrupted", hint="The same command continues where it stopped."
-        ),
+        "interrupted": Verdict("warn", "Interrupted", hint="The same command continues where it stopped."),
         "running": Verdict("plain", "Running", "The page shows what the run has so far."),
     }
     return found.get(record.status, Verdict("plain", record.status.capitalize(), record.error))
