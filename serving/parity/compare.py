@@ -15,8 +15,7 @@ FLOOR = 2.0**-20
 conversion to decimals and back, may add up to that."""
 NOISE_FACTOR = 16.0
 CEILING = 2.0**-10
-"""Limit to which noise may widen the tolerance. An image whose pixels are off by 1 of 255 moves scores by more than
-that, and a layer in training mode cannot hide its fault behind its own noise."""
+"""Limit to which noise may widen the tolerance: a layer in training mode cannot hide its fault behind its own noise."""
 
 ClassNames = npt.NDArray[np.object_]
 Scores = npt.NDArray[np.float32]
