@@ -129,8 +129,9 @@ def test_the_version_is_that_of_the_reference_and_of_the_readme() -> None:
     done = subprocess.run([sys.executable, "-m", "serving.server", "--version"], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.startswith(f"TensorFlow ModelServer: {REFERENCE}+skewless\nTensorFlow Library: 2.")
-    readme = (PROJECT / "README.md").read_text()
-    assert f"replaces TensorFlow Serving {REFERENCE.rpartition('.')[0]} on" in readme
+    readme = (PROJECT / "serving" / "server" / "README.md").read_text()
+    assert f"The reference is TensorFlow Serving **{REFERENCE.rpartition('.')[0]}**" in readme
+    assert f"`{REFERENCE}+skewless`" in readme
 
 
 def test_usage_has_every_flag_and_marks_those_without_effect() -> None:
