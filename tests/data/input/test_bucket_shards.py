@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,28 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBuck
         for name, value in fake.environment.items():
             monkeypatch.setenv(name, value)
         yield fake
+
+
+def test_the_next_epochs_are_read_ahead(bucket: FakeBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one batch, here a whole epoch, many more epochs are read. Without the reading ahead it is a few."""
+    (file,) = write_vector_shards(bucket.objects, (20,))
+    downloads: list[tuple[object, ...]] = []
+    answer = bucket.download
+
+    def count_and_answer(*asked: Any) -> bytes:
+        downloads.append(asked)
+        return answer(*asked)
+
+    monkeypatch.setattr(bucket, "download", count_and_answer)
+    config = ReadConfig(
+        [f"gs://b/{Path(file).name}"], 20, Vector(2), Number(), lambda raw: {VECTOR: raw[VECTOR], LABEL: raw[LABEL]}, 20
+    )
+    passes = iter(read_batches(config, cache_bytes=0, seed=7).passes())
+    next(passes)
+    end = time.monotonic() + 30
+    while len(downloads) < 16 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(downloads) >= 16
 
 
 @pytest.mark.parametrize(("seed", "together"), [(7, 4), (None, 2)])
